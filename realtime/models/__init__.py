@@ -1,0 +1,143 @@
+"""What the server asks of a language model, and the few things a model answers.
+
+A model streams lists of these: all that one read from its socket held, in
+order. A stream that ends without `Finished` was cut: the run ends `interrupted`.
+Everything that goes wrong is a `ModelError` whose `kind` says what to do.
+Closing the stream (`aclose`, or cancelling the task that reads it) closes the
+upstream request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from realtime.protocol import TextKind, Usage
+
+ErrorKind = Literal[
+    "quota",  # the account is out of money or over its limit: waiting does not help
+    "rate_limited",  # passing trouble: try again after `retry_after_s`
+    "unauthorized",  # the key is wrong: the operator must act
+    "not_found",  # no such model
+    "context_overflow",  # the conversation does not fit the model
+    "bad_request",  # the provider refused the request
+    "unavailable",  # refused, DNS, TLS, 5xx: the provider cannot be reached
+    "timeout",  # no byte for too long
+    "cut",  # the stream broke off
+    "malformed",  # the answer was not what the API promises
+]
+
+
+class ModelError(Exception):
+    """A model call that failed. `message` never holds a key or a user's text."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.code = code
+
+
+# ----------------------------------------------------------------- the request
+
+
+class UserText(msgspec.Struct, frozen=True):
+    text: str
+
+
+class AssistantText(msgspec.Struct, frozen=True):
+    text: str
+
+
+class ToolRequest(msgspec.Struct, frozen=True):
+    """A call the model made earlier; `arguments` is the JSON text of an object."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(msgspec.Struct, frozen=True):
+    tool_call_id: str
+    output: str
+
+
+Item = UserText | AssistantText | ToolRequest | ToolResult
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A function offered to the model; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One model call. `context` is the conversation, oldest first; the consecutive
+    `ToolRequest`s of one step are followed by their `ToolResult`s in the same order."""
+
+    instructions: str
+    context: tuple[Item, ...]
+    tools: tuple[ToolSpec, ...] = ()
+
+
+# ------------------------------------------------------------------ the answer
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    text: str
+    kind: TextKind = "text"
+
+
+class ToolCallStarted(msgspec.Struct, frozen=True):
+    """The model began a call; `key` tells the calls of one answer apart."""
+
+    key: str
+    name: str
+
+
+class ToolCallReady(msgspec.Struct, frozen=True):
+    """The call is whole; `arguments` is the text the model gave, valid JSON or not."""
+
+    key: str
+    name: str
+    arguments: str
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The model said that it is done, and why."""
+
+    reason: Literal["stop", "tool_calls", "length", "content_filter"]
+
+
+ModelEvent = TextDelta | ToolCallStarted | ToolCallReady | Usage | Finished
+
+
+class Model(Protocol):
+    """`name` is what users see in `run.model`; `label` one line for the operator."""
+
+    name: str
+    label: str
+
+    def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
+        """Answer once. Raises `ModelError`."""
+        ...
+
+    async def check(self) -> None:
+        """Reach the model without spending anything worth naming. Raises `ModelError`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and child processes."""
+        ...

@@ -1,0 +1,416 @@
+"""The contract on the wire: every command, every event, every error code.
+
+All payloads are JSON objects with snake_case names. Commands come in and are
+validated here (`decode`); events go out and are encoded here, once, for the
+journal and for every device alike. PROTOCOL.md says the same in prose, and a
+test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+MAX_EVENT_BYTES = 96 * 1024
+"""No event is larger on the wire."""
+
+MAX_PAGE_BYTES = 128 * 1024
+"""Bound of the events in one `session` payload or `history` ack."""
+
+MAX_DONE_TEXT = 64 * 1024
+"""A longer answer (UTF-16 units) is left out of `done.text`; the tokens hold it."""
+
+ErrorCode = Literal[
+    "bad_request",
+    "too_large",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "busy",
+    "queue_full",
+    "conflict",
+    "rate_limited",
+    "quota_exceeded",
+    "already_done",
+    "already_resolved",
+    "expired",
+    "draining",
+    "storage_unavailable",
+    "internal",
+]
+
+RunStatus = Literal[
+    "started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"
+]
+DoneStatus = Literal[
+    "completed",
+    "cancelled",
+    "interrupted",
+    "incomplete",
+    "limit",
+    "quota_exceeded",
+    "failed",
+]
+ToolStatus = Literal[
+    "streaming",
+    "ready",
+    "awaiting_approval",
+    "running",
+    "completed",
+    "failed",
+    "denied",
+    "expired",
+    "cancelled",
+]
+FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
+TextKind = Literal["text", "reasoning"]
+OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
+
+
+class Error(msgspec.Struct, omit_defaults=True):
+    """What went wrong, for a program (`code`) and for a person (`message`)."""
+
+    code: str
+    message: str
+    retryable: bool = msgspec.field(default=False)
+    retry_after_ms: int | None = None
+
+
+class ProtocolError(Exception):
+    """Raised wherever a command cannot be carried out; becomes `{"ok": false, "error"}`."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
+        self.message = message
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+    def payload(self) -> dict[str, Any]:
+        error: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "retryable": self.retryable,
+        }
+        if self.retry_after_ms is not None:
+            error["retry_after_ms"] = self.retry_after_ms
+        return error
+
+
+# ------------------------------------------------------------------ commands
+
+
+class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A client's request. Each one is acked, in the order of arrival."""
+
+
+class Handshake(Command):
+    """Socket.IO's `auth`. With `session_id` the socket joins it, else it gets a new one."""
+
+    token: str | None = None
+    session_id: str | None = None
+    epoch: int | None = None
+    after_seq: int | None = None
+    share: str | None = None
+
+
+class Create(Command):
+    """Begin another session on this socket."""
+
+
+class Join(Command):
+    """Watch a session, from `after_seq` of `epoch` on. Also how a gap is filled."""
+
+    session_id: str | None = None
+    epoch: int | None = None
+    after_seq: int | None = None
+    share: str | None = None
+
+
+class Leave(Command):
+    """Stop watching a session. Its run goes on."""
+
+    session_id: str
+
+
+class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
+    cancel_after_s: float
+
+
+class Send(Command):
+    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run."""
+
+    text: str
+    client_msg_id: str
+    session_id: str | None = None
+    if_busy: Literal["queue", "reject", "interrupt"] = "queue"
+    on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
+
+
+class Stop(Command):
+    """Cancel a run: the active one, or the one named."""
+
+    session_id: str | None = None
+    run_id: str | None = None
+
+
+class Continue(Command):
+    """Go on with an interrupted or incomplete answer, in the same message."""
+
+    run_id: str
+    session_id: str | None = None
+
+
+class Approve(Command):
+    """Decide on a tool call that waits for a person."""
+
+    tool_call_id: str
+    decision: Literal["approve", "deny"]
+    session_id: str | None = None
+    reason: str | None = None
+
+
+class History(Command):
+    """Older events, folded, the newest `limit` before `before_seq`."""
+
+    session_id: str | None = None
+    before_seq: int | None = None
+    limit: int = 50
+
+
+class Auth(Command):
+    """Give a fresh token on a live socket."""
+
+    token: str
+
+
+class Share(Command):
+    """Get a token that lets another identity open this session."""
+
+    session_id: str | None = None
+
+
+class End(Command):
+    """End the session now: cancel what runs or waits, no grace period, summary at once."""
+
+    session_id: str | None = None
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "create": Create,
+    "join": Join,
+    "leave": Leave,
+    "send": Send,
+    "stop": Stop,
+    "continue": Continue,
+    "approve": Approve,
+    "history": History,
+    "auth": Auth,
+    "share": Share,
+    "end": End,
+}
+
+
+C = TypeVar("C", bound=Command)
+
+
+def decode(kind: type[C], data: object) -> C:
+    """Validate a command's payload. Raises `ProtocolError("bad_request")`."""
+    try:
+        return msgspec.convert(data if data is not None else {}, kind)
+    except msgspec.ValidationError as error:
+        raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
+
+
+# -------------------------------------------------------------------- events
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Something that happened in a session: durable, with a `seq`, seen by every device.
+
+    `seq` and `ts` (ms since the Unix epoch) are given when the session appends it.
+    """
+
+    session_id: str = ""
+    seq: int = 0
+    ts: int = 0
+    run_id: str | None = None
+
+
+class SessionStarted(Event):
+    user_id: str
+    start_time: int
+
+
+class UserMessage(Event):
+    message_id: str
+    client_msg_id: str
+    text: str
+    user_id: str
+
+
+class Run(Event):
+    """The run changed its state. `message_id` is the assistant's message."""
+
+    message_id: str
+    status: RunStatus
+    model: str
+    from_model: str | None = None
+    reason: str | None = None
+    reset_to: int | None = None
+
+
+class Token(Event):
+    """Text of the answer. `offset` counts UTF-16 units of this `kind` before `delta`."""
+
+    message_id: str
+    offset: int
+    delta: str
+    kind: TextKind
+    first_seq: int | None = None
+
+
+class Approval(msgspec.Struct, omit_defaults=True):
+    expires_at: int
+    decided_by: str | None = None
+
+
+class ToolCall(Event):
+    """State of a function call; replaces what was known of the same `tool_call_id`."""
+
+    tool_call_id: str
+    name: str
+    status: ToolStatus
+    message_id: str | None = None
+    arguments: Any = None
+    output: Any = None
+    output_ref: str | None = None
+    error: Error | None = None
+    approval: Approval | None = None
+    first_seq: int | None = None
+
+
+class Usage(msgspec.Struct, omit_defaults=True):
+    """What the model counted; `estimated` where it did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    estimated: bool | None = None
+
+
+class Done(Event):
+    """The end of a run: its last event, exactly once."""
+
+    status: DoneStatus
+    finish_reason: FinishReason
+    message_id: str
+    text_len: int
+    usage: Usage
+    model: str
+    duration_ms: int
+    text: str | None = None
+    error: Error | None = None
+
+
+class SessionEnded(Event):
+    end_time: int
+    duration_seconds: float
+
+
+class Summary(Event):
+    status: Literal["done", "failed", "skipped"]
+    text: str | None = None
+    error: Error | None = None
+
+
+EVENTS: dict[str, type[Event]] = {
+    "session_started": SessionStarted,
+    "user_message": UserMessage,
+    "run": Run,
+    "token": Token,
+    "tool_call": ToolCall,
+    "done": Done,
+    "session_ended": SessionEnded,
+    "summary": Summary,
+}
+EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items()}
+
+EPHEMERAL = ("session", "presence", "progress", "server")
+"""Events without `seq`: they may be lost, and nothing is built on them."""
+
+_encoder = msgspec.json.Encoder()
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
+to_json = _encoder.encode
+
+
+def decode_event(name: str, payload: bytes | str) -> Event:
+    """The event of a stored payload. Raises `msgspec.DecodeError` on damage."""
+    return _decoders[name].decode(payload)
+
+
+def entry(event: Event) -> dict[str, Any]:
+    """The event as it stands in `session.events` and `history.events`."""
+    return {"event": EVENT_NAMES[type(event)], **msgspec.to_builtins(event)}
+
+
+# ---------------------------------------------------------------- the session
+
+
+class ActiveRun(msgspec.Struct):
+    run_id: str
+    message_id: str
+    status: RunStatus
+    model: str
+
+
+class QueuedRun(msgspec.Struct):
+    run_id: str
+    message_id: str
+    client_msg_id: str
+    text: str
+
+
+class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The ephemeral `session` event, and the ack of `create` and `join`."""
+
+    session_id: str
+    user_id: str
+    epoch: int
+    seq: int
+    head: int
+    mode: Literal["live", "replay", "snapshot"]
+    recovered: bool
+    events: list[dict[str, Any]]
+    queue: list[QueuedRun]
+    pending_approvals: list[dict[str, Any]]
+    ended: bool
+    model: str
+    guest_token: str | None = None
+    next_before_seq: int | None = None
+    active_run: ActiveRun | None = None
+
+
+# ---------------------------------------------------------------------- text
+
+
+def clean_text(text: str) -> str:
+    """Lone surrogates and U+0000 become U+FFFD: neither JSON nor Postgres takes them."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd")
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", "\ufffd")
+
+
+def utf16_len(text: str) -> int:
+    """What `string.length` gives a browser."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
