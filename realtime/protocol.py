@@ -15,11 +15,11 @@ import msgspec
 MAX_EVENT_BYTES = 96 * 1024
 """No event is larger on the wire."""
 
-MAX_PAGE_BYTES = 128 * 1024
-"""Bound of the events in one `session` payload or `history` ack."""
+MAX_PAGE_BYTES = 120 * 1024
+"""Bound of the events in one `session` payload or `history` ack, which stays below 128 KB."""
 
 MAX_DONE_TEXT = 64 * 1024
-"""A longer answer (UTF-16 units) is left out of `done.text`; the tokens hold it."""
+"""An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
 
 ErrorCode = Literal[
     "bad_request",
@@ -40,9 +40,7 @@ ErrorCode = Literal[
     "internal",
 ]
 
-RunStatus = Literal[
-    "started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"
-]
+RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
 DoneStatus = Literal[
     "completed",
     "cancelled",
@@ -255,6 +253,7 @@ class UserMessage(Event):
     client_msg_id: str
     text: str
     user_id: str
+    on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
 class Run(Event):

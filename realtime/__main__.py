@@ -1,0 +1,163 @@
+"""The command line: `python -m realtime [--check]`.
+
+Exit codes: 0 ended as asked, 1 an unexpected error, 2 the configuration is refused,
+3 `--check` found something that cannot be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import fields
+
+from aiohttp import web
+
+from realtime import logs
+from realtime.app import (
+    SERVER,
+    create_app,
+    guest_secret,
+    load_tools,
+    make_model,
+    open_journal,
+    store_label,
+)
+from realtime.config import ConfigError, Settings
+from realtime.edge.http import missing_modules
+from realtime.models import ModelError
+
+CONFIG_REFUSED = 2
+CHECK_FAILED = 3
+STOP_TIMEOUT_S = 2.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m realtime",
+        description="The realtime session server for AI conversations.",
+        epilog="Settings come from the environment and from .env:\n\n" + settings_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="verify the configuration, reach model and stores"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.load(os.environ)
+        logs.set_up(settings.log_level, settings.log_format)
+        return run(check(settings) if arguments.check else serve(settings))
+    except ConfigError as error:
+        print("The configuration cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+        return CONFIG_REFUSED
+
+
+def settings_help() -> str:
+    return "\n".join(
+        f"  {item.name.upper():<18} {item.metadata['help']}"
+        for item in fields(Settings)
+        if "help" in item.metadata
+    )
+
+
+def run(work: object) -> int:
+    """Run on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)  # type: ignore[arg-type]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)  # type: ignore[arg-type]
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT: then drain, and only then stop listening."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(name, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    app = create_app(settings)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
+            ) from None
+        announce(settings, runner.addresses[0][1], app[SERVER].model.label)
+        await stop.wait()
+        print("Draining …", flush=True)
+        await app[SERVER].drain()
+    finally:
+        await runner.cleanup()
+    print("Stopped.", flush=True)
+    return 0
+
+
+def announce(settings: Settings, port: int, model: str) -> None:
+    host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1") else settings.host  # noqa: S104
+    print(
+        f"""
+  Listening   http://{host}:{port}
+  Model       {model}
+              change it: OPENAI_API_KEY=… in .env, or MODEL=local
+  Store       {store_label(settings)}
+              change it: SUPABASE_URL and SUPABASE_KEY in .env, after running schema.sql
+""",
+        flush=True,
+    )
+    if missing := missing_modules():
+        print(f"  The page lacks {', '.join(missing)}: run npm ci\n", flush=True)
+
+
+async def check(settings: Settings) -> int:
+    """Try each part and say how it is."""
+    failures = 0
+
+    def report(part: str, problem: object = None) -> None:
+        nonlocal failures
+        failures += problem is not None
+        verdict = "ok  " if problem is None else "FAIL"
+        print(f"{verdict}  {part}" + (f": {problem}" if problem else ""))
+
+    report("settings")
+    load_tools(settings)
+    report(f"tools: {', '.join(settings.tools) or 'none'}")
+    guest_secret(settings)
+    open_journal(settings).close()
+    report(f"journal {settings.database_path}")
+    model = await make_model(settings)
+    try:
+        await model.check()
+        report(f"model {model.label}")
+    except ModelError as error:
+        report(f"model {model.label}", error)
+    finally:
+        await model.close()
+    if settings.supabase_url:
+        from realtime.supabase import Supabase, SupabaseError
+
+        try:
+            supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+            try:
+                await supabase.check()
+            finally:
+                await supabase.close()
+            report(f"Supabase {settings.supabase_url}")
+        except SupabaseError as error:
+            report(f"Supabase {settings.supabase_url}", error)
+    return CHECK_FAILED if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

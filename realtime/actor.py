@@ -1,0 +1,417 @@
+"""The owner of one live session: who watches it, what runs, when it ends.
+
+Everything here happens on the event loop, one call at a time, so the order of
+commands is the order of arrival. The rules are the session's; this adds time, tasks
+and the log. A method that changes something returns the ticket of its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+import msgspec
+
+from realtime.log.journal import Head, StorageError
+from realtime.log.log import Log
+from realtime.log.tail import Page, Tail
+from realtime.models import Model
+from realtime.protocol import (
+    Error,
+    Event,
+    Join,
+    ProtocolError,
+    Send,
+    SessionEnded,
+    SessionPayload,
+    Stop,
+    entry,
+)
+from realtime.runs import Job, Outcome, execute
+from realtime.session import RunState, Session, new_id
+from realtime.tools import Toolbox, ToolContext
+
+Ticket = asyncio.Future[None]
+logger = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What all actors of a hub work with. The callbacks are called on the loop."""
+
+    log: Log
+    model: Model
+    tools: Toolbox
+    instructions: str
+    grace_s: float
+    abandon_s: float
+    on_ended: Callable[[str], None]
+    on_idle: Callable[[str], None]
+    on_presence: Callable[[str, int], None]
+
+
+class Actor:
+    """One session in memory. Only the hub makes and forgets it."""
+
+    def __init__(self, session: Session, shared: Shared, *, left_at: int | None = None) -> None:
+        self.session = session
+        self.devices: set[str] = set()
+        self.pins = 0  # callers that hold it in memory just now
+        self._shared = shared
+        self._tail = Tail(shared.log, session.session_id, session.head)
+        self._left_at = max(left_at or 0, session.last_ts)
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._draining = False
+
+    # ------------------------------------------------------------ the log
+
+    def _commit(self, fold_run: RunState | None = None) -> Ticket:
+        """Hand the session's new events to the log."""
+        session = self.session
+        head = Head(session.row(), session.unfinished, self._left_at)
+        events = session.take()
+        span = (fold_run.run_id, fold_run.first_seq, session.head) if fold_run else None
+        return self._shared.log.append(head, events, span)
+
+    def published(self, events: Sequence[Event]) -> None:
+        """The log has committed these events."""
+        self._tail.extend(events)
+        if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
+            self._shared.on_ended(self.session.session_id)
+        self.settle()
+
+    def close(self) -> None:
+        """Forget the session: what is not committed is gone, a run is cut off."""
+        self._closed = True
+        self._cancel_timer()
+        if self._task:
+            self._task.cancel()
+
+    # ------------------------------------------------------------ devices
+
+    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+        """What a device that knows `after_seq` of `epoch` has missed.
+
+        `enter` puts the socket in the room. It is called without a pause before the
+        return of the page that reaches the log's end, so the caller must send the
+        answer before it awaits anything: then nothing falls between page and live
+        stream. Raises `storage_unavailable`.
+        """
+        session, tail, after = self.session, self._tail, command.after_seq
+        mode: Literal["live", "replay", "snapshot"] = "snapshot"
+        known = command.epoch == session.epoch and 0 <= (after or 0) <= tail.committed
+        try:
+            if after is not None and known:
+                page = await tail.missed(after)
+                mode = "replay" if page.events else "live"
+            else:
+                page = await tail.snapshot()
+        except StorageError:
+            raise storage_unavailable() from None
+        if page.seq >= tail.committed:
+            enter()
+            self._entered(sid)
+        return SessionPayload(
+            session_id=session.session_id,
+            user_id=session.user_id,
+            epoch=session.epoch,
+            seq=page.seq,
+            head=tail.committed,
+            mode=mode,
+            recovered=mode != "snapshot",
+            events=[entry(event) for event in page.events],
+            next_before_seq=page.next_before_seq,
+            active_run=session.active_view(),
+            queue=session.queue_view(),
+            pending_approvals=[],
+            ended=session.ended is not None,
+            model=self._shared.model.name,
+        )
+
+    async def history(self, before_seq: int | None, limit: int) -> Page:
+        """Older events, folded. Raises `storage_unavailable`."""
+        try:
+            return await self._tail.history(before_seq, limit)
+        except StorageError:
+            raise storage_unavailable() from None
+
+    def _entered(self, sid: str) -> None:
+        self.devices.add(sid)
+        self._cancel_timer()
+        self._shared.on_presence(self.session.session_id, len(self.devices))
+
+    def leave(self, sid: str) -> None:
+        """A device has gone. The last one starts the clocks; nothing is awaited here."""
+        if sid not in self.devices:
+            return
+        self.devices.discard(sid)
+        self._shared.on_presence(self.session.session_id, len(self.devices))
+        if not self.devices:
+            self._left_at = now_ms()
+            if not self.session.ended:
+                self._commit()
+            self.settle()
+
+    def settle(self) -> None:
+        """With nobody watching: let the run go on for a while, then end, then be forgotten."""
+        if self.devices or self.pins or self._closed or self._draining:
+            return
+        session = self.session
+        if session.unfinished:
+            if self._timer is None and session.active:
+                wish = session.abandon_after()
+                self._after(self._shared.abandon_s if wish is None else wish, self._abandon)
+        elif not session.ended:
+            if self._timer is None:
+                self._after(self._shared.grace_s, self.expire)
+        elif self._tail.committed == session.head:
+            self._shared.on_idle(session.session_id)
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, action)
+
+    def _cancel_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _abandon(self) -> None:
+        self._timer = None
+        if self.session.active:
+            self.stop(Stop())
+
+    def expire(self) -> None:
+        """The grace period is over."""
+        self._cancel_timer()
+        if self.session.end(self._left_at, now_ms()):
+            self._commit()
+
+    # ----------------------------------------------------------- commands
+
+    def begin(self, user_id: str) -> Ticket:
+        self.session.begin(user_id, now_ms())
+        return self._commit()
+
+    def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
+        """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
+        session = self.session
+        interrupts = (
+            command.if_busy == "interrupt"
+            and session.active is not None
+            and not session.is_duplicate(command.client_msg_id)
+        )
+        if interrupts:
+            session.check_send(command)
+            self._end_active("cancelled")
+        model = self._shared.model.name
+        status, run = session.send(command, user_id, model, now_ms())
+        ticket = self._commit()
+        self._cancel_timer()
+        if status == "started":
+            self._start(run)
+        user = run.user
+        return acked(
+            ticket,
+            status=status,
+            message_id=user.message_id if user else "",
+            run_id=run.run_id,
+            seq=user.seq if user else 0,
+        )
+
+    def resume(self, run_id: str) -> Awaitable[dict[str, Any]]:
+        """Go on with an answer that broke off."""
+        status, run = self.session.resume(run_id, self._shared.model.name, now_ms())
+        ticket = self._commit()
+        self._cancel_timer()
+        self._start(run)
+        return acked(
+            ticket,
+            status=status,
+            message_id=run.answer.message_id,
+            run_id=run.run_id,
+            seq=run.first_seq,
+        )
+
+    def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
+        """Cancel the active run or the one named; it is over before this returns."""
+        session = self.session
+        run = session.runs.get(command.run_id) if command.run_id else session.active
+        if run is None or run.done:
+            status = "already_done" if run else "not_found"
+            run_id = run.run_id if run else command.run_id
+            return acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
+        if run is session.active:
+            ticket, task = self._end_active("cancelled")
+            self._advance()
+        else:
+            session.finish(run.run_id, "cancelled", "cancelled", now_ms())
+            ticket, task = self._commit(), None
+        return _stopped(ticket, task, run.run_id)
+
+    def end(self) -> Awaitable[dict[str, Any]]:
+        """End the session now, with everything that runs or waits."""
+        session = self.session
+        for run in list(session.queue):
+            session.finish(run.run_id, "cancelled", "cancelled", now_ms())
+        if session.active:
+            self._end_active("cancelled")
+        session.end(now_ms(), now_ms())
+        self._cancel_timer()
+        return acked(self._commit())
+
+    def summarised(
+        self, ended_seq: int, *, text: str | None = None, error: Error | None = None
+    ) -> Ticket | None:
+        """Store a summary or the failure of one. None where it came too late."""
+        if self.session.summarised(ended_seq, now_ms(), text=text, error=error):
+            return self._commit()
+        return None
+
+    # ---------------------------------------------------------------- runs
+
+    def recover(self) -> None:
+        """After loading: end the run that a crash cut off, go on with what waited."""
+        run = self.session.active
+        if run:
+            self.session.recover(now_ms())
+            self._commit(run)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Start the next queued run, where there is one and none is active."""
+        if self._closed or self._draining:
+            return
+        if run := self.session.start_next(self._shared.model.name, now_ms()):
+            self._commit()
+            self._start(run)
+
+    def _start(self, run: RunState) -> None:
+        self._task = asyncio.create_task(self._drive(run), name=f"run {run.run_id}")
+
+    async def _drive(self, run: RunState) -> None:
+        """Record what the run produces. It reads on when the last events are committed, so
+        that a slow disk makes larger reads, not a longer queue."""
+        outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
+        try:
+            async with aclosing(
+                execute(self._job(run), self._shared.model, self._shared.tools)
+            ) as parts:
+                async for part in parts:
+                    if isinstance(part, Outcome):
+                        outcome = part
+                        break
+                    if not self.session.record(run.run_id, part, now_ms()):
+                        return
+                    await asyncio.shield(self._commit())
+        except StorageError:
+            return  # the hub has let go of this session
+        except Exception:
+            logger.exception("run failed", extra=self._extra(run))
+        self._finish(run, outcome)
+
+    def _job(self, run: RunState) -> Job:
+        session = self.session
+        instructions = self._shared.instructions
+        if run.user is None:
+            instructions += (
+                "\n\nYour last answer broke off. Continue it exactly where it stopped, "
+                "without repeating anything of it."
+            )
+        return Job(
+            message_id=run.answer.message_id,
+            instructions=instructions,
+            context=session.context(),
+            lengths=run.answer.length,
+            new_id=new_id,
+            tool_context=lambda tool_call_id: ToolContext(
+                session_id=session.session_id,
+                run_id=run.run_id,
+                user_id=session.user_id,
+                tool_call_id=tool_call_id,
+                store=self._shared.log,
+            ),
+        )
+
+    def _finish(self, run: RunState, outcome: Outcome) -> None:
+        if self._closed or not self.session.finish(
+            run.run_id,
+            outcome.status,
+            outcome.reason,
+            now_ms(),
+            usage=outcome.usage,
+            error=outcome.error,
+        ):
+            return
+        logger.info("run ended: %s", outcome.status, extra=self._extra(run))
+        self._cancel_timer()
+        self._commit(run)
+        self._advance()
+
+    def _end_active(
+        self, status: Literal["cancelled", "interrupted"]
+    ) -> tuple[Ticket, asyncio.Task[None] | None]:
+        """`done` for the active run now; its task is told to close the upstream request."""
+        run = self.session.active
+        assert run is not None
+        if status == "cancelled":
+            self.session.finish(run.run_id, status, "cancelled", now_ms())
+        else:
+            error = Error("interrupted", "the server is going away", retryable=True)
+            self.session.finish(run.run_id, status, "error", now_ms(), error=error)
+        task = self._task
+        if task and task is not asyncio.current_task():
+            task.cancel()
+        self._cancel_timer()
+        return self._commit(run), task
+
+    async def drain(self, deadline_s: float) -> None:
+        """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
+        Nothing new starts; what is queued stays queued."""
+        self._draining = True
+        self._cancel_timer()
+        run = self.session.active
+        if run and self._task:
+            await asyncio.wait([self._task], timeout=deadline_s)
+            if self.session.active is run:
+                self._end_active("interrupted")
+
+    def _extra(self, run: RunState) -> dict[str, str]:
+        return {"session_id": self.session.session_id, "run_id": run.run_id}
+
+
+def storage_unavailable() -> ProtocolError:
+    return ProtocolError(
+        "storage_unavailable", "nothing can be stored right now; try again", retryable=True
+    )
+
+
+async def acked(ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
+    """The ack of a command, once its events are committed. Raises `storage_unavailable`."""
+    if ticket is not None:
+        try:
+            await asyncio.shield(ticket)
+        except StorageError:
+            raise storage_unavailable() from None
+    return {"ok": True, **fields}
+
+
+async def _stopped(ticket: Ticket, task: asyncio.Task[None] | None, run_id: str) -> dict[str, Any]:
+    begun = time.monotonic()
+    if task:
+        await asyncio.wait([task], timeout=5)
+    return await acked(
+        ticket,
+        status="cancelled",
+        run_id=run_id,
+        upstream_closed=task is None or task.done(),
+        ms=round((time.monotonic() - begun) * 1000),
+    )

@@ -1,0 +1,271 @@
+"""The composition root: settings in, an aiohttp application out. Only here things are built.
+
+app = create_app(Settings.load(os.environ))      # or mount it: parent.add_subapp("/ai/", app)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from realtime import tools as toolkit
+from realtime.auth import Guests, kept_secret
+from realtime.config import ConfigError, Settings
+from realtime.edge import http
+from realtime.edge.commands import DRAIN_RETRY_MS, Commands
+from realtime.edge.transport import Transport
+from realtime.hub import Hub
+from realtime.log.journal import Journal, StorageError
+from realtime.log.log import Log
+from realtime.log.rows import SessionRow
+from realtime.models import Model, ModelError
+from realtime.summary import Summariser
+
+logger = logging.getLogger(__name__)
+LISTED = 200
+
+
+class Server:
+    """The parts of a running server, for whoever hosts the application."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self.settings = settings
+        self.transport = transport
+        self.log: Log
+        self.hub: Hub
+        self.model: Model
+        self.commands: Commands
+        self.supabase: Any = None
+        self.shipper: Any = None
+
+    async def drain(self) -> None:
+        """Refuse new work, tell every device, let answers finish. May be called twice."""
+        if self.hub.draining:
+            return
+        self.transport.tell_all("server", {"type": "draining", "retry_in_ms": DRAIN_RETRY_MS})
+        await self.hub.drain(self.settings.drain_seconds)
+
+    async def list_sessions(self, user_id: str) -> list[SessionRow]:
+        """A user's past sessions, from the journal and from Supabase, newest first."""
+        rows = await self.log.read(self.log.journal.sessions_of, user_id, LISTED)
+        if self.supabase:
+            from realtime.supabase import SupabaseError
+
+            known = {row.session_id for row in rows}
+            try:
+                stored = await self.supabase.list_sessions(user_id, LISTED)
+            except SupabaseError as error:
+                logger.warning("sessions listed from the journal only: %s", error)
+            else:
+                rows += [row for row in stored if row.session_id not in known]
+        return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
+
+    async def ready(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "status": "draining" if self.hub.draining else "ok",
+            "model": self.model.name,
+            "sessions": self.hub.sessions,
+            "devices": self.commands.devices,
+        }
+        if self.shipper:
+            shipping = self.shipper.state
+            state["supabase"] = {
+                "status": shipping.status,
+                "last_error": shipping.last_error,
+                "backlog_age_s": round(shipping.backlog_age_s, 1),
+                "refused": shipping.refused,
+            }
+        try:
+            await self.log.read(self.log.journal.row, "")
+        except StorageError as error:
+            state.update(status="unavailable", store=str(error))
+        if state["status"] == "draining":
+            state["status"] = "unavailable"
+        return state
+
+
+SERVER: web.AppKey[Server] = web.AppKey("server", Server)
+
+
+async def make_model(settings: Settings) -> Model:
+    """The model that the settings name. Raises `ConfigError`."""
+    if settings.model == "demo":
+        from realtime.models.demo import DemoModel
+
+        return DemoModel()
+    if settings.model == "local":
+        from realtime.models.local import LocalModel
+
+        try:
+            return await LocalModel.start()
+        except RuntimeError as error:
+            raise ConfigError([f"MODEL=local {error}"]) from None
+    from realtime.models.openai import OpenAIModel
+
+    return OpenAIModel(
+        api_key=settings.openai_api_key or "none",
+        base_url=settings.openai_base_url or None,
+        model=settings.openai_model,
+        api=settings.openai_api,  # type: ignore[arg-type]
+    )
+
+
+def store_label(settings: Settings) -> str:
+    label = f"SQLite file {settings.database_path}"
+    return f"{label}, shipped to Supabase" if settings.supabase_url else label
+
+
+def create_app(settings: Settings, *, model: Model | None = None) -> web.Application:
+    """The server as an aiohttp application, with its page, sockets and HTTP routes.
+
+    `model` takes the place of the one that the settings name. Starting it raises
+    `ConfigError` where the configuration turns out to be wrong.
+    """
+    transport = Transport(origins=settings.allowed_origins, transports=settings.transports)
+    server = Server(settings, transport)
+    app = web.Application(
+        middlewares=[http.guard(settings.allowed_origins, lambda: server.hub.draining)]
+    )
+    transport.attach(app)
+    app[SERVER] = server
+    app.cleanup_ctx.append(_running(server, model))
+    app.on_shutdown.append(_stopping)
+
+    def late(name: str) -> Callable[[web.Request], Any]:
+        """The pages exist once the application runs."""
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            response: web.StreamResponse = await getattr(app[PAGES], name)(request)
+            return response
+
+        return handler
+
+    app.router.add_get("/", http.index)
+    app.router.add_get("/client/{name}", http.client_file)
+    app.router.add_get("/vendor/{name}", http.vendor_file)
+    app.router.add_get("/healthz", late("healthz"))
+    app.router.add_get("/readyz", late("readyz"))
+    app.router.add_get("/api/info", late("info"))
+    app.router.add_get("/api/sessions", late("sessions"))
+    app.router.add_get("/api/sessions/{session_id}", late("session"))
+    app.router.add_route("OPTIONS", "/api/{path:.*}", http.preflight)
+    return app
+
+
+PAGES: web.AppKey[http.Pages] = web.AppKey("pages", http.Pages)
+
+
+def _running(
+    server: Server, given_model: Model | None
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Everything between start and end, in the order of dependence; undone backwards."""
+
+    async def lifetime(app: web.Application) -> AsyncIterator[None]:
+        settings = server.settings
+        box = load_tools(settings)
+        guests = Guests(guest_secret(settings))
+        journal = open_journal(settings)
+        server.log = Log(journal)
+        server.model = given_model or await make_model(settings)
+        if settings.supabase_url:
+            from realtime.supabase import Shipper, Supabase
+
+            server.supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+            server.shipper = Shipper(server.log, server.supabase)
+            server.log.on_commit = server.shipper.wake
+        server.hub = Hub(
+            server.log,
+            server.transport,
+            server.model,
+            box,
+            instructions=settings.instructions,
+            grace_s=settings.grace_seconds,
+            abandon_s=settings.abandon_seconds,
+            archive=server.supabase,
+        )
+        server.commands = Commands(server.transport, server.hub, guests)
+        app[PAGES] = http.Pages(
+            server.hub,
+            guests,
+            info={
+                "model": {"name": server.model.name, "label": server.model.label},
+                "store": store_label(settings),
+            },
+            list_sessions=server.list_sessions,
+            ready=server.ready,
+        )
+        try:
+            await refuse_what_cannot_work(server)
+            summariser = Summariser(server.hub, server.model)
+            await server.hub.start()
+            await summariser.start()
+            if server.shipper:
+                server.shipper.start()
+            yield
+            await summariser.stop()
+        finally:
+            await server.hub.close()
+            if server.shipper:
+                await server.shipper.stop()
+            await server.log.close()
+            if server.supabase:
+                await server.supabase.close()
+            if given_model is None:
+                await server.model.close()
+
+    return lifetime
+
+
+async def _stopping(app: web.Application) -> None:
+    server = app[SERVER]
+    await server.drain()
+    await server.commands.close()
+    await server.transport.shutdown()
+
+
+def load_tools(settings: Settings) -> toolkit.Toolbox:
+    try:
+        return toolkit.load(settings.tools)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
+
+
+def guest_secret(settings: Settings) -> str:
+    if settings.auth_secret:
+        return settings.auth_secret
+    try:
+        return kept_secret(Path(f"{settings.database_path}.secret"))
+    except OSError as error:
+        raise ConfigError(
+            [f"AUTH_SECRET is not set, and none can be kept beside DATABASE_PATH: {error}"]
+        ) from None
+
+
+def open_journal(settings: Settings) -> Journal:
+    try:
+        return Journal(settings.database_path)
+    except StorageError as error:
+        raise ConfigError([f"DATABASE_PATH: {error}"]) from None
+
+
+async def refuse_what_cannot_work(server: Server) -> None:
+    """A key that is wrong stays wrong; what merely cannot be reached may come back."""
+    try:
+        await server.model.check()
+    except ModelError as error:
+        if error.kind == "unauthorized":
+            raise ConfigError([f"OPENAI_API_KEY is refused: {error}"]) from None
+        logger.warning("the model does not answer yet: %s", error)
+    if server.supabase:
+        from realtime.supabase import SupabaseError
+
+        try:
+            await server.supabase.check()
+        except SupabaseError as error:
+            if error.permanent:
+                raise ConfigError([str(error)]) from None
+            logger.warning("Supabase does not answer yet: %s", error)

@@ -1,0 +1,191 @@
+"""HTTP: the page, health, and the caller's past sessions, read-only."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from realtime.auth import AuthError, Guests
+from realtime.hub import Hub
+from realtime.log.journal import StorageError
+from realtime.log.rows import SessionRow
+from realtime.protocol import ProtocolError, entry, to_json
+
+ROOT = Path(__file__).parent.parent.parent
+CLIENT = ROOT / "client"
+VENDOR = {
+    "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
+    "marked.js": "marked/lib/marked.esm.js",
+    "dompurify.js": "dompurify/dist/purify.es.mjs",
+}
+STATUS = {"not_found": 404, "unauthorized": 401, "bad_request": 400, "storage_unavailable": 503}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Listing = Callable[[str], Awaitable[list[SessionRow]]]
+Ready = Callable[[], Awaitable[dict[str, Any]]]
+logger = logging.getLogger(__name__)
+
+
+def answer(data: Any, status: int = 200) -> web.Response:
+    return web.Response(body=to_json(data), status=status, content_type="application/json")
+
+
+class Pages:
+    """The routes. `list_sessions(user_id)` and `ready()` come from who knows the stores."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        guests: Guests,
+        *,
+        info: dict[str, Any],
+        list_sessions: Listing,
+        ready: Ready,
+    ) -> None:
+        self._hub = hub
+        self._guests = guests
+        self._info = info
+        self._list_sessions = list_sessions
+        self._ready = ready
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The process is alive."""
+        return answer({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Whether it should get traffic, and how its stores are."""
+        state = await self._ready()
+        return answer(state, 200 if state["status"] != "unavailable" else 503)
+
+    async def info(self, request: web.Request) -> web.Response:
+        return answer(self._info)
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        """The caller's sessions in which something was said, newest first."""
+        rows = await self._list_sessions(self._caller(request))
+        return answer({"sessions": [public(row) for row in rows]})
+
+    async def session(self, request: web.Request) -> web.Response:
+        """One session of the caller's: its row and its newest events, folded."""
+        session_id = request.match_info["session_id"]
+        before = request.query.get("before_seq")
+        if before is not None and not before.isdigit():
+            raise ProtocolError("bad_request", "before_seq must be a number")
+        async with self._hub.open(session_id, self._caller(request)) as actor:
+            page = await actor.history(int(before) if before else None, 200)
+            row = actor.session.row()
+        events = [entry(event) for event in page.events]
+        return answer(
+            {"session": public(row), "events": events, "next_before_seq": page.next_before_seq}
+        )
+
+    def _caller(self, request: web.Request) -> str:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise ProtocolError("unauthorized", "send the header Authorization: Bearer <token>")
+        try:
+            return self._guests.user(token).user_id
+        except AuthError as error:
+            raise ProtocolError("unauthorized", str(error)) from None
+
+
+def public(row: SessionRow) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(row)
+    return data
+
+
+# ------------------------------------------------------------------ static files
+
+
+async def index(request: web.Request) -> web.StreamResponse:
+    return web.FileResponse(CLIENT / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def client_file(request: web.Request) -> web.StreamResponse:
+    return _file(CLIENT / request.match_info["name"], CLIENT)
+
+
+async def vendor_file(request: web.Request) -> web.StreamResponse:
+    modules = ROOT / "node_modules"
+    return _file(modules / VENDOR.get(request.match_info["name"], ""), modules)
+
+
+def _file(path: Path, root: Path) -> web.StreamResponse:
+    if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+        raise web.HTTPNotFound
+    kind = "text/javascript" if path.suffix in (".js", ".mjs") else None
+    response = web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+    if kind:
+        response.content_type = kind
+    return response
+
+
+def page_policy() -> str:
+    """The page's Content-Security-Policy; its import map is allowed by its hash."""
+    found = re.search(
+        r'<script type="importmap">(.*?)</script>',
+        (CLIENT / "index.html").read_text("utf-8"),
+        re.S,
+    )
+    scripts = "'self'"
+    if found:
+        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
+        scripts += f" 'sha256-{digest}'"
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+# -------------------------------------------------------------------- middleware
+
+
+def guard(origins: tuple[str, ...], draining: Callable[[], bool]) -> Any:
+    """Errors become JSON, headers become safe, listed origins may read the API."""
+    policy = page_policy()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        new_socket = "EIO" in request.query and "sid" not in request.query
+        if draining() and new_socket:
+            return answer({"error": {"code": "draining"}}, 503)
+        try:
+            response = await handler(request)
+        except ProtocolError as error:
+            response = answer({"error": error.payload()}, STATUS.get(error.code, 400))
+        except StorageError:
+            response = answer({"error": {"code": "storage_unavailable"}}, 503)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = answer({"error": {"code": error.reason.lower()}}, error.status)
+        if response.prepared:
+            return response
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Content-Security-Policy", policy)
+        origin = request.headers.get("Origin")
+        if origin in origins and "/api/" in request.path:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Headers"] = "Authorization"
+            response.headers["Vary"] = "Origin"
+        return response
+
+    return middleware
+
+
+async def preflight(request: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+def missing_modules() -> list[str]:
+    """What the page needs and npm has not installed."""
+    return [path for path in VENDOR.values() if not (ROOT / "node_modules" / path).is_file()]

@@ -1,0 +1,225 @@
+"""Who owns which session now: loads sessions, forgets idle ones, mends what a crash left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from realtime.actor import Actor, Shared, Ticket, storage_unavailable
+from realtime.log.journal import Head, StorageError
+from realtime.log.log import Log
+from realtime.log.rows import EventRow, SessionRow
+from realtime.models import Model
+from realtime.protocol import Event, ProtocolError
+from realtime.session import Session, new_id
+from realtime.tools import Toolbox
+
+logger = logging.getLogger(__name__)
+
+
+class Rooms(Protocol):
+    """The live tail: the sockets that watch a session. Nothing here waits."""
+
+    def broadcast(self, session_id: str, events: Sequence[Event]) -> None: ...
+    def presence(self, session_id: str, devices: int) -> None: ...
+    def drop(self, session_id: str) -> None:
+        """Close the sockets' transports, so that they come back and resume."""
+        ...
+
+
+class Archive(Protocol):
+    """Where sessions are kept that the journal does not hold."""
+
+    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None: ...
+
+
+class Hub:
+    """The sessions in memory. One hub writes one journal."""
+
+    def __init__(
+        self,
+        log: Log,
+        rooms: Rooms,
+        model: Model,
+        tools: Toolbox,
+        *,
+        instructions: str,
+        grace_s: float,
+        abandon_s: float,
+        archive: Archive | None = None,
+    ) -> None:
+        self.log = log
+        self.draining = False
+        self.on_ended: Callable[[str], None] = lambda session_id: None
+        self._rooms = rooms
+        self._archive = archive
+        self._actors: dict[str, Actor] = {}
+        self._loading: dict[str, asyncio.Task[bool]] = {}
+        self._grace_s = grace_s
+        self._sweeper: asyncio.Task[None] | None = None
+        self._shared = Shared(
+            log=log,
+            model=model,
+            tools=tools,
+            instructions=instructions,
+            grace_s=grace_s,
+            abandon_s=abandon_s,
+            on_ended=lambda session_id: self.on_ended(session_id),
+            on_idle=self._forget,
+            on_presence=rooms.presence,
+        )
+        log.publish = self._published
+        log.failed = self._lost
+
+    # ----------------------------------------------------------- sessions
+
+    def create(self, user_id: str) -> tuple[Actor, Ticket]:
+        """A new session, and the ticket of its first event."""
+        actor = Actor(Session(new_id()), self._shared)
+        self._actors[actor.session.session_id] = actor
+        return actor, actor.begin(user_id)
+
+    def leave(self, session_id: str, sid: str) -> None:
+        """A device watches the session no more."""
+        if actor := self._actors.get(session_id):
+            actor.leave(sid)
+
+    @asynccontextmanager
+    async def open(
+        self, session_id: str, user_id: str, *, shared: bool = False
+    ) -> AsyncIterator[Actor]:
+        """Hold the session for a user who owns it, or with whom it is `shared`.
+
+        Raises `not_found` alike for a session that is missing and one that is not theirs,
+        and `storage_unavailable`.
+        """
+        async with self.hold(session_id) as actor:
+            if actor is None or not (shared or actor.session.user_id == user_id):
+                raise ProtocolError(
+                    "not_found", "no such session of yours; leave out session_id to begin one"
+                )
+            yield actor
+
+    @asynccontextmanager
+    async def hold(self, session_id: str) -> AsyncIterator[Actor | None]:
+        """Keep a session in memory, whoever owns it. Raises `storage_unavailable`."""
+        while (actor := self._actors.get(session_id)) is None:
+            if not await self._load(session_id):
+                yield None
+                return
+        actor.pins += 1
+        try:
+            yield actor
+        finally:
+            actor.pins -= 1
+            actor.settle()
+
+    async def _load(self, session_id: str) -> bool:
+        """Read a session into memory, once for all who ask. False where there is none."""
+        task = self._loading.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._read(session_id))
+            self._loading[session_id] = task
+            task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda _: self._settle(session_id))
+            raise
+
+    def _settle(self, session_id: str) -> None:
+        if actor := self._actors.get(session_id):
+            actor.settle()
+
+    async def _read(self, session_id: str) -> bool:
+        try:
+            found = await self.log.read(self.log.journal.session, session_id)
+            if found is None and await self._adopt(session_id):
+                found = await self.log.read(self.log.journal.session, session_id)
+        except StorageError:
+            raise storage_unavailable() from None
+        if found is None:
+            return False
+        head, events = found
+        session = Session(session_id, epoch=head.row.epoch)
+        for event in events:
+            session.apply(event)
+        actor = Actor(session, self._shared, left_at=head.left_at)
+        self._actors[session_id] = actor
+        actor.recover()
+        return True
+
+    async def _adopt(self, session_id: str) -> bool:
+        """Bring a session in from the archive, under a new epoch."""
+        if self._archive is None:
+            return False
+        found = await self._archive.fetch(session_id)
+        if found is None:
+            return False
+        row, events = found
+        row.epoch += 1
+        for event in events:
+            event.epoch = row.epoch
+        await self.log.adopt(row, events)
+        return True
+
+    def _forget(self, session_id: str) -> None:
+        self._actors.pop(session_id, None)
+
+    # ------------------------------------------------------- from the log
+
+    def _published(self, session_id: str, events: Sequence[Event]) -> None:
+        self._rooms.broadcast(session_id, events)
+        if actor := self._actors.get(session_id):
+            actor.published(events)
+
+    def _lost(self, session_ids: set[str], error: StorageError) -> None:
+        """What these sessions hold in memory was not stored: back to what is in the log."""
+        for session_id in session_ids:
+            if actor := self._actors.pop(session_id, None):
+                actor.close()
+            self._rooms.drop(session_id)
+
+    # --------------------------------------------------- start and the end
+
+    async def start(self) -> None:
+        """Mend what the last process left: runs cut off get their `done`, waiting ones go
+        on, and sessions that nobody comes back to are ended after the grace period."""
+        heads = await self.log.read(self.log.journal.open_sessions)
+        for head in heads:
+            if head.unfinished:
+                async with self.hold(head.row.session_id):
+                    pass
+        self._sweeper = asyncio.create_task(self._end_left(heads))
+
+    async def _end_left(self, heads: list[Head]) -> None:
+        await asyncio.sleep(self._grace_s)
+        for head in heads:
+            session_id = head.row.session_id
+            if session_id not in self._actors:
+                try:
+                    async with self.hold(session_id) as actor:
+                        if actor and not actor.devices:
+                            actor.expire()
+                except ProtocolError:
+                    logger.warning("session is left open", extra={"session_id": session_id})
+
+    async def drain(self, deadline_s: float) -> None:
+        """Start nothing more, and let what runs finish within the deadline."""
+        self.draining = True
+        await asyncio.gather(*(actor.drain(deadline_s) for actor in list(self._actors.values())))
+
+    async def close(self) -> None:
+        """Forget everything in memory; the log has it."""
+        if self._sweeper:
+            self._sweeper.cancel()
+        for actor in self._actors.values():
+            actor.close()
+        self._actors.clear()
+
+    @property
+    def sessions(self) -> int:
+        return len(self._actors)

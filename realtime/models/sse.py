@@ -1,0 +1,101 @@
+"""Server-sent events that carry JSON, decoded from raw bytes. No I/O.
+
+The path of every token: bytes are split in bulk and no byte is looked at in Python.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+import msgspec
+
+from realtime.models import ModelError
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+"""A longer event is not a token any more; it would only fill our memory."""
+
+T = TypeVar("T")
+
+
+class EventDecoder:
+    """Cuts a byte stream into the `data` of its events, wherever the reads were cut.
+
+    Comments, the other fields and events without data are dropped, and so is an event
+    that the end of the stream leaves unfinished. `[DONE]` sets `done`; what follows it
+    is ignored. `count` is the number of payloads given out, `[DONE]` included.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.done = False
+        self.count = 0
+        self._max = max_event_bytes
+        self._rest = bytearray()
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The payloads that these bytes complete, in order. Raises `ModelError`."""
+        if self._after_cr and data:
+            # The read before ended with CR, which ended the line already.
+            data = data.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self.done or not data:
+            return []
+        seen = len(self._rest)
+        self._rest += data
+        # What was here before holds no blank line: only its last byte can begin one.
+        end = self._rest.rfind(b"\n\n", max(0, seen - 1))
+        if end < 0:
+            self._check_size(len(self._rest))
+            return []
+        events = bytes(self._rest[:end]).split(b"\n\n")
+        del self._rest[: end + 2]
+        self._check_size(len(self._rest))
+        return self._payloads(events)
+
+    def _payloads(self, events: list[bytes]) -> list[bytes]:
+        payloads = []
+        for event in events:
+            if event.startswith(b"data: ") and b"\n" not in event:
+                payload = event[6:]
+            else:
+                values = [
+                    line[5:].removeprefix(b" ")
+                    for line in event.split(b"\n")
+                    if line.startswith(b"data:") or line == b"data"
+                ]
+                if not values:
+                    continue
+                payload = b"\n".join(values)
+            self._check_size(len(event))
+            self.count += 1
+            if payload == b"[DONE]":
+                self.done = True
+                break
+            if payload:
+                payloads.append(payload)
+        return payloads
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max:
+            raise ModelError("malformed", "The provider sent an event of over 4 MB.")
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
+    """One payload as what `decoder` decodes. Raises `ModelError("malformed")`."""
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    # msgspec refuses half a surrogate pair, which providers do send when a token ends
+    # inside an emoji. The second half may come with the next token, so both are kept.
+    try:
+        plain = json.loads(payload.decode("utf-8", "replace"))
+        return msgspec.convert(plain, decoder.type)
+    except (ValueError, RecursionError):
+        raise ModelError(
+            "malformed", "The provider sent an event that is no JSON we know."
+        ) from None

@@ -1,0 +1,438 @@
+"""The core: one session's state and rules, without I/O, clock or asyncio.
+
+A session is a fold over its events. Each method checks what is asked against the
+state, and appends the events that follow from it; `apply` alone changes the state, for
+a new event and for one read back from the log alike. `take` hands the new events on.
+Times are ms since the Unix epoch, lengths UTF-16 units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from uuid import uuid4
+
+from realtime.answer import Answer
+from realtime.log.rows import SessionRow, SummaryStatus
+from realtime.models import Item, UserText
+from realtime.protocol import (
+    MAX_DONE_TEXT,
+    ActiveRun,
+    CancelAfter,
+    Done,
+    DoneStatus,
+    Error,
+    Event,
+    FinishReason,
+    ProtocolError,
+    QueuedRun,
+    Run,
+    RunStatus,
+    Send,
+    SessionEnded,
+    SessionStarted,
+    Summary,
+    Token,
+    ToolCall,
+    Usage,
+    UserMessage,
+    clean_text,
+    to_json,
+)
+
+MAX_QUEUE = 5
+MAX_TEXT = 16 * 1024
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+class RunState:
+    """One user message on its way to its `done`; a continued run has no message of its own."""
+
+    def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
+        self.run_id = run_id
+        self.user = user
+        self.answer = answer
+        self.status: RunStatus = "queued"
+        self.model = ""
+        self.requested_at = 0
+        self.started_at: int | None = None
+        self.first_seq = 0
+        self.done: Done | None = None
+
+    @property
+    def queued(self) -> bool:
+        return self.done is None and self.started_at is None
+
+
+class Session:
+    """The state of one session. Only its owner in this process may call it."""
+
+    def __init__(self, session_id: str, *, epoch: int = 1, ids: Callable[[], str] = new_id) -> None:
+        self.session_id = session_id
+        self.epoch = epoch
+        self.user_id = ""
+        self.start_time = 0
+        self.head = 0
+        self.last_ts = 0
+        self.runs: dict[str, RunState] = {}
+        self.started: list[RunState] = []  # in the order of the context
+        self.active: RunState | None = None
+        self.queue: list[RunState] = []
+        self.ended: SessionEnded | None = None
+        self.summary: str | None = None
+        self.summary_status: SummaryStatus = "none"
+        self._said = False  # since the last summary
+        self._by_client_id: dict[str, RunState] = {}
+        self._ids = ids
+        self._new: list[Event] = []
+
+    # ------------------------------------------------------------ the fold
+
+    def apply(self, event: Event) -> None:
+        """Take one event into the state. `seq`s must come in order."""
+        self.head = event.seq
+        self.last_ts = event.ts
+        match event:
+            case Token():
+                self.runs[event.run_id or ""].answer.add_text(event)
+            case ToolCall():
+                self.runs[event.run_id or ""].answer.set_call(event)
+            case UserMessage():
+                self._apply_user_message(event)
+            case Run():
+                self._apply_run(event)
+            case Done():
+                self._apply_done(event)
+            case SessionStarted():
+                self.user_id, self.start_time = event.user_id, event.start_time
+            case SessionEnded():
+                self.ended = event
+                self.summary_status = "pending" if self._said else "none"
+            case Summary():
+                if event.status == "done":
+                    self.summary, self.summary_status, self._said = event.text, "done", False
+                elif event.status == "failed":
+                    self.summary_status = "failed"
+            case _:
+                raise TypeError(f"no such event: {type(event).__name__}")
+
+    def _apply_user_message(self, event: UserMessage) -> None:
+        run = RunState(event.run_id or "", event, Answer())
+        run.requested_at, run.first_seq = event.ts, event.seq
+        self.runs[run.run_id] = run
+        self._by_client_id[event.client_msg_id] = run
+        self.ended, self._said = None, True
+        if self.summary_status in ("pending", "failed"):
+            self.summary_status = "none"
+
+    def _apply_run(self, event: Run) -> None:
+        run_id = event.run_id or ""
+        run = self.runs.get(run_id)
+        if run is None:  # goes on with the answer of an earlier run
+            earlier = next(r for r in self.started if r.answer.message_id == event.message_id)
+            run = RunState(run_id, None, earlier.answer)
+            run.requested_at, run.first_seq = event.ts, event.seq
+            self.runs[run_id] = run
+            self.ended, self._said = None, True
+        run.answer.message_id = event.message_id
+        run.status, run.model = event.status, event.model
+        if event.status == "queued":
+            self.queue.append(run)
+        elif run.started_at is None:
+            run.started_at = event.ts
+            if run in self.queue:
+                self.queue.remove(run)
+            self.started.append(run)
+            self.active = run
+        if event.reset_to is not None:
+            run.answer.reset(event.reset_to)
+
+    def _apply_done(self, event: Done) -> None:
+        run = self.runs[event.run_id or ""]
+        run.done = event
+        if run in self.queue:
+            self.queue.remove(run)
+        if self.active is run:
+            self.active = None
+
+    def _append(self, event: Event, now: int) -> None:
+        event.session_id, event.seq, event.ts = self.session_id, self.head + 1, now
+        self.apply(event)
+        self._new.append(event)
+
+    def take(self) -> list[Event]:
+        """The events appended since the last call; the caller must commit them."""
+        taken, self._new = self._new, []
+        return taken
+
+    # ------------------------------------------------------------- commands
+
+    def begin(self, user_id: str, now: int) -> None:
+        """The first event of a new session."""
+        self._append(SessionStarted(user_id=user_id, start_time=now), now)
+
+    def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
+        """Take a user's message: ("started" | "queued" | "duplicate", its run).
+
+        With `if_busy: "interrupt"` the caller must end the active run first.
+        Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
+        """
+        text = clean_text(command.text)
+        if known := self._by_client_id.get(command.client_msg_id):
+            if known.user and known.user.text != text:
+                raise ProtocolError(
+                    "conflict", "this client_msg_id was used for another text; make a new one"
+                )
+            return "duplicate", known
+        self.check_send(command)
+        run_id = self._ids()
+        self._append(
+            UserMessage(
+                run_id=run_id,
+                message_id=self._ids(),
+                client_msg_id=command.client_msg_id,
+                text=text,
+                user_id=user_id,
+                on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
+            ),
+            now,
+        )
+        return self._enter(run_id, self._ids(), model, now)
+
+    def is_duplicate(self, client_msg_id: str) -> bool:
+        return client_msg_id in self._by_client_id
+
+    def check_send(self, command: Send) -> None:
+        """Whether a new message could be taken now. Raises as `send` does."""
+        if not command.text.strip():
+            raise ProtocolError("bad_request", "text is empty; say something")
+        if not 1 <= len(command.client_msg_id) <= 128:
+            raise ProtocolError(
+                "bad_request", "client_msg_id must have 1 to 128 characters; a UUID is good"
+            )
+        if len(command.text.encode("utf-8", "surrogatepass")) > MAX_TEXT:
+            raise ProtocolError("too_large", f"text is over {MAX_TEXT} bytes; send less at once")
+        if self.active and command.if_busy == "reject":
+            raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
+        if self.active and command.if_busy == "queue" and len(self.queue) >= MAX_QUEUE:
+            raise ProtocolError(
+                "queue_full", f"{MAX_QUEUE} messages wait already; wait for one", retryable=True
+            )
+
+    def resume(self, run_id: str, model: str, now: int) -> tuple[str, RunState]:
+        """Go on with the last answer, in the same message, as a new run.
+
+        Raises `not_found`, `busy`, `conflict`.
+        """
+        run = self.runs.get(run_id)
+        if run is None or run.done is None or run.started_at is None:
+            raise ProtocolError("not_found", "no such run has ended in this session")
+        if self.active or self.queue:
+            raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
+        if run.done.status not in ("interrupted", "incomplete") or run is not self.started[-1]:
+            raise ProtocolError(
+                "conflict", "only the last answer, interrupted or incomplete, can be continued"
+            )
+        return self._enter(self._ids(), run.answer.message_id, model, now)
+
+    def _enter(self, run_id: str, message_id: str, model: str, now: int) -> tuple[str, RunState]:
+        status: RunStatus = "queued" if self.active else "started"
+        self._append(Run(run_id=run_id, message_id=message_id, status=status, model=model), now)
+        return status, self.runs[run_id]
+
+    def start_next(self, model: str, now: int) -> RunState | None:
+        """Start the first queued run, where none is active."""
+        if self.active or not self.queue:
+            return None
+        run = self.queue[0]
+        self._append(
+            Run(
+                run_id=run.run_id,
+                message_id=run.answer.message_id,
+                status="started",
+                model=model,
+            ),
+            now,
+        )
+        return run
+
+    # ------------------------------------------------------------- the run
+
+    def record(self, run_id: str, events: Iterable[Event], now: int) -> bool:
+        """Append what a run produced. False, and nothing is appended, once it has ended."""
+        run = self.runs[run_id]
+        if run.done:
+            return False
+        for event in events:
+            event.run_id = run_id
+            self._append(event, now)
+        return True
+
+    def finish(
+        self,
+        run_id: str,
+        status: DoneStatus,
+        reason: FinishReason,
+        now: int,
+        *,
+        usage: Usage | None = None,
+        error: Error | None = None,
+    ) -> bool:
+        """End a run: close its open tool calls, then `done`. False where it had ended."""
+        run = self.runs[run_id]
+        if run.done:
+            return False
+        answer = run.answer
+        outcome_unknown = Error(
+            code="unknown_outcome", message="the call was under way when the run ended"
+        )
+        for call in answer.open_calls():
+            lost = call.status == "running" and status == "interrupted"
+            self._append(
+                ToolCall(
+                    run_id=run_id,
+                    tool_call_id=call.tool_call_id,
+                    name=call.name,
+                    message_id=call.message_id,
+                    arguments=call.arguments,
+                    status="failed" if lost else "cancelled",
+                    error=outcome_unknown if lost else None,
+                ),
+                now,
+            )
+        text = answer.text()
+        self._append(
+            Done(
+                run_id=run_id,
+                status=status,
+                finish_reason=reason,
+                message_id=answer.message_id,
+                text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
+                text_len=answer.length["text"],
+                usage=usage or self._estimate(run),
+                model=run.model,
+                duration_ms=max(0, now - (run.started_at or run.requested_at)),
+                error=error,
+            ),
+            now,
+        )
+        return True
+
+    def _estimate(self, run: RunState) -> Usage:
+        """About four characters to a token, where the provider gave no count."""
+        if run.started_at is None:
+            return Usage(input_tokens=0, output_tokens=0, estimated=True)
+        given = sum(earlier.answer.size() for earlier in self.started if earlier is not run)
+        asked = len(run.user.text) if run.user else 0
+        return Usage(
+            input_tokens=(given + asked) // 4,
+            output_tokens=(run.answer.size() + 3) // 4,
+            estimated=True,
+        )
+
+    def recover(self, now: int) -> None:
+        """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
+        if self.active:
+            self.finish(
+                self.active.run_id,
+                "interrupted",
+                "error",
+                now,
+                error=Error("interrupted", "the server went away", retryable=True),
+            )
+
+    def context(self) -> list[Item]:
+        """What a model should see: the started runs, in the order they started.
+
+        A run that ended without an answer still counts: the user did say it.
+        """
+        items: list[Item] = []
+        for run in self.started:
+            if run.user:
+                items.append(UserText(run.user.text))
+                items.extend(run.answer.items())
+        return items
+
+    # ------------------------------------------------------ end and summary
+
+    def end(self, left_at: int, now: int) -> bool:
+        """End the session; `left_at`: when the last device left. False where it had ended.
+
+        The caller must have ended its runs. With nothing said there is nothing to sum up.
+        """
+        if self.ended:
+            return False
+        end_time = max(left_at, self._last_done(), self.start_time)
+        self._append(
+            SessionEnded(end_time=end_time, duration_seconds=(end_time - self.start_time) / 1000),
+            now,
+        )
+        if self.summary_status == "none":
+            self._append(Summary(status="skipped"), now)
+        return True
+
+    def _last_done(self) -> int:
+        return max((run.done.ts for run in self.runs.values() if run.done), default=0)
+
+    def summarised(
+        self, ended_seq: int, now: int, *, text: str | None = None, error: Error | None = None
+    ) -> bool:
+        """Store what came of the summary of the end at `ended_seq`.
+
+        False, and nothing changes, where the session was reopened since or has its
+        summary; a second failure is not told again.
+        """
+        if self.ended is None or self.ended.seq != ended_seq:
+            return False
+        if text is not None and self.summary_status in ("pending", "failed"):
+            self._append(Summary(status="done", text=text), now)
+            return True
+        if error is not None and self.summary_status == "pending":
+            self._append(Summary(status="failed", error=error), now)
+            return True
+        return False
+
+    # --------------------------------------------------------------- views
+
+    def row(self) -> SessionRow:
+        return SessionRow(
+            session_id=self.session_id,
+            user_id=self.user_id,
+            epoch=self.epoch,
+            start_time=self.start_time,
+            end_time=self.ended.end_time if self.ended else None,
+            duration_seconds=self.ended.duration_seconds if self.ended else None,
+            summary=self.summary,
+            summary_status=self.summary_status,
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a run is active or waits."""
+        return self.active is not None or bool(self.queue)
+
+    def active_view(self) -> ActiveRun | None:
+        run = self.active
+        if run is None:
+            return None
+        return ActiveRun(run.run_id, run.answer.message_id, run.status, run.model)
+
+    def queue_view(self) -> list[QueuedRun]:
+        return [
+            QueuedRun(run.run_id, run.user.message_id, run.user.client_msg_id, run.user.text)
+            for run in self.queue
+            if run.user
+        ]
+
+    def abandon_after(self) -> float | None:
+        """Seconds that the active run may go on without viewers; None: no wish of its own."""
+        user = self.active.user if self.active else None
+        match user.on_abandon if user else None:
+            case "cancel":
+                return 0.0
+            case CancelAfter(cancel_after_s=seconds):
+                return seconds
+            case _:
+                return None

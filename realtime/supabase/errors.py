@@ -1,0 +1,208 @@
+"""What can go wrong with Supabase, in words that name the setting and the remedy."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+if TYPE_CHECKING:
+    import httpx
+
+ErrorKind = Literal[
+    "url_wrong",
+    "unreachable",
+    "key_wrong",
+    "publishable_key",
+    "schema_missing",
+    "schema_old",
+    "refused",
+    "too_large",
+    "rate_limited",
+    "unavailable",
+    "internal",
+]
+
+_RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
+_USE_PRIVILEGED = (
+    "Set SUPABASE_KEY to a secret key (sb_secret_…, or the legacy service_role key) "
+    "from Project Settings → API Keys."
+)
+_USE_URL = "Set SUPABASE_URL to the project's URL, as https://<project>.supabase.co."
+
+
+class SupabaseError(Exception):
+    """Supabase did not do what it was asked.
+
+    `message` says what is wrong and `remedy` what to do, both for the operator and free
+    of secrets. `permanent`: it stays so until somebody changes something; the others pass.
+    """
+
+    def __init__(
+        self, kind: ErrorKind, message: str, remedy: str, permanent: bool = False
+    ) -> None:
+        super().__init__(f"{message} {remedy}")
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+        self.permanent = permanent
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A row that the database did not take: the head of a session (`seq` None) or an event.
+
+    `code` is Postgres's SQLSTATE, or an HTTP status.
+    """
+
+    session_id: str
+    epoch: int
+    seq: int | None
+    code: str
+    message: str
+
+
+def checked_url(url: str) -> str:
+    """The project's URL without a path. Raises `SupabaseError("url_wrong")`."""
+    url = url.strip().rstrip("/").removesuffix("/rest/v1")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path == ""
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SupabaseError("url_wrong", "SUPABASE_URL is not a project's URL.", _USE_URL, True)
+    return url
+
+
+def check_key(key: str) -> None:
+    """What can be told from the key itself. Raises `SupabaseError`."""
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise SupabaseError(
+            "key_wrong", "SUPABASE_KEY is empty or not a key.", _USE_PRIVILEGED, True
+        )
+    claims = _claims(key)
+    if key.startswith("sb_publishable_") or claims.get("role") == "anon":
+        raise publishable_key()
+    if "role" in claims and claims["role"] != "service_role":
+        raise SupabaseError(
+            "key_wrong",
+            f"SUPABASE_KEY is a token of the role {str(claims['role'])[:40]!r}.",
+            _USE_PRIVILEGED,
+            True,
+        )
+    expiry = claims.get("exp")
+    if isinstance(expiry, int | float) and expiry < time.time():
+        raise SupabaseError("key_wrong", "SUPABASE_KEY has expired.", _USE_PRIVILEGED, True)
+
+
+def publishable_key() -> SupabaseError:
+    return SupabaseError(
+        "publishable_key",
+        "SUPABASE_KEY is the publishable (anon) key, which may not write.",
+        _USE_PRIVILEGED,
+        True,
+    )
+
+
+def schema_missing() -> SupabaseError:
+    return SupabaseError(
+        "schema_missing",
+        "The tables are not in the project that SUPABASE_URL names.",
+        _RUN_SCHEMA,
+        True,
+    )
+
+
+def schema_old(found: int | None, needed: int) -> SupabaseError:
+    state = "of an older server" if found is None else f"at version {found}"
+    return SupabaseError(
+        "schema_old",
+        f"The tables in the project that SUPABASE_URL names are {state}; "
+        f"this server needs version {needed}.",
+        _RUN_SCHEMA,
+        True,
+    )
+
+
+def _claims(key: str) -> dict[str, Any]:
+    """The claims of a legacy key, unverified; {} for keys of another kind."""
+    parts = key.split(".")
+    if len(parts) != 3 or not key.startswith("eyJ"):
+        return {}
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(padded))
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def not_json(status: int) -> SupabaseError:
+    return SupabaseError(
+        "url_wrong",
+        f"What answers at SUPABASE_URL (status {status}) is not a Supabase project.",
+        _USE_URL,
+        True,
+    )
+
+
+def unreachable(reason: object) -> SupabaseError:
+    return SupabaseError(
+        "unreachable",
+        f"SUPABASE_URL cannot be reached: {str(reason) or type(reason).__name__}.",
+        "Check the address and the network; a paused project is restored in the dashboard.",
+    )
+
+
+def from_response(response: httpx.Response) -> SupabaseError:
+    """What an answer other than 2xx means. Its body must have been read.
+
+    Told apart by what PostgREST, Supabase's gateway and Supabase Lite are known to send:
+    `{"code", "message", …}`, with or without a code; a proxy may send anything.
+    """
+    status = response.status_code
+    body = _json_object(response.content)
+    code = str(body.get("code") or "")
+    said = str(body.get("message") or response.reason_phrase)[:300]
+    detail = f"{status}{f' {code}' if code else ''}: {said}"
+
+    if status == 401 and code == "42501":
+        return publishable_key()
+    if code == "42501" or code in ("42703", "PGRST204", "PGRST203"):
+        return SupabaseError(
+            "schema_old", f"The tables do not fit this server ({detail}).", _RUN_SCHEMA, True
+        )
+    if code in ("PGRST202", "PGRST205", "42P01", "42883", "3F000", "PGRST106"):
+        return schema_missing()
+    if status in (401, 403):
+        return SupabaseError(
+            "key_wrong", f"Supabase refuses SUPABASE_KEY ({detail}).", _USE_PRIVILEGED, True
+        )
+    if status in (404, 405) or 300 <= status < 400:
+        return not_json(status)
+    if status == 413:
+        return SupabaseError(
+            "too_large", f"Supabase takes no request of this size ({detail}).", "", True
+        )
+    if status == 429:
+        return SupabaseError("rate_limited", f"Supabase asks for a pause ({detail}).", "")
+    if status >= 500 or status in (408, 425):
+        return SupabaseError(
+            "unavailable",
+            f"Supabase is not available ({detail}).",
+            "If it lasts, look at the project's state in the dashboard.",
+        )
+    return SupabaseError("refused", f"Supabase refuses the data ({detail}).", "", True)
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,276 @@
+"""The shipper: carries what the journal commits to Supabase, beside everything else.
+
+Nothing waits for it. It reads on from a cursor that the journal keeps, so a crash, an
+outage or a lost answer costs a repetition, which changes nothing in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from realtime.log.rows import Batch, EventRow
+from realtime.supabase.client import Supabase
+from realtime.supabase.errors import Refused, SupabaseError
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENTS = 500
+MAX_BYTES = 1_000_000
+"""Bounds of one batch; a batch at a bound is full, and the next one follows at once."""
+
+FEWEST_EVENTS = 25
+"""A batch that was too slow is halved, but not below this."""
+
+PAUSE_S = 0.25
+"""From one batch to the next while there is no backlog: at most 4 requests a second."""
+
+FIRST_RETRY_S, LAST_RETRY_S, PERMANENT_RETRY_S = 0.5, 10.0, 30.0
+"""Passing trouble is retried after the first, doubling up to the second, less a random
+part; permanent trouble, which waits for a person, after the third."""
+
+
+NOT_NULL_VIOLATION = "23502"
+
+
+class Source(Protocol):
+    """Where the rows come from: the journal."""
+
+    async def unshipped(self, limit: int) -> Batch:
+        """At most `limit` events beyond the cursor, in the order of `EventRow.id`, and the
+        heads of their sessions. An empty batch where there are none."""
+
+    async def shipped(self, cursor: int) -> None:
+        """Put the cursor behind the event with this `id`."""
+
+
+@dataclass(frozen=True)
+class ShipperState:
+    """For `/readyz`. `backlog_age_s`: how long the oldest row that is known to wait has
+    existed; 0 when none waits. `refused`: rows that the database did not take."""
+
+    status: Literal["ok", "degraded"]
+    last_error: str | None
+    backlog_age_s: float
+    refused: int
+
+
+class Shipper:
+    """Ships from a source to a project until it is stopped. Raises nothing, ever.
+
+    `on_refused` hears of each row that the database does not take; the cursor passes it,
+    and the row itself stays in the journal.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        supabase: Supabase,
+        *,
+        on_refused: Callable[[Refused], None] = lambda row: None,
+        pause_s: float = PAUSE_S,
+        retry_s: tuple[float, float, float] = (FIRST_RETRY_S, LAST_RETRY_S, PERMANENT_RETRY_S),
+    ) -> None:
+        self._source = source
+        self._supabase = supabase
+        self._on_refused = on_refused
+        self._pause_s = pause_s
+        self._first_retry_s, self._last_retry_s, self._permanent_retry_s = retry_s
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._limit = MAX_EVENTS
+        self._failures = 0
+        self._error: SupabaseError | None = None
+        self._told: set[str] = set()
+        self._oldest: int | None = None
+        self._refused = 0
+        self.requests = 0
+        """Batches sent so far, also those that failed."""
+
+    @property
+    def state(self) -> ShipperState:
+        age = 0.0 if self._oldest is None else max(0.0, time.time() - self._oldest / 1000)
+        if self._error is None:
+            return ShipperState("ok", None, age, self._refused)
+        return ShipperState("degraded", str(self._error), age, self._refused)
+
+    def start(self) -> None:
+        """Begin with whatever waits from an earlier life. Needs a running loop."""
+        if self._task is None:
+            self._woken.set()
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="shipper")
+
+    def wake(self) -> None:
+        """Something was committed. Call it on the loop's thread; it only sets a flag."""
+        self._woken.set()
+
+    async def stop(self, timeout_s: float = 5) -> bool:
+        """Ship what is left, for at most `timeout_s`, then end. True if nothing is left."""
+        task, self._task = self._task, None
+        if task is None:
+            return True
+        self._stopping.set()
+        self._woken.set()
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        if not done:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        flushed = bool(done) and self._error is None
+        if not flushed:
+            logger.warning("Supabase has not received everything; the next start goes on there")
+        return flushed
+
+    # ----------------------------------------------------------------- the loop
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            stopping = self._stopping.is_set()
+            delay = 0.0
+            try:
+                sent = await self._ship_one()
+            except Exception as error:
+                delay = self._failed(error)
+                if stopping and self._error and self._error.permanent:
+                    return
+                if stopping:
+                    delay = min(delay, self._first_retry_s)
+                self._woken.set()
+            else:
+                self._recovered()
+                if sent == "all" and not stopping:
+                    delay = self._pause_s
+                elif sent != "nothing":
+                    self._woken.set()
+                elif stopping:
+                    return
+            if stopping:
+                await asyncio.sleep(delay)
+            elif delay:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), delay)
+
+    async def _ship_one(self) -> Literal["nothing", "all", "some"]:
+        """Ship one batch: all that was there, or some of it."""
+        read = await self._source.unshipped(self._limit)
+        if not read:
+            self._oldest = None
+            return "nothing"
+        batch = fitting(read, MAX_BYTES)
+        self._oldest = min((event.created_at for event in batch.events), default=None)
+        self.requests += 1
+        try:
+            refused = await self._supabase.ship(batch)
+        except SupabaseError as error:
+            if error.kind not in ("too_large", "refused") or not batch.events:
+                raise
+            if len(batch.events) > 1:
+                # Only the row that is at fault is to stay behind: find it in smaller batches.
+                self._limit = len(batch.events) // 2
+                return "some"
+            refused = [as_refused(event, error) for event in batch.events]
+        if wrong := table_at_fault(batch, refused):
+            raise wrong
+        for row in refused:
+            self._report(row)
+        await self._source.shipped(batch.cursor)
+        self._oldest = None
+        full = batch is not read or len(batch.events) >= self._limit
+        self._limit = min(MAX_EVENTS, self._limit * 2)
+        return "some" if full else "all"
+
+    # ------------------------------------------------------------- what happened
+
+    def _failed(self, error: Exception) -> float:
+        """Note it, tell the operator what is new, and say how long to wait (s)."""
+        if not isinstance(error, SupabaseError):
+            logger.error("the shipper failed", exc_info=error)
+            error = SupabaseError("internal", f"Shipping failed: {error!r}.", "See the log.")
+        self._error = error
+        self._failures += 1
+        if error.kind == "unavailable":
+            self._limit = max(min(self._limit, FEWEST_EVENTS), self._limit // 2)
+        if error.kind not in self._told:
+            self._told.add(error.kind)
+            logger.error("%s Conversations go on; the journal keeps them.", error)
+        if error.permanent:
+            return self._permanent_retry_s
+        delay = min(
+            self._last_retry_s, self._first_retry_s * 2.0 ** min(self._failures - 1, 10)
+        )
+        return delay * random.uniform(0.5, 1)  # noqa: S311 - spreads the workers
+
+    def _recovered(self) -> None:
+        if self._error is not None:
+            logger.info("Supabase receives again")
+        self._error = None
+        self._failures = 0
+        self._told.clear()
+
+    def _report(self, row: Refused) -> None:
+        self._refused += 1
+        logger.error(
+            "Supabase does not take a row, which stays in the journal only: "
+            "session %s, epoch %s, %s: %s %s",
+            row.session_id,
+            row.epoch,
+            "its head" if row.seq is None else f"seq {row.seq}",
+            row.code,
+            row.message,
+        )
+        try:
+            self._on_refused(row)
+        except Exception:
+            logger.exception("on_refused failed")
+
+
+def fitting(batch: Batch, max_bytes: int) -> Batch:
+    """The batch itself, or as many of its first events as fit; at least one."""
+    size = 0
+    for count, event in enumerate(batch.events):
+        size += len(event.payload) + len(event.content.encode()) + 300
+        if size > max_bytes and count:
+            events = batch.events[:count]
+            named = {event.session_id for event in events}
+            heads = [row for row in batch.sessions if row.session_id in named]
+            return Batch(heads, events, events[-1].id)
+    return batch
+
+
+def as_refused(event: EventRow, error: SupabaseError) -> Refused:
+    return Refused(
+        session_id=event.session_id,
+        epoch=event.epoch,
+        seq=event.seq,
+        code=error.kind,
+        message=error.message,
+    )
+
+
+def table_at_fault(batch: Batch, refused: list[Refused]) -> SupabaseError | None:
+    """An error where the tables take nothing, as with a column that somebody added and the
+    server cannot fill. One bad row, or one bad session, is not the tables' fault."""
+    if not refused:
+        return None
+    sessions = {row.session_id for row in refused}
+    nothing_taken = len(sessions) > 1 and sum(row.seq is not None for row in refused) >= len(
+        batch.events
+    )
+    if not nothing_taken and all(row.code != NOT_NULL_VIOLATION for row in refused):
+        return None
+    row = refused[0]
+    return SupabaseError(
+        "refused",
+        f"The tables take no rows ({row.code}: {row.message}).",
+        "Undo what was changed in them, or run schema.sql again.",
+        True,
+    )
