@@ -147,19 +147,22 @@ class Actor:
     def _entered(self, sid: str) -> None:
         self.devices.add(sid)
         self._cancel_timer()
-        self._shared.on_presence(self.session.session_id, len(self.devices))
+        asyncio.get_running_loop().call_soon(self._presence)  # behind the answer to the join
 
     def leave(self, sid: str) -> None:
         """A device has gone. The last one starts the clocks; nothing is awaited here."""
         if sid not in self.devices:
             return
         self.devices.discard(sid)
-        self._shared.on_presence(self.session.session_id, len(self.devices))
+        self._presence()
         if not self.devices:
             self._left_at = now_ms()
             if not self.session.ended:
                 self._commit()
             self.settle()
+
+    def _presence(self) -> None:
+        self._shared.on_presence(self.session.session_id, len(self.devices))
 
     def settle(self) -> None:
         """With nobody watching: let the run go on for a while, then end, then be forgotten."""

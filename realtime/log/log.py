@@ -29,6 +29,7 @@ class _Pending:
         self.events: list[tuple[str, list[Event], int]] = []
         self.heads: dict[str, Head] = {}
         self.folds: list[tuple[str, str, int, int]] = []
+        self.awaited = False
         self.ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -74,11 +75,17 @@ class Log:
         self._wake.set()
         return pending.ticket
 
+    async def settled(self) -> None:
+        """Wait until everything appended so far is published. Raises `StorageError`."""
+        self._pending.awaited = True
+        self._wake.set()
+        await asyncio.shield(self._pending.ticket)
+
     async def _run(self) -> None:
         while not (self._closing and not self._pending.heads):
             await self._wake.wait()
             self._wake.clear()
-            if not self._pending.heads:
+            if not (self._pending.heads or self._pending.awaited):
                 continue
             batch, self._pending = self._pending, _Pending()
             try:

@@ -40,8 +40,7 @@ def body(model: str, request: Request) -> dict[str, Any]:
     }
     if request.tools:
         result["tools"] = [
-            {"type": "function", "function": msgspec.to_builtins(tool)}
-            for tool in request.tools
+            {"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools
         ]
     return result
 
@@ -68,9 +67,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
                     }
                 )
             case ToolResult(tool_call_id, output):
-                messages.append(
-                    {"role": "tool", "tool_call_id": tool_call_id, "content": output}
-                )
+                messages.append({"role": "tool", "tool_call_id": tool_call_id, "content": output})
     return messages
 
 

@@ -30,9 +30,7 @@ from realtime.protocol import Usage
 
 MAX_COUNT = 2000
 
-_INTRODUCTION = (
-    "I am the **demo model**: a small script without any AI in it, so you need no key. "
-)
+_INTRODUCTION = "I am the **demo model**: a small script without any AI in it, so you need no key. "
 _SUMMARY = re.compile(r"\bsummari[sz]e\b", re.IGNORECASE)
 _COUNT = re.compile(r"\bcount (?:up )?to (\d{1,9})\b", re.IGNORECASE)
 _NAME = re.compile(r"\bmy name is ([^\W\d_][\w'’-]*)", re.IGNORECASE)

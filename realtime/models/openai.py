@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ import aiohttp
 import httpx2
 import msgspec
 from openai import (
+    APIConnectionError,
     APIStatusError,
     AsyncAPIResponse,
     AsyncOpenAI,
@@ -149,18 +150,12 @@ class OpenAIModel:
         response: AsyncAPIResponse[Any]
         try:
             async with asyncio.timeout_at(deadline):
-                if self._api == "chat":
-                    response = await stack.enter_async_context(
-                        self._client.chat.completions.with_streaming_response.create(
-                            **chat.body(self.name, request), **self._options
-                        )
-                    )
-                else:
-                    response = await stack.enter_async_context(
-                        self._client.responses.with_streaming_response.create(
-                            **responses.body(self.name, request), **self._options
-                        )
-                    )
+                try:
+                    response = await stack.enter_async_context(self._create(request))
+                except APIConnectionError as error:
+                    if not _was_stale(error):
+                        raise
+                    response = await stack.enter_async_context(self._create(request))
                 kind = response.headers.get("content-type", "")
                 if kind.startswith("application/json"):
                     raise from_json_answer(await response.read())
@@ -171,6 +166,15 @@ class OpenAIModel:
         except (OpenAIError, TimeoutError, *_BROKEN) as error:
             raise _connection_error(error) from None
         return response
+
+    def _create(self, request: Request) -> AbstractAsyncContextManager[AsyncAPIResponse[Any], None]:
+        if self._api == "chat":
+            return self._client.chat.completions.with_streaming_response.create(
+                **chat.body(self.name, request), **self._options
+            )
+        return self._client.responses.with_streaming_response.create(
+            **responses.body(self.name, request), **self._options
+        )
 
 
 def from_json_answer(data: bytes) -> ModelError:
@@ -225,11 +229,23 @@ def _status_error(error: APIStatusError) -> ModelError:
 def _connection_error(error: BaseException) -> ModelError:
     """What kept us from an answer. The client calls a refused connection a time-out, so
     what it was caused by decides."""
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
+    causes = _causes(error)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return failure("timeout")
     if any(isinstance(cause, aiohttp.ClientResponseError) for cause in causes):
         return failure("malformed")  # whatever answered does not speak HTTP
     return failure("unavailable")
+
+
+def _was_stale(error: BaseException) -> bool:
+    """Whether the server may just have closed a kept connection while we took it again:
+    then it has not seen the request, and a new connection is the answer."""
+    stale = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
+    return any(isinstance(cause, stale) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    return causes

@@ -41,9 +41,7 @@ _SESSION_COLUMNS = ",".join(SessionRow.__struct_fields__)
 class Supabase:
     """One project, under its secret key. Every method raises `SupabaseError`, nothing else."""
 
-    def __init__(
-        self, url: str, key: str, client: supabase.AsyncClient, http: httpx.AsyncClient
-    ):
+    def __init__(self, url: str, key: str, client: supabase.AsyncClient, http: httpx.AsyncClient):
         self.url = url
         self._key = key
         self._client = client

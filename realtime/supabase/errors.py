@@ -42,10 +42,8 @@ class SupabaseError(Exception):
     of secrets. `permanent`: it stays so until somebody changes something; the others pass.
     """
 
-    def __init__(
-        self, kind: ErrorKind, message: str, remedy: str, permanent: bool = False
-    ) -> None:
-        super().__init__(f"{message} {remedy}")
+    def __init__(self, kind: ErrorKind, message: str, remedy: str, permanent: bool = False) -> None:
+        super().__init__(f"{message} {remedy}".strip())
         self.kind = kind
         self.message = message
         self.remedy = remedy

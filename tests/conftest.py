@@ -1,0 +1,69 @@
+"""Servers and devices for the tests: the real application on a real port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.app import SERVER, Server, create_app
+from realtime.config import Settings
+from realtime.models import Model
+from realtime.models.demo import DemoModel
+from tests.device import Device
+
+ROOT = Path(__file__).parent.parent
+Serve = Callable[..., Awaitable["Running"]]
+
+
+class Running:
+    """A server in this process."""
+
+    def __init__(self, url: str, server: Server, stop: Callable[[], Awaitable[None]]) -> None:
+        self.url = url
+        self.server = server
+        self.stop = stop
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        port=0,
+        database_path=str(tmp_path / "journal.db"),
+        auth_secret="a-secret-for-tests-of-32-characters",
+        grace_seconds=30,
+        drain_seconds=2,
+    )
+
+
+@pytest.fixture
+async def serve(aiohttp_server: Any, settings: Settings) -> Serve:
+    """`await serve(model, grace_seconds=1)`: starts the application, as often as asked."""
+
+    async def start(model: Model | None = None, **changes: Any) -> Running:
+        changed = Settings(**{**vars_of(settings), **changes})
+        app = create_app(changed, model=model or DemoModel(delay_s=0.002))
+        server = await aiohttp_server(app)
+        return Running(str(server.make_url("/")).rstrip("/"), app[SERVER], server.close)
+
+    return start
+
+
+def vars_of(settings: Settings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+@pytest.fixture
+async def device() -> AsyncIterator[Callable[..., Device]]:
+    """`device(url)`: a device, disconnected at the end."""
+    made: list[Device] = []
+
+    def make(url: str, **auth: Any) -> Device:
+        made.append(Device(url, **auth))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.drop()

@@ -1,0 +1,37 @@
+"""The application inside somebody else's application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from realtime.app import create_app
+from realtime.config import Settings
+from realtime.models.demo import DemoModel
+from tests.device import Device
+
+
+async def test_it_runs_under_a_prefix(
+    aiohttp_server: Any, settings: Settings, device: Callable[..., Device]
+) -> None:
+    async def own_page(request: web.Request) -> web.Response:
+        return web.Response(text="mine")
+
+    parent = web.Application()
+    parent.router.add_get("/", own_page)
+    parent.add_subapp("/ai/", create_app(settings, model=DemoModel(delay_s=0)))
+    host = await aiohttp_server(parent)
+    url = str(host.make_url("/")).rstrip("/")
+    one = device(url)
+    await one.connect(socketio_path="/ai/socket.io")
+    done = await one.done((await one.send("hello"))["run_id"])
+    assert done["status"] == "completed"
+    async with aiohttp.ClientSession(url) as http:
+        assert await (await http.get("/")).text() == "mine"
+        page = await (await http.get("/ai/")).text()
+        assert "/vendor/" not in page.replace("./vendor/", ""), "its addresses are relative"
+        assert (await http.get("/ai/vendor/marked.js")).status == 200
+        assert (await http.get("/ai/api/info")).status == 200
