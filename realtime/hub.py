@@ -211,6 +211,10 @@ class Hub:
         """Start nothing more, and let what runs finish within the deadline."""
         self.draining = True
         await asyncio.gather(*(actor.drain(deadline_s) for actor in list(self._actors.values())))
+        try:
+            await self.log.settled()
+        except StorageError:
+            logger.exception("the last events could not be stored")
 
     async def close(self) -> None:
         """Forget everything in memory; the log has it."""

@@ -52,7 +52,7 @@ class LocalModel:
 
     @classmethod
     async def start(cls) -> LocalModel:
-        """Start the server and wait until it answers: half a second, about 250 MB.
+        """Start the server and wait until it answers: about a second, 270 MB.
 
         Raises `RuntimeError` with a sentence for the operator.
         """
