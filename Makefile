@@ -14,7 +14,7 @@ run: .venv/run node_modules/.run $(if $(filter local,$(MODEL)),.venv/local)
 
 test: check
 	$(BIN)/python -m pytest
-	node --test tests/client/
+	node --test tests/client/*.test.js
 
 check: .venv/dev .venv/local node_modules/.dev
 	$(BIN)/ruff check .

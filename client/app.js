@@ -1,0 +1,246 @@
+/** The page: wires the session client to the elements of index.html. */
+
+import { io } from "socket.io-client";
+import { lasting, summaryLine, when } from "./format.js";
+import { PastSessions } from "./past.js";
+import { activeRun } from "./reducer.js";
+import { SessionClient } from "./session.js";
+import { Transcript } from "./transcript.js";
+
+const $ = (id) => document.getElementById(id);
+
+// the page may be mounted under a prefix
+const options = { path: new URL("./socket.io/", location.href).pathname };
+const client = new SessionClient({ io, storage: localStorage, tab: sessionStorage, window, options });
+
+const transcript = new Transcript($("transcript"), {
+  stop: (run_id) => attempt(client.stop(run_id)),
+  continue: (run_id) => attempt(client.continue(run_id)),
+  approve: (id, decision) => attempt(client.approve(id, decision)),
+  retry: (id) => client.retry(id),
+  drop: (id) => client.drop(id),
+});
+
+const past = new PastSessions($("past-sessions"), $("no-past"), {
+  bearer: () => client.bearer(),
+  current: () => (client.state.ended ? null : client.state.session_id),
+  chosen: (session) => attempt(view(session)),
+});
+
+let viewing = null; // the past session that is read now
+let info = {};
+
+// ------------------------------------------------------------------ drawing
+
+const CONNECTION = {
+  offline: "Not connected",
+  connecting: "Connecting…",
+  live: "Live",
+  error: "Not connected",
+};
+
+let due = false;
+function schedule() {
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => {
+    due = false;
+    draw();
+  });
+}
+
+function draw() {
+  const { state, connection, devices, error } = client;
+  const started = connection !== "offline" || Boolean(state.session_id);
+  const lost = connection === "error" && !state.session_id;
+  document.body.dataset.view = viewing ? "past" : started && !lost ? "session" : "welcome";
+  const start = started && !lost ? $("start-slot") : $("welcome");
+  if ($("start-session").parentNode !== start) start.insertBefore($("start-session"), lost ? $("trouble") : null);
+
+  $("connection-state").textContent = CONNECTION[connection];
+  $("connection-state").dataset.state = connection;
+  text($("trouble"), lost ? trouble(error) : "");
+  text($("banner"), banner(client));
+  text($("model"), modelLine());
+
+  text($("session-id"), state.session_id ?? "");
+  text($("devices"), devices > 1 ? `· ${devices} devices` : "");
+  const usable = connection === "live" && Boolean(state.session_id);
+  $("copy-link").disabled = !usable;
+  $("end-session").disabled = !usable || Boolean(state.ended);
+  const run = activeRun(state);
+  $("stop").hidden = !run;
+  $("stop").disabled = !usable;
+  $("send").disabled = !$("message-box").value.trim();
+  $("earlier").hidden = !state.next_before_seq;
+  $("empty").hidden = state.runs.length + client.pending.length > 0;
+
+  const scroll = $("scroll");
+  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  transcript.update(state, client);
+  if (!viewing) ending(state.ended, state.summary);
+  if (atEnd && !viewing) scroll.scrollTop = scroll.scrollHeight;
+  announce(state);
+}
+
+function text(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+  element.hidden = !value;
+}
+
+function trouble(error) {
+  return error.code === "not_found"
+    ? "That session is not here any more, or it is not yours. Start a new one."
+    : error.message;
+}
+
+function banner({ connection, notice, error, state, model }) {
+  if (connection === "error" && state.session_id) return error.message;
+  if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
+  if (connection === "connecting" && state.session_id) return "The connection is lost. Messages are kept and sent when it is back.";
+  if (isDemo(model || info.model?.name)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
+  return "";
+}
+
+const isDemo = (name = "") => /^demo\b/i.test(name);
+
+function modelLine() {
+  const { name, label } = info.model ?? {};
+  const used = client.model || name;
+  if (!used) return "";
+  return `Model: ${used === name && !isDemo(name) ? (label ?? name) : used}`;
+}
+
+function ending(ended, summary) {
+  $("ending").hidden = !ended;
+  if (!ended) return;
+  text($("ending-title"), `Session ended after ${lasting(ended.duration_seconds ?? 0)}`);
+  text($("ending-summary"), summaryLine(summary));
+  $("ending-hint").hidden = Boolean(viewing);
+}
+
+/** A screen reader hears an answer once, when it is whole, not word by word. */
+const told = { session: null, done: null, ended: null, summary: null };
+function announce({ session_id, runs, ended, summary }) {
+  const done = runs.findLast((run) => run.done) ?? null;
+  const news = told.session === session_id && done && told.done !== done.done;
+  if (news) $("announcer").textContent = done.message.text.slice(0, 1000) || `The answer ended: ${done.status}`;
+  if (told.session !== session_id || told.ended !== ended || told.summary !== summary) past.refresh();
+  Object.assign(told, { session: session_id, done: done?.done ?? null, ended, summary });
+}
+
+// ------------------------------------------------------------------ actions
+
+/** Say what went wrong, where it does. */
+async function attempt(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+let toastTimer;
+function toast(message) {
+  text($("toast"), message);
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => text($("toast"), ""), 6000);
+}
+
+async function start() {
+  viewing = null;
+  const begun = client.create();
+  schedule();
+  await attempt(begun);
+  $("share-panel").hidden = true;
+  $("message-box").focus();
+}
+
+function send() {
+  const box = $("message-box");
+  if (!box.value.trim()) return;
+  client.send(box.value);
+  box.value = "";
+  fit();
+  $("scroll").scrollTop = $("scroll").scrollHeight;
+}
+
+/** As high as its text, within the limit of the style sheet. */
+function fit() {
+  const box = $("message-box");
+  box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
+  schedule();
+}
+
+async function copyLink() {
+  const share = await client.share();
+  const { origin, pathname } = location;
+  const link = `${origin}${pathname}#${new URLSearchParams({ session: client.state.session_id, share })}`;
+  $("share-link").value = link;
+  $("share-panel").hidden = false;
+  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+  $("share-label").textContent = copied ? "Link copied" : "Copy this link";
+  if (!copied) $("share-link").select();
+}
+
+async function view(session) {
+  const state = await past.read(session);
+  viewing = session;
+  $("past-transcript").replaceChildren();
+  new Transcript($("past-transcript")).update(state);
+  text($("viewing-date"), when(session.start_time));
+  ending(state.ended ?? (session.end_time ? session : null), state.summary);
+  if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
+  draw();
+  $("scroll").scrollTop = 0;
+  $("scroll").focus();
+}
+
+function back() {
+  viewing = null;
+  draw();
+  $("scroll").scrollTop = $("scroll").scrollHeight;
+}
+
+async function reopen() {
+  const { session_id } = viewing;
+  viewing = null;
+  if (session_id !== client.state.session_id) await client.open(session_id);
+  schedule();
+  $("message-box").focus();
+}
+
+/** `#session=<id>&share=<token>`, taken out of the address, so that nobody copies it by accident. */
+function invitation() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const session_id = fragment.get("session");
+  if (!session_id) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  return client.open(session_id, fragment.get("share") ?? undefined);
+}
+
+$("start-session").addEventListener("click", start);
+$("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
+$("end-session").addEventListener("click", () => attempt(client.end()));
+$("copy-link").addEventListener("click", () => attempt(copyLink()));
+$("earlier").addEventListener("click", () => attempt(client.history()));
+$("back").addEventListener("click", back);
+$("reopen").addEventListener("click", () => attempt(reopen()));
+$("message-box").addEventListener("input", fit);
+$("message-box").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  send();
+});
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send();
+});
+addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()));
+document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
+
+client.subscribe(schedule);
+info = await fetch("./api/info").then((response) => (response.ok ? response.json() : {}), () => ({}));
+if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
+attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
+schedule();

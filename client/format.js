@@ -1,0 +1,22 @@
+/** Times for people, in the reader's own language and zone. */
+
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+/** @param {number} ms  since the Unix epoch */
+export const when = (ms) => moment.format(new Date(ms));
+
+/** @param {number} seconds  e.g. 184 → "3 min 4 s" */
+export function lasting(seconds) {
+  const whole = Math.round(seconds);
+  const units = [[Math.floor(whole / 3600), "h"], [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
+  const shown = units.filter(([count]) => count > 0).slice(0, 2);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ") || "0 s";
+}
+
+/** @param {{status: string, text?: string} | null} summary  null: it is still being written */
+export function summaryLine(summary) {
+  if (summary?.status === "done") return summary.text ?? "";
+  if (summary?.status === "failed") return "No summary could be made. It is tried again later.";
+  if (summary?.status === "skipped") return "Nothing was said, so there is no summary.";
+  return "The summary is being written…";
+}

@@ -1,0 +1,314 @@
+/**
+ * The state of a session as a pure fold over its events: no DOM, no socket, no clock.
+ *
+ * States are never changed in place. What an event did not touch keeps its identity,
+ * so a view may compare with `===` and redraw only what is new.
+ *
+ * @typedef {{type: "text", offset: number, text: string}} TextPart
+ *   A stretch of the answer; `offset` counts the UTF-16 units before it.
+ * @typedef {{type: "tool_call", offset: number, call: ToolCall}} CallPart
+ *   A tool call where it first appeared; `offset` is the text's length at that moment.
+ * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
+ *   output_ref?: string, error?: {code: string, message: string},
+ *   approval?: {expires_at: number, decided_by?: string}}} ToolCall
+ * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
+ *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
+ *   `*_from`: how much of the beginning is not known, because it lies on an older page.
+ * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number}} UserMessage
+ * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
+ *   message: Message, status: string, model: string, note: object | null, done: object | null}} Run
+ *   One exchange. A continued answer stays one exchange, under the newest `run_id`.
+ * @typedef {{session_id: string | null, user_id: string | null, epoch: number | null,
+ *   last_seq: number, start_time: number | null, runs: Run[],
+ *   ended: {end_time: number, duration_seconds: number} | null,
+ *   summary: {status: string, text?: string} | null, next_before_seq: number | null}} State
+ *   `runs`: in the order of the context. Runs that wait in the queue come last.
+ */
+
+/** @returns {State} */
+export const initial = () => ({
+  session_id: null,
+  user_id: null,
+  epoch: null,
+  last_seq: 0,
+  start_time: null,
+  runs: [],
+  ended: null,
+  summary: null,
+  next_before_seq: null,
+});
+
+/**
+ * Take one event, live or replayed.
+ * @param {State} state
+ * @param {object} event  its payload, with its name as `event`
+ * @returns {{state: State, verdict: "applied" | "ignored" | "gap"}}
+ *   "gap": events are missing in between; nothing was changed.
+ */
+export function apply(state, event) {
+  const first = event.first_seq ?? event.seq;
+  if (foreign(state, event) || event.seq <= state.last_seq) return { state, verdict: "ignored" };
+  if (first > state.last_seq + 1) return { state, verdict: "gap" };
+  return { state: { ...fold(state, event), last_seq: event.seq }, verdict: "applied" };
+}
+
+const foreign = (state, event) =>
+  Boolean(state.session_id && event.session_id && event.session_id !== state.session_id);
+
+/**
+ * Take a `session` payload: of the handshake, of `join` or of `create`.
+ * @param {State} state
+ * @param {object} payload
+ * @returns {{state: State, verdict: "applied" | "gap"}}
+ *   "gap": this page does not connect to what is known; ask for a snapshot.
+ */
+export function load(state, payload) {
+  const known = state.session_id === payload.session_id && state.epoch === payload.epoch;
+  const fresh = payload.mode === "snapshot" || !known;
+  let next = {
+    ...(fresh ? initial() : state),
+    session_id: payload.session_id,
+    user_id: payload.user_id,
+    epoch: payload.epoch,
+  };
+  if (payload.mode === "snapshot") {
+    next = payload.events.reduce(fold, next);
+    next.next_before_seq = payload.next_before_seq ?? null;
+    return { state: { ...next, last_seq: payload.seq }, verdict: "applied" };
+  }
+  for (const event of payload.events) {
+    const step = apply(next, event);
+    if (step.verdict === "gap") return { state: next, verdict: "gap" };
+    next = step.state;
+  }
+  return { state: { ...next, last_seq: Math.max(next.last_seq, payload.seq) }, verdict: "applied" };
+}
+
+/**
+ * Put an older page, the ack of `history`, in front of what is known.
+ * @param {State} state
+ * @param {{events: object[], next_before_seq?: number | null}} page
+ * @returns {State}
+ */
+export function prepend(state, page) {
+  const older = page.events.reduce(fold, { ...initial(), session_id: state.session_id });
+  const among = (runs, run) => runs.find((other) => same(run, other));
+  const whole = (start, end) => (start && end ? joined(start, end) : (start ?? end));
+  const [begun, waiting] = [true, false].map((is) => older.runs.filter((run) => run.begun === is));
+  const later = state.runs.filter((run) => !among(begun, run));
+  const rest = later.map((run) => whole(among(waiting, run), run));
+  return {
+    ...state,
+    start_time: older.start_time ?? state.start_time,
+    user_id: state.user_id ?? older.user_id,
+    runs: [
+      ...begun.map((run) => whole(run, among(state.runs, run))),
+      ...rest.filter((run) => run.begun),
+      ...waiting.filter((run) => !among(later, run)),
+      ...rest.filter((run) => !run.begun),
+    ],
+    next_before_seq: page.next_before_seq ?? null,
+  };
+}
+
+/** @param {State} state @returns {Run | undefined} the run that is under way */
+export const activeRun = (state) => state.runs.find((run) => run.begun && !run.done);
+
+/** @param {State} state @returns {Run[]} the runs that wait, first come first */
+export const queued = (state) => state.runs.filter((run) => !run.begun);
+
+// ------------------------------------------------------------------ the fold
+
+const folds = {
+  session_started: (state, event) => ({
+    ...state,
+    user_id: event.user_id,
+    start_time: event.start_time,
+  }),
+
+  user_message: (state, event) =>
+    change(reopened(state), event, (run) => ({
+      ...run,
+      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "ts"]),
+    })),
+
+  run(state, event) {
+    const continued = event.run_id !== find(state, event)?.run_id;
+    return change(continued ? reopened(state) : state, event, (run) => {
+      const message = named(run.message, event);
+      return {
+        ...run,
+        run_id: event.run_id,
+        run_ids: [...new Set([...run.run_ids, event.run_id])],
+        begun: run.begun || event.status !== "queued",
+        status: event.status,
+        model: event.model,
+        note: pick(event, ["status", "from_model", "reason"]),
+        done: null,
+        message: event.reset_to === undefined ? message : cut(message, event.reset_to),
+      };
+    });
+  },
+
+  token: (state, event) =>
+    change(state, event, (run) => ({
+      ...run,
+      begun: true,
+      message: grown(named(run.message, event), event),
+    })),
+
+  tool_call: (state, event) =>
+    change(state, event, (run) => ({
+      ...run,
+      begun: true,
+      message: placed(named(run.message, event), event),
+    })),
+
+  done: (state, event) =>
+    change(state, event, (run) => ({
+      ...run,
+      begun: true,
+      status: event.status,
+      model: event.model,
+      note: null,
+      message: event.text === undefined ? run.message : completed(run.message, event),
+      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
+    })),
+
+  session_ended: (state, event) => ({
+    ...state,
+    ended: pick(event, ["end_time", "duration_seconds"]),
+  }),
+
+  summary: (state, event) => ({ ...state, summary: pick(event, ["status", "text", "error"]) }),
+};
+
+/** An event of a kind that is not known here changes nothing, so a newer server does no harm. */
+const fold = (state, event) =>
+  Object.hasOwn(folds, event.event) ? folds[event.event](state, event) : state;
+
+/** Saying something reopens an ended session. */
+const reopened = (state) => (state.ended ? { ...state, ended: null, summary: null } : state);
+
+const pick = (event, names) =>
+  Object.fromEntries(names.filter((name) => event[name] !== undefined).map((name) => [name, event[name]]));
+
+// ---------------------------------------------------------------- the runs
+
+const find = (state, event) =>
+  state.runs.findLast((run) => run.run_ids.includes(event.run_id)) ??
+  state.runs.findLast((run) => event.message_id && run.message.message_id === event.message_id);
+
+const same = (one, other) =>
+  one.run_ids.some((id) => other.run_ids.includes(id)) ||
+  Boolean(one.message.message_id && one.message.message_id === other.message.message_id);
+
+/** @returns {Run} */
+const newRun = (run_id) => ({
+  run_id,
+  run_ids: [run_id],
+  begun: false,
+  user: null,
+  message: { message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [] },
+  status: "queued",
+  model: "",
+  note: null,
+  done: null,
+});
+
+/**
+ * Change the run of an event. A run takes its place in the order when it begins, behind
+ * those that began before it: a message queued behind an answer comes after that answer.
+ */
+function change(state, event, update) {
+  const before = find(state, event);
+  const after = update(before ?? newRun(event.run_id));
+  const runs = state.runs.slice();
+  if (before && before.begun === after.begun) {
+    runs[runs.indexOf(before)] = after;
+  } else {
+    if (before) runs.splice(runs.indexOf(before), 1);
+    const waiting = after.begun ? runs.findIndex((run) => !run.begun) : -1;
+    runs.splice(waiting < 0 ? runs.length : waiting, 0, after);
+  }
+  return { ...state, runs };
+}
+
+// ----------------------------------------------------------------- messages
+
+const named = (message, { message_id }) =>
+  message_id && message_id !== message.message_id ? { ...message, message_id } : message;
+
+/** Text goes where its offset says: what is there already is not added again. */
+function grown(message, { kind, offset, delta }) {
+  const known = message[kind];
+  let from = message[`${kind}_from`];
+  if (!known && offset > from) from = offset;
+  const end = from + known.length;
+  if (offset + delta.length <= end) return message;
+  const fresh = delta.slice(Math.max(0, end - offset));
+  const next = { ...message, [kind]: known + fresh, [`${kind}_from`]: from };
+  return kind === "text" ? { ...next, parts: withText(message.parts, end, fresh) } : next;
+}
+
+function withText(parts, offset, text) {
+  const last = parts.at(-1);
+  return last?.type === "text"
+    ? [...parts.slice(0, -1), { ...last, text: last.text + text }]
+    : [...parts, { type: "text", offset, text }];
+}
+
+/** The newest state of a tool call, in the place where it first appeared. */
+function placed(message, event) {
+  const call = pick(event, [
+    "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval",
+  ]);
+  const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);
+  if (at >= 0) return { ...message, parts: message.parts.with(at, { ...message.parts[at], call }) };
+  const offset = message.text_from + message.text.length;
+  return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
+}
+
+/** Cut the text back to `offset`; tool calls behind it are void. */
+function cut(message, offset) {
+  const parts = message.parts
+    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset))
+    .map((part) =>
+      part.type === "text" && part.offset + part.text.length > offset
+        ? { ...part, text: part.text.slice(0, offset - part.offset) }
+        : part,
+    );
+  const text = message.text.slice(0, Math.max(0, offset - message.text_from));
+  return { ...message, text, text_from: Math.min(message.text_from, offset), parts };
+}
+
+/** `done` repeats the whole answer. */
+const completed = (message, { message_id, text }) =>
+  grown(named(message, { message_id }), { kind: "text", offset: 0, delta: text });
+
+/** One run of which an older page held the beginning. */
+function joined(older, newer) {
+  const { text, text_from } = newer.message;
+  const start = Math.max(text_from, older.message.text_from);
+  const overlap = older.message.text.slice(start - older.message.text_from);
+  const fits = !text || text.slice(start - text_from).startsWith(overlap);
+  let message = fits ? older.message : cut(older.message, text_from); // the model began anew there
+  for (const part of newer.message.parts) {
+    message =
+      part.type === "text"
+        ? grown(message, { kind: "text", offset: part.offset, delta: part.text })
+        : placed(message, part.call);
+  }
+  const { message_id, reasoning, reasoning_from } = newer.message;
+  message = grown(message, { kind: "reasoning", offset: reasoning_from, delta: reasoning });
+  const { status, model, note } = newer.model ? newer : older; // as the last `run` or `done` said
+  return {
+    ...newer,
+    status,
+    model,
+    note,
+    run_ids: [...new Set([...older.run_ids, ...newer.run_ids])],
+    user: newer.user ?? older.user,
+    message: { ...message, message_id: message_id || older.message.message_id },
+  };
+}

@@ -1,0 +1,330 @@
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+import { SessionClient } from "../../client/session.js";
+import { FakeServer, Store } from "./support/fake.js";
+import { history, random } from "./support/histories.js";
+
+const clients = [];
+afterEach(() => clients.splice(0).forEach((client) => client.close()));
+
+function connectTo(server, parts = {}) {
+  const client = new SessionClient({ io: server.io, storage: new Store(), ackTimeout: 200, ...parts });
+  clients.push(client);
+  return client;
+}
+
+/** Until the condition holds. */
+async function until(client, condition) {
+  for (const end = Date.now() + 3000; !condition(client); ) {
+    assert.ok(Date.now() < end, `not within 3 s: ${condition}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+const live = ({ connection }) => connection === "live";
+const texts = ({ state }) => state.runs.map((run) => run.user?.text);
+const started = (length = 60, seed = 7) => {
+  const server = new FakeServer();
+  const events = history(seed, { length });
+  return { server, events, feed: (count, options) => events.splice(0, count).forEach((event) => server.append(event, options)) };
+};
+/** What a client that was never disturbed would know. */
+const truth = async (server) => {
+  const client = connectTo(server);
+  return client.connect();
+};
+
+test("connects, keeps the guest token, and knows the log", async () => {
+  const { server, feed } = started();
+  feed(30);
+  const storage = new Store();
+  const client = connectTo(server, { storage });
+  const state = await client.connect();
+  assert.equal(state.last_seq, 30);
+  assert.equal(client.connection, "live");
+  assert.equal(client.model, "demo");
+  assert.deepEqual(server.handshakes, [{}]);
+  assert.equal(await client.bearer(), "guest-1");
+  feed(10);
+  await until(client, ({ state: { last_seq } }) => last_seq === 40);
+  assert.deepEqual(client.state, await truth(server));
+});
+
+test("a reconnect sends the cursor, a reload the session and its share", async () => {
+  const { server, feed } = started();
+  const tab = new Store();
+  const storage = new Store();
+  const client = connectTo(server, { tab, storage });
+  await client.open("s", "let-me-in");
+  feed(20);
+  await until(client, ({ state }) => state.last_seq === 20);
+  server.cut();
+  feed(20);
+  await until(client, (now) => live(now) && now.state.last_seq === 40);
+  assert.deepEqual(server.handshakes.at(-1), { token: "guest-1", session_id: "s", share: "let-me-in", epoch: 1, after_seq: 20 });
+  client.close();
+  const again = connectTo(server, { tab, storage });
+  assert.equal(again.stored, "s");
+  await again.connect();
+  assert.deepEqual(server.handshakes.at(-1), { token: "guest-1", session_id: "s", share: "let-me-in" });
+  assert.deepEqual(again.state, client.state);
+});
+
+test("a gap is filled by one join, while later events wait", async () => {
+  const { server, feed } = started();
+  const client = connectTo(server);
+  await client.connect();
+  feed(5);
+  feed(5, { lost: true });
+  feed(20);
+  await until(client, ({ state }) => state.last_seq === 30);
+  const joins = server.commands.filter(([name]) => name === "join");
+  assert.deepEqual(joins, [["join", { session_id: "s", epoch: 1, after_seq: 5 }]]);
+  assert.deepEqual(client.state, await truth(server));
+});
+
+test("pages are asked for one after the other until the head", async () => {
+  const { server, feed } = started();
+  const client = connectTo(server);
+  await client.connect();
+  server.pageSize = 7;
+  server.cut();
+  feed(50);
+  await until(client, (now) => live(now) && now.state.last_seq === 50);
+  const asked = server.commands.map(([, { after_seq }]) => after_seq);
+  assert.deepEqual(asked, [7, 14, 21, 28, 35, 42, 49]);
+  assert.deepEqual(client.state, await truth(server));
+});
+
+test("another epoch: the old state is dropped", async () => {
+  const { server, feed } = started();
+  feed(20);
+  const client = connectTo(server);
+  await client.connect();
+  server.epoch = 2;
+  server.log.length = 12;
+  server.cut();
+  await until(client, (now) => live(now) && now.state.epoch === 2);
+  assert.equal(client.state.last_seq, 12);
+});
+
+test("a message said offline is sent once there is a connection", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  const sent = client.send("early");
+  assert.deepEqual(client.pending.map(({ text, status }) => [text, status]), [["early", "waiting"]]);
+  await client.connect();
+  assert.equal((await sent).status, "started");
+  await until(client, (now) => now.pending.length === 0);
+  assert.deepEqual(texts(client), ["early"]);
+});
+
+test("a lost ack is retried under the same id, over a new connection, in order", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.swallowAcks = true;
+  const sent = ["one", "two", "three"].map((text) => client.send(text));
+  await until(client, () => server.log.length === 1);
+  server.cut();
+  server.swallowAcks = false;
+  const acks = await Promise.all(sent);
+  assert.deepEqual(acks.map(({ status }) => status), ["duplicate", "started", "started"]);
+  await until(client, (now) => now.pending.length === 0);
+  assert.deepEqual(texts(client), ["one", "two", "three"]);
+  const ids = server.commands.filter(([name]) => name === "send").map(([, { client_msg_id }]) => client_msg_id);
+  assert.equal(new Set(ids).size, 3);
+});
+
+test("unsent messages survive a reload", async () => {
+  const server = new FakeServer();
+  const tab = new Store();
+  const first = connectTo(server, { tab });
+  await first.connect();
+  server.deaf = true;
+  first.send("keep me");
+  first.close();
+  server.deaf = false;
+  const second = connectTo(server, { tab });
+  assert.deepEqual(second.pending.map(({ text }) => text), []); // not known yet to belong here
+  await second.connect();
+  await until(second, (now) => texts(now).includes("keep me") && now.pending.length === 0);
+  assert.deepEqual(JSON.parse(tab.getItem("realtime.outbox")), []);
+});
+
+test("a refusal for good fails the message, and it can be tried again or dropped", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.refuse = (name) => name === "send" && { code: "too_large", message: "too long", retryable: false };
+  await assert.rejects(client.send("a"), { code: "too_large" });
+  await assert.rejects(client.send("b"), { code: "too_large" });
+  const [a, b] = client.pending;
+  assert.deepEqual([a.status, a.error.message], ["failed", "too long"]);
+  server.refuse = null;
+  client.drop(a.client_msg_id);
+  client.retry(b.client_msg_id);
+  await until(client, (now) => now.pending.length === 0);
+  assert.deepEqual(texts(client), ["b"]);
+});
+
+test("a passing refusal is waited out", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  let times = 0;
+  server.refuse = (name) => name === "send" && ++times < 3 && { code: "draining", message: "restarting", retryable: true, retry_after_ms: 5 };
+  assert.equal((await client.send("patience")).ok, true);
+  assert.equal(times, 3);
+});
+
+test("the server's disconnect does not end it", async () => {
+  const { server, feed } = started();
+  const client = connectTo(server);
+  await client.connect();
+  server.cut("io server disconnect");
+  assert.equal(client.connection, "connecting");
+  feed(10);
+  await until(client, (now) => live(now) && now.state.last_seq === 10);
+});
+
+test("a half-open connection is noticed when the page wakes up", async (context) => {
+  const page = new EventTarget();
+  const window = Object.assign(new EventTarget(), { document: page });
+  const { server, feed } = started();
+  const client = connectTo(server, { window });
+  await client.connect();
+  const [socket] = server.sockets;
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  server.deaf = true;
+  socket.watching = false;
+  feed(10);
+  page.dispatchEvent(new Event("visibilitychange"));
+  context.mock.timers.tick(3000); // the probe gets no answer
+  server.deaf = false;
+  context.mock.timers.reset();
+  await until(client, (now) => live(now) && now.state.last_seq === 10);
+  assert.equal(server.handshakes.length, 2);
+  window.dispatchEvent(new Event("online")); // a live one answers, and stays
+  await until(client, () => server.commands.some(([name]) => name === "join"));
+  await until(client, live);
+  assert.equal(server.handshakes.length, 2);
+});
+
+test("without an answer to the handshake it dials again", async () => {
+  const server = new FakeServer();
+  server.deaf = true;
+  const client = connectTo(server, { ackTimeout: 30 });
+  const opened = client.connect();
+  await until(client, () => server.handshakes.length >= 1);
+  server.deaf = false;
+  await opened;
+  assert.ok(server.handshakes.length >= 2);
+});
+
+test("a session that is not there is an error, and a new one can be begun", async () => {
+  const server = new FakeServer();
+  server.welcome = { session_id: "gone", error: { code: "not_found", message: "no such session", retryable: false } };
+  const client = connectTo(server);
+  await assert.rejects(client.open("gone"), { code: "not_found" });
+  assert.equal(client.connection, "error");
+  server.welcome = null;
+  await client.create();
+  assert.equal(client.connection, "live");
+  assert.equal(client.error, null);
+});
+
+test("a refused CONNECT is an error, unless it passes", async () => {
+  const server = new FakeServer();
+  server.refuseConnect = Object.assign(new Error("bad token"), { data: { code: "unauthorized", message: "bad token" } });
+  const client = connectTo(server, { token: "wrong" });
+  await assert.rejects(client.connect(), { code: "unauthorized" });
+  assert.equal(client.connection, "error");
+  server.refuseConnect = Object.assign(new Error("full"), { data: { code: "rate_limited", message: "full", retryable: true, retry_after_ms: 5 } });
+  const opened = client.connect();
+  await until(client, ({ connection }) => connection === "connecting");
+  setTimeout(() => (server.refuseConnect = null), 20);
+  await opened;
+});
+
+test("create switches and leaves the old session; its events are not mixed in", async () => {
+  const { server, feed } = started();
+  feed(20);
+  const client = connectTo(server);
+  await client.connect();
+  await client.create();
+  feed(10);
+  await until(client, () => server.commands.some(([name]) => name === "leave"));
+  assert.deepEqual([client.state.session_id, client.state.runs, client.stored], ["t", [], "t"]);
+  await client.open("s");
+  assert.equal(client.state.last_seq, 30);
+});
+
+test("a refused create leaves everything as it was", async () => {
+  const { server, feed } = started();
+  feed(10);
+  const client = connectTo(server);
+  await client.connect();
+  server.refuse = (name) => name === "create" && { code: "rate_limited", message: "too many", retryable: true };
+  const refused = assert.rejects(client.create(), { code: "rate_limited" });
+  feed(5);
+  await refused;
+  await until(client, ({ state }) => state.last_seq === 15);
+  assert.equal(client.connection, "live");
+});
+
+test("commands carry the session and return their ack", async () => {
+  const { server, feed } = started();
+  feed(10);
+  const client = connectTo(server);
+  await assert.rejects(client.stop(), { code: "offline", retryable: true });
+  await client.connect();
+  await client.stop("r1");
+  await client.continue("r1");
+  await client.approve("t1", "deny", "no");
+  await client.end();
+  assert.equal(await client.share(), "let-me-in");
+  assert.deepEqual(server.commands, [
+    ["stop", { session_id: "s", run_id: "r1" }],
+    ["continue", { session_id: "s", run_id: "r1" }],
+    ["approve", { session_id: "s", tool_call_id: "t1", decision: "deny", reason: "no" }],
+    ["end", { session_id: "s" }],
+    ["share", { session_id: "s" }],
+  ]);
+});
+
+test("presence, progress and the server's notices", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  const [socket] = server.sockets;
+  socket.receive("presence", { session_id: "s", devices: 3 });
+  socket.receive("progress", { session_id: "s", tool_call_id: "t1", message: "half" });
+  socket.receive("server", { type: "draining", retry_in_ms: 10 });
+  await until(client, ({ notice }) => notice?.type === "draining");
+  assert.equal(client.devices, 3);
+  assert.equal(client.progress.get("t1").message, "half");
+  server.cut();
+  assert.equal(client.devices, 0);
+  await until(client, live);
+  assert.equal(client.notice, null);
+});
+
+test("50 random storms of cuts, lost events and small pages: nothing lost, nothing doubled", async () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const next = random(seed);
+    const { server, events, feed } = started(150, seed);
+    server.pageSize = 1 + Math.floor(next() * 30);
+    const client = connectTo(server);
+    await client.connect();
+    while (events.length) {
+      feed(1 + Math.floor(next() * 8), { lost: next() < 0.15 });
+      if (next() < 0.2) server.cut();
+      if (next() < 0.05) server.cut("io client disconnect"), client.connect();
+      if (next() < 0.5) await new Promise((resolve) => setImmediate(resolve));
+    }
+    server.append({ event: "session_ended", end_time: 9, duration_seconds: 1 });
+    await until(client, (now) => live(now) && now.state.last_seq === server.log.length);
+    assert.deepEqual(client.state, await truth(server), `seed ${seed}`);
+  }
+});

@@ -1,0 +1,141 @@
+"""What is configurable, emitted or served is documented, and nothing else is."""
+
+from __future__ import annotations
+
+import re
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from realtime.app import create_app
+from realtime.config import Settings
+from realtime.edge.commands import Commands
+from realtime.protocol import (
+    COMMANDS,
+    EPHEMERAL,
+    EVENTS,
+    DoneStatus,
+    ErrorCode,
+    Event,
+    FinishReason,
+    Handshake,
+    RunStatus,
+    SessionPayload,
+    ToolStatus,
+    Usage,
+)
+
+ROOT = Path(__file__).parent.parent
+PROTOCOL = (ROOT / "PROTOCOL.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def section(text: str, title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.S | re.M)
+    assert found, title
+    return found[1]
+
+
+def rows(text: str) -> dict[str, str]:
+    """The tables of a text: the names in the first cell, the rest of the row."""
+    found = {}
+    for first, rest in re.findall(r"^\| (`.*?`[^|]*) \|(.*)\|$", text, re.M):
+        for name in re.findall(r"`([^`]+)`", first):
+            found[name] = rest
+    return found
+
+
+def names(cell: str) -> set[str]:
+    return set(re.findall(r"`(\w+)`", cell))
+
+
+def own_fields(kind: type[msgspec.Struct]) -> set[str]:
+    return set(kind.__struct_fields__) - set(Event.__struct_fields__)
+
+
+def test_every_command_stands_there_with_its_fields() -> None:
+    table = rows(section(PROTOCOL, "Commands"))
+    assert set(table) == set(COMMANDS)
+    for name, kind in COMMANDS.items():
+        payload = re.search(r"`\{(.*?)\}`", table[name])
+        assert payload, name
+        given = {item.strip() for item in payload[1].split(",") if item.strip()}
+        defaults = {info.name: info.required for info in msgspec.structs.fields(kind)}
+        assert given == {n if required else f"{n}?" for n, required in defaults.items()}, name
+
+
+def test_every_event_stands_there_with_its_fields() -> None:
+    table = rows(section(PROTOCOL, "Events"))
+    assert set(table) == set(EVENTS) | set(EPHEMERAL)
+    for name, kind in EVENTS.items():
+        written = re.sub(r"\([^)]*\)", "", table[name])
+        assert names(written) - {"seq"} == own_fields(kind), name
+
+
+def test_the_session_payload_and_the_handshake_stand_there() -> None:
+    table = rows(section(PROTOCOL, "Connecting"))
+    assert set(table) == set(SessionPayload.__struct_fields__) | set(Handshake.__struct_fields__)
+
+
+@pytest.mark.parametrize("literal", [RunStatus, DoneStatus, FinishReason, ToolStatus])
+def test_every_status_stands_there(literal: object) -> None:
+    missing = set(typing.get_args(literal)) - names(section(PROTOCOL, "Events"))
+    assert not missing
+
+
+def test_usage_stands_there() -> None:
+    for name in Usage.__struct_fields__:
+        assert name in section(PROTOCOL, "Events")
+
+
+def test_every_error_code_stands_there() -> None:
+    assert set(rows(section(PROTOCOL, "Errors"))) == set(typing.get_args(ErrorCode))
+
+
+def test_every_error_code_in_the_code_is_one_of_them() -> None:
+    raised = set()
+    for path in (ROOT / "realtime").rglob("*.py"):
+        raised |= set(re.findall(r'ProtocolError\(\s*"(\w+)"', path.read_text("utf-8")))
+    assert raised
+    assert raised <= set(typing.get_args(ErrorCode))
+
+
+def test_every_route_stands_there(settings: Settings) -> None:
+    app = create_app(settings)
+    served = {
+        f"GET {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.method == "GET" and route.resource and "socket.io" not in route.resource.canonical
+    }
+    assert served == set(rows(section(PROTOCOL, "HTTP")))
+
+
+def settings_of_code() -> dict[str, str]:
+    shown = {}
+    for item in fields(Settings):
+        if "help" in item.metadata:
+            value = item.default
+            if isinstance(value, tuple):
+                value = ",".join(value)
+            shown[item.name.upper()] = f"{value:g}" if isinstance(value, float) else str(value)
+    return shown
+
+
+def test_the_example_file_is_the_settings_with_their_defaults() -> None:
+    example = dict(
+        re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.M)
+    )
+    assert example == settings_of_code()
+
+
+def test_the_readme_has_every_setting() -> None:
+    table = rows(section(README, "Configuration"))
+    assert set(table) == set(settings_of_code()) | {"SUPABASE_SECRET_KEY"}
+
+
+def test_the_commands_have_handlers() -> None:
+    handlers = {name for name in vars(Commands) if name.startswith("_")}
+    assert {f"_{name}" for name in COMMANDS} <= handlers
