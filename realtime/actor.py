@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from realtime.log.journal import Head, StorageError
+from realtime.log.journal import Head
 from realtime.log.log import Log
+from realtime.log.rows import StorageError
 from realtime.log.tail import Page, Tail
 from realtime.models import Model
 from realtime.protocol import (

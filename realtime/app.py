@@ -19,9 +19,9 @@ from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.transport import Transport
 from realtime.hub import Hub
-from realtime.log.journal import Journal, StorageError
+from realtime.log.journal import Journal
 from realtime.log.log import Log
-from realtime.log.rows import SessionRow
+from realtime.log.rows import SessionRow, StorageError
 from realtime.models import Model, ModelError
 from realtime.summary import Summariser
 

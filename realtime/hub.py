@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from realtime.actor import Actor, Shared, Ticket, storage_unavailable
-from realtime.log.journal import Head, StorageError
+from realtime.log.journal import Head
 from realtime.log.log import Log
-from realtime.log.rows import EventRow, SessionRow
+from realtime.log.rows import EventRow, SessionRow, StorageError
 from realtime.models import Model
 from realtime.protocol import Event, ProtocolError
 from realtime.session import Session, new_id
@@ -33,7 +33,9 @@ class Rooms(Protocol):
 class Archive(Protocol):
     """Where sessions are kept that the journal does not hold."""
 
-    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None: ...
+    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
+        """A session and its rows, oldest first. Raises `StorageError`."""
+        ...
 
 
 class Hub:
@@ -161,8 +163,6 @@ class Hub:
             return False
         row, events = found
         row.epoch += 1
-        for event in events:
-            event.epoch = row.epoch
         await self.log.adopt(row, events)
         return True
 

@@ -11,7 +11,7 @@ import logging
 from contextlib import aclosing
 
 from realtime.hub import Hub
-from realtime.log.journal import StorageError
+from realtime.log.rows import StorageError
 from realtime.models import (
     AssistantText,
     Finished,

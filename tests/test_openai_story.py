@@ -51,7 +51,7 @@ Devices = Callable[..., Device]
 
 @both
 async def test_stream_tools_quota_and_cut(serve: Serve, device: Devices, api: str) -> None:
-    async with aimock(FIXTURES) as base_url:
+    async with aimock(FIXTURES, "--latency", "2") as base_url:
         model = OpenAIModel(api_key="sk-test", base_url=base_url, model="gpt-5-mini", api=api)
         one = device((await serve(model)).url)
         await one.connect()

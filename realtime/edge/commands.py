@@ -21,7 +21,7 @@ from realtime.actor import Actor
 from realtime.auth import AuthError, Guests, User
 from realtime.edge.transport import Reply, Transport
 from realtime.hub import Hub
-from realtime.log.journal import StorageError
+from realtime.log.rows import StorageError
 from realtime.protocol import (
     COMMANDS,
     Approve,

@@ -15,8 +15,7 @@ from aiohttp import web
 
 from realtime.auth import AuthError, Guests
 from realtime.hub import Hub
-from realtime.log.journal import StorageError
-from realtime.log.rows import SessionRow
+from realtime.log.rows import SessionRow, StorageError
 from realtime.protocol import ProtocolError, entry, to_json
 
 ROOT = Path(__file__).parent.parent.parent

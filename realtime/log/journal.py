@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from realtime.log.fold import first_seq, merge
-from realtime.log.rows import Batch, EventRow, SessionRow
+from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
 from realtime.protocol import (
     EVENT_NAMES,
     Done,
@@ -69,10 +69,6 @@ _EVENT_COLUMNS = (
 )
 _INSERT_EVENT = f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _SESSION_COLUMNS = ", ".join(SessionRow.__struct_fields__)
-
-
-class StorageError(Exception):
-    """The journal cannot be read or written; the message says what is wrong."""
 
 
 class Head(msgspec.Struct):
@@ -207,13 +203,21 @@ class Journal:
             self._writer.execute(_INSERT_EVENT, _values(event_row(event, row.epoch)))
 
     def adopt(self, row: SessionRow, events: Sequence[EventRow]) -> None:
-        """Take in a session that was read back from Supabase, in place of what is here."""
+        """Take in a session that was read back from Supabase.
 
-        def replace() -> None:
-            self._writer.execute("DELETE FROM events WHERE session_id = ?", (row.session_id,))
-            self._write(events, [Head(row, unfinished=True, left_at=None)])
+        Its rows get ids below zero, behind the cursor: they are there already.
+        """
 
-        self._transaction(replace)
+        def insert() -> None:
+            (lowest,) = self._writer.execute("SELECT min(id) FROM events").fetchone()
+            first = min(lowest or 0, 0) - len(events)
+            self._writer.executemany(
+                _INSERT_EVENT.replace("(session_id", "(id, session_id").replace("(?", "(?,?"),
+                [(first + place, *_values(event)) for place, event in enumerate(events)],
+            )
+            self._write((), [Head(row, unfinished=row.end_time is None, left_at=None)])
+
+        self._transaction(insert)
 
     def shipped(self, cursor: int) -> None:
         self._transaction(

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from realtime.log.fold import first_seq, fold, merge, newest
-from realtime.log.journal import Head, Journal, StorageError, event_row
-from realtime.log.rows import Batch, EventRow, SessionRow
+from realtime.log.journal import Head, Journal, event_row
+from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
 from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
 
 T = TypeVar("T")

@@ -9,6 +9,10 @@ import msgspec
 SummaryStatus = Literal["none", "pending", "done", "failed"]
 
 
+class StorageError(Exception):
+    """A store cannot be read or written; the message says what is wrong."""
+
+
 class SessionRow(msgspec.Struct, kw_only=True):
     """The head of one session. Times are ms since the Unix epoch."""
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from realtime.log.rows import StorageError
+
 if TYPE_CHECKING:
     import httpx
 
@@ -35,7 +37,7 @@ _USE_PRIVILEGED = (
 _USE_URL = "Set SUPABASE_URL to the project's URL, as https://<project>.supabase.co."
 
 
-class SupabaseError(Exception):
+class SupabaseError(StorageError):
     """Supabase did not do what it was asked.
 
     `message` says what is wrong and `remedy` what to do, both for the operator and free
