@@ -61,7 +61,13 @@ class Server:
             except SupabaseError as error:
                 logger.warning("sessions listed from the journal only: %s", error)
             else:
-                rows += [row for row in stored if row.session_id not in known]
+                rows += [
+                    row
+                    for row in stored
+                    # an end without a summary to make: nothing was said
+                    if row.session_id not in known
+                    and not (row.end_time and row.summary_status == "none")
+                ]
         return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
 
     async def ready(self) -> dict[str, Any]:

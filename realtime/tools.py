@@ -137,14 +137,14 @@ def jsonable(result: Any) -> Any:
     """The result as JSON can hold it, cut to `MAX_OUTPUT` bytes. Raises `ToolError`."""
     try:
         data = pydantic_core.to_jsonable_python(
-            result, inf_nan_mode="strings", serialize_unknown=True
+            result, serialize_unknown=True
         )
         text = clean_text(json.dumps(data, ensure_ascii=False))
     except (ValueError, TypeError, RecursionError) as error:
         raise ToolError(f"the result cannot be written as JSON: {type(error).__name__}") from None
     size = len(text.encode())
     if size <= MAX_OUTPUT:
-        return json.loads(text)
+        return json.loads(text, parse_constant=lambda name: None)
     room = MAX_OUTPUT // 2
     while True:
         cut = f"{text[:room]}… [cut: {size} bytes in all]"

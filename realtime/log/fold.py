@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from realtime.protocol import Event, Token, ToolCall, to_json
 
 MAX_DELTA_BYTES = 64 * 1024
-"""A merged delta stays below this in UTF-8, so that its event stays below 96 KB."""
+"""A merged delta stays below this as JSON, so that its event stays below 96 KB."""
 
 
 def merge(events: Iterable[Event]) -> list[Event]:
@@ -23,7 +23,7 @@ def merge(events: Iterable[Event]) -> list[Event]:
     size = 0
     for event in events:
         if isinstance(event, Token):
-            length = len(event.delta.encode())
+            length = len(to_json(event.delta))
             if group and _follows(group[-1], event) and size + length <= MAX_DELTA_BYTES:
                 group.append(event)
                 size += length

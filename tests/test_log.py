@@ -1,0 +1,244 @@
+"""Folding loses nothing; the journal gives back what was committed; pages are bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.log.fold import first_seq, fold, merge
+from realtime.log.journal import Head, Journal
+from realtime.log.log import Log
+from realtime.log.rows import SessionRow, StorageError
+from realtime.protocol import (
+    MAX_EVENT_BYTES,
+    MAX_PAGE_BYTES,
+    Event,
+    Send,
+    Token,
+    ToolCall,
+    UserMessage,
+    to_json,
+)
+from realtime.session import Session
+
+
+def history(seed: int, runs: int = 4) -> list[Event]:
+    """A random session's events, made by the core itself."""
+    dice = random.Random(seed)
+    session = Session(f"s-{seed}", ids=lambda: f"{dice.getrandbits(64):x}")
+    session.begin("u", 1)
+    now = 1
+    for number in range(runs):
+        command = Send(text=f"question {number}", client_msg_id=str(number))
+        _, run = session.send(command, "u", "m", now)
+        for _ in range(dice.randrange(12)):
+            now += 1
+            answer, kind = run.answer, dice.choice(["text", "text", "reasoning"])
+            if dice.random() < 0.7:
+                delta = dice.choice(["word ", "\U0001f600", "é", "\n\n"]) * dice.randrange(1, 4)
+                token = Token(
+                    message_id=answer.message_id,
+                    offset=answer.length[kind],
+                    delta=delta,
+                    kind=kind,
+                )
+                session.record(run.run_id, [token], now)
+            else:
+                states = ["streaming", "ready", "running", "completed"]
+                calls = [
+                    f"{run.run_id}-{dice.getrandbits(32):x}" for _ in range(dice.randrange(1, 3))
+                ]
+                for state in states[: dice.randrange(1, 5)]:
+                    for call in calls:
+                        event = ToolCall(tool_call_id=call, name="t", status=state, arguments={})
+                        session.record(run.run_id, [event], now)
+        if dice.random() < 0.8:
+            session.finish(run.run_id, dice.choice(["completed", "interrupted"]), "stop", now)
+            session.start_next("m", now)
+    if dice.random() < 0.5 and not session.unfinished:
+        session.end(now, now)
+    return session.take()
+
+
+def state(events: Sequence[Event]) -> object:
+    """What a reader ends with."""
+    session = Session("s")
+    for event in events:
+        session.apply(event)
+    return (
+        session.context(),
+        [
+            (r.run_id, r.status, r.done and r.done.status, r.answer.text(), dict(r.answer.length))
+            for r in session.runs.values()
+        ],
+        [[(c.tool_call_id, c.status) for c in r.answer.calls.values()] for r in session.started],
+        session.row(),
+    )
+
+
+@given(st.integers(0, 2**32))
+def test_merged_and_folded_events_lead_to_the_same_state(seed: int) -> None:
+    events = history(seed)
+    assert state(merge(events)) == state(events)
+    assert merge(merge(events)) == merge(events)
+    assert fold(fold(events)) == fold(events)
+    folded = fold(events)
+    assert sum(isinstance(event, ToolCall) for event in folded) == len(
+        {event.tool_call_id for event in events if isinstance(event, ToolCall)}
+    )
+    cut = seed % (len(events) + 1)
+    assert fold([*fold(events[:cut]), *events[cut:]]) == folded
+
+
+@given(st.integers(0, 2**32))
+def test_a_merged_log_has_no_hole_for_any_cursor(seed: int) -> None:
+    events = history(seed)
+    merged = merge(events)
+    for cursor in range(events[-1].seq + 1):
+        last = cursor
+        for event in merged:
+            if event.seq > last:
+                assert first_seq(event) <= last + 1
+                last = event.seq
+        assert last == events[-1].seq
+
+
+class Opened:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = Journal(str(path))
+        self.log = Log(self.journal)
+        self.published: list[Event] = []
+        self.lost: list[set[str]] = []
+        self.log.publish = lambda session_id, events: self.published.extend(events)
+        self.log.failed = lambda ids, error: self.lost.append(ids)
+
+    def append(self, events: list[Event], unfinished: bool = False) -> asyncio.Future[None]:
+        row = SessionRow(session_id=events[0].session_id, user_id="u", start_time=1)
+        return self.log.append(Head(row, unfinished, None), events)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    one = Opened(tmp_path / "log.db")
+    yield one
+    await one.log.close()
+
+
+async def test_nothing_is_published_before_its_commit(opened: Opened) -> None:
+    events = history(1)
+    ticket = opened.append(events[:5])
+    assert opened.published == []
+    await ticket
+    assert opened.published == events[:5]
+    assert opened.journal.after(events[0].session_id, 0) == events[:5]
+
+
+async def test_appends_of_all_sessions_share_a_commit_and_keep_their_order(opened: Opened) -> None:
+    events = history(2, runs=20)
+    tickets = {opened.append([event]) for event in events}
+    assert len(tickets) == 1
+    await asyncio.gather(*tickets)
+    assert [event.seq for event in opened.published] == list(range(1, len(events) + 1))
+
+
+async def test_a_finished_run_becomes_few_rows_and_reads_the_same(opened: Opened) -> None:
+    events = history(3, runs=6)
+    session_id = events[0].session_id
+    await opened.append(events)
+    for event in events:
+        if isinstance(event, UserMessage):
+            opened.journal.fold_run(session_id, event.run_id or "", 1, events[-1].seq)
+    rows = opened.journal.after(session_id, 0)
+    assert len(rows) < len(events)
+    assert state(rows) == state(events)
+    for after in range(0, events[-1].seq, 3):
+        page = await opened.log.replay(session_id, after)
+        assert first_seq(page[0]) <= after + 1
+        assert page[-1].seq == events[-1].seq
+
+
+async def test_pages_are_bounded_and_lead_to_the_beginning(opened: Opened) -> None:
+    session = Session("big")
+    session.begin("u", 1)
+    for number in range(6):
+        _, run = session.send(Send(text="q", client_msg_id=str(number)), "u", "m", 1)
+        for _ in range(20):
+            offset = run.answer.length["text"]
+            token = Token(message_id="m", offset=offset, delta="\x01" * 10_000, kind="text")
+            session.record(run.run_id, [token], 1)
+        session.finish(run.run_id, "completed", "stop", 1)
+    events = session.take()
+    await opened.append(events)
+    before, seen = None, []
+    while True:
+        page, next_before = await opened.log.page("big", before or 2**60, 200)
+        assert len(to_json(page)) <= MAX_PAGE_BYTES
+        assert all(len(to_json(event)) <= MAX_EVENT_BYTES for event in page)
+        seen = page + seen
+        if next_before is None:
+            break
+        assert before is None or next_before < before
+        before = next_before
+    assert state(seen) == state(events)
+    after, pages = 0, 0
+    while after < events[-1].seq:
+        page = await opened.log.replay("big", after)
+        assert len(to_json(page)) <= MAX_PAGE_BYTES
+        assert first_seq(page[0]) == after + 1
+        after, pages = page[-1].seq, pages + 1
+    assert pages > 5
+
+
+async def test_a_commit_that_fails_publishes_nothing_and_the_next_one_works(
+    opened: Opened,
+) -> None:
+    events = history(4)
+    await opened.append(events[:3])
+    doubled = opened.append(events[1:4])
+    with pytest.raises(StorageError):
+        await doubled
+    assert opened.published == events[:3]
+    assert opened.lost == [{events[0].session_id}]
+    await opened.append(events[3:])
+    assert opened.published == events
+
+
+async def test_close_commits_what_is_pending(tmp_path: Path) -> None:
+    one = Opened(tmp_path / "log.db")
+    events = history(5)
+    one.append(events)
+    await one.log.close()
+    with sqlite3.connect(tmp_path / "log.db") as database:
+        (count,) = database.execute("SELECT count(*) FROM events").fetchone()
+    database.close()
+    assert count == len(events)
+
+
+def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
+    Journal(str(tmp_path / "new.db")).close()
+    with sqlite3.connect(tmp_path / "new.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StorageError, match="newer version"):
+        Journal(str(tmp_path / "new.db"))
+
+
+async def test_the_shipper_reads_each_row_once_and_the_folded_one_instead(opened: Opened) -> None:
+    events = history(6)
+    await opened.append(events)
+    batch = await opened.log.unshipped(7)
+    assert [row.seq for row in batch.events] == list(range(1, 8))
+    assert [row.session_id for row in batch.sessions] == [events[0].session_id]
+    await opened.log.shipped(batch.cursor)
+    again = await opened.log.unshipped(10_000)
+    assert [row.seq for row in again.events] == list(range(8, len(events) + 1))
+    await opened.log.shipped(again.cursor)
+    assert not await opened.log.unshipped(10)
