@@ -136,9 +136,7 @@ def _no_constant(name: str) -> Any:
 def jsonable(result: Any) -> Any:
     """The result as JSON can hold it, cut to `MAX_OUTPUT` bytes. Raises `ToolError`."""
     try:
-        data = pydantic_core.to_jsonable_python(
-            result, serialize_unknown=True
-        )
+        data = pydantic_core.to_jsonable_python(result, serialize_unknown=True)
         text = clean_text(json.dumps(data, ensure_ascii=False))
     except (ValueError, TypeError, RecursionError) as error:
         raise ToolError(f"the result cannot be written as JSON: {type(error).__name__}") from None
