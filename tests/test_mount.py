@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.models.demo import DemoModel
 from tests.device import Device
+from tests.fetch import fetch
 
 
 async def test_it_runs_under_a_prefix(
@@ -29,9 +29,8 @@ async def test_it_runs_under_a_prefix(
     await one.connect(socketio_path="/ai/socket.io")
     done = await one.done((await one.send("hello"))["run_id"])
     assert done["status"] == "completed"
-    async with aiohttp.ClientSession(url) as http:
-        assert await (await http.get("/")).text() == "mine"
-        page = await (await http.get("/ai/")).text()
-        assert "/vendor/" not in page.replace("./vendor/", ""), "its addresses are relative"
-        assert (await http.get("/ai/vendor/marked.js")).status == 200
-        assert (await http.get("/ai/api/info")).status == 200
+    assert (await fetch(f"{url}/")).text == "mine"
+    page = (await fetch(f"{url}/ai/")).text
+    assert '"/' not in page, "its addresses are relative"
+    for path in ("vendor/marked.js", "client/app.js", "api/info"):
+        assert (await fetch(f"{url}/ai/{path}")).status == 200

@@ -10,13 +10,13 @@ import socket
 import sqlite3
 import sys
 import time
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
-
 from tests.conftest import ROOT
 from tests.device import Device
+from tests.fetch import fetch
 from tests.process import process, server
 
 Devices = Callable[..., Device]
@@ -43,16 +43,14 @@ async def test_it_says_where_it_is_and_how_to_change_it(tmp_path: Path) -> None:
         await running.says("change it: SUPABASE_URL")
         assert "demo" in running.output
         assert "realtime.db" in running.output
-        async with aiohttp.ClientSession(running.url) as http:
-            assert (await http.get("/healthz")).status == 200
-            ready = await (await http.get("/readyz")).json()
-            assert ready["status"] == "ok"
-            page = await http.get("/")
-            assert "script-src 'self' 'sha256-" in page.headers["Content-Security-Policy"]
-            for path in ("/client/app.js", "/vendor/socket.io-client.js", "/vendor/marked.js"):
-                assert (await http.get(path)).status == 200, path
-            for path in ("/client/..%2f..%2f.env", "/vendor/x.js", "/client/none.js", "/none"):
-                assert (await http.get(path)).status == 404, path
+        assert (await fetch(f"{running.url}/healthz")).status == 200
+        assert (await fetch(f"{running.url}/readyz")).json()["status"] == "ok"
+        page = await fetch(f"{running.url}/")
+        assert "script-src 'self' 'sha256-" in page.headers["Content-Security-Policy"]
+        for path in ("/client/app.js", "/vendor/socket.io-client.js", "/vendor/marked.js"):
+            assert (await fetch(running.url + path)).status == 200, path
+        for path in ("/client/..%2f..%2f.env", "/vendor/x.js", "/client/none.js", "/none"):
+            assert (await fetch(running.url + path)).status == 404, path
         running.child.send_signal(signal.SIGTERM)
         assert await running.ended() == 0
         assert "Traceback" not in running.output
@@ -164,18 +162,26 @@ async def test_json_logs_name_the_run_and_no_text(tmp_path: Path, device: Device
 
 
 async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
+    """As a platform runs it: only requirements.txt is installed, `$PORT` says where."""
     shutil.copy(ROOT / "Procfile", tmp_path)
-    bin_folder = Path(sys.executable).parent
+    python = tmp_path / "venv" / "bin" / "python"
+    venv.create(tmp_path / "venv", with_pip=True)
+    requirements = ROOT / "requirements.txt"
+    async with process(
+        str(python), "-m", "pip", "install", "-q", "-r", str(requirements), cwd=tmp_path
+    ) as pip:
+        async with asyncio.timeout(300):
+            assert await pip.child.wait() == 0, pip.output
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     async with process(
         sys.executable, "-m", "honcho", "start", "-p", str(port), "web",
         cwd=tmp_path,
-        PATH=f"{bin_folder}:/usr/bin:/bin",
+        PATH=f"{python.parent}:/usr/bin:/bin",
     ) as running:  # fmt: skip
         await running.says("Listening")
-        async with aiohttp.ClientSession() as http:
-            assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status == 200
+        for path in ("/healthz", "/"):
+            assert (await fetch(f"http://127.0.0.1:{port}{path}")).status == 200
         running.child.send_signal(signal.SIGTERM)
         assert await running.ended() in (0, 143, -15)
         assert "Stopped." in running.output

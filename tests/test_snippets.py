@@ -25,7 +25,7 @@ def snippet(language: str, having: str) -> str:
 async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
     code = snippet(language, "fetch internal user analytics")
     lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 18
+    assert len(lines) <= 14
     async with server(tmp_path) as running:
         code = code.replace("http://localhost:8000", running.url)
         if language == "python":

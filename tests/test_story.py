@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
-
 from realtime.models import (
     AssistantText,
     Finished,
@@ -20,6 +18,7 @@ from realtime.models import (
 )
 from tests.conftest import Running, Serve
 from tests.device import Device
+from tests.fetch import fetch
 from tests.scripted import ScriptedModel, says
 
 Devices = Callable[..., Device]
@@ -300,23 +299,22 @@ async def test_the_session_ends_after_the_grace_period_with_a_summary(
     assert row["summary"]
     assert row["duration_seconds"] == (row["end_time"] - row["start_time"]) / 1000
     assert running.server.hub.sessions == 0, "nothing of it stays in memory"
-    headers = {"Authorization": f"Bearer {one.auth['token']}"}
-    async with aiohttp.ClientSession(running.url, headers=headers) as http:
-        listed = await (await http.get("/api/sessions")).json()
-        assert [s["session_id"] for s in listed["sessions"]] == [one.session["session_id"]]
-        assert listed["sessions"][0]["summary"] == row["summary"]
-        whole = await (await http.get(f"/api/sessions/{one.session['session_id']}")).json()
-        names = [event["event"] for event in whole["events"]]
-        assert names == [
-            "session_started", "user_message", "run", "token", "done", "session_ended", "summary",
-        ]  # fmt: skip
-    async with aiohttp.ClientSession(running.url) as http:
-        assert (await http.get("/api/sessions")).status == 401
-    stranger = device(running.url)
+    url, session_id = running.url, one.session["session_id"]
+    listed = (await fetch(f"{url}/api/sessions", one.auth["token"])).json()["sessions"]
+    assert [entry["session_id"] for entry in listed] == [session_id]
+    assert listed[0]["summary"] == row["summary"]
+    whole = (await fetch(f"{url}/api/sessions/{session_id}", one.auth["token"])).json()
+    assert [event["event"] for event in whole["events"]] == [
+        "session_started", "user_message", "run", "token", "done", "session_ended", "summary",
+    ]  # fmt: skip
+    assert (await fetch(f"{url}/api/sessions")).status == 401
+    assert (await fetch(f"{url}/api/sessions", "not.a.token")).status == 401
+    stranger = device(url)
     await stranger.connect()
-    headers = {"Authorization": f"Bearer {stranger.auth['token']}"}
-    async with aiohttp.ClientSession(running.url, headers=headers) as http:
-        assert (await http.get(f"/api/sessions/{one.session['session_id']}")).status == 404
+    foreign = await fetch(f"{url}/api/sessions/{session_id}", stranger.auth["token"])
+    missing = await fetch(f"{url}/api/sessions/no-such-session", stranger.auth["token"])
+    assert (foreign.status, foreign.text) == (missing.status, missing.text)
+    assert foreign.status == 404
 
 
 async def test_back_within_the_grace_period_ends_nothing(serve: Serve, device: Devices) -> None:

@@ -8,11 +8,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
-
 from realtime.models import AssistantText, UserText
 from tests.conftest import Serve
 from tests.device import Device
+from tests.fetch import fetch
 from tests.process import process
 from tests.scripted import ScriptedModel, says
 from tests.supabase_lite import SupabaseLite
@@ -76,9 +75,7 @@ async def test_everything_is_kept_there_and_read_back(
     session = await one.connect()
     assert (session["mode"], session["recovered"], session["epoch"]) == ("snapshot", False, 2)
     assert session["ended"]
-    headers = {"Authorization": f"Bearer {one.auth['token']}"}
-    async with aiohttp.ClientSession(fresh.url, headers=headers) as http:
-        listed = await (await http.get("/api/sessions")).json()
+    listed = (await fetch(f"{fresh.url}/api/sessions", one.auth["token"])).json()
     assert [row["summary"] for row in listed["sessions"]] == ["A summary."]
     ack = await one.send("What is my name?")
     assert (await one.done(ack["run_id"]))["status"] == "completed"
@@ -111,15 +108,14 @@ async def test_chat_goes_on_while_supabase_is_away(
     try:
         done = await one.done((await one.send("are you there?"))["run_id"])
         assert done["text"] == "Still here."
-        async with aiohttp.ClientSession(running.url) as http, asyncio.timeout(20):
+        async with asyncio.timeout(20):
             while True:
-                ready = await http.get("/readyz")
-                state = await ready.json()
+                ready = await fetch(f"{running.url}/readyz")
                 assert ready.status == 200, "it still serves"
-                if state["supabase"]["status"] == "degraded":
+                if ready.json()["supabase"]["status"] == "degraded":
                     break
                 await asyncio.sleep(0.1)
-        assert project.secret_key not in json.dumps(state)
+        assert project.secret_key not in ready.text
     finally:
         project.start()
     await one.drop()
