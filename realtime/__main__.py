@@ -1,4 +1,4 @@
-"""The command line: `python -m realtime [--check]`.
+"""The command line: `python -m realtime [--check]`, `python -m realtime sessions …`.
 
 Exit codes: 0 ended as asked, 1 an unexpected error, 2 the configuration is refused,
 3 `--check` found something that cannot be reached.
@@ -15,7 +15,7 @@ from dataclasses import fields
 
 from aiohttp import web
 
-from realtime import logs
+from realtime import admin, logs
 from realtime.app import (
     SERVER,
     create_app,
@@ -27,8 +27,11 @@ from realtime.app import (
 )
 from realtime.config import ConfigError, Settings
 from realtime.edge.http import missing_modules
+from realtime.log.journal import Journal
+from realtime.log.rows import StorageError
 from realtime.models import ModelError
 
+FAILED = 1
 CONFIG_REFUSED = 2
 CHECK_FAILED = 3
 STOP_TIMEOUT_S = 2.0
@@ -44,16 +47,73 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="verify the configuration, reach model and stores"
     )
+    add_sessions(parser.add_subparsers(dest="command", metavar="sessions"))
     arguments = parser.parse_args()
     try:
         settings = Settings.load(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
+        if arguments.command == "sessions":
+            return sessions(settings, arguments)
         return run(check(settings) if arguments.check else serve(settings))
+    except (admin.NoSuchSession, StorageError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
     except ConfigError as error:
         print("The configuration cannot be used:", file=sys.stderr)
         for problem in error.problems:
             print(f"  - {problem}", file=sys.stderr)
         return CONFIG_REFUSED
+
+
+def add_sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
+    actions = parser.add_subparsers(dest="action", required=True)
+    listed = actions.add_parser("list", help="a line a session, newest first")
+    listed.add_argument("--user", help="only this user's")
+    listed.add_argument("--limit", type=int, default=100)
+    for name, text in (("show", "the conversation"), ("export", "the whole session")):
+        shown = actions.add_parser(name, help=text)
+        shown.add_argument("session_id")
+        if name == "export":
+            shown.add_argument("--format", choices=("json", "markdown"), default="json")
+    deleted = actions.add_parser("delete", help="remove sessions for good, in every store")
+    deleted.add_argument("session_id", nargs="*")
+    deleted.add_argument("--user", help="all sessions of this user")
+
+
+def sessions(settings: Settings, arguments: argparse.Namespace) -> int:
+    journal = Journal(settings.database_path, owner=False)
+    try:
+        if arguments.action == "list":
+            print(admin.listing(journal, arguments.user, arguments.limit))
+        elif arguments.action == "delete":
+            ids = list(arguments.session_id)
+            if arguments.user:
+                ids += [row.session_id for row in journal.all_sessions(arguments.user, -1)]
+            for session_id in arguments.session_id:
+                admin.found(journal, session_id)
+            journal.delete(ids)
+            if settings.supabase_url and ids:
+                run(delete_in_supabase(settings, ids))
+            print(f"{len(ids)} deleted")
+        else:
+            row, events = admin.found(journal, arguments.session_id)
+            as_json = arguments.action == "export" and arguments.format == "json"
+            print((admin.as_json if as_json else admin.as_markdown)(row, events))
+    finally:
+        journal.close()
+    return 0
+
+
+async def delete_in_supabase(settings: Settings, session_ids: list[str]) -> int:
+    from realtime.supabase import Supabase
+
+    supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+    try:
+        await supabase.delete(session_ids)
+    finally:
+        await supabase.close()
+    return 0
 
 
 def settings_help() -> str:

@@ -22,6 +22,7 @@ from realtime.log.rows import StorageError
 from realtime.log.tail import Page, Tail
 from realtime.models import Model
 from realtime.protocol import (
+    OPEN_TOOL,
     Error,
     Event,
     Join,
@@ -30,6 +31,7 @@ from realtime.protocol import (
     SessionEnded,
     SessionPayload,
     Stop,
+    ToolCall,
     entry,
 )
 from realtime.runs import Job, Outcome, execute
@@ -68,6 +70,7 @@ class Actor:
         self._shared = shared
         self._tail = Tail(shared.log, session.session_id, session.head)
         self._left_at = max(left_at or 0, session.last_ts)
+        self._alone_since = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -158,6 +161,7 @@ class Actor:
         self._presence()
         if not self.devices:
             self._left_at = now_ms()
+            self._alone_since = time.monotonic()
             if not self.session.ended:
                 self._commit()
             self.settle()
@@ -173,7 +177,9 @@ class Actor:
         if session.unfinished:
             if self._timer is None and session.active:
                 wish = session.abandon_after()
-                self._after(self._shared.abandon_s if wish is None else wish, self._abandon)
+                limit = self._shared.abandon_s if wish is None else wish
+                alone = time.monotonic() - self._alone_since
+                self._after(max(0.0, limit - alone), self._abandon)
         elif not session.ended:
             if self._timer is None:
                 self._after(self._shared.grace_s, self.expire)
@@ -191,7 +197,8 @@ class Actor:
     def _abandon(self) -> None:
         self._timer = None
         if self.session.active:
-            self.stop(Stop())
+            self._end_active("cancelled")
+            self._advance()
 
     def expire(self) -> None:
         """The grace period is over."""
@@ -223,7 +230,7 @@ class Actor:
         if status == "started":
             self._start(run)
         user = run.user
-        return acked(
+        return self._acked(
             ticket,
             status=status,
             message_id=user.message_id if user else "",
@@ -237,7 +244,7 @@ class Actor:
         ticket = self._commit()
         self._cancel_timer()
         self._start(run)
-        return acked(
+        return self._acked(
             ticket,
             status=status,
             message_id=run.answer.message_id,
@@ -252,14 +259,14 @@ class Actor:
         if run is None or run.done:
             status = "already_done" if run else "not_found"
             run_id = run.run_id if run else command.run_id
-            return acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
+            return self._acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
         if run is session.active:
             ticket, task = self._end_active("cancelled")
             self._advance()
         else:
             session.finish(run.run_id, "cancelled", "cancelled", now_ms())
             ticket, task = self._commit(), None
-        return _stopped(ticket, task, run.run_id)
+        return self._stopped(ticket, task, run.run_id)
 
     def end(self) -> Awaitable[dict[str, Any]]:
         """End the session now, with everything that runs or waits."""
@@ -270,7 +277,7 @@ class Actor:
             self._end_active("cancelled")
         session.end(now_ms(), now_ms())
         self._cancel_timer()
-        return acked(self._commit())
+        return self._acked(self._commit())
 
     def summarised(
         self, ended_seq: int, *, text: str | None = None, error: Error | None = None
@@ -283,12 +290,25 @@ class Actor:
     # ---------------------------------------------------------------- runs
 
     def recover(self) -> None:
-        """After loading: end the run that a crash cut off, go on with what waited."""
+        """After loading: go on with what waited, and with a run that a crash caught between
+        two steps. A run that was streaming, or whose tool may have had an effect that
+        nobody saw, ends `interrupted`, its text kept."""
         run = self.session.active
-        if run:
-            self.session.recover(now_ms())
-            self._commit(run)
+        if run and (self._task is None or self._task.done()):
+            calls = run.answer.last_step()
+            if calls and all(self._may_go_on(call) for call in calls):
+                self.session.go_on(run, self._shared.model.name, now_ms())
+                self._commit()
+                self._start(run, calls)
+            else:
+                self.session.recover(now_ms())
+                self._commit(run)
         self._advance()
+
+    def _may_go_on(self, call: ToolCall) -> bool:
+        if call.status == "running":
+            return self._shared.tools.repeatable(call.name)
+        return call.status not in OPEN_TOOL
 
     def _advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
@@ -298,16 +318,16 @@ class Actor:
             self._commit()
             self._start(run)
 
-    def _start(self, run: RunState) -> None:
-        self._task = asyncio.create_task(self._drive(run), name=f"run {run.run_id}")
+    def _start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
+        self._task = asyncio.create_task(self._drive(run, calls), name=f"run {run.run_id}")
 
-    async def _drive(self, run: RunState) -> None:
+    async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
         """Record what the run produces. It reads on when the last events are committed, so
         that a slow disk makes larger reads, not a longer queue."""
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
         try:
             async with aclosing(
-                execute(self._job(run), self._shared.model, self._shared.tools)
+                execute(self._job(run, calls), self._shared.model, self._shared.tools)
             ) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):
@@ -322,7 +342,7 @@ class Actor:
             logger.exception("run failed", extra=self._extra(run))
         self._finish(run, outcome)
 
-    def _job(self, run: RunState) -> Job:
+    def _job(self, run: RunState, calls: Sequence[ToolCall]) -> Job:
         session = self.session
         instructions = self._shared.instructions
         if run.user is None:
@@ -333,7 +353,7 @@ class Actor:
         return Job(
             message_id=run.answer.message_id,
             instructions=instructions,
-            context=session.context(),
+            context=session.context(last_step=not calls),
             lengths=run.answer.length,
             new_id=new_id,
             tool_context=lambda tool_call_id: ToolContext(
@@ -343,6 +363,8 @@ class Actor:
                 tool_call_id=tool_call_id,
                 store=self._shared.log,
             ),
+            calls=list(calls),
+            steps=run.answer.steps,
         )
 
     def _finish(self, run: RunState, outcome: Outcome) -> None:
@@ -388,34 +410,40 @@ class Actor:
             if self.session.active is run:
                 self._end_active("interrupted")
 
+    async def _acked(self, ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
+        """The ack of a command, once its events are committed. Raises `storage_unavailable`
+        where they were not, or the session was deleted meanwhile."""
+        if ticket is not None:
+            try:
+                await asyncio.shield(ticket)
+            except StorageError:
+                raise storage_unavailable() from None
+            if self._closed:
+                raise storage_unavailable()
+        return {"ok": True, **fields}
+
+    async def _stopped(
+        self, ticket: Ticket, task: asyncio.Task[None] | None, run_id: str
+    ) -> dict[str, Any]:
+        begun = time.monotonic()
+        if task:
+            await asyncio.wait([task], timeout=5)
+        return await self._acked(
+            ticket,
+            status="cancelled",
+            run_id=run_id,
+            upstream_closed=task is None or task.done(),
+            ms=round((time.monotonic() - begun) * 1000),
+        )
+
     def _extra(self, run: RunState) -> dict[str, str]:
         return {"session_id": self.session.session_id, "run_id": run.run_id}
 
 
 def storage_unavailable() -> ProtocolError:
     return ProtocolError(
-        "storage_unavailable", "nothing can be stored right now; try again", retryable=True
-    )
-
-
-async def acked(ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
-    """The ack of a command, once its events are committed. Raises `storage_unavailable`."""
-    if ticket is not None:
-        try:
-            await asyncio.shield(ticket)
-        except StorageError:
-            raise storage_unavailable() from None
-    return {"ok": True, **fields}
-
-
-async def _stopped(ticket: Ticket, task: asyncio.Task[None] | None, run_id: str) -> dict[str, Any]:
-    begun = time.monotonic()
-    if task:
-        await asyncio.wait([task], timeout=5)
-    return await acked(
-        ticket,
-        status="cancelled",
-        run_id=run_id,
-        upstream_closed=task is None or task.done(),
-        ms=round((time.monotonic() - begun) * 1000),
+        "storage_unavailable",
+        "nothing can be stored right now; try again",
+        retryable=True,
+        retry_after_ms=2000,
     )

@@ -91,14 +91,26 @@ class Answer:
             if isinstance(part, TextPart) and part.kind == "text"
         )
 
+    @property
+    def steps(self) -> int:
+        """Steps that asked for tools."""
+        return sum(isinstance(part, StepPart) for part in self._parts)
+
+    def last_step(self) -> list[ToolCall]:
+        """The calls that the answer ends with, in their order; none where it ends with text."""
+        last = self._parts[-1] if self._parts else None
+        return [self.calls[key] for key in last.calls] if isinstance(last, StepPart) else []
+
     def size(self) -> int:
         """Characters of everything the model wrote, for an estimate of tokens."""
         calls = sum(len(call.name) + len(as_text(call.arguments)) for call in self.calls.values())
         return self.length["text"] + self.length["reasoning"] + calls
 
-    def items(self) -> Iterator[Item]:
-        """The answer as a model's context; a call that never ran is left out."""
-        for part in self._parts:
+    def items(self, *, last_step: bool = True) -> Iterator[Item]:
+        """The answer as a model's context, with or without the calls that it ends with; a
+        call that never ran is left out."""
+        parts = self._parts if last_step or not self.last_step() else self._parts[:-1]
+        for part in parts:
             if isinstance(part, TextPart):
                 if part.kind == "text":
                     yield AssistantText(part.text())

@@ -5,8 +5,10 @@ app = create_app(Settings.load(os.environ))      # or mount it: parent.add_subap
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.rows import SessionRow, StorageError
 from realtime.models import Model, ModelError
+from realtime.retention import keep
 from realtime.summary import Summariser
 
 logger = logging.getLogger(__name__)
@@ -172,58 +175,69 @@ def _running(
 
     async def lifetime(app: web.Application) -> AsyncIterator[None]:
         settings = server.settings
-        box = load_tools(settings)
-        guests = Guests(guest_secret(settings))
-        journal = open_journal(settings)
-        server.log = Log(journal)
-        server.model = given_model or await make_model(settings)
-        if settings.supabase_url:
-            from realtime.supabase import Shipper, Supabase
-
-            server.supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
-            server.shipper = Shipper(server.log, server.supabase)
-            server.log.on_commit = server.shipper.wake
-        server.hub = Hub(
-            server.log,
-            server.transport,
-            server.model,
-            box,
-            instructions=settings.instructions,
-            grace_s=settings.grace_seconds,
-            abandon_s=settings.abandon_seconds,
-            archive=server.supabase,
-        )
-        server.commands = Commands(server.transport, server.hub, guests)
-        app[PAGES] = http.Pages(
-            server.hub,
-            guests,
-            info={
-                "model": {"name": server.model.name, "label": server.model.label},
-                "store": store_label(settings),
-            },
-            list_sessions=server.list_sessions,
-            ready=server.ready,
-        )
-        try:
+        async with AsyncExitStack() as undo:
+            box = load_tools(settings)
+            guests = Guests(guest_secret(settings))
+            early = settings.durability == "async"
+            journal = open_journal(settings)
+            suspect = journal.showing_early(early)
+            server.log = Log(journal, early_tokens=early)
+            undo.push_async_callback(server.log.close)
+            server.model = given_model or await make_model(settings)
+            if given_model is None:
+                undo.push_async_callback(server.model.close)
+            if settings.supabase_url:
+                await connect_supabase(server, undo)
+            server.hub = Hub(
+                server.log,
+                server.transport,
+                server.model,
+                box,
+                instructions=settings.instructions,
+                grace_s=settings.grace_seconds,
+                abandon_s=settings.abandon_seconds,
+                archive=server.supabase,
+            )
+            undo.push_async_callback(server.hub.close)
+            server.commands = Commands(server.transport, server.hub, guests)
+            app[PAGES] = http.Pages(
+                server.hub,
+                guests,
+                info={
+                    "model": {"name": server.model.name, "label": server.model.label},
+                    "store": store_label(settings),
+                },
+                list_sessions=server.list_sessions,
+                ready=server.ready,
+            )
             await refuse_what_cannot_work(server)
             summariser = Summariser(server.hub, server.model)
-            await server.hub.start()
+            await server.hub.start(suspect=suspect)
             await summariser.start()
+            undo.push_async_callback(summariser.stop)
             if server.shipper:
                 server.shipper.start()
+            if settings.retention_days:
+                retention = asyncio.create_task(keep(server.hub, settings.retention_days))
+                undo.callback(retention.cancel)
             yield
-            await summariser.stop()
-        finally:
-            await server.hub.close()
-            if server.shipper:
-                await server.shipper.stop()
-            await server.log.close()
-            if server.supabase:
-                await server.supabase.close()
-            if given_model is None:
-                await server.model.close()
 
     return lifetime
+
+
+async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
+    from realtime.supabase import Shipper, Supabase, SupabaseError
+
+    settings = server.settings
+    try:
+        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+    except SupabaseError as error:
+        raise ConfigError([str(error)]) from None
+    undo.push_async_callback(supabase.close)
+    shipper = Shipper(server.log, supabase)
+    undo.push_async_callback(shipper.stop)
+    server.log.on_commit = shipper.wake
+    server.supabase, server.shipper = supabase, shipper
 
 
 async def _stopping(app: web.Application) -> None:
@@ -253,9 +267,19 @@ def guest_secret(settings: Settings) -> str:
 
 def open_journal(settings: Settings) -> Journal:
     try:
-        return Journal(settings.database_path)
+        journal = Journal(
+            settings.database_path,
+            synchronous="FULL" if settings.durability == "fsync" else "NORMAL",
+        )
     except StorageError as error:
         raise ConfigError([f"DATABASE_PATH: {error}"]) from None
+    if journal.set_aside:
+        logger.error(
+            "%s is damaged and was set aside as %s; a new one was begun",
+            settings.database_path,
+            journal.set_aside,
+        )
+    return journal
 
 
 async def refuse_what_cannot_work(server: Server) -> None:

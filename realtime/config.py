@@ -129,6 +129,17 @@ class Settings:
         secret=True,
     )
     database_path: str = _setting("realtime.db", "the journal, an SQLite file")
+    durability: str = _setting(
+        "sync",
+        "sync: what a device sees survives the process; fsync: and a power cut; "
+        "async: tokens are shown up to 250 ms before they are stored",
+        _one_of("sync", "fsync", "async"),
+    )
+    retention_days: float = _setting(
+        0.0,
+        "ended sessions are deleted from the journal after so many days; 0: never",
+        _number(0, 36500),
+    )
     auth: str = _setting(
         "guest", "guest: signed identities that this server gives", _one_of("guest")
     )

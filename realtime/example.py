@@ -24,7 +24,7 @@ TOPICS = {
 }
 
 
-@tool
+@tool(repeatable=True)  # it only reads, so a crash may make it read again
 async def fetch_internal_user_analytics(
     context: ToolContext,
     query: Annotated[

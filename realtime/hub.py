@@ -17,6 +17,8 @@ from realtime.protocol import Event, ProtocolError
 from realtime.session import Session, new_id
 from realtime.tools import Toolbox
 
+DROP_S = 0.05
+
 logger = logging.getLogger(__name__)
 
 
@@ -60,7 +62,7 @@ class Hub:
         self._archive = archive
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
-        self._grace_s = grace_s
+        self._suspect: set[str] = set()  # of these a device may have seen what is not stored
         self._sweeper: asyncio.Task[None] | None = None
         self._shared = Shared(
             log=log,
@@ -75,6 +77,7 @@ class Hub:
         )
         log.publish = self._published
         log.failed = self._lost
+        log.repaired = self._repaired
 
     # ----------------------------------------------------------- sessions
 
@@ -146,12 +149,17 @@ class Hub:
         if found is None:
             return False
         head, events = found
-        session = Session(session_id, epoch=head.row.epoch)
+        epoch = head.row.epoch
+        if session_id in self._suspect:
+            self._suspect.discard(session_id)
+            epoch += 1
+        session = Session(session_id, epoch=epoch)
         for event in events:
             session.apply(event)
         actor = Actor(session, self._shared, left_at=head.left_at)
         self._actors[session_id] = actor
-        actor.recover()
+        if not self.log.broken:
+            actor.recover()
         return True
 
     async def _adopt(self, session_id: str) -> bool:
@@ -178,25 +186,48 @@ class Hub:
 
     def _lost(self, session_ids: set[str], error: StorageError) -> None:
         """What these sessions hold in memory was not stored: back to what is in the log."""
+        if self.log.early_tokens:
+            self._suspect |= session_ids
         for session_id in session_ids:
             if actor := self._actors.pop(session_id, None):
                 actor.close()
-            self._rooms.drop(session_id)
+            # behind the acks that tell of it
+            asyncio.get_running_loop().call_later(DROP_S, self._rooms.drop, session_id)
+
+    async def _repaired(self) -> None:
+        try:
+            await self._mend()
+        except (StorageError, ProtocolError) as error:
+            logger.warning("not everything could be mended: %s", error)
 
     # --------------------------------------------------- start and the end
 
-    async def start(self) -> None:
-        """Mend what the last process left: runs cut off get their `done`, waiting ones go
-        on, and sessions that nobody comes back to are ended after the grace period."""
+    async def start(self, *, suspect: bool = False) -> None:
+        """Mend what the last process left. Raises `StorageError`.
+
+        `suspect`: it may have shown tokens that it did not store; the sessions whose runs
+        it left unfinished get a new epoch.
+        """
+        if suspect:
+            heads = await self.log.read(self.log.journal.open_sessions)
+            self._suspect |= {head.row.session_id for head in heads if head.unfinished}
+        await self._mend()
+
+    async def _mend(self) -> None:
+        """Runs that were cut off get their `done`, waiting ones go on, and sessions that
+        nobody comes back to are ended after the grace period."""
         heads = await self.log.read(self.log.journal.open_sessions)
         for head in heads:
             if head.unfinished:
-                async with self.hold(head.row.session_id):
-                    pass
+                async with self.hold(head.row.session_id) as actor:
+                    if actor:
+                        actor.recover()
+        if self._sweeper:
+            self._sweeper.cancel()
         self._sweeper = asyncio.create_task(self._end_left(heads))
 
     async def _end_left(self, heads: list[Head]) -> None:
-        await asyncio.sleep(self._grace_s)
+        await asyncio.sleep(self._shared.grace_s)
         for head in heads:
             session_id = head.row.session_id
             if session_id not in self._actors:
@@ -223,6 +254,10 @@ class Hub:
         for actor in self._actors.values():
             actor.close()
         self._actors.clear()
+
+    def holds(self, session_id: str) -> bool:
+        """Whether a session is in memory, or on its way there."""
+        return session_id in self._actors or session_id in self._loading
 
     @property
     def sessions(self) -> int:

@@ -28,6 +28,7 @@ from realtime.models import (
     ToolResult,
 )
 from realtime.protocol import (
+    OPEN_TOOL,
     DoneStatus,
     Error,
     ErrorCode,
@@ -57,7 +58,11 @@ class Outcome(msgspec.Struct):
 
 
 class Job(msgspec.Struct):
-    """What a run starts from. `lengths`: UTF-16 units its message has already, by kind."""
+    """What a run starts from. `lengths`: UTF-16 units its message has already, by kind.
+
+    A run that goes on after a crash has taken `steps` already; `calls` are those of its
+    last one, which is not in `context`: the open ones among them are made (again).
+    """
 
     message_id: str
     instructions: str
@@ -65,6 +70,8 @@ class Job(msgspec.Struct):
     lengths: dict[TextKind, int]
     new_id: Callable[[], str]
     tool_context: Callable[[str], ToolContext]
+    calls: list[ToolCall] = []
+    steps: int = 0
 
 
 async def execute(
@@ -75,7 +82,13 @@ async def execute(
     context = list(job.context)
     usage: Usage | None = None
     try:
-        for _ in range(MAX_STEPS):
+        if job.calls:
+            step = _Step(job)
+            step.calls = {call.tool_call_id: call for call in job.calls}
+            async for changes in _call_all(step, tools, job):
+                yield changes
+            context += step.items()
+        for _ in range(job.steps, MAX_STEPS):
             step = _Step(job)
             request = Request(job.instructions, tuple(context), tools.specs)
             async with aclosing(model.stream(request)) as stream:
@@ -105,8 +118,8 @@ async def execute(
             if not step.calls:
                 yield _ending(step.finished, usage)
                 return
-            async for events in _call_all(step, tools, job):
-                yield events
+            async for changes in _call_all(step, tools, job):
+                yield changes
             context += step.items()
         error = Error("limit", f"stopped after {MAX_STEPS} steps with tools")
         yield Outcome("limit", "limit", usage, error)
@@ -258,22 +271,29 @@ def _recorded(arguments: str) -> object:
 
 
 async def _call_all(step: _Step, tools: Toolbox, job: Job) -> AsyncIterator[list[Event]]:
-    """Run a step's calls side by side; an event for each change, in the order it happens."""
-    tasks: dict[asyncio.Task[ToolCall], str] = {}
+    """Make a step's open calls side by side; an event for each change, in the order it
+    happens. No call begins before `running` was taken: a crash cannot hide its effect."""
     begun: list[Event] = []
-    try:
-        for call in list(step.calls.values()):
-            try:
-                found = tools.find(call.name)
-                keywords = found.parse(as_text(call.arguments))
-            except ToolError as error:
-                step.calls[call.tool_call_id] = refused = _closed(call, error=error)
-                begun.append(refused)
-                continue
+    ready: list[tuple[ToolCall, Tool, dict[str, object]]] = []
+    for call in list(step.calls.values()):
+        if call.status not in OPEN_TOOL:
+            continue
+        try:
+            found = tools.find(call.name)
+            keywords = found.parse(as_text(call.arguments))
+        except ToolError as error:
+            step.calls[call.tool_call_id] = refused = _closed(call, error=error)
+            begun.append(refused)
+        else:
             begun.append(msgspec.structs.replace(call, status="running"))
-            task = asyncio.create_task(_call(call, found, keywords, job))
-            tasks[task] = call.tool_call_id
+            ready.append((call, found, keywords))
+    if begun:
         yield begun
+    tasks = {
+        asyncio.create_task(_call(call, found, keywords, job)): call.tool_call_id
+        for call, found, keywords in ready
+    }
+    try:
         while tasks:
             finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             closed: list[Event] = []

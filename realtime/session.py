@@ -332,6 +332,18 @@ class Session:
             estimated=True,
         )
 
+    def go_on(self, run: RunState, model: str, now: int) -> None:
+        """After a crash: the active run takes its next step."""
+        self._append(
+            Run(
+                run_id=run.run_id,
+                message_id=run.answer.message_id,
+                status="resumed",
+                model=model,
+            ),
+            now,
+        )
+
     def recover(self, now: int) -> None:
         """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
         if self.active:
@@ -343,8 +355,9 @@ class Session:
                 error=Error("interrupted", "the server went away", retryable=True),
             )
 
-    def context(self) -> list[Item]:
-        """What a model should see: the started runs, in the order they started.
+    def context(self, *, last_step: bool = True) -> list[Item]:
+        """What a model should see: the started runs, in the order they started; with or
+        without the calls that the newest answer ends with.
 
         A run that ended without an answer still counts: the user did say it.
         """
@@ -352,7 +365,8 @@ class Session:
         for run in self.started:
             if run.user:
                 items.append(UserText(run.user.text))
-                items.extend(run.answer.items())
+                newest = run.answer is self.started[-1].answer
+                items.extend(run.answer.items(last_step=last_step or not newest))
         return items
 
     # ------------------------------------------------------ end and summary

@@ -67,9 +67,16 @@ class ToolError(Exception):
 class Tool:
     """A function, its schema, and how it is called."""
 
-    def __init__(self, function: Callable[..., Any], *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        deadline_s: float = DEADLINE_S,
+        repeatable: bool = False,
+    ) -> None:
         self.function = function
         self.deadline_s = deadline_s
+        self.repeatable = repeatable
         hints = get_type_hints(function, include_extras=True)
         fields: dict[str, Any] = {}
         self._context: str | None = None
@@ -158,16 +165,21 @@ def error_value(error: ToolError) -> Error:
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, deadline_s: float = DEADLINE_S) -> Callable[[F], F]: ...
-def tool(function: F | None = None, /, *, deadline_s: float = DEADLINE_S) -> F | Callable[[F], F]:
+def tool(*, deadline_s: float = DEADLINE_S, repeatable: bool = False) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None, /, *, deadline_s: float = DEADLINE_S, repeatable: bool = False
+) -> F | Callable[[F], F]:
     """Mark a function as a tool. It stays the function that it was.
 
-    `deadline_s`: seconds it may take. Raises TypeError where the signature cannot be
-    described to a model.
+    `deadline_s`: seconds it may take. `repeatable`: a call whose outcome a crash hid is
+    made again, with the same `tool_call_id`; without it such a call is reported as
+    `unknown_outcome`. Raises TypeError where the signature cannot be described to a model.
     """
 
     def mark(function: F) -> F:
-        function.__tool__ = Tool(function, deadline_s=deadline_s)  # type: ignore[attr-defined]
+        function.__tool__ = Tool(  # type: ignore[attr-defined]
+            function, deadline_s=deadline_s, repeatable=repeatable
+        )
         return function
 
     return mark if function is None else mark(function)
@@ -179,6 +191,9 @@ class Toolbox:
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
         self.specs = tuple(tool.spec for tool in self._tools.values())
+
+    def repeatable(self, name: str) -> bool:
+        return name in self._tools and self._tools[name].repeatable
 
     def find(self, name: str) -> Tool:
         """Raises `ToolError("unknown_tool")` that names the tools there are."""

@@ -25,6 +25,8 @@ ALLOWED = {
     "actor": CORE | {"log", "runs", "tools"},
     "hub": CORE | {"log", "actor", "tools"},
     "summary": CORE | {"log", "hub"},
+    "admin": CORE | {"log"},
+    "retention": CORE | {"log", "hub", "actor"},
     "supabase": {"protocol", "log.rows", "supabase"},
     "auth": set(),
     "config": set(),
@@ -37,7 +39,7 @@ SERVICES = {
     "engineio": {"edge.transport"},
     "openai": {"models"},
     "supabase": {"supabase"},
-    "sqlite3": {"log.journal"},
+    "sqlite3": {"log.journal", "log.database"},
 }
 
 

@@ -119,6 +119,11 @@ class Opened:
         self.lost: list[set[str]] = []
         self.log.publish = lambda session_id, events: self.published.extend(events)
         self.log.failed = lambda ids, error: self.lost.append(ids)
+        self.repaired = asyncio.Event()
+        self.log.repaired = self.on_repaired
+
+    async def on_repaired(self) -> None:
+        self.repaired.set()
 
     def append(self, events: list[Event], unfinished: bool = False) -> asyncio.Future[None]:
         row = SessionRow(session_id=events[0].session_id, user_id="u", start_time=1)
@@ -207,6 +212,10 @@ async def test_a_commit_that_fails_publishes_nothing_and_the_next_one_works(
         await doubled
     assert opened.published == events[:3]
     assert opened.lost == [{events[0].session_id}]
+    assert opened.log.broken
+    with pytest.raises(StorageError):
+        await opened.append(events[3:])
+    await asyncio.wait_for(opened.repaired.wait(), 10)
     await opened.append(events[3:])
     assert opened.published == events
 

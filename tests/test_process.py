@@ -65,11 +65,88 @@ async def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
     async with process(cwd=tmp_path, TOOLS="no_such_module") as running:
         assert await running.ended() == 2
         assert "TOOLS=no_such_module cannot be used" in running.output
-    (tmp_path / "file.db").write_text("this is no database, it only looks like a file" * 30)
-    async with process(cwd=tmp_path, DATABASE_PATH="file.db") as running:
-        assert await running.ended() == 2
-        assert "DATABASE_PATH" in running.output
-        assert "Traceback" not in running.output
+
+
+async def test_a_damaged_journal_is_set_aside_and_never_overwritten(tmp_path: Path) -> None:
+    damaged = b"this is no database, it only looks like a file" * 300
+    (tmp_path / "realtime.db").write_bytes(damaged)
+    async with server(tmp_path) as running:
+        await running.says("is damaged and was set aside as realtime.db.damaged-")
+        assert (await fetch(f"{running.url}/readyz")).status == 200
+    (aside,) = tmp_path.glob("realtime.db.damaged-*")
+    assert aside.read_bytes() == damaged
+
+
+async def test_a_second_server_on_the_same_journal_is_refused(tmp_path: Path) -> None:
+    async with server(tmp_path), process(cwd=tmp_path, PORT="0") as second:
+        assert await second.ended() == 2
+        assert "another server is using realtime.db" in second.output
+
+
+async def test_sessions_are_listed_shown_exported_and_deleted(
+    tmp_path: Path, device: Devices
+) -> None:
+    async def sessions(*words: str) -> tuple[int, str]:
+        command = (sys.executable, "-m", "realtime", "sessions", *words)
+        async with process(*command, cwd=tmp_path) as running:
+            return await running.ended(), running.output
+
+    async with server(tmp_path) as running:
+        one, two = device(running.url), device(running.url)
+        for each in (one, two):
+            await each.connect()
+            await each.done((await each.send("fetch internal user analytics"))["run_id"])
+        session_id, user_id = one.session["session_id"], one.session["user_id"]
+        code, listed = await sessions("list")
+        assert (code, listed.count("guest-")) == (0, 2)
+        assert (await sessions("list", "--user", user_id))[1].count(session_id) == 1
+        assert "fetch internal user analytics" in (await sessions("show", session_id))[1]
+        whole = json.loads((await sessions("export", session_id))[1])
+        assert whole["session"]["user_id"] == user_id
+        assert [event["event"] for event in whole["events"]].count("tool_call") == 1
+        assert "## Assistant" in (await sessions("export", session_id, "--format", "markdown"))[1]
+        code, told = await sessions("show", "no-such-session")
+        assert (code, "no-such-session" in told) == (1, True)
+
+        assert await sessions("delete", session_id) == (0, "1 deleted\n")
+        refused = await one.send("am I still here?")
+        assert refused["error"]["code"] == "storage_unavailable"
+        await one.drop()
+        assert (await one.connect())["error"]["code"] == "not_found"
+        await two.done((await two.send("others go on"))["run_id"])
+        assert await sessions("delete", "--user", two.session["user_id"]) == (0, "1 deleted\n")
+    with sqlite3.connect(tmp_path / "realtime.db") as database:
+        counts = database.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM sessions)"
+        ).fetchone()
+    database.close()
+    assert counts == (0, 0)
+
+
+async def test_async_durability_shows_tokens_early_and_admits_what_a_crash_took(
+    tmp_path: Path, device: Devices
+) -> None:
+    async with server(tmp_path, DURABILITY="async") as running:
+        one = device(running.url)
+        await one.connect()
+        ack = await one.send("count to 2000")
+        await one.wait("token")
+        await one.until(lambda: one if one.last_seq > 40 else None)
+        running.child.kill()
+    await one.drop()
+    async with server(tmp_path, DURABILITY="async") as running:
+        one.url = running.url
+        session = await one.connect()
+        assert (session["mode"], session["recovered"], session["epoch"]) == ("snapshot", False, 2)
+        done = await one.done(ack["run_id"])
+        assert (done["status"], done["text"]) == ("interrupted", one.text(ack["run_id"]))
+        clean = await one.send("count to 5")
+        await one.done(clean["run_id"])
+        running.child.send_signal(signal.SIGTERM)
+        await running.ended()
+    async with server(tmp_path) as running:
+        one.url = running.url
+        assert (await one.connect())["epoch"] == 2, "a clean end takes nothing back"
 
 
 async def test_a_port_in_use_is_told(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
-from realtime.actor import Actor
+from realtime.actor import Actor, storage_unavailable
 from realtime.auth import AuthError, Guests, User
 from realtime.edge.transport import Reply, Transport
 from realtime.hub import Hub
@@ -193,12 +193,12 @@ class Commands:
             connection.guest_token = token
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
-        self._refuse_when_draining()
+        self._refuse_when_unable()
         actor, ticket = self._hub.create(user_of(connection))
         try:
             await asyncio.shield(ticket)
-        except StorageError as error:
-            raise ProtocolError("storage_unavailable", str(error), retryable=True) from None
+        except StorageError:
+            raise storage_unavailable() from None
         return await self._join(connection, Join(session_id=actor.session.session_id))
 
     async def _join(self, connection: Connection, command: Join) -> Ack:
@@ -229,7 +229,7 @@ class Commands:
         return {"ok": True}
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
-        self._refuse_when_draining()
+        self._refuse_when_unable()
         async with self._open(connection, self._named(connection, command)) as actor:
             return actor.send(command, user_of(connection))
 
@@ -238,7 +238,7 @@ class Commands:
             return actor.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
-        self._refuse_when_draining()
+        self._refuse_when_unable()
         async with self._open(connection, self._named(connection, command)) as actor:
             return actor.resume(command.run_id)
 
@@ -293,7 +293,8 @@ class Commands:
         (only,) = connection.watching
         return only
 
-    def _refuse_when_draining(self) -> None:
+    def _refuse_when_unable(self) -> None:
+        """Nothing new is begun that could not be stored or finished."""
         if self._hub.draining:
             raise ProtocolError(
                 "draining",
@@ -301,6 +302,8 @@ class Commands:
                 retryable=True,
                 retry_after_ms=DRAIN_RETRY_MS,
             )
+        if self._hub.log.broken:
+            raise storage_unavailable()
 
 
 def user_of(connection: Connection) -> str:

@@ -1,33 +1,18 @@
-"""The SQLite journal. Every call blocks; `realtime.log.log` keeps them off the loop.
-
-One connection writes, from one thread. Readers have a connection each: under WAL
-they see every committed row and hold nobody up.
-"""
+"""The tables of the journal. Every call blocks; `realtime.log.log` keeps them off the loop."""
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from realtime.log.database import Database
+from realtime.log.encode import event_row
 from realtime.log.fold import first_seq, merge
-from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
-from realtime.protocol import (
-    EVENT_NAMES,
-    Done,
-    Event,
-    SessionEnded,
-    SessionStarted,
-    Summary,
-    Token,
-    ToolCall,
-    UserMessage,
-    decode_event,
-    to_json,
-)
+from realtime.log.rows import Batch, EventRow, SessionRow
+from realtime.protocol import Event, decode_event
 
 MIGRATIONS = (
     """
@@ -64,12 +49,6 @@ MIGRATIONS = (
     """,
 )
 
-_EVENT_COLUMNS = (
-    "session_id, epoch, seq, first_seq, run_id, event_type, content, payload, created_at"
-)
-_INSERT_EVENT = f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
-_SESSION_COLUMNS = ", ".join(SessionRow.__struct_fields__)
-
 
 class Head(msgspec.Struct):
     """A session's row, and what only the journal needs to know of it."""
@@ -79,128 +58,61 @@ class Head(msgspec.Struct):
     left_at: int | None
 
 
-def readable(event: Event) -> str:
-    """What a person who browses the table wants to see."""
-    match event:
-        case UserMessage():
-            return event.text
-        case Token():
-            return event.delta
-        case Done():
-            return event.status if event.text is None else event.text
-        case Summary():
-            return event.text or event.status
-        case ToolCall():
-            shown = f"{event.name}({_short(event.arguments)}) {event.status}"
-            return shown if event.output is None else f"{shown}: {_short(event.output)}"
-        case SessionStarted():
-            return f"started by {event.user_id}"
-        case SessionEnded():
-            return f"ended after {event.duration_seconds:.1f} s"
-        case _:
-            return str(getattr(event, "status", ""))
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else to_json(value).decode()
-    return text if len(text) <= 2000 else text[:2000] + "…"
-
-
-def event_row(event: Event, epoch: int) -> EventRow:
-    return EventRow(
-        session_id=event.session_id,
-        epoch=epoch,
-        seq=event.seq,
-        first_seq=first_seq(event),
-        run_id=event.run_id,
-        event_type=EVENT_NAMES[type(event)],
-        content=readable(event),
-        payload=to_json(event),
-        created_at=event.ts,
-    )
-
-
 class Journal:
-    """The database file. Every method raises `StorageError`."""
+    """Every method raises `StorageError`. Those that write are for one thread."""
 
-    def __init__(self, path: str, *, synchronous: str = "NORMAL") -> None:
+    def __init__(self, path: str, *, synchronous: str = "NORMAL", owner: bool = True) -> None:
+        self._database = Database(path, MIGRATIONS, synchronous=synchronous, owner=owner)
         self.path = path
-        self._synchronous = synchronous
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        try:
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA journal_mode=WAL")
-            self._migrate()
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot open {path}: {error}") from error
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=5
-        )
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
-        self._opened.append(connection)
-        return connection
-
-    def _migrate(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise StorageError(
-                f"{self.path} was written by a newer version of this server; "
-                "run that one, or set DATABASE_PATH to another file"
-            )
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            self._writer.executescript(
-                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;"
-            )
+        self.set_aside = self._database.set_aside
 
     def close(self) -> None:
-        for connection in self._opened:
-            connection.close()
+        self._database.close()
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, rows: Sequence[EventRow], heads: Iterable[Head]) -> None:
-        """Commit events and the heads of their sessions, all or nothing."""
-        self._transaction(lambda: self._write(rows, heads))
+    def write(self, rows: Sequence[EventRow], heads: Iterable[Head]) -> set[str]:
+        """Commit events and the heads of their sessions, all or nothing.
 
-    def _write(self, rows: Iterable[EventRow], heads: Iterable[Head]) -> None:
-        self._writer.executemany(_INSERT_EVENT, map(_values, rows))
-        self._writer.executemany(
-            f"""INSERT INTO sessions ({_SESSION_COLUMNS}, unfinished, left_at)
-                VALUES (?,?,?,?,?,?,?,?,?,?)
-                ON CONFLICT (session_id) DO UPDATE SET
-                    epoch = excluded.epoch, end_time = excluded.end_time,
-                    duration_seconds = excluded.duration_seconds,
-                    summary = excluded.summary, summary_status = excluded.summary_status,
-                    unfinished = excluded.unfinished, left_at = excluded.left_at""",  # noqa: S608
-            [(*msgspec.structs.astuple(head.row), head.unfinished, head.left_at) for head in heads],
-        )
+        Returns the sessions that somebody has deleted meanwhile; nothing of them is written.
+        """
+        gone: set[str] = set()
+        begun = {row.session_id for row in rows if row.seq == 1}
+
+        def work(writer: sqlite3.Connection) -> None:
+            for head in heads:
+                session_id, *values = _head_values(head)
+                if session_id in begun:
+                    writer.execute(_INSERT_HEAD, (session_id, *values))
+                elif not writer.execute(_UPDATE_HEAD, (*values, session_id)).rowcount:
+                    gone.add(session_id)
+            writer.executemany(
+                _INSERT_EVENT, [_event_values(row) for row in rows if row.session_id not in gone]
+            )
+
+        self._database.transaction(work)
+        return gone
 
     def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
         """Join the neighbouring tokens of a finished run into one row each."""
-        self._transaction(lambda: self._fold_run(session_id, run_id, first, last))
 
-    def _fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
-        rows = self._rows(
-            self._writer,
-            "session_id = ? AND seq BETWEEN ? AND ? AND run_id = ? ORDER BY seq",
-            (session_id, first, last, run_id),
-        )
-        folded = merge(decode_event(row.event_type, row.payload) for row in rows)
-        known = {row.seq: row for row in rows}
-        for event in folded:
-            row = known[event.seq]
-            if first_seq(event) == row.first_seq:
-                continue
-            self._writer.execute(
-                "DELETE FROM events WHERE session_id = ? AND seq BETWEEN ? AND ?",
-                (session_id, first_seq(event), event.seq),
+        def work(writer: sqlite3.Connection) -> None:
+            where = "session_id = ? AND seq BETWEEN ? AND ? AND run_id = ? ORDER BY seq"
+            rows = _event_rows(
+                writer.execute(_SELECT_EVENTS + where, (session_id, first, last, run_id))
             )
-            self._writer.execute(_INSERT_EVENT, _values(event_row(event, row.epoch)))
+            known = {row.seq: row for row in rows}
+            for event in merge(decode_event(row.event_type, row.payload) for row in rows):
+                row = known[event.seq]
+                if first_seq(event) == row.first_seq:
+                    continue
+                writer.execute(
+                    "DELETE FROM events WHERE session_id = ? AND seq BETWEEN ? AND ?",
+                    (session_id, first_seq(event), event.seq),
+                )
+                writer.execute(_INSERT_EVENT, _event_values(event_row(event, row.epoch)))
+
+        self._database.transaction(work)
 
     def adopt(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         """Take in a session that was read back from Supabase.
@@ -208,70 +120,71 @@ class Journal:
         Its rows get ids below zero, behind the cursor: they are there already.
         """
 
-        def insert() -> None:
-            (lowest,) = self._writer.execute("SELECT min(id) FROM events").fetchone()
+        def work(writer: sqlite3.Connection) -> None:
+            (lowest,) = writer.execute("SELECT min(id) FROM events").fetchone()
             first = min(lowest or 0, 0) - len(events)
-            self._writer.executemany(
-                _INSERT_EVENT.replace("(session_id", "(id, session_id").replace("(?", "(?,?"),
-                [(first + place, *_values(event)) for place, event in enumerate(events)],
+            writer.executemany(
+                _INSERT_EVENT_AT,
+                [(first + place, *_event_values(event)) for place, event in enumerate(events)],
             )
-            self._write((), [Head(row, unfinished=row.end_time is None, left_at=None)])
+            head = Head(row, unfinished=row.end_time is None, left_at=None)
+            writer.execute(_INSERT_HEAD, _head_values(head))
 
-        self._transaction(insert)
+        self._database.transaction(work)
 
     def shipped(self, cursor: int) -> None:
-        self._transaction(
-            lambda: self._writer.execute(
-                "INSERT INTO meta VALUES ('shipped', ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (cursor,),
+        self._database.transaction(
+            lambda writer: writer.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('shipped', ?)", (cursor,)
             )
         )
 
-    def _transaction(self, work: Any) -> None:
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                work()
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot write {self.path}: {error}") from error
+    def probe(self) -> None:
+        """Whether anything can be written."""
+        self._database.transaction(
+            lambda writer: writer.execute("INSERT OR REPLACE INTO meta VALUES ('probe', 1)")
+        )
+
+    def showing_early(self, now: bool) -> bool:
+        """Note whether this process shows tokens before they are stored; True where the last
+        one did, and did not close the journal."""
+        before = self._database.query("SELECT value FROM meta WHERE name = 'early'")
+        self._database.transaction(
+            lambda writer: writer.execute("INSERT OR REPLACE INTO meta VALUES ('early', ?)", (now,))
+        )
+        return bool(before and before[0][0])
+
+    def delete(self, session_ids: Iterable[str]) -> None:
+        """Remove sessions for good, events and all."""
+        keys = [(session_id,) for session_id in session_ids]
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.executemany("DELETE FROM events WHERE session_id = ?", keys)
+            writer.executemany("DELETE FROM sessions WHERE session_id = ?", keys)
+
+        self._database.transaction(work)
 
     # ---------------------------------------------------------------- reading
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         """A whole session, oldest event first."""
-        heads = self._heads("session_id = ?", (session_id,))
-        if not heads:
-            return None
-        return heads[0], self.after(session_id, 0)
+        heads = self._heads("session_id = ?", session_id)
+        return (heads[0], self.after(session_id, 0)) if heads else None
 
     def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
         """The rows that end behind `seq`, in order; the first may begin before it."""
-        return [
-            decode_event(row.event_type, row.payload)
-            for row in self._rows(
-                self._reader(),
-                "session_id = ? AND seq > ? ORDER BY seq LIMIT ?",
-                (session_id, seq, limit),
-            )
-        ]
+        return self._events(
+            "session_id = ? AND seq > ? ORDER BY seq LIMIT ?", session_id, seq, limit
+        )
 
     def before(self, session_id: str, seq: int, limit: int) -> list[Event]:
         """The newest `limit` rows before `seq`, oldest first."""
-        rows = self._rows(
-            self._reader(),
-            "session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-            (session_id, seq, limit),
-        )
-        return [decode_event(row.event_type, row.payload) for row in reversed(rows)]
+        return self._events(
+            "session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?", session_id, seq, limit
+        )[::-1]
 
     def row(self, session_id: str) -> SessionRow | None:
-        heads = self._heads("session_id = ?", (session_id,))
+        heads = self._heads("session_id = ?", session_id)
         return heads[0].row if heads else None
 
     def sessions_of(self, user_id: str, limit: int) -> list[SessionRow]:
@@ -280,42 +193,52 @@ class Journal:
             """user_id = ? AND EXISTS (SELECT 1 FROM events WHERE
                  events.session_id = sessions.session_id AND event_type = 'user_message')
                ORDER BY start_time DESC LIMIT ?""",
-            (user_id, limit),
+            user_id,
+            limit,
+        )
+        return [head.row for head in heads]
+
+    def all_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """Every session, or every one of a user, newest first."""
+        heads = self._heads(
+            "?1 IS NULL OR user_id = ?1 ORDER BY start_time DESC LIMIT ?2", user_id, limit
         )
         return [head.row for head in heads]
 
     def open_sessions(self) -> list[Head]:
-        return self._heads("end_time IS NULL", ())
+        return self._heads("end_time IS NULL")
+
+    def ended_before(self, time_ms: int, limit: int) -> list[str]:
+        heads = self._heads("end_time < ? LIMIT ?", time_ms, limit)
+        return [head.row.session_id for head in heads]
 
     def unsummarised(self) -> list[str]:
         """Ended sessions whose summary is still to be made."""
-        heads = self._heads("summary_status IN ('pending', 'failed') AND end_time IS NOT NULL", ())
+        heads = self._heads("summary_status IN ('pending', 'failed') AND end_time IS NOT NULL")
         return [head.row.session_id for head in heads]
 
     def unshipped(self, limit: int) -> Batch:
         """The next rows for Supabase, in the order they were written."""
-        connection = self._reader()
-        cursor = self._query(connection, "SELECT value FROM meta WHERE name = 'shipped'", ())
-        rows = self._rows(
-            connection, "id > ? ORDER BY id LIMIT ?", (cursor[0][0] if cursor else 0, limit)
+        cursor = self._database.query("SELECT value FROM meta WHERE name = 'shipped'")
+        after = cursor[0][0] if cursor else 0
+        rows = _event_rows(
+            self._database.query(f"{_SELECT_EVENTS} id > ? ORDER BY id LIMIT ?", (after, limit))
         )
         sessions = [
             head.row
             for session_id in dict.fromkeys(row.session_id for row in rows)
-            for head in self._heads("session_id = ?", (session_id,))
+            for head in self._heads("session_id = ?", session_id)
         ]
         return Batch(sessions, rows, rows[-1].id if rows else 0)
 
     def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         """Counts over the sessions that began at or after `since`; of one user, or of all."""
-        sessions, ended, mean = self._query(
-            self._reader(),
+        sessions, ended, mean = self._database.query(
             """SELECT count(*), count(end_time), coalesce(avg(duration_seconds), 0)
                FROM sessions WHERE start_time >= ?1 AND (?2 IS NULL OR user_id = ?2)""",
             (since, user_id),
         )[0]
-        messages, answers, tokens = self._query(
-            self._reader(),
+        messages, answers, tokens = self._database.query(
             """SELECT coalesce(sum(event_type = 'user_message'), 0),
                       coalesce(sum(event_type = 'done'), 0),
                       coalesce(sum(json_extract(CASE event_type WHEN 'done' THEN
@@ -334,48 +257,46 @@ class Journal:
             "output_tokens": tokens,
         }
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            try:
-                connection = self._connect()
-            except sqlite3.Error as error:
-                raise StorageError(f"cannot read {self.path}: {error}") from error
-            self._local.connection = connection
-        return connection
-
-    def _query(self, connection: sqlite3.Connection, sql: str, values: Any) -> list[Any]:
-        try:
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot read {self.path}: {error}") from error
-
-    def _heads(self, where: str, values: Any) -> list[Head]:
-        rows = self._query(
-            self._reader(),
-            f"SELECT {_SESSION_COLUMNS}, unfinished, left_at FROM sessions WHERE {where}",  # noqa: S608
-            values,
-        )
+    def _heads(self, where: str, *values: Any) -> list[Head]:
+        rows = self._database.query(_SELECT_HEADS + where, values)
         return [
-            Head(
-                SessionRow(**dict(zip(_SESSION_FIELDS, row, strict=False))),
-                bool(row[-2]),
-                row[-1],
-            )
+            Head(SessionRow(**dict(zip(_SESSION, row, strict=False))), bool(row[-2]), row[-1])
             for row in rows
         ]
 
-    def _rows(self, connection: sqlite3.Connection, where: str, values: Any) -> list[EventRow]:
-        sql = f"SELECT id, {_EVENT_COLUMNS} FROM events WHERE {where}"  # noqa: S608
-        return [
-            EventRow(**dict(zip(_EVENT_FIELDS, row, strict=True)))
-            for row in self._query(connection, sql, values)
-        ]
+    def _events(self, where: str, *values: Any) -> list[Event]:
+        rows = self._database.query(f"SELECT event_type, payload FROM events WHERE {where}", values)  # noqa: S608
+        return [decode_event(*row) for row in rows]
 
 
-_EVENT_FIELDS = EventRow.__struct_fields__
-_SESSION_FIELDS = SessionRow.__struct_fields__
+_SESSION = SessionRow.__struct_fields__
+_HEAD = (*_SESSION, "unfinished", "left_at")
+_EVENT = EventRow.__struct_fields__  # its id first
 
 
-def _values(row: EventRow) -> tuple[Any, ...]:
+def _insert(table: str, columns: Sequence[str]) -> str:
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+
+
+_INSERT_EVENT = _insert("events", _EVENT[1:])
+_INSERT_EVENT_AT = _insert("events", _EVENT)
+_INSERT_HEAD = _insert("sessions", _HEAD)
+_UPDATE_HEAD = (
+    f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in _HEAD[1:])} "  # noqa: S608
+    "WHERE session_id = ?"
+)
+_SELECT_HEADS = f"SELECT {', '.join(_HEAD)} FROM sessions WHERE "  # noqa: S608
+_SELECT_EVENTS = f"SELECT {', '.join(_EVENT)} FROM events WHERE "  # noqa: S608
+
+
+def _head_values(head: Head) -> tuple[Any, ...]:
+    return (*msgspec.structs.astuple(head.row), head.unfinished, head.left_at)
+
+
+def _event_values(row: EventRow) -> tuple[Any, ...]:
     return msgspec.structs.astuple(row)[1:]
+
+
+def _event_rows(rows: Iterable[Any]) -> list[EventRow]:
+    return [EventRow(**dict(zip(_EVENT, row, strict=True))) for row in rows]

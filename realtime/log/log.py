@@ -9,27 +9,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import msgspec
+
+from realtime.log.encode import event_row
 from realtime.log.fold import first_seq, fold, merge, newest
-from realtime.log.journal import Head, Journal, event_row
+from realtime.log.journal import Head, Journal
 from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
-from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
+from realtime.protocol import MAX_PAGE_BYTES, Event, Token, to_json
+
+CHUNK = 2000  # rows read at a time
+PROBE_S = 1.0
+EARLY_S = 0.25
 
 T = TypeVar("T")
+Ticket = asyncio.Future[None]
 logger = logging.getLogger(__name__)
+
+
+class _Part(msgspec.Struct):
+    """Events of one session that were appended together."""
+
+    session_id: str
+    epoch: int
+    events: list[Event]
+    published: bool = False
 
 
 class _Pending:
     """What waits for the next commit."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, list[Event], int]] = []
+        self.events: list[_Part] = []
         self.heads: dict[str, Head] = {}
         self.folds: list[tuple[str, str, int, int]] = []
         self.awaited = False
+        self.timed = False
         self.ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -38,20 +57,32 @@ class Log:
 
     `publish(session_id, events)` is called on the loop after the commit, in order;
     `failed(session_ids, error)` instead of it, when the commit did not happen.
-    `on_commit()` follows every write. All three are set by whoever listens.
+    `on_commit()` follows every write, `repaired()` the first that works after a failure.
+    They are set by whoever listens.
+
+    `broken` says why nothing can be written, while that is so: appends then fail at once,
+    reads go on where they can, and a probe tries the file until it takes writes again.
+
+    With `early_tokens` tokens are published at once and committed within 250 ms, so the
+    death of the process can take some back: after it the runs' sessions get a new epoch.
     """
 
     publish: Callable[[str, Sequence[Event]], None]
     failed: Callable[[set[str], StorageError], None]
+    repaired: Callable[[], Awaitable[None]]
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, early_tokens: bool = False) -> None:
         self.journal = journal
+        self.early_tokens = early_tokens
+        self._unpublished: Counter[str] = Counter()  # parts of a session that wait
+        self.broken: StorageError | None = None
         self.on_commit: Callable[[], None] = lambda: None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._pending = _Pending()
         self._wake = asyncio.Event()
         self._closing = False
+        self._prober: asyncio.Task[None] | None = None
         self._folding: set[asyncio.Future[None]] = set()
         self._task = asyncio.create_task(self._run(), name="log")
 
@@ -59,7 +90,7 @@ class Log:
 
     def append(
         self, head: Head, events: list[Event], fold: tuple[str, int, int] | None = None
-    ) -> asyncio.Future[None]:
+    ) -> Ticket:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed. Shield it before awaiting:
         it is shared by everything in the batch.
@@ -67,13 +98,27 @@ class Log:
         `fold`: (run_id, first seq, last seq) of a run that these events end.
         """
         pending = self._pending
-        session_id = head.row.session_id
-        pending.events.append((session_id, events, head.row.epoch))
-        pending.heads[session_id] = head
+        part = _Part(head.row.session_id, head.row.epoch, events)
+        pending.events.append(part)
+        pending.heads[part.session_id] = head
         if fold:
-            pending.folds.append((session_id, *fold))
+            pending.folds.append((part.session_id, *fold))
+        if self.early_tokens and not self._unpublished[part.session_id] and _tokens_only(events):
+            return self._publish_early(part)
+        self._unpublished[part.session_id] += 1
         self._wake.set()
         return pending.ticket
+
+    def _publish_early(self, part: _Part) -> Ticket:
+        """Show tokens at once, where nothing of their session is still to be shown."""
+        part.published = True
+        self.publish(part.session_id, part.events)
+        if not self._pending.timed:
+            self._pending.timed = True
+            asyncio.get_running_loop().call_later(EARLY_S, self._wake.set)
+        ticket: Ticket = asyncio.get_running_loop().create_future()
+        ticket.set_result(None)
+        return ticket
 
     async def settled(self) -> None:
         """Wait until everything appended so far is published. Raises `StorageError`."""
@@ -88,27 +133,57 @@ class Log:
             if not (self._pending.heads or self._pending.awaited):
                 continue
             batch, self._pending = self._pending, _Pending()
-            try:
-                await self._write(self._commit, batch)
-            except StorageError as error:
-                self._fail(batch, error)
+            if self.broken:
+                self._fail(batch, self.broken)
                 continue
-            for session_id, events, _ in batch.events:
-                self.publish(session_id, events)
+            try:
+                gone = await self._write(self._commit, batch)
+            except Exception as error:
+                self._break(batch, error)
+                continue
+            if gone:
+                self.failed(gone, StorageError("the session was deleted"))
+            for part in batch.events:
+                if not part.published:
+                    self._unpublished[part.session_id] -= 1
+                    if part.session_id not in gone:
+                        self.publish(part.session_id, part.events)
+            self._unpublished = +self._unpublished  # forgets those at zero
             batch.ticket.set_result(None)
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
 
-    def _commit(self, batch: _Pending) -> None:
-        rows = [event_row(event, epoch) for _, events, epoch in batch.events for event in events]
-        self.journal.write(rows, batch.heads.values())
+    def _commit(self, batch: _Pending) -> set[str]:
+        rows = [event_row(event, part.epoch) for part in batch.events for event in part.events]
+        return self.journal.write(rows, batch.heads.values())
+
+    def _break(self, batch: _Pending, error: Exception) -> None:
+        """Take nothing more until something can be written again."""
+        logger.error("commit failed, refusing what would be stored: %s", error)
+        self.broken = error if isinstance(error, StorageError) else StorageError(str(error))
+        self._fail(batch, self.broken)
+        self._prober = asyncio.create_task(self._probe(), name="log probe")
 
     def _fail(self, batch: _Pending, error: StorageError) -> None:
-        logger.error("commit failed: %s", error)
-        self.failed(set(batch.heads), error)
+        for part in batch.events:
+            if not part.published:
+                self._unpublished[part.session_id] -= 1
+        if batch.heads:
+            self.failed(set(batch.heads), error)
         batch.ticket.set_exception(error)
         batch.ticket.exception()  # nobody may be waiting
+
+    async def _probe(self) -> None:
+        while self.broken:
+            await asyncio.sleep(PROBE_S)
+            try:
+                await self._write(self.journal.probe)
+            except StorageError:
+                continue
+            self.broken = None
+            logger.warning("the journal can be written again")
+            await self.repaired()
 
     def _fold(self, session_id: str, run_id: str, first: int, last: int) -> None:
         def folded(future: asyncio.Future[None]) -> None:
@@ -128,6 +203,9 @@ class Log:
     async def _write(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
 
+    async def delete(self, session_ids: Sequence[str]) -> None:
+        await self._write(self.journal.delete, session_ids)
+
     async def adopt(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         await self._write(self.journal.adopt, row, events)
 
@@ -137,11 +215,15 @@ class Log:
     async def close(self) -> None:
         """Commit what is pending, then let go of the file."""
         self._closing = True
+        if self._prober:
+            self._prober.cancel()
         self._wake.set()
         await self._task
         await asyncio.gather(*self._folding, return_exceptions=True)
         self._writer.shutdown()
         self._readers.shutdown()
+        if self.early_tokens and not self.broken:
+            self.journal.showing_early(False)
         self.journal.close()
 
     # ---------------------------------------------------------------- reading
@@ -158,18 +240,30 @@ class Log:
 
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
         """The next page behind `after_seq`, tokens merged, bounded in size."""
-        rows = await self.read(self.journal.after, session_id, after_seq, 2000)
-        return fitting(merge(rows))
+        return await self.read(self._replay, session_id, after_seq)
+
+    def _replay(self, session_id: str, after_seq: int) -> list[Event]:
+        events: list[Event] = []
+        while True:
+            after = events[-1].seq if events else after_seq
+            rows = self.journal.after(session_id, after, CHUNK)
+            events = merge([*events, *rows])
+            page = fitting(events)
+            if len(rows) < CHUNK or len(page) < len(events):
+                return page
 
     async def page(
         self, session_id: str, before_seq: int, limit: int = 200
     ) -> tuple[list[Event], int | None]:
         """The newest folded events before `before_seq`, and where the next page ends."""
+        return await self.read(self._page, session_id, before_seq, limit)
+
+    def _page(self, session_id: str, before_seq: int, limit: int) -> tuple[list[Event], int | None]:
         events: list[Event] = []
         before = before_seq
         while True:
-            rows = await self.read(self.journal.before, session_id, before, 500)
-            events = fold(rows + events)
+            rows = self.journal.before(session_id, before, CHUNK)
+            events = fold([*rows, *events])
             page, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
             if not rows or len(page) < len(events):
                 return page, next_before
@@ -184,3 +278,7 @@ def fitting(events: list[Event]) -> list[Event]:
         if size > MAX_PAGE_BYTES and count:
             return events[:count]
     return events
+
+
+def _tokens_only(events: Sequence[Event]) -> bool:
+    return bool(events) and all(isinstance(event, Token) for event in events)

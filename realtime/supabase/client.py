@@ -133,6 +133,10 @@ class Supabase:
         except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
             raise _strange("sessions", error) from error
 
+    async def delete(self, session_ids: list[str]) -> None:
+        """Remove sessions for good, events and all."""
+        await self._ask(self._client.table("sessions").delete().in_("session_id", session_ids))
+
     async def check(self) -> None:
         """See that address, key and schema are right. Raises `SupabaseError` that says
         which of them is not, and what to do."""

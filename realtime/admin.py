@@ -1,0 +1,74 @@
+"""What an operator does to stored sessions: list, show, export, delete. Works beside a
+running server, and on a stopped one."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from realtime.log.fold import fold
+from realtime.log.journal import Journal
+from realtime.log.rows import SessionRow
+from realtime.protocol import Done, Event, Summary, Token, ToolCall, UserMessage, entry
+
+
+class NoSuchSession(Exception):
+    """None of that id is stored here."""
+
+
+def listing(journal: Journal, user_id: str | None, limit: int) -> str:
+    """A line a session, newest first."""
+    lines = [
+        f"{row.session_id}  {when(row.start_time)}  {length(row):>10}  {row.summary_status:<7}  "
+        f"{row.user_id}"
+        for row in journal.all_sessions(user_id, limit)
+    ]
+    return "\n".join(lines) or "no sessions"
+
+
+def found(journal: Journal, session_id: str) -> tuple[SessionRow, list[Event]]:
+    """Raises `NoSuchSession`."""
+    session = journal.session(session_id)
+    if session is None:
+        raise NoSuchSession(f"there is no session {session_id} in {journal.path}")
+    head, events = session
+    return head.row, fold(events)
+
+
+def as_json(row: SessionRow, events: list[Event]) -> str:
+    """The whole session: its row, and its folded events."""
+    data: dict[str, Any] = {
+        "session": msgspec.to_builtins(row),
+        "events": [entry(event) for event in events],
+    }
+    return json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def as_markdown(row: SessionRow, events: list[Event]) -> str:
+    """The conversation for a reader."""
+    parts = [f"# Session {row.session_id}", f"{row.user_id}, {when(row.start_time)}, {length(row)}"]
+    for event in events:
+        match event:
+            case UserMessage():
+                parts += [f"## {event.user_id}", event.text]
+            case Token(kind="text"):
+                parts += ["## Assistant", event.delta]
+            case ToolCall():
+                arguments = json.dumps(event.arguments, ensure_ascii=False)
+                parts.append(f"*{event.name}({arguments}): {event.status}*")
+            case Done() if event.status != "completed":
+                parts.append(f"*{event.status}*")
+            case Summary(status="done"):
+                parts += ["## Summary", event.text or ""]
+    return "\n\n".join(parts) + "\n"
+
+
+def when(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def length(row: SessionRow) -> str:
+    return "open" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"

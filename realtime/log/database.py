@@ -1,0 +1,159 @@
+"""The SQLite file under the journal: who owns it, whether it is sound, how it is reached.
+
+One connection writes, from one thread. Readers have a connection each: under WAL they
+see every committed row and hold nobody up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from realtime.log.rows import StorageError
+
+BUSY_S = 2.0
+CHECKED_BYTES = 512 * 1024 * 1024  # a larger file would hold up the start
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def lock(path: str) -> IO[bytes]:
+    """Hold the journal for this process until the file is closed. Raises `StorageError`."""
+    try:
+        held = open(f"{path}.lock", "ab")  # noqa: SIM115
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(held.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise StorageError(
+            f"another server is using {path}; stop it, or set DATABASE_PATH to another file"
+        ) from None
+    return held
+
+
+def put_aside(path: str) -> str:
+    """Move a damaged journal out of the way, with its side files; the new name."""
+    aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path + suffix, aside + suffix)
+    return aside
+
+
+class Database:
+    """One file with a schema that grows by `migrations`. Every method raises `StorageError`.
+
+    The `owner` writes, and there is one: a second server on the same file is refused. A
+    file that is damaged is set aside, never overwritten; `set_aside` then says where.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        migrations: Sequence[str],
+        *,
+        synchronous: str = "NORMAL",
+        owner: bool = True,
+    ) -> None:
+        self.path = path
+        self._migrations = migrations
+        self.set_aside: str | None = None
+        self._synchronous = synchronous
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._lock = lock(path) if owner else None
+        try:
+            try:
+                self._open(check=owner)
+            except sqlite3.DatabaseError as error:
+                if not owner or error.sqlite_errorcode & 0xFF not in DAMAGED:
+                    raise
+                self._close_connections()
+                self.set_aside = put_aside(path)
+                self._open(check=False)
+        except sqlite3.Error as error:
+            self.close()
+            raise StorageError(f"cannot open {path}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, *, check: bool) -> None:
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA journal_mode=WAL")
+        if check and Path(self.path).stat().st_size < CHECKED_BYTES:
+            (verdict,) = self._writer.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                damaged = sqlite3.DatabaseError(verdict)
+                damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damaged
+        self._migrate()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_S
+        )
+        self._opened.append(connection)
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        return connection
+
+    def _migrate(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > len(self._migrations):
+            raise StorageError(
+                f"{self.path} was written by a newer version of this server; "
+                "run that one, or set DATABASE_PATH to another file"
+            )
+        for number, script in enumerate(self._migrations[version:], version + 1):
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;"
+            )
+
+    def close(self) -> None:
+        self._close_connections()
+        if self._lock:
+            self._lock.close()
+
+    def _close_connections(self) -> None:
+        for connection in self._opened:
+            connection.close()
+        self._opened.clear()
+
+    def transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Carry out all of `work`, or nothing of it. For the writing thread only."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                work(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from error
+
+    def query(self, sql: str, values: Any = ()) -> list[Any]:
+        """Rows, as any thread sees them that is not writing."""
+        try:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._connect()
+            return connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot read {self.path}: {error}") from error

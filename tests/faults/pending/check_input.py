@@ -1,0 +1,67 @@
+"""What one client sends must not harm the others, nor the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.recorder import Lost, Recorder
+from tests.faults.world import World, world
+
+ODD: dict[str, dict[str, Any]] = {
+    "half a surrogate pair as id": {"client_msg_id": "\ud800"},
+    "a zero character as id": {"client_msg_id": "a\0b"},
+    "half a pair in a field": {"\ud800": 1},
+    "never": {"on_abandon": {"cancel_after_s": float("inf")}},
+    "no number": {"on_abandon": {"cancel_after_s": float("nan")}},
+    "longer than time": {"on_abandon": {"cancel_after_s": 1e300}},
+    "before now": {"on_abandon": {"cancel_after_s": -5}},
+}
+
+
+async def tried(scene: World, device: Recorder, odd: dict[str, Any]) -> dict[str, Any] | None:
+    with contextlib.suppress(Lost, TimeoutError):
+        async with asyncio.timeout(4):
+            return await device.send("tokens 500 rate 200", **odd)
+    return None
+
+
+@pytest.mark.parametrize("what", ODD)
+async def test_an_odd_send_is_refused_and_harms_nobody(tmp_path: Path, what: str) -> None:
+    async with world(tmp_path, GRACE_SECONDS="600") as scene:
+        one = await scene.device("raw", straight=True)
+        other = await scene.device("stock", straight=True)
+        ack = await tried(scene, one, ODD[what])
+        again = await other.send("tokens 3 rate 0")
+        assert (await other.done(again["run_id"], 10))["status"] == "completed", "others go on"
+        assert ack is not None, "it is answered"
+        assert ack["ok"] or ack["error"]["code"] == "bad_request", ack
+        await one.close()
+        await scene.restart()
+        await one.back()
+        await one.done((await one.say("tokens 3 rate 0"))["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("command", "payload"),
+    [
+        ("history", {"before_seq": 10**30}),
+        ("history", {"before_seq": -1}),
+        ("join", {"session_id": "\ud800"}),
+        ("join", {"epoch": 10**30, "after_seq": 10**30}),
+        ("stop", {"run_id": "\ud800"}),
+        ("continue", {"run_id": "\0"}),
+    ],
+)
+async def test_an_odd_command_is_no_fault_of_ours(
+    tmp_path: Path, command: str, payload: dict[str, Any]
+) -> None:
+    async with world(tmp_path) as scene:
+        one = await scene.device("raw", straight=True)
+        ack = await one.call(command, **payload)
+        assert ack["ok"] or ack["error"]["code"] in ("bad_request", "not_found"), ack
+        assert "Traceback" not in scene.process.output

@@ -1,0 +1,51 @@
+"""A snapshot is read in several steps, and its run may be folded in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realtime.log.journal import Head, Journal, event_row
+from realtime.log.log import Log
+from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
+from realtime.session import Session
+from tests.faults.fold import fold
+
+
+def long_answer(tokens: int) -> Session:
+    session = Session("s")
+    session.begin("u", 1)
+    session.send(Send(text="go", client_msg_id="c"), "u", "m", 2)
+    run = session.active
+    assert run
+    for number in range(tokens):
+        text = f"t{number + 1:06d} "
+        token = Token(message_id=run.answer.message_id, offset=8 * number, delta=text, kind="text")
+        session.record(run.run_id, [token], 3)
+    session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, tokens))
+    return session
+
+
+async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
+    session = long_answer(1600)
+    events: list[Event] = session.take()
+    assert isinstance(events[2], Run)
+    assert isinstance(events[-1], Done)
+    journal = Journal(str(tmp_path / "j.db"))
+    head = Head(session.row(), unfinished=False, left_at=None)
+    journal.write([event_row(event, 1) for event in events], [head])
+    log = Log(journal)
+    read = journal.before
+
+    def read_and_then_fold(session_id: str, seq: int, limit: int) -> list[Event]:
+        found = read(session_id, seq, limit)
+        run = session.started[0]
+        journal.fold_run("s", run.run_id, run.first_seq, session.head)
+        return found
+
+    journal.before = read_and_then_fold  # type: ignore[method-assign]
+    try:
+        page, next_before = await log.page("s", 2**62, 200)
+        assert next_before is None
+        assert fold(map(entry, page)) == fold(map(entry, events))
+    finally:
+        await log.close()
