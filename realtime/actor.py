@@ -63,7 +63,14 @@ class Shared(msgspec.Struct, frozen=True):
 class Actor:
     """One session in memory. Only the hub makes and forgets it."""
 
-    def __init__(self, session: Session, shared: Shared, *, left_at: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        shared: Shared,
+        *,
+        left_at: int | None = None,
+        draining: bool = False,
+    ) -> None:
         self.session = session
         self.devices: set[str] = set()
         self.pins = 0  # callers that hold it in memory just now
@@ -74,13 +81,18 @@ class Actor:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._draining = False
+        self._draining = draining
 
     # ------------------------------------------------------------ the log
 
     def _commit(self, fold_run: RunState | None = None) -> Ticket:
         """Hand the session's new events to the log."""
         session = self.session
+        if self._closed:
+            lost: Ticket = asyncio.get_running_loop().create_future()
+            lost.set_exception(StorageError("the session is no longer in memory"))
+            lost.exception()  # nobody may be waiting
+            return lost
         head = Head(session.row(), session.unfinished, self._left_at)
         events = session.take()
         span = (fold_run.run_id, fold_run.first_seq, session.head) if fold_run else None
@@ -112,7 +124,7 @@ class Actor:
         """
         session, tail, after = self.session, self._tail, command.after_seq
         mode: Literal["live", "replay", "snapshot"] = "snapshot"
-        known = command.epoch == session.epoch and 0 <= (after or 0) <= tail.committed
+        known = command.epoch in (None, session.epoch) and (after or 0) <= tail.committed
         try:
             if after is not None and known:
                 page = await tail.missed(after)
@@ -121,6 +133,8 @@ class Actor:
                 page = await tail.snapshot()
         except StorageError:
             raise storage_unavailable() from None
+        if self._closed:  # while the page was read; the log may have less than we had
+            raise storage_unavailable()
         if page.seq >= tail.committed:
             enter()
             self._entered(sid)
@@ -203,6 +217,8 @@ class Actor:
     def expire(self) -> None:
         """The grace period is over."""
         self._cancel_timer()
+        if self.devices or self.session.unfinished:
+            return
         if self.session.end(self._left_at, now_ms()):
             self._commit()
 
@@ -338,6 +354,10 @@ class Actor:
                     await asyncio.shield(self._commit())
         except StorageError:
             return  # the hub has let go of this session
+        except asyncio.CancelledError:
+            if run.done or self._closed:
+                raise
+            logger.exception("run was cancelled from inside", extra=self._extra(run))
         except Exception:
             logger.exception("run failed", extra=self._extra(run))
         self._finish(run, outcome)

@@ -116,9 +116,13 @@ class Answer:
                     yield AssistantText(part.text())
                 continue
             calls = [self.calls[key] for key in part.calls]
-            calls = [call for call in calls if call.status not in OPEN_TOOL]
+            calls = [
+                call
+                for call in calls
+                if call.status not in OPEN_TOOL and call.arguments is not None
+            ]
             for call in calls:
-                yield ToolRequest(call.tool_call_id, call.name, as_text(call.arguments))
+                yield ToolRequest(call.tool_call_id, call.name, as_object(call.arguments))
             for call in calls:
                 yield ToolResult(call.tool_call_id, result_text(call))
 
@@ -126,6 +130,11 @@ class Answer:
 def as_text(value: object) -> str:
     """Arguments or output as the model reads them: a string as it is, the rest as JSON."""
     return value if isinstance(value, str) else to_json(value).decode()
+
+
+def as_object(arguments: object) -> str:
+    """Arguments as a provider takes them back: strict servers refuse what is no object."""
+    return to_json(arguments).decode() if isinstance(arguments, dict) else "{}"
 
 
 def result_text(call: ToolCall) -> str:

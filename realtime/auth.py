@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -76,11 +77,13 @@ class Guests:
 
 def kept_secret(path: Path) -> str:
     """The secret in this file, made at the first call. Raises OSError."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        secret = secrets.token_urlsafe(32)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secret)
-        return secret
+    with contextlib.suppress(FileNotFoundError):
+        if kept := path.read_text().strip():
+            return kept
+    secret = secrets.token_urlsafe(32)
+    beside = path.with_name(f"{path.name}.{os.getpid()}")  # a crash leaves no half secret
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secret)
+    os.replace(beside, path)
+    return secret

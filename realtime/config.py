@@ -161,7 +161,7 @@ class Settings:
         600.0, "how long an answer may go on with nobody watching", _number(0, 86400)
     )
     drain_seconds: float = _setting(
-        10.0, "how long answers may go on after SIGTERM", _number(0, 25)
+        10.0, "how long answers may go on after SIGTERM", _number(0, 15)
     )
     tools: tuple[str, ...] = _setting(
         ("realtime.example",),

@@ -156,7 +156,7 @@ class Hub:
         session = Session(session_id, epoch=epoch)
         for event in events:
             session.apply(event)
-        actor = Actor(session, self._shared, left_at=head.left_at)
+        actor = Actor(session, self._shared, left_at=head.left_at, draining=self.draining)
         self._actors[session_id] = actor
         if not self.log.broken:
             actor.recover()
@@ -219,9 +219,7 @@ class Hub:
         heads = await self.log.read(self.log.journal.open_sessions)
         for head in heads:
             if head.unfinished:
-                async with self.hold(head.row.session_id) as actor:
-                    if actor:
-                        actor.recover()
+                await self._tend(head.row.session_id, Actor.recover)
         if self._sweeper:
             self._sweeper.cancel()
         self._sweeper = asyncio.create_task(self._end_left(heads))
@@ -229,14 +227,17 @@ class Hub:
     async def _end_left(self, heads: list[Head]) -> None:
         await asyncio.sleep(self._shared.grace_s)
         for head in heads:
-            session_id = head.row.session_id
-            if session_id not in self._actors:
-                try:
-                    async with self.hold(session_id) as actor:
-                        if actor and not actor.devices:
-                            actor.expire()
-                except ProtocolError:
-                    logger.warning("session is left open", extra={"session_id": session_id})
+            if head.row.session_id not in self._actors:
+                await self._tend(head.row.session_id, Actor.expire)
+
+    async def _tend(self, session_id: str, act: Callable[[Actor], None]) -> None:
+        """Act on a session; what is wrong with one must not keep us from the others."""
+        try:
+            async with self.hold(session_id) as actor:
+                if actor:
+                    act(actor)
+        except Exception:
+            logger.exception("session cannot be mended", extra={"session_id": session_id})
 
     async def drain(self, deadline_s: float) -> None:
         """Start nothing more, and let what runs finish within the deadline."""

@@ -8,15 +8,18 @@ test holds the two together.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 MAX_EVENT_BYTES = 96 * 1024
 """No event is larger on the wire."""
 
-MAX_PAGE_BYTES = 120 * 1024
+MAX_PAGE_BYTES = 110 * 1024
 """Bound of the events in one `session` payload or `history` ack, which stays below 128 KB."""
+
+MAX_QUEUED_TEXT = 500
+"""Characters of a waiting message in `session.queue`; its event has all of it."""
 
 MAX_DONE_TEXT = 64 * 1024
 """An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
@@ -106,6 +109,9 @@ class ProtocolError(Exception):
 # ------------------------------------------------------------------ commands
 
 
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A client's request. Each one is acked, in the order of arrival."""
 
@@ -115,8 +121,8 @@ class Handshake(Command):
 
     token: str | None = None
     session_id: str | None = None
-    epoch: int | None = None
-    after_seq: int | None = None
+    epoch: Seq | None = None
+    after_seq: Seq | None = None
     share: str | None = None
 
 
@@ -128,8 +134,8 @@ class Join(Command):
     """Watch a session, from `after_seq` of `epoch` on. Also how a gap is filled."""
 
     session_id: str | None = None
-    epoch: int | None = None
-    after_seq: int | None = None
+    epoch: Seq | None = None
+    after_seq: Seq | None = None
     share: str | None = None
 
 
@@ -140,7 +146,7 @@ class Leave(Command):
 
 
 class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
-    cancel_after_s: float
+    cancel_after_s: Annotated[float, msgspec.Meta(ge=0, le=86400)]
 
 
 class Send(Command):
@@ -180,8 +186,8 @@ class History(Command):
     """Older events, folded, the newest `limit` before `before_seq`."""
 
     session_id: str | None = None
-    before_seq: int | None = None
-    limit: int = 50
+    before_seq: Seq | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 
 class Auth(Command):
@@ -223,7 +229,7 @@ C = TypeVar("C", bound=Command)
 def decode(kind: type[C], data: object) -> C:
     """Validate a command's payload. Raises `ProtocolError("bad_request")`."""
     try:
-        return msgspec.convert(data if data is not None else {}, kind)
+        return msgspec.convert(clean(data) if data is not None else {}, kind)
     except msgspec.ValidationError as error:
         raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
 
@@ -408,6 +414,17 @@ def clean_text(text: str) -> str:
         return text.replace("\0", "\ufffd")
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.replace("\0", "\ufffd")
+
+
+def clean(value: Any) -> Any:
+    """A JSON value with every text in it cleaned."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    return value
 
 
 def utf16_len(text: str) -> int:

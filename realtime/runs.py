@@ -8,12 +8,12 @@ events, and stops it by closing it, which closes the upstream request.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
 
-from realtime.answer import as_text, result_text
+from realtime.answer import as_object, as_text, result_text
 from realtime.models import (
     AssistantText,
     Finished,
@@ -38,14 +38,16 @@ from realtime.protocol import (
     Token,
     ToolCall,
     Usage,
+    clean,
     clean_text,
+    to_json,
     utf16_len,
 )
 from realtime.tools import Tool, Toolbox, ToolContext, ToolError, error_value
 
 MAX_STEPS = 8
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
-MAX_ARGUMENTS = 64 * 1024
+MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
 
 class Outcome(msgspec.Struct):
@@ -85,8 +87,9 @@ async def execute(
         if job.calls:
             step = _Step(job)
             step.calls = {call.tool_call_id: call for call in job.calls}
-            async for changes in _call_all(step, tools, job):
-                yield changes
+            async with aclosing(_call_all(step, tools, job)) as parts:
+                async for changes in parts:
+                    yield changes
             context += step.items()
         for _ in range(job.steps, MAX_STEPS):
             step = _Step(job)
@@ -118,8 +121,9 @@ async def execute(
             if not step.calls:
                 yield _ending(step.finished, usage)
                 return
-            async for changes in _call_all(step, tools, job):
-                yield changes
+            async with aclosing(_call_all(step, tools, job)) as parts:
+                async for changes in parts:
+                    yield changes
             context += step.items()
         error = Error("limit", f"stopped after {MAX_STEPS} steps with tools")
         yield Outcome("limit", "limit", usage, error)
@@ -254,7 +258,7 @@ class _Step:
         """The step as the context of the next one; the results keep the calls' order."""
         items: list[Item] = [AssistantText(clean_text(self.text))] if self.text else []
         calls = self.calls.values()
-        items += [ToolRequest(c.tool_call_id, c.name, as_text(c.arguments)) for c in calls]
+        items += [ToolRequest(c.tool_call_id, c.name, as_object(c.arguments)) for c in calls]
         items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
         return items
 
@@ -262,15 +266,15 @@ class _Step:
 def _recorded(arguments: str) -> object:
     """The arguments for the record: the JSON object, or the raw text where it is none."""
     text = clean_text(arguments)
-    if len(text.encode()) > MAX_ARGUMENTS:
+    if len(to_json(text)) > MAX_ARGUMENTS:
         return text[: MAX_ARGUMENTS // 8] + "…"
     try:
-        return msgspec.json.decode(text or "{}")
+        return clean(msgspec.json.decode(text or "{}"))
     except (msgspec.DecodeError, RecursionError):
         return text
 
 
-async def _call_all(step: _Step, tools: Toolbox, job: Job) -> AsyncIterator[list[Event]]:
+async def _call_all(step: _Step, tools: Toolbox, job: Job) -> AsyncGenerator[list[Event], None]:
     """Make a step's open calls side by side; an event for each change, in the order it
     happens. No call begins before `running` was taken: a crash cannot hide its effect."""
     begun: list[Event] = []

@@ -16,6 +16,7 @@ from realtime.log.rows import SessionRow, SummaryStatus
 from realtime.models import Item, UserText
 from realtime.protocol import (
     MAX_DONE_TEXT,
+    MAX_QUEUED_TEXT,
     ActiveRun,
     CancelAfter,
     Done,
@@ -123,6 +124,9 @@ class Session:
         run.requested_at, run.first_seq = event.ts, event.seq
         self.runs[run.run_id] = run
         self._by_client_id[event.client_msg_id] = run
+        self._reopen()
+
+    def _reopen(self) -> None:
         self.ended, self._said = None, True
         if self.summary_status in ("pending", "failed"):
             self.summary_status = "none"
@@ -135,7 +139,7 @@ class Session:
             run = RunState(run_id, None, earlier.answer)
             run.requested_at, run.first_seq = event.ts, event.seq
             self.runs[run_id] = run
-            self.ended, self._said = None, True
+            self._reopen()
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model
         if event.status == "queued":
@@ -212,7 +216,7 @@ class Session:
             raise ProtocolError(
                 "bad_request", "client_msg_id must have 1 to 128 characters; a UUID is good"
             )
-        if len(command.text.encode("utf-8", "surrogatepass")) > MAX_TEXT:
+        if len(command.text.encode()) > MAX_TEXT:
             raise ProtocolError("too_large", f"text is over {MAX_TEXT} bytes; send less at once")
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
@@ -279,11 +283,17 @@ class Session:
         *,
         usage: Usage | None = None,
         error: Error | None = None,
+        ended_at: int | None = None,
     ) -> bool:
-        """End a run: close its open tool calls, then `done`. False where it had ended."""
+        """End a run: close its open tool calls, then `done`. False where it had ended.
+
+        `ended_at`: when it really ended, where that was before `now`.
+        """
         run = self.runs[run_id]
         if run.done:
             return False
+        if ended_at is None:
+            ended_at = now
         answer = run.answer
         outcome_unknown = Error(
             code="unknown_outcome", message="the call was under way when the run ended"
@@ -313,7 +323,7 @@ class Session:
                 text_len=answer.length["text"],
                 usage=usage or self._estimate(run),
                 model=run.model,
-                duration_ms=max(0, now - (run.started_at or run.requested_at)),
+                duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
                 error=error,
             ),
             now,
@@ -353,6 +363,7 @@ class Session:
                 "error",
                 now,
                 error=Error("interrupted", "the server went away", retryable=True),
+                ended_at=self.last_ts,
             )
 
     def context(self, *, last_step: bool = True) -> list[Item]:
@@ -388,7 +399,15 @@ class Session:
         return True
 
     def _last_done(self) -> int:
-        return max((run.done.ts for run in self.runs.values() if run.done), default=0)
+        """When the last run ended, which a crash may have hidden until much later."""
+        return max(
+            (
+                (run.started_at or run.requested_at) + run.done.duration_ms
+                for run in self.runs.values()
+                if run.done
+            ),
+            default=0,
+        )
 
     def summarised(
         self, ended_seq: int, now: int, *, text: str | None = None, error: Error | None = None
@@ -435,7 +454,12 @@ class Session:
 
     def queue_view(self) -> list[QueuedRun]:
         return [
-            QueuedRun(run.run_id, run.user.message_id, run.user.client_msg_id, run.user.text)
+            QueuedRun(
+                run.run_id,
+                run.user.message_id,
+                run.user.client_msg_id,
+                run.user.text[:MAX_QUEUED_TEXT],
+            )
             for run in self.queue
             if run.user
         ]

@@ -45,6 +45,7 @@ class Summariser:
         self._model = model
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._claimed: set[str] = set()
+        self._again: set[str] = set()
         self._failures: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -59,7 +60,9 @@ class Summariser:
         ]
 
     def wake(self, session_id: str) -> None:
-        if session_id not in self._claimed:
+        if session_id in self._claimed:
+            self._again.add(session_id)  # it was reopened and has ended once more
+        else:
             self._claimed.add(session_id)
             self._waiting.put_nowait(session_id)
 
@@ -85,7 +88,10 @@ class Summariser:
                 again = True
             finally:
                 self._claimed.discard(session_id)
-            if again:
+            if session_id in self._again:
+                self._again.discard(session_id)
+                self.wake(session_id)
+            elif again:
                 self._retry(session_id)
             else:
                 self._failures.pop(session_id, None)

@@ -14,11 +14,15 @@ reaches the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import importlib
 import inspect
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, TypeVar, get_type_hints, overload
 
 import msgspec
@@ -26,11 +30,12 @@ import pydantic
 import pydantic_core
 
 from realtime.models import ToolSpec
-from realtime.protocol import Error, clean_text, to_json
+from realtime.protocol import Error, clean, clean_text, to_json
 
 MAX_OUTPUT = 64 * 1024
 DEADLINE_S = 30.0
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
 
@@ -125,13 +130,18 @@ class Tool:
                 if inspect.iscoroutinefunction(self.function):
                     result = await self.function(**keywords)
                 else:
-                    result = await asyncio.to_thread(self.function, **keywords)
-            return await asyncio.to_thread(jsonable, result)
+                    result = await in_thread(partial(self.function, **keywords))
+            return await in_thread(partial(jsonable, result))
         except ToolError:
             raise
         except TimeoutError:
             raise ToolError(f"no result within {self.deadline_s:g} s", "timeout") from None
-        except Exception as error:
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            raise ToolError("the tool was cancelled from inside", "internal") from None
+        except (Exception, SystemExit) as error:
             logger.warning("tool %s raised %s", self.spec.name, type(error).__name__, exc_info=True)
             raise ToolError(f"the tool failed: {type(error).__name__}", "internal") from None
 
@@ -149,7 +159,7 @@ def jsonable(result: Any) -> Any:
         raise ToolError(f"the result cannot be written as JSON: {type(error).__name__}") from None
     size = len(text.encode())
     if size <= MAX_OUTPUT:
-        return json.loads(text, parse_constant=lambda name: None)
+        return clean(json.loads(text, parse_constant=lambda name: None))
     room = MAX_OUTPUT // 2
     while True:
         cut = f"{text[:room]}… [cut: {size} bytes in all]"
@@ -159,7 +169,37 @@ def jsonable(result: Any) -> Any:
 
 
 def error_value(error: ToolError) -> Error:
-    return Error(error.code, str(error)[:2000])
+    return Error(clean_text(error.code)[:64], clean_text(str(error))[:2000])
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run it in a thread of its own, which nobody waits for when the process ends."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: T | None = None
+        failure: BaseException | None = None
+        try:
+            result = context.run(work)
+        except StopIteration as error:  # which no future takes
+            failure = RuntimeError(f"the tool raised {error!r}")
+        except BaseException as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has gone
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=run, name="tool", daemon=True).start()
+    return await future
 
 
 @overload

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolRequest, ToolResult
+from realtime.protocol import Send, Token
 from realtime.retention import delete_ended
+from realtime.session import Session
 from realtime.tools import Tool, Toolbox, ToolContext
 from tests.conftest import Running, Serve
 from tests.device import Device
@@ -142,6 +144,20 @@ async def test_what_waited_goes_on_after_a_crash(serve: Serve, device: Devices) 
     assert (await one.done(first["run_id"]))["status"] == "interrupted"
     assert (await one.done(second["run_id"]))["text"] == "second"
     assert (await one.done(third["run_id"]))["text"] == "third"
+
+
+async def test_the_time_that_a_server_was_down_is_not_counted() -> None:
+    session = Session("s")
+    session.begin("u", 1_000)
+    _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 2_000)
+    token = Token(message_id=run.answer.message_id, offset=0, delta="half", kind="text")
+    session.record(run.run_id, [token], 5_000)
+    session.recover(90_000_000)
+    session.end(0, 90_000_000)
+    assert run.done
+    assert (run.done.status, run.done.duration_ms, run.done.text) == ("interrupted", 3_000, "half")
+    assert session.row().end_time == 5_000
+    assert session.row().duration_seconds == 4
 
 
 async def test_what_ended_long_ago_is_deleted(serve: Serve, device: Devices) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from realtime.log.fold import first_seq, fold, merge
 from realtime.log.journal import Head, Journal
 from realtime.log.log import Log
 from realtime.log.rows import SessionRow, StorageError
+from realtime.log.tail import TAIL_EVENTS, Tail
 from realtime.protocol import (
     MAX_EVENT_BYTES,
     MAX_PAGE_BYTES,
@@ -218,6 +220,84 @@ async def test_a_commit_that_fails_publishes_nothing_and_the_next_one_works(
     await asyncio.wait_for(opened.repaired.wait(), 10)
     await opened.append(events[3:])
     assert opened.published == events
+
+
+async def test_what_gathers_behind_a_failed_commit_fails_with_it(opened: Opened) -> None:
+    events = history(8)
+    await opened.append(events[:2])
+    broken = opened.append(events[1:3])
+    while opened.log._pending.heads:
+        await asyncio.sleep(0)  # until the commit is under way
+    behind = opened.append(events[3:4])
+    for ticket in (broken, behind):
+        with pytest.raises(StorageError):
+            await asyncio.shield(ticket)
+    await asyncio.wait_for(opened.repaired.wait(), 10)
+    assert [event.seq for event in opened.journal.after(events[0].session_id, 0)] == [1, 2]
+
+
+async def test_an_event_that_cannot_be_written_fails_its_session_alone(opened: Opened) -> None:
+    events = history(9)
+    good = opened.append(events[:1])
+    bad = UserMessage(
+        session_id="bad", seq=1, ts=1, message_id="m", client_msg_id="\ud800", text="", user_id="u"
+    )
+    with pytest.raises(StorageError):
+        await opened.append([bad])
+    await good
+    assert opened.lost == [{"bad"}]
+    assert not opened.log.broken
+
+
+async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
+    opened: Opened,
+) -> None:
+    tokens: list[Event] = [
+        Token(
+            session_id="s", seq=n, ts=1, run_id="r", message_id="m",
+            offset=(n - 1) * 1000, delta=f"{n:04}" * 250, kind="text",
+        )
+        for n in range(1, 301)
+    ]  # fmt: skip
+    await opened.append(tokens)
+    page, before = await opened.log.page("s", 2**60, 200)
+    assert before
+    await opened.log._write(opened.journal.fold_run, "s", "r", 1, 300)
+    text = bytearray(300_000)
+    while True:
+        for event in page:
+            assert isinstance(event, Token)
+            text[event.offset : event.offset + len(event.delta)] = event.delta.encode()
+        if before is None:
+            break
+        page, before = await opened.log.page("s", before, 200)
+    assert text.decode() == "".join(f"{n:04}" * 250 for n in range(1, 301))
+
+
+async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
+    opened: Opened,
+) -> None:
+    session = Session("s")
+    session.begin("u", 1)
+    _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 1)
+    tail = Tail(opened.log, "s", 0)
+    opened.log.publish = lambda session_id, events: tail.extend(events)
+    await opened.append(session.take())
+    held = asyncio.create_task(opened.log.read(time.sleep, 0.3))
+    other = asyncio.create_task(opened.log.read(time.sleep, 0.3))
+    snapshot = asyncio.create_task(tail.snapshot())
+    for _ in range(3 * TAIL_EVENTS):
+        offset = run.answer.length["text"]
+        token = Token(message_id="m", offset=offset, delta="word ", kind="text")
+        session.record(run.run_id, [token], 1)
+    await opened.append(session.take())
+    await asyncio.gather(held, other)
+    page = await snapshot
+    assert page.seq == tail.committed == session.head
+    last = 0
+    for event in page.events:
+        assert first_seq(event) == last + 1
+        last = event.seq
 
 
 async def test_close_commits_what_is_pending(tmp_path: Path) -> None:

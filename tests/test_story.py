@@ -237,7 +237,15 @@ async def test_bad_commands_are_refused_clearly(serve: Serve, device: Devices) -
         ("send", {"text": "x" * 17_000, "client_msg_id": "x"}, "too_large"),
         ("send", ["text"], "bad_request"),
         ("send", {"text": "hi", "client_msg_id": "x", "tone": "kind"}, "bad_request"),
+        (
+            "send",
+            {"text": "x", "client_msg_id": "x", "on_abandon": {"cancel_after_s": 1e9}},
+            "bad_request",
+        ),
         ("history", {"limit": 0}, "bad_request"),
+        ("history", {"before_seq": 2**70}, "bad_request"),
+        ("history", {"before_seq": -1}, "bad_request"),
+        ("stop", {"\ud800": 1}, "bad_request"),
         ("nonsense", {}, "bad_request"),
         ("approve", {"tool_call_id": "x", "decision": "approve"}, "not_found"),
         ("continue", {"run_id": "x"}, "not_found"),
@@ -245,7 +253,58 @@ async def test_bad_commands_are_refused_clearly(serve: Serve, device: Devices) -
         ack = await one.call(command, payload)
         assert (ack["ok"], ack["error"]["code"]) == (False, code), (command, payload, ack)
         assert len(ack["error"]["message"]) > 10
+    assert (await one.call("send", {"text": "x", "client_msg_id": "\ud800"}))["ok"]
+    assert (await one.call("stop", {"run_id": "\ud800"}))["status"] == "not_found"
     await one.done((await one.send("still good?"))["run_id"])
+
+
+async def test_a_join_without_an_epoch_is_a_replay(serve: Serve, device: Devices) -> None:
+    one = device((await serve()).url)
+    await one.connect()
+    await one.done((await one.send("hello"))["run_id"])
+    page = await one.call("join", {"after_seq": 2, "session_id": one.session["session_id"]})
+    assert (page["mode"], page["recovered"], page["seq"]) == ("replay", True, one.last_seq)
+    for beyond in ({"after_seq": one.last_seq + 1}, {"after_seq": 2, "epoch": 9}):
+        page = await one.call("join", {"session_id": one.session["session_id"], **beyond})
+        assert (page["mode"], page["recovered"]) == ("snapshot", False)
+
+
+async def test_what_a_strict_provider_refuses_is_not_sent_back(
+    serve: Serve, device: Devices
+) -> None:
+    calls = [
+        ToolCallReady("a", "fetch_internal_user_analytics", '{"query": tru'),
+        Finished("tool_calls"),
+    ]
+    cut = [[ToolCallStarted("b", "fetch_internal_user_analytics")], asyncio.Event()]
+    model = ScriptedModel([calls], says("ok"), cut, says("ok"))
+    one = device((await serve(model)).url)
+    await one.connect()
+    await one.done((await one.send("1"))["run_id"])
+    ack = await one.send("2")
+    await one.wait("tool_call", status="streaming")
+    await one.call("stop")
+    await one.done(ack["run_id"])
+    await one.done((await one.send("3"))["run_id"])
+    asked = [item for item in model.requests[-1].context if isinstance(item, ToolRequest)]
+    assert [item.arguments for item in asked] == ["{}"]
+
+
+async def test_a_session_that_ends_again_meanwhile_gets_its_summary(
+    serve: Serve, device: Devices
+) -> None:
+    gate = asyncio.Event()
+    slow = [gate, *says("The first.")]
+    model = ScriptedModel(says("a"), slow, says("b"), says("The second."))
+    one = device((await serve(model)).url)
+    await one.connect()
+    await one.done((await one.send("1"))["run_id"])
+    await one.call("end")
+    await one.done((await one.send("2"))["run_id"])
+    await one.call("end")
+    gate.set()
+    (told,) = await one.durable("summary", status="done")
+    assert told["text"] == "The second."
 
 
 async def test_quota_is_told_honestly(serve: Serve, device: Devices) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from realtime.tools import MAX_OUTPUT, Tool, ToolContext, ToolError, load, tool
+from realtime.protocol import to_json
+from realtime.tools import MAX_OUTPUT, Tool, ToolContext, ToolError, error_value, load, tool
 
 
 class NoFigures:
@@ -121,6 +122,21 @@ async def test_whatever_a_tool_does_is_an_error_value() -> None:
             nested = [nested]
         return nested
 
+    def leaves() -> None:
+        sys.exit(3)
+
+    async def cancelled_inside() -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    def stops() -> None:
+        raise StopIteration
+
+    for function in (leaves, cancelled_inside, stops):
+        with pytest.raises(ToolError):
+            await call(made(function), "{}")
+    assert to_json(error_value(ToolError("a\udcff", "b\ud800"))), "it can be written"
     with pytest.raises(ToolError) as caught:
         await call(made(crash), "{}")
     assert caught.value.code == "internal"

@@ -247,8 +247,6 @@ class Commands:
             raise ProtocolError("not_found", "no tool call of that id waits for a decision")
 
     async def _history(self, connection: Connection, command: History) -> Ack:
-        if not 1 <= command.limit <= 200:
-            raise ProtocolError("bad_request", "limit must be 1 to 200")
         session_id = self._named(connection, command)
         async with self._open(connection, session_id) as actor:
             page = await actor.history(command.before_seq, command.limit)

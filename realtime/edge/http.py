@@ -76,7 +76,7 @@ class Pages:
         """One session of the caller's: its row and its newest events, folded."""
         session_id = request.match_info["session_id"]
         before = request.query.get("before_seq")
-        if before is not None and not before.isdigit():
+        if before is not None and not (before.isdecimal() and len(before) < 16):
             raise ProtocolError("bad_request", "before_seq must be a number")
         async with self._hub.open(session_id, self._caller(request)) as actor:
             page = await actor.history(int(before) if before else None, 200)
@@ -118,7 +118,11 @@ async def vendor_file(request: web.Request) -> web.StreamResponse:
 
 
 def _file(path: Path, root: Path) -> web.StreamResponse:
-    if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+    try:
+        known = path.resolve().is_relative_to(root.resolve()) and path.is_file()
+    except (ValueError, OSError):  # no name that a file can have
+        known = False
+    if not known:
         raise web.HTTPNotFound
     kind = "text/javascript" if path.suffix in (".js", ".mjs") else None
     response = web.FileResponse(path, headers={"Cache-Control": "no-cache"})

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -151,9 +151,21 @@ class Database:
     def query(self, sql: str, values: Any = ()) -> list[Any]:
         """Rows, as any thread sees them that is not writing."""
         try:
-            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-            if connection is None:
-                connection = self._local.connection = self._connect()
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+            return self._reader().execute(sql, values).fetchall()
+        except (sqlite3.Error, OverflowError) as error:
             raise StorageError(f"cannot read {self.path}: {error}") from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """The queries of this thread inside see one state of the file."""
+        self.query("BEGIN")
+        try:
+            yield
+        finally:
+            self.query("COMMIT")
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from realtime.log.database import Database
 from realtime.log.encode import event_row
 from realtime.log.fold import first_seq, merge
-from realtime.log.rows import Batch, EventRow, SessionRow
+from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
 from realtime.protocol import Event, decode_event
 
 MIGRATIONS = (
@@ -166,6 +167,10 @@ class Journal:
 
     # ---------------------------------------------------------------- reading
 
+    def reading(self) -> AbstractContextManager[None]:
+        """What is read inside sees one state of the journal."""
+        return self._database.reading()
+
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         """A whole session, oldest event first."""
         heads = self._heads("session_id = ?", session_id)
@@ -178,10 +183,13 @@ class Journal:
         )
 
     def before(self, session_id: str, seq: int, limit: int) -> list[Event]:
-        """The newest `limit` rows before `seq`, oldest first."""
-        return self._events(
+        """The newest `limit` rows that begin before `seq`, oldest first; the last may end
+        behind it, where it was folded meanwhile."""
+        rows = self._events(
             "session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?", session_id, seq, limit
         )[::-1]
+        behind = self._events("session_id = ? AND seq >= ? ORDER BY seq LIMIT 1", session_id, seq)
+        return [*rows, *(event for event in behind if first_seq(event) < seq)]
 
     def row(self, session_id: str) -> SessionRow | None:
         heads = self._heads("session_id = ?", session_id)
@@ -266,7 +274,10 @@ class Journal:
 
     def _events(self, where: str, *values: Any) -> list[Event]:
         rows = self._database.query(f"SELECT event_type, payload FROM events WHERE {where}", values)  # noqa: S608
-        return [decode_event(*row) for row in rows]
+        try:
+            return [decode_event(*row) for row in rows]
+        except msgspec.DecodeError as error:
+            raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
 
 
 _SESSION = SessionRow.__struct_fields__

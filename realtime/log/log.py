@@ -35,8 +35,8 @@ class _Part(msgspec.Struct):
     """Events of one session that were appended together."""
 
     session_id: str
-    epoch: int
     events: list[Event]
+    rows: list[EventRow]
     published: bool = False
 
 
@@ -98,7 +98,13 @@ class Log:
         `fold`: (run_id, first seq, last seq) of a run that these events end.
         """
         pending = self._pending
-        part = _Part(head.row.session_id, head.row.epoch, events)
+        session_id = head.row.session_id
+        try:
+            rows = [event_row(event, head.row.epoch) for event in events]
+        except (ValueError, TypeError, RecursionError) as error:
+            logger.exception("an event cannot be written", extra={"session_id": session_id})
+            return self._refuse(session_id, StorageError(f"it cannot be written: {error}"))
+        part = _Part(session_id, events, rows)
         pending.events.append(part)
         pending.heads[part.session_id] = head
         if fold:
@@ -109,10 +115,18 @@ class Log:
         self._wake.set()
         return pending.ticket
 
+    def _refuse(self, session_id: str, error: StorageError) -> Ticket:
+        """The fault of one session's events, which fails that session alone."""
+        self.failed({session_id}, error)
+        ticket: Ticket = asyncio.get_running_loop().create_future()
+        ticket.set_exception(error)
+        ticket.exception()  # nobody may be waiting
+        return ticket
+
     def _publish_early(self, part: _Part) -> Ticket:
         """Show tokens at once, where nothing of their session is still to be shown."""
         part.published = True
-        self.publish(part.session_id, part.events)
+        self._show(part)
         if not self._pending.timed:
             self._pending.timed = True
             asyncio.get_running_loop().call_later(EARLY_S, self._wake.set)
@@ -147,15 +161,21 @@ class Log:
                 if not part.published:
                     self._unpublished[part.session_id] -= 1
                     if part.session_id not in gone:
-                        self.publish(part.session_id, part.events)
+                        self._show(part)
             self._unpublished = +self._unpublished  # forgets those at zero
             batch.ticket.set_result(None)
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
 
+    def _show(self, part: _Part) -> None:
+        try:
+            self.publish(part.session_id, part.events)
+        except Exception:  # the log outlives whoever listens
+            logger.exception("publishing failed", extra={"session_id": part.session_id})
+
     def _commit(self, batch: _Pending) -> set[str]:
-        rows = [event_row(event, part.epoch) for part in batch.events for event in part.events]
+        rows = [row for part in batch.events for row in part.rows]
         return self.journal.write(rows, batch.heads.values())
 
     def _break(self, batch: _Pending, error: Exception) -> None:
@@ -261,13 +281,14 @@ class Log:
     def _page(self, session_id: str, before_seq: int, limit: int) -> tuple[list[Event], int | None]:
         events: list[Event] = []
         before = before_seq
-        while True:
-            rows = self.journal.before(session_id, before, CHUNK)
-            events = fold([*rows, *events])
-            page, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
-            if not rows or len(page) < len(events):
-                return page, next_before
-            before = first_seq(rows[0])
+        with self.journal.reading():
+            while True:
+                rows = self.journal.before(session_id, before, CHUNK)
+                events = fold([*rows, *events])
+                page, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
+                if not rows or len(page) < len(events):
+                    return page, next_before
+                before = first_seq(rows[0])
 
 
 def fitting(events: list[Event]) -> list[Event]:

@@ -60,8 +60,12 @@ class Tail:
 
     async def snapshot(self) -> Page:
         """The newest folded events, up to `committed`. Raises `StorageError`."""
-        page = await self.history(None, 200)
-        events = fold([*page.events, *self._after(page.seq)])
+        while True:
+            page = await self.history(None, 200)
+            newer = self._after(page.seq)
+            if not newer or first_seq(newer[0]) <= page.seq + 1:
+                break  # else more was committed during the read than the ring holds
+        events = fold([*page.events, *newer])
         seq = max((event.seq for event in events), default=0)
         return Page(events, seq, page.next_before_seq)
 
