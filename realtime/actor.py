@@ -31,6 +31,7 @@ from realtime.protocol import (
     SessionEnded,
     SessionPayload,
     Stop,
+    Token,
     ToolCall,
     entry,
 )
@@ -93,10 +94,14 @@ class Actor:
             lost.set_exception(StorageError("the session is no longer in memory"))
             lost.exception()  # nobody may be waiting
             return lost
-        head = Head(session.row(), session.unfinished, self._left_at)
         events = session.take()
+        head = None
+        if not events or not all(isinstance(event, Token) for event in events):
+            head = Head(session.row(), session.unfinished, self._left_at)
         span = (fold_run.run_id, fold_run.first_seq, session.head) if fold_run else None
-        return self._shared.log.append(head, events, span)
+        return self._shared.log.append(
+            session.session_id, session.epoch, events, head=head, fold=span
+        )
 
     def published(self, events: Sequence[Event]) -> None:
         """The log has committed these events."""

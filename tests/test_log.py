@@ -129,7 +129,8 @@ class Opened:
 
     def append(self, events: list[Event], unfinished: bool = False) -> asyncio.Future[None]:
         row = SessionRow(session_id=events[0].session_id, user_id="u", start_time=1)
-        return self.log.append(Head(row, unfinished, None), events)
+        head = Head(row, unfinished, None)
+        return self.log.append(row.session_id, row.epoch, events, head=head)
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ async def test_what_gathers_behind_a_failed_commit_fails_with_it(opened: Opened)
     events = history(8)
     await opened.append(events[:2])
     broken = opened.append(events[1:3])
-    while opened.log._pending.heads:
+    while opened.log._pending.parts:
         await asyncio.sleep(0)  # until the commit is under way
     behind = opened.append(events[3:4])
     for ticket in (broken, behind):

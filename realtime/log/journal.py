@@ -90,6 +90,8 @@ class Journal:
             writer.executemany(
                 _INSERT_EVENT, [_event_values(row) for row in rows if row.session_id not in gone]
             )
+            if gone:  # tokens bring no head along, so some may have come in behind it
+                writer.executemany(_DELETE_EVENTS, [(session_id,) for session_id in gone])
 
         self._database.transaction(work)
         return gone
@@ -160,7 +162,7 @@ class Journal:
         keys = [(session_id,) for session_id in session_ids]
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany("DELETE FROM events WHERE session_id = ?", keys)
+            writer.executemany(_DELETE_EVENTS, keys)
             writer.executemany("DELETE FROM sessions WHERE session_id = ?", keys)
 
         self._database.transaction(work)
@@ -297,6 +299,7 @@ _UPDATE_HEAD = (
     f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in _HEAD[1:])} "  # noqa: S608
     "WHERE session_id = ?"
 )
+_DELETE_EVENTS = "DELETE FROM events WHERE session_id = ?"
 _SELECT_HEADS = f"SELECT {', '.join(_HEAD)} FROM sessions WHERE "  # noqa: S608
 _SELECT_EVENTS = f"SELECT {', '.join(_EVENT)} FROM events WHERE "  # noqa: S608
 

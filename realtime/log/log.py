@@ -1,8 +1,9 @@
 """The log as the event loop sees it: append, commit, then publish.
 
-One flush serves all sessions. While a batch is being committed the next one gathers,
-so the batches grow with the load and an idle server commits at once. Nothing is
-published, and no ticket is honoured, before the commit that makes it last.
+One flush serves all sessions. An idle server commits at once; under load flushes keep a
+distance that grows with the rate of events, up to 33 ms, and tokens gather meanwhile.
+Whatever is not a further token of an answer (a message, a first token, a `done`) waits
+for no round. Nothing is published, and no ticket is honoured, before its commit.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import exp
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +33,26 @@ Ticket = asyncio.Future[None]
 logger = logging.getLogger(__name__)
 
 
+class Pace:
+    """How far apart flushes are: nothing up to some hundred events a second, 10 ms at
+    3,000, never more than 33 ms."""
+
+    MEMORY_S = 0.25
+    MOST_S = 0.033
+    ROUND_S_PER_RATE = 1 / 300_000
+
+    def __init__(self) -> None:
+        self.next_round = 0.0
+        self._last = 0.0
+        self._rate = 0.0  # events a second, lately
+
+    def flushed(self, now: float, events: int) -> None:
+        passed = max(now - self._last, 1e-4)
+        self._last = now
+        self._rate += (1 - exp(-passed / self.MEMORY_S)) * (events / passed - self._rate)
+        self.next_round = now + min(self.MOST_S, self._rate * self.ROUND_S_PER_RATE)
+
+
 class _Part(msgspec.Struct):
     """Events of one session that were appended together."""
 
@@ -44,12 +66,26 @@ class _Pending:
     """What waits for the next commit."""
 
     def __init__(self) -> None:
-        self.events: list[_Part] = []
+        self.parts: list[_Part] = []
         self.heads: dict[str, Head] = {}
         self.folds: list[tuple[str, str, int, int]] = []
         self.awaited = False
-        self.timed = False
-        self.ticket: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ticket: Ticket = asyncio.get_running_loop().create_future()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.parts or self.heads or self.awaited)
+
+    def forget(self, session_ids: set[str]) -> None:
+        """Leave out what followed on something that was not stored."""
+        self.parts = [part for part in self.parts if part.session_id not in session_ids]
+        self.folds = [fold for fold in self.folds if fold[0] not in session_ids]
+        for session_id in session_ids:
+            self.heads.pop(session_id, None)
+
+    @property
+    def sessions(self) -> set[str]:
+        return {part.session_id for part in self.parts} | set(self.heads)
 
 
 class Log:
@@ -81,6 +117,8 @@ class Log:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._pending = _Pending()
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._pace = Pace()
         self._closing = False
         self._prober: asyncio.Task[None] | None = None
         self._folding: set[asyncio.Future[None]] = set()
@@ -89,30 +127,38 @@ class Log:
     # ---------------------------------------------------------------- writing
 
     def append(
-        self, head: Head, events: list[Event], fold: tuple[str, int, int] | None = None
+        self,
+        session_id: str,
+        epoch: int,
+        events: list[Event],
+        *,
+        head: Head | None = None,
+        fold: tuple[str, int, int] | None = None,
     ) -> Ticket:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed. Shield it before awaiting:
         it is shared by everything in the batch.
 
-        `fold`: (run_id, first seq, last seq) of a run that these events end.
+        `head`: the session's head, where anything of it changed. `fold`: (run_id, first
+        seq, last seq) of a run that these events end.
         """
         pending = self._pending
-        session_id = head.row.session_id
         try:
-            rows = [event_row(event, head.row.epoch) for event in events]
+            rows = [event_row(event, epoch) for event in events]
         except (ValueError, TypeError, RecursionError) as error:
             logger.exception("an event cannot be written", extra={"session_id": session_id})
             return self._refuse(session_id, StorageError(f"it cannot be written: {error}"))
         part = _Part(session_id, events, rows)
-        pending.events.append(part)
-        pending.heads[part.session_id] = head
+        pending.parts.append(part)
+        if head:
+            pending.heads[session_id] = head
         if fold:
-            pending.folds.append((part.session_id, *fold))
-        if self.early_tokens and not self._unpublished[part.session_id] and _tokens_only(events):
+            pending.folds.append((session_id, *fold))
+        hurry = not all(isinstance(event, Token) and event.offset for event in events)
+        if self.early_tokens and not head and not self._unpublished[session_id]:
             return self._publish_early(part)
-        self._unpublished[part.session_id] += 1
-        self._wake.set()
+        self._unpublished[session_id] += 1
+        self._wake_at(0.0 if hurry else self._pace.next_round)
         return pending.ticket
 
     def _refuse(self, session_id: str, error: StorageError) -> Ticket:
@@ -127,10 +173,9 @@ class Log:
         """Show tokens at once, where nothing of their session is still to be shown."""
         part.published = True
         self._show(part)
-        if not self._pending.timed:
-            self._pending.timed = True
-            asyncio.get_running_loop().call_later(EARLY_S, self._wake.set)
-        ticket: Ticket = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._wake_at(loop.time() + EARLY_S)
+        ticket: Ticket = loop.create_future()
         ticket.set_result(None)
         return ticket
 
@@ -140,13 +185,25 @@ class Log:
         self._wake.set()
         await asyncio.shield(self._pending.ticket)
 
+    def _wake_at(self, when: float) -> None:
+        loop = asyncio.get_running_loop()
+        if when <= loop.time():
+            self._wake.set()
+        elif self._alarm is None:
+            self._alarm = loop.call_at(when, self._wake.set)
+
     async def _run(self) -> None:
-        while not (self._closing and not self._pending.heads):
+        while not (self._closing and self._pending.empty):
             await self._wake.wait()
             self._wake.clear()
-            if not (self._pending.heads or self._pending.awaited):
+            if self._alarm:
+                self._alarm.cancel()
+                self._alarm = None
+            if self._pending.empty:
                 continue
             batch, self._pending = self._pending, _Pending()
+            events = sum(len(part.events) for part in batch.parts)
+            self._pace.flushed(asyncio.get_running_loop().time(), events)
             if self.broken:
                 self._fail(batch, self.broken)
                 continue
@@ -156,12 +213,15 @@ class Log:
                 self._break(batch, error)
                 continue
             if gone:
+                self._pending.forget(gone)
                 self.failed(gone, StorageError("the session was deleted"))
-            for part in batch.events:
+            for part in batch.parts:
                 if not part.published:
                     self._unpublished[part.session_id] -= 1
                     if part.session_id not in gone:
                         self._show(part)
+            for session_id in gone:
+                del self._unpublished[session_id]
             self._unpublished = +self._unpublished  # forgets those at zero
             batch.ticket.set_result(None)
             for session_id, run_id, first, last in batch.folds:
@@ -175,7 +235,7 @@ class Log:
             logger.exception("publishing failed", extra={"session_id": part.session_id})
 
     def _commit(self, batch: _Pending) -> set[str]:
-        rows = [row for part in batch.events for row in part.rows]
+        rows = [row for part in batch.parts for row in part.rows]
         return self.journal.write(rows, batch.heads.values())
 
     def _break(self, batch: _Pending, error: Exception) -> None:
@@ -186,11 +246,11 @@ class Log:
         self._prober = asyncio.create_task(self._probe(), name="log probe")
 
     def _fail(self, batch: _Pending, error: StorageError) -> None:
-        for part in batch.events:
+        for part in batch.parts:
             if not part.published:
                 self._unpublished[part.session_id] -= 1
-        if batch.heads:
-            self.failed(set(batch.heads), error)
+        if sessions := batch.sessions:
+            self.failed(sessions, error)
         batch.ticket.set_exception(error)
         batch.ticket.exception()  # nobody may be waiting
 
@@ -299,7 +359,3 @@ def fitting(events: list[Event]) -> list[Event]:
         if size > MAX_PAGE_BYTES and count:
             return events[:count]
     return events
-
-
-def _tokens_only(events: Sequence[Event]) -> bool:
-    return bool(events) and all(isinstance(event, Token) for event in events)
