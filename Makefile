@@ -1,5 +1,7 @@
 # make run    set up and start the server at http://localhost:8000 (MODEL=local: a real model)
 # make test   set up and pass every check and test
+# make faults cut, kill and storm the server (ROUNDS=100), and count what was lost
+# make bench  measure it beside its peers
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -7,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NPM := npm ci --no-audit --no-fund --loglevel=error
 
-.PHONY: run test check clean
+.PHONY: run test check faults bench clean
 
 run: .venv/run node_modules/.run $(if $(filter local,$(MODEL)),.venv/local)
 	@exec $(BIN)/python -m realtime
@@ -15,6 +17,12 @@ run: .venv/run node_modules/.run $(if $(filter local,$(MODEL)),.venv/local)
 test: check
 	$(BIN)/python -m pytest
 	node --test tests/client/*.test.js
+
+faults: .venv/dev node_modules/.dev
+	$(BIN)/python -m tests.faults --rounds $(or $(ROUNDS),100)
+
+bench: .venv/dev node_modules/.dev
+	$(BIN)/python -m bench
 
 check: .venv/dev .venv/local node_modules/.dev
 	$(BIN)/ruff check .

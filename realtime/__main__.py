@@ -34,7 +34,7 @@ from realtime.models import ModelError
 FAILED = 1
 CONFIG_REFUSED = 2
 CHECK_FAILED = 3
-STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 1.0
 
 
 def main() -> int:

@@ -44,6 +44,7 @@ from realtime.protocol import (
 
 MAX_WAITING = 1000
 DRAIN_RETRY_MS = 3000
+CLOSE_S = 1.0
 
 Ack = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -160,9 +161,9 @@ class Commands:
         workers = [c.worker for c in self._connections.values() if c.worker]
         self._transport.drop_all()
         if workers:
-            await asyncio.wait(workers, timeout=2)
+            await asyncio.wait(workers, timeout=CLOSE_S)
         if self._acks:
-            await asyncio.wait(self._acks, timeout=2)
+            await asyncio.wait(self._acks, timeout=CLOSE_S)
 
     # ----------------------------------------------------------- the commands
 
