@@ -95,10 +95,10 @@ class OpenAIModel:
         lines = EventDecoder()
         async with AsyncExitStack() as stack:
             response = await self._open(stack, request, deadline)
-            reads = response.iter_bytes()
+            reads = stack.enter_context(_Reads(response.iter_bytes()))
             while not (lines.done or decoder.finished):
                 try:
-                    data = await _read(reads, deadline)
+                    data = await reads.next(deadline)
                 except ModelError:
                     if not decoder.answered:
                         raise
@@ -126,7 +126,7 @@ class OpenAIModel:
             if lines.done or decoder.finished:
                 deadline = now() + _DRAIN_S
                 with suppress(ModelError):
-                    while await _read(reads, deadline):
+                    while await reads.next(deadline):
                         pass
 
     async def check(self) -> None:
@@ -188,15 +188,49 @@ def from_json_answer(data: bytes) -> ModelError:
     return failure("malformed")
 
 
-async def _read(reads: AsyncIterator[bytes], deadline: float) -> bytes:
-    """The next bytes of the answer, none at its end. Raises `ModelError`."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await anext(reads, b"")
-    except TimeoutError:
-        raise failure("timeout") from None
-    except _BROKEN:
-        raise failure("cut") from None
+class _Reads:
+    """The reads of one answer, each with a deadline, and one timer for all of them: a
+    timer for each would cost more than the read."""
+
+    def __init__(self, reads: AsyncIterator[bytes]) -> None:
+        self._reads = reads
+        self._deadline = 0.0
+        self._reader: asyncio.Task[Any] | None = None
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> _Reads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    async def next(self, deadline: float) -> bytes:
+        """The next bytes of the answer, none at its end. Raises `ModelError`."""
+        self._deadline = deadline
+        self._reader = reader = asyncio.current_task()
+        if self._timer is None or deadline < self._timer.when():
+            self.__exit__()
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
+        try:
+            return await anext(self._reads, b"")
+        except asyncio.CancelledError:
+            if self._expired and reader and reader.uncancel() == 0:
+                raise failure("timeout") from None
+            raise
+        except _BROKEN:
+            raise failure("cut") from None
+        finally:
+            self._reader = None
+
+    def _check(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._reader and self._deadline <= loop.time():
+            self._expired = True
+            self._reader.cancel()
+        else:
+            self._timer = loop.call_at(max(self._deadline, loop.time() + 1.0), self._check)
 
 
 def _merged(events: list[ModelEvent]) -> list[ModelEvent]:
