@@ -129,7 +129,8 @@ class Actor:
         """
         session, tail, after = self.session, self._tail, command.after_seq
         mode: Literal["live", "replay", "snapshot"] = "snapshot"
-        known = command.epoch in (None, session.epoch) and (after or 0) <= tail.committed
+        # a cursor without an epoch is of the only one there can have been
+        known = (command.epoch or 1) == session.epoch and (after or 0) <= tail.committed
         try:
             if after is not None and known:
                 page = await tail.missed(after)

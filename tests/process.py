@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,23 +22,26 @@ class Process:
         self.child = child
         self.output = ""
         self.url = ""
+        self._over = False
         self._reader = asyncio.create_task(self._read())
         self._said = asyncio.Condition()
 
     async def _read(self) -> None:
         assert self.child.stdout
-        while line := await self.child.stdout.readline():
+        while True:
+            line = await self.child.stdout.readline()
             async with self._said:
                 self.output += line.decode()
+                self._over = not line
                 self._said.notify_all()
-        async with self._said:
-            self._said.notify_all()
+            if not line:
+                return
 
     async def says(self, pattern: str) -> re.Match[str]:
         """Wait for the output to match."""
         async with asyncio.timeout(30), self._said:
             while not (found := re.search(pattern, self.output)):
-                assert self.child.returncode is None or not self._reader.done(), self.output
+                assert not self._over, f"it never said {pattern!r}:\n{self.output}"
                 await self._said.wait()
         return found
 
@@ -45,6 +50,15 @@ class Process:
             code = await self.child.wait()
             await self._reader
         return code
+
+
+def free_port() -> int:
+    """One that no outgoing connection takes while the server is down, as those made to it would:
+    below the range that the kernel gives out."""
+    while True:
+        port = random.randint(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @asynccontextmanager

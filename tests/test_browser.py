@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser import browser
 from tests.conftest import ROOT
-from tests.process import process, server
+from tests.process import free_port, process, server
 
 ARTIFACTS = ROOT / "tests" / "artifacts"
 
@@ -124,8 +124,8 @@ async def test_the_story(tmp_path: Path) -> None:
 async def test_killed_and_back_the_page_goes_on(tmp_path: Path) -> None:
     """A crash in mid-answer: the page says so, comes back by itself, and offers to go on."""
     async with browser() as chromium:
-        async with server(tmp_path) as running:
-            port = running.url.rsplit(":", 1)[1]
+        port = str(free_port())
+        async with server(tmp_path, PORT=port) as running:
             page = await chromium.new_page()
             await page.goto(running.url)
             await page.get_by_test_id("start-session").click()

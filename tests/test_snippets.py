@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.process import process, server
+from tests.process import free_port, process, server
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -46,8 +46,8 @@ async def test_a_reconnect_of_the_snippet_resumes(tmp_path: Path) -> None:
     code = code.replace("fetch internal user analytics", "count to 2000")
     shown = """print(name, data.get("session_id"), data.get("recovered"), flush=True)"""
     code = re.sub(r'print\(data.get\("delta".*\)', shown, code)
-    async with server(tmp_path) as running:
-        port = running.url.rsplit(":", 1)[1]
+    port = str(free_port())
+    async with server(tmp_path, PORT=port) as running:
         code = code.replace("http://localhost:8000", running.url)
         async with process(sys.executable, "-c", code, cwd=ROOT) as client:
             session_id = (await client.says(r"session (\S+) False"))[1]

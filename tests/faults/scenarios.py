@@ -16,6 +16,7 @@ from tests.faults.recorder import Lost, Recorder
 from tests.faults.world import World
 
 CUTS = ("close", "reset", "hole", "bytes")
+SESSION = 40  # rounds in one session, whose context every run is sent whole
 
 
 async def cut(world: World, link: Link, how: str) -> None:
@@ -108,10 +109,11 @@ async def kills(world: World, rounds: int) -> Verdict:
 
 async def stop_races(world: World, rounds: int) -> Verdict:
     """`stop` against the natural end: one `done`, and both sides agree on which it was."""
-    first = await world.device("raw", straight=True)
-    other = await world.device("stock", of=first, straight=True)
     verdict = Verdict()
     for turn in range(rounds):
+        if turn % SESSION == 0:
+            first = await world.device("raw", straight=True)
+            other = await world.device("stock", of=first, straight=True)
         count = world.random.randint(1, 12)
         ack = await first.send(f"tokens {count} rate 0 turn {turn}")
         run_id = ack["run_id"]
@@ -131,10 +133,11 @@ async def stop_races(world: World, rounds: int) -> Verdict:
 
 async def storms(world: World, rounds: int) -> Verdict:
     """`send, stop, send`, pipelined: in the order sent, whatever the speed."""
-    first = await world.device("raw", straight=True)
-    await world.device("stock", of=first, straight=True)
     verdict = Verdict()
     for turn in range(rounds):
+        if turn % SESSION == 0:
+            first = await world.device("raw", straight=True)
+            await world.device("stock", of=first, straight=True)
         sent = [
             ("send", {"text": f"tokens 200 rate 0 storm {turn} a"}),
             ("stop", {}),

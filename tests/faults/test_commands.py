@@ -151,6 +151,7 @@ async def test_what_a_sender_wishes_when_nobody_is_left(tmp_path: Path) -> None:
             await scene.upstream.until(lambda t=tape: t.closed_at)
             assert seconds - 0.1 <= tape.closed_at - left < seconds + 1.5
             await device.back()
+            await device.until(lambda d=device: d.events("done") or None)
             assert device.events("done")[0]["status"] == "cancelled"
         device = await scene.device("raw", straight=True)
         await device.send("tokens 300 rate 300", on_abandon={"cancel_after_s": 0.6})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from tests.faults.node import NodeDevice
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.recorder import Recorder
 from tests.faults.upstream import Upstream, upstream
-from tests.process import Process, server
+from tests.process import Process, free_port, server
 
 MAKES = {"raw": wires.raw, "stock": wires.stock}
 
@@ -111,15 +109,6 @@ class World:
                     verdict, one, await one.runs(), logs.get(one.auth["session_id"] or "", [])
                 )
         return verdict
-
-
-def free_port() -> int:
-    """One that no outgoing connection takes while the server is down, as those made to it would:
-    below the range that the kernel gives out."""
-    while True:
-        port = random.randint(20_000, 30_000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ def long_answer(tokens: int) -> Session:
 
 
 async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
-    session = long_answer(1600)
+    session = long_answer(5000)
     events: list[Event] = session.take()
     assert isinstance(events[2], Run)
     assert isinstance(events[-1], Done)
@@ -36,7 +36,11 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
     log = Log(journal)
     read = journal.before
 
+    reads = 0
+
     def read_and_then_fold(session_id: str, seq: int, limit: int) -> list[Event]:
+        nonlocal reads
+        reads += 1
         found = read(session_id, seq, limit)
         run = session.started[0]
         journal.fold_run("s", run.run_id, run.first_seq, session.head)
@@ -46,6 +50,7 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
     try:
         page, next_before = await log.page("s", 2**62, 200)
         assert next_before is None
+        assert reads > 1
         assert fold(map(entry, page)) == fold(map(entry, events))
     finally:
         await log.close()
