@@ -36,7 +36,8 @@ from realtime.protocol import (
     entry,
 )
 from realtime.runs import Job, Outcome, execute
-from realtime.session import RunState, Session, new_id
+from realtime.session import Session, new_id
+from realtime.state import RunState
 from realtime.tools import Toolbox, ToolContext
 
 Ticket = asyncio.Future[None]

@@ -1,9 +1,7 @@
-"""The core: one session's state and rules, without I/O, clock or asyncio.
+"""The core: one session's rules, without I/O, clock or asyncio.
 
-A session is a fold over its events. Each method checks what is asked against the
-state, and appends the events that follow from it; `apply` alone changes the state, for
-a new event and for one read back from the log alike. `take` hands the new events on.
-Times are ms since the Unix epoch, lengths UTF-16 units.
+Each method checks what is asked against the state, and appends the events that follow
+from it. `take` hands the new events on. Times are ms since the Unix epoch.
 """
 
 from __future__ import annotations
@@ -11,34 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from uuid import uuid4
 
-from realtime.answer import Answer
-from realtime.log.rows import SessionRow, SummaryStatus
-from realtime.models import Item, UserText
 from realtime.protocol import (
     MAX_DONE_TEXT,
-    MAX_QUEUED_TEXT,
-    ActiveRun,
-    CancelAfter,
     Done,
     DoneStatus,
     Error,
     Event,
     FinishReason,
     ProtocolError,
-    QueuedRun,
     Run,
     RunStatus,
     Send,
     SessionEnded,
     SessionStarted,
     Summary,
-    Token,
     ToolCall,
     Usage,
     UserMessage,
     clean_text,
     to_json,
 )
+from realtime.state import RunState, State
 
 MAX_QUEUE = 5
 MAX_TEXT = 16 * 1024
@@ -48,118 +39,13 @@ def new_id() -> str:
     return str(uuid4())
 
 
-class RunState:
-    """One user message on its way to its `done`; a continued run has no message of its own."""
-
-    def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
-        self.run_id = run_id
-        self.user = user
-        self.answer = answer
-        self.status: RunStatus = "queued"
-        self.model = ""
-        self.requested_at = 0
-        self.started_at: int | None = None
-        self.first_seq = 0
-        self.done: Done | None = None
-
-    @property
-    def queued(self) -> bool:
-        return self.done is None and self.started_at is None
-
-
-class Session:
-    """The state of one session. Only its owner in this process may call it."""
+class Session(State):
+    """A session's state and what may happen next. Only its owner in this process calls it."""
 
     def __init__(self, session_id: str, *, epoch: int = 1, ids: Callable[[], str] = new_id) -> None:
-        self.session_id = session_id
-        self.epoch = epoch
-        self.user_id = ""
-        self.start_time = 0
-        self.head = 0
-        self.last_ts = 0
-        self.runs: dict[str, RunState] = {}
-        self.started: list[RunState] = []  # in the order of the context
-        self.active: RunState | None = None
-        self.queue: list[RunState] = []
-        self.ended: SessionEnded | None = None
-        self.summary: str | None = None
-        self.summary_status: SummaryStatus = "none"
-        self._said = False  # since the last summary
-        self._by_client_id: dict[str, RunState] = {}
+        super().__init__(session_id, epoch=epoch)
         self._ids = ids
         self._new: list[Event] = []
-
-    # ------------------------------------------------------------ the fold
-
-    def apply(self, event: Event) -> None:
-        """Take one event into the state. `seq`s must come in order."""
-        self.head = event.seq
-        self.last_ts = event.ts
-        match event:
-            case Token():
-                self.runs[event.run_id or ""].answer.add_text(event)
-            case ToolCall():
-                self.runs[event.run_id or ""].answer.set_call(event)
-            case UserMessage():
-                self._apply_user_message(event)
-            case Run():
-                self._apply_run(event)
-            case Done():
-                self._apply_done(event)
-            case SessionStarted():
-                self.user_id, self.start_time = event.user_id, event.start_time
-            case SessionEnded():
-                self.ended = event
-                self.summary_status = "pending" if self._said else "none"
-            case Summary():
-                if event.status == "done":
-                    self.summary, self.summary_status, self._said = event.text, "done", False
-                elif event.status == "failed":
-                    self.summary_status = "failed"
-            case _:
-                raise TypeError(f"no such event: {type(event).__name__}")
-
-    def _apply_user_message(self, event: UserMessage) -> None:
-        run = RunState(event.run_id or "", event, Answer())
-        run.requested_at, run.first_seq = event.ts, event.seq
-        self.runs[run.run_id] = run
-        self._by_client_id[event.client_msg_id] = run
-        self._reopen()
-
-    def _reopen(self) -> None:
-        self.ended, self._said = None, True
-        if self.summary_status in ("pending", "failed"):
-            self.summary_status = "none"
-
-    def _apply_run(self, event: Run) -> None:
-        run_id = event.run_id or ""
-        run = self.runs.get(run_id)
-        if run is None:  # goes on with the answer of an earlier run
-            earlier = next(r for r in self.started if r.answer.message_id == event.message_id)
-            run = RunState(run_id, None, earlier.answer)
-            run.requested_at, run.first_seq = event.ts, event.seq
-            self.runs[run_id] = run
-            self._reopen()
-        run.answer.message_id = event.message_id
-        run.status, run.model = event.status, event.model
-        if event.status == "queued":
-            self.queue.append(run)
-        elif run.started_at is None:
-            run.started_at = event.ts
-            if run in self.queue:
-                self.queue.remove(run)
-            self.started.append(run)
-            self.active = run
-        if event.reset_to is not None:
-            run.answer.reset(event.reset_to)
-
-    def _apply_done(self, event: Done) -> None:
-        run = self.runs[event.run_id or ""]
-        run.done = event
-        if run in self.queue:
-            self.queue.remove(run)
-        if self.active is run:
-            self.active = None
 
     def _append(self, event: Event, now: int) -> None:
         event.session_id, event.seq, event.ts = self.session_id, self.head + 1, now
@@ -366,20 +252,6 @@ class Session:
                 ended_at=self.last_ts,
             )
 
-    def context(self, *, last_step: bool = True) -> list[Item]:
-        """What a model should see: the started runs, in the order they started; with or
-        without the calls that the newest answer ends with.
-
-        A run that ended without an answer still counts: the user did say it.
-        """
-        items: list[Item] = []
-        for run in self.started:
-            if run.user:
-                items.append(UserText(run.user.text))
-                newest = run.answer is self.started[-1].answer
-                items.extend(run.answer.items(last_step=last_step or not newest))
-        return items
-
     # ------------------------------------------------------ end and summary
 
     def end(self, left_at: int, now: int) -> bool:
@@ -389,7 +261,7 @@ class Session:
         """
         if self.ended:
             return False
-        end_time = max(left_at, self._last_done(), self.start_time)
+        end_time = max(left_at, self.last_done(), self.start_time)
         self._append(
             SessionEnded(end_time=end_time, duration_seconds=(end_time - self.start_time) / 1000),
             now,
@@ -397,17 +269,6 @@ class Session:
         if self.summary_status == "none":
             self._append(Summary(status="skipped"), now)
         return True
-
-    def _last_done(self) -> int:
-        """When the last run ended, which a crash may have hidden until much later."""
-        return max(
-            (
-                (run.started_at or run.requested_at) + run.done.duration_ms
-                for run in self.runs.values()
-                if run.done
-            ),
-            default=0,
-        )
 
     def summarised(
         self, ended_seq: int, now: int, *, text: str | None = None, error: Error | None = None
@@ -426,51 +287,3 @@ class Session:
             self._append(Summary(status="failed", error=error), now)
             return True
         return False
-
-    # --------------------------------------------------------------- views
-
-    def row(self) -> SessionRow:
-        return SessionRow(
-            session_id=self.session_id,
-            user_id=self.user_id,
-            epoch=self.epoch,
-            start_time=self.start_time,
-            end_time=self.ended.end_time if self.ended else None,
-            duration_seconds=self.ended.duration_seconds if self.ended else None,
-            summary=self.summary,
-            summary_status=self.summary_status,
-        )
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a run is active or waits."""
-        return self.active is not None or bool(self.queue)
-
-    def active_view(self) -> ActiveRun | None:
-        run = self.active
-        if run is None:
-            return None
-        return ActiveRun(run.run_id, run.answer.message_id, run.status, run.model)
-
-    def queue_view(self) -> list[QueuedRun]:
-        return [
-            QueuedRun(
-                run.run_id,
-                run.user.message_id,
-                run.user.client_msg_id,
-                run.user.text[:MAX_QUEUED_TEXT],
-            )
-            for run in self.queue
-            if run.user
-        ]
-
-    def abandon_after(self) -> float | None:
-        """Seconds that the active run may go on without viewers; None: no wish of its own."""
-        user = self.active.user if self.active else None
-        match user.on_abandon if user else None:
-            case "cancel":
-                return 0.0
-            case CancelAfter(cancel_after_s=seconds):
-                return seconds
-            case _:
-                return None

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "realtime"
 
 # What a module may import of ours. A name stands for the module and all below it.
-CORE = {"protocol", "log.rows", "log.fold", "models", "answer", "session"}
+CORE = {"protocol", "log.rows", "log.fold", "models", "answer", "state", "session"}
 ALLOWED = {
     "protocol": set(),
     "models": {"protocol", "models"},
@@ -18,7 +18,8 @@ ALLOWED = {
     "log.fold": {"protocol"},
     "log": {"protocol", "log"},
     "answer": {"protocol", "models"},
-    "session": {"protocol", "models", "answer", "log.rows"},
+    "state": {"protocol", "models", "answer", "log.rows"},
+    "session": {"protocol", "state"},
     "tools": {"protocol", "models"},
     "example": {"tools"},
     "runs": {"protocol", "models", "answer", "tools"},
@@ -87,5 +88,5 @@ def test_a_service_is_touched_in_one_place(service: str) -> None:
 
 
 def test_the_core_has_no_clock_and_no_loop() -> None:
-    for name in ("protocol", "session", "answer", "log.rows", "log.fold"):
+    for name in ("protocol", "state", "session", "answer", "log.rows", "log.fold"):
         assert not imports(modules()[name]) & {"asyncio", "time", "socket", "threading"}, name
