@@ -171,7 +171,12 @@ async def joins(world: World, rounds: int) -> Verdict:
         if not run_id or first.events("done", run_id=run_id):
             turn += 1
             run_id = (await first.say(f"tokens 2500 rate 1000 turn {turn}"))["run_id"]
-        await first.reaches(first.last_seq + world.random.randint(0, 20))
+        seq = first.last_seq + world.random.randint(0, 20)
+        await first.until(
+            lambda seq=seq, run_id=run_id: (
+                first.last_seq >= seq or bool(first.events("done", run_id=run_id)) or None
+            )
+        )
         joined = await world.device(("raw", "stock")[tried % 2], of=first, straight=True)
         if tried % 8 == 7:  # as many as fit on two cores beside a fast stream
             for device in world.devices[1:-3]:
