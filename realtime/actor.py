@@ -71,9 +71,11 @@ class Actor:
         shared: Shared,
         *,
         left_at: int | None = None,
+        share_key: str | None = None,
         draining: bool = False,
     ) -> None:
         self.session = session
+        self.share_key = share_key
         self.devices: set[str] = set()
         self.pins = 0  # callers that hold it in memory just now
         self._shared = shared
@@ -98,7 +100,7 @@ class Actor:
         events = session.take()
         head = None
         if not events or not all(isinstance(event, Token) for event in events):
-            head = Head(session.row(), session.unfinished, self._left_at)
+            head = Head(session.row(), session.unfinished, self._left_at, self.share_key)
         span = (fold_run.run_id, fold_run.first_seq, session.head) if fold_run else None
         return self._shared.log.append(
             session.session_id, session.epoch, events, head=head, fold=span
@@ -118,6 +120,25 @@ class Actor:
         if self._task:
             self._task.cancel()
 
+    # ------------------------------------------------------------ sharing
+
+    def admits(self, user_id: str, share_key: str | None) -> bool:
+        """Whether this user may be here: the owner, or one whose share is not revoked."""
+        owns = self.session.user_id == user_id
+        return owns or (share_key is not None and share_key == self.share_key)
+
+    def share(self) -> tuple[str, Ticket]:
+        """The key of the session's shares, made with the first of them, and its commit."""
+        if self.share_key is None:
+            self.share_key = new_id()
+        return self.share_key, self._commit()
+
+    def unshare(self) -> Ticket:
+        """From now on no share of before admits anybody. The caller keeps the session pinned
+        until the commit."""
+        self.share_key = None
+        return self._commit()
+
     # ------------------------------------------------------------ devices
 
     async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
@@ -131,7 +152,8 @@ class Actor:
         session, tail, after = self.session, self._tail, command.after_seq
         mode: Literal["live", "replay", "snapshot"] = "snapshot"
         # a cursor without an epoch is of the only one there can have been
-        known = (command.epoch or 1) == session.epoch and (after or 0) <= tail.committed
+        epoch = 1 if command.epoch is None else command.epoch
+        known = epoch == session.epoch and (after or 0) <= tail.committed
         try:
             if after is not None and known:
                 page = await tail.missed(after)
