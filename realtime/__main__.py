@@ -18,9 +18,10 @@ from aiohttp import web
 from realtime import admin, logs
 from realtime.app import (
     SERVER,
+    auth_secret,
     create_app,
-    guest_secret,
     load_tools,
+    make_authenticator,
     make_model,
     open_journal,
     store_label,
@@ -193,7 +194,9 @@ async def check(settings: Settings) -> int:
     report("settings")
     load_tools(settings)
     report(f"tools: {', '.join(settings.tools) or 'none'}")
-    guest_secret(settings)
+    make_authenticator(settings, auth_secret(settings))
+    if settings.auth != "guest":
+        report(f"auth {settings.auth}")
     open_journal(settings).close()
     report(f"journal {settings.database_path}")
     model = await make_model(settings)

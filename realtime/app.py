@@ -15,7 +15,11 @@ from typing import Any
 from aiohttp import web
 
 from realtime import tools as toolkit
-from realtime.auth import Guests, kept_secret
+from realtime.auth import Authenticator
+from realtime.auth.guests import Guests, kept_secret
+from realtime.auth.hook import Hook
+from realtime.auth.shares import Shares
+from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
@@ -177,7 +181,10 @@ def _running(
         settings = server.settings
         async with AsyncExitStack() as undo:
             box = load_tools(settings)
-            guests = Guests(guest_secret(settings))
+            secret = auth_secret(settings)
+            auth = make_authenticator(settings, secret)
+            if isinstance(auth, SupabaseTokens):
+                undo.push_async_callback(auth.close)
             early = settings.durability == "async"
             journal = open_journal(settings)
             suspect = journal.showing_early(early)
@@ -199,10 +206,10 @@ def _running(
                 archive=server.supabase,
             )
             undo.push_async_callback(server.hub.close)
-            server.commands = Commands(server.transport, server.hub, guests)
+            server.commands = Commands(server.transport, server.hub, auth, Shares(secret))
             app[PAGES] = http.Pages(
                 server.hub,
-                guests,
+                auth,
                 info={
                     "model": {"name": server.model.name, "label": server.model.label},
                     "store": store_label(settings),
@@ -254,7 +261,7 @@ def load_tools(settings: Settings) -> toolkit.Toolbox:
         raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
 
 
-def guest_secret(settings: Settings) -> str:
+def auth_secret(settings: Settings) -> str:
     if settings.auth_secret:
         return settings.auth_secret
     try:
@@ -263,6 +270,23 @@ def guest_secret(settings: Settings) -> str:
         raise ConfigError(
             [f"AUTH_SECRET is not set, and none can be kept beside DATABASE_PATH: {error}"]
         ) from None
+
+
+def make_authenticator(settings: Settings, secret: str) -> Authenticator:
+    """Who tells users by their tokens. Raises `ConfigError`."""
+    if settings.auth == "guest":
+        if settings.supabase_url:
+            logger.warning(
+                "AUTH=guest: anybody may begin sessions in your Supabase project; "
+                "AUTH=supabase lets in its users only"
+            )
+        return Guests(secret)
+    if settings.auth == "supabase":
+        return SupabaseTokens(settings.supabase_url, secret=settings.supabase_jwt_secret)
+    try:
+        return Hook.load(settings.auth)
+    except ValueError as error:
+        raise ConfigError([f"AUTH={settings.auth} {error}"]) from error
 
 
 def open_journal(settings: Settings) -> Journal:

@@ -68,6 +68,15 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _auth(raw: str) -> str:
+    if raw.lower() in ("guest", "supabase"):
+        return raw.lower()
+    parts = raw.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise ValueError("must be one of: guest, supabase, or the dotted path of a function")
+    return raw
+
+
 def _list(raw: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in raw.split(",") if item.strip())
 
@@ -140,8 +149,16 @@ class Settings:
         "ended sessions are deleted from the journal after so many days; 0: never",
         _number(0, 36500),
     )
+    supabase_jwt_secret: str = _setting(
+        "",
+        "the project's legacy JWT secret; with AUTH=supabase, where it still signs tokens",
+        secret=True,
+    )
     auth: str = _setting(
-        "guest", "guest: signed identities that this server gives", _one_of("guest")
+        "guest",
+        "guest: signed identities that this server gives; supabase: users of your project; "
+        "or the dotted path of your own async def authenticate(token, request)",
+        _auth,
     )
     auth_secret: str = _setting(
         "",
@@ -229,6 +246,12 @@ class Settings:
                 "SUPABASE_URL is missing: set it to https://<project>.supabase.co, or unset "
                 "SUPABASE_KEY to keep conversations in SQLite only"
             )
+        if self.auth == "supabase" and not self.supabase_url:
+            found.append(
+                "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
+            )
+        if self.supabase_jwt_secret and len(self.supabase_jwt_secret) < 32:
+            found.append("SUPABASE_JWT_SECRET must have 32 characters or more")
         if self.platform_disk and not self.auth_secret:
             found.append(
                 "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "

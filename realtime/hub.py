@@ -94,18 +94,16 @@ class Hub:
 
     @asynccontextmanager
     async def open(
-        self, session_id: str, user_id: str, *, shared: bool = False
+        self, session_id: str, user_id: str, *, share_key: str | None = None
     ) -> AsyncIterator[Actor]:
-        """Hold the session for a user who owns it, or with whom it is `shared`.
+        """Hold the session for a user who owns it, or whose share token carries its `share_key`.
 
         Raises `not_found` alike for a session that is missing and one that is not theirs,
         and `storage_unavailable`.
         """
         async with self.hold(session_id) as actor:
-            if actor is None or not (shared or actor.session.user_id == user_id):
-                raise ProtocolError(
-                    "not_found", "no such session of yours; leave out session_id to begin one"
-                )
+            if actor is None or not actor.admits(user_id, share_key):
+                raise not_yours()
             yield actor
 
     @asynccontextmanager
@@ -156,7 +154,13 @@ class Hub:
         session = Session(session_id, epoch=epoch)
         for event in events:
             session.apply(event)
-        actor = Actor(session, self._shared, left_at=head.left_at, draining=self.draining)
+        actor = Actor(
+            session,
+            self._shared,
+            left_at=head.left_at,
+            share_key=head.share_key,
+            draining=self.draining,
+        )
         self._actors[session_id] = actor
         if not self.log.broken:
             actor.recover()
@@ -263,3 +267,7 @@ class Hub:
     @property
     def sessions(self) -> int:
         return len(self._actors)
+
+
+def not_yours() -> ProtocolError:
+    return ProtocolError("not_found", "no such session of yours; leave out session_id to begin one")

@@ -197,7 +197,14 @@ class Auth(Command):
 
 
 class Share(Command):
-    """Get a token that lets another identity open this session."""
+    """Get a token that lets another identity open this session, wholly or only to read it."""
+
+    session_id: str | None = None
+    access: Literal["full", "read"] = "full"
+
+
+class Unshare(Command):
+    """Revoke every share token of this session that was given so far."""
 
     session_id: str | None = None
 
@@ -219,6 +226,7 @@ COMMANDS: dict[str, type[Command]] = {
     "history": History,
     "auth": Auth,
     "share": Share,
+    "unshare": Unshare,
     "end": End,
 }
 

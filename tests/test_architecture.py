@@ -29,7 +29,7 @@ ALLOWED = {
     "admin": CORE | {"log"},
     "retention": CORE | {"log", "hub", "actor"},
     "supabase": {"protocol", "log.rows", "supabase"},
-    "auth": set(),
+    "auth": {"auth"},
     "config": set(),
     "logs": {"protocol"},
     "edge": CORE | {"edge", "auth", "hub", "actor", "log"},

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
 from uuid import uuid4
 
 import msgspec
 from aiohttp import web
 
-from realtime.actor import Actor, storage_unavailable
-from realtime.auth import AuthError, Guests, User
+from realtime.actor import Actor, Ticket, storage_unavailable
+from realtime.auth import Authenticator, AuthError, User
+from realtime.auth.expiry import Expiry
+from realtime.auth.guests import Guests
+from realtime.auth.shares import Share as Grant
+from realtime.auth.shares import Shares
 from realtime.edge.transport import Reply, Transport
-from realtime.hub import Hub
+from realtime.hub import Hub, not_yours
 from realtime.log.rows import StorageError
 from realtime.protocol import (
     COMMANDS,
@@ -38,6 +42,7 @@ from realtime.protocol import (
     SessionPayload,
     Share,
     Stop,
+    Unshare,
     decode,
     entry,
 )
@@ -47,18 +52,21 @@ DRAIN_RETRY_MS = 3000
 CLOSE_S = 1.0
 
 Ack = dict[str, Any]
+Need = Literal["read", "full", "owner"]
 logger = logging.getLogger(__name__)
 
 
 class Connection:
     """One socket: who it is, what it watches, what it asked for."""
 
-    def __init__(self, sid: str) -> None:
+    def __init__(self, sid: str, request: web.Request, expiry: Expiry) -> None:
         self.sid = sid
+        self.request = request
+        self.expiry = expiry
         self.user: User | None = None
         self.guest_token: str | None = None
         self.watching: set[str] = set()
-        self.shared: set[str] = set()
+        self.shares: dict[str, Grant] = {}
         self.closed = False
         self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
         self.worker: asyncio.Task[None] | None = None
@@ -67,10 +75,11 @@ class Connection:
 class Commands:
     """Every connection of this server, and what each command does."""
 
-    def __init__(self, transport: Transport, hub: Hub, guests: Guests) -> None:
+    def __init__(self, transport: Transport, hub: Hub, auth: Authenticator, shares: Shares) -> None:
         self._transport = transport
         self._hub = hub
-        self._guests = guests
+        self._authenticator = auth
+        self._shares = shares
         self._connections: dict[str, Connection] = {}
         self._acks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
@@ -85,6 +94,7 @@ class Commands:
             "history": self._history,
             "auth": self._auth,
             "share": self._share,
+            "unshare": self._unshare,
             "end": self._end,
         }
         transport.on_client = self._on_connect
@@ -98,7 +108,11 @@ class Commands:
     # ------------------------------------------------------- life of a socket
 
     def _on_connect(self, sid: str, auth: Any, request: web.Request) -> None:
-        connection = self._connections[sid] = Connection(sid)
+        expiry = Expiry(
+            warn=lambda: self._transport.tell(sid, "server", {"type": "token_expiring"}),
+            close=lambda: self._transport.shut(sid),
+        )
+        connection = self._connections[sid] = Connection(sid, request, expiry)
         connection.worker = asyncio.create_task(self._work(connection), name=f"socket {sid}")
 
         def answer(ack: Ack) -> None:
@@ -131,6 +145,7 @@ class Commands:
         if connection is None:
             return
         connection.closed = True
+        connection.expiry.cancel()
         connection.waiting.put_nowait(None)  # what was asked before is still done
         for session_id in connection.watching:
             self._hub.leave(session_id, sid)
@@ -144,6 +159,8 @@ class Commands:
                 if name == "handshake":
                     result = await self._handshake(connection, payload)
                 else:
+                    if name != "auth":
+                        user_of(connection)
                     command = decode(COMMANDS[name], payload)
                     result = await self._handlers[name](connection, command)
             except Exception as error:
@@ -169,7 +186,7 @@ class Commands:
 
     async def _handshake(self, connection: Connection, auth: Any) -> Ack:
         given = decode(Handshake, auth)
-        self._identify(connection, given.token)
+        await self._identify(connection, given.token)
         if given.session_id is None:
             return await self._create(connection, Create())
         return await self._join(
@@ -182,38 +199,52 @@ class Commands:
             ),
         )
 
-    def _identify(self, connection: Connection, token: str | None) -> None:
-        """A guest whose token is missing or no longer good becomes a new guest."""
+    async def _identify(self, connection: Connection, token: str | None) -> None:
+        """A guest whose token is missing or no longer good becomes a new guest; nobody else
+        becomes anybody. Raises `unauthorized`."""
+        guests = self._authenticator if isinstance(self._authenticator, Guests) else None
         try:
-            connection.user = self._guests.user(token) if token else None
-        except AuthError:
-            connection.user = None
-        if connection.user is None:
-            connection.user, connection.guest_token = self._guests.new()
-        else:
-            connection.guest_token = token
+            user = await self._user(connection, token)
+        except ProtocolError:
+            if guests is None:
+                raise
+            user, token = guests.new()
+        self._admit(connection, user, token if guests else None)
+
+    async def _user(self, connection: Connection, token: str | None) -> User:
+        try:
+            return await self._authenticator.user(token, connection.request)
+        except AuthError as error:
+            raise ProtocolError("unauthorized", str(error), retryable=error.retryable) from None
+
+    def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:
+        if connection.closed:
+            raise ProtocolError("not_found", "the socket has gone")
+        connection.user = user
+        connection.guest_token = guest_token
+        connection.expiry.watch(user.exp)
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
         actor, ticket = self._hub.create(user_of(connection))
-        try:
-            await asyncio.shield(ticket)
-        except StorageError:
-            raise storage_unavailable() from None
+        await stored(ticket)
         return await self._join(connection, Join(session_id=actor.session.session_id))
 
     async def _join(self, connection: Connection, command: Join) -> Ack:
         session_id = self._named(connection, command)
-        if command.share and self._guests.shared(command.share) == session_id:
-            connection.shared.add(session_id)
+        grant = self._shares.read(command.share) if command.share else None
+        if grant and grant.session_id == session_id:
+            connection.shares[session_id] = grant
 
         def enter() -> None:
             if connection.closed:
                 raise ProtocolError("not_found", "the socket has gone")
+            if not actor.admits(user_of(connection), share_key(connection, session_id)):
+                raise not_yours()  # revoked while the page was read
             self._transport.enter(connection.sid, session_id)
             connection.watching.add(session_id)
 
-        async with self._open(connection, session_id) as actor:
+        async with self._open(connection, session_id, "read") as actor:
             payload = await actor.join(connection.sid, command, enter)
             payload.guest_token = connection.guest_token
             return self._session_ack(payload)
@@ -249,25 +280,38 @@ class Commands:
 
     async def _history(self, connection: Connection, command: History) -> Ack:
         session_id = self._named(connection, command)
-        async with self._open(connection, session_id) as actor:
+        async with self._open(connection, session_id, "read") as actor:
             page = await actor.history(command.before_seq, command.limit)
         events = [entry(event) for event in page.events]
         return {"ok": True, "events": events, "next_before_seq": page.next_before_seq}
 
     async def _auth(self, connection: Connection, command: Auth) -> Ack:
-        try:
-            user = self._guests.user(command.token)
-        except AuthError as error:
-            raise ProtocolError("unauthorized", str(error)) from None
-        if user.user_id != user_of(connection):
+        user = await self._user(connection, command.token)
+        if connection.user and connection.user.user_id != user.user_id:
             raise ProtocolError("forbidden", "the token is another user's; connect anew")
-        connection.user = user
+        guest = isinstance(self._authenticator, Guests)
+        self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
 
     async def _share(self, connection: Connection, command: Share) -> Ack:
         session_id = self._named(connection, command)
-        async with self._open(connection, session_id):
-            return {"ok": True, "share": self._guests.share(session_id)}
+        async with self._open(connection, session_id, "owner") as actor:
+            key, ticket = actor.share()
+            await stored(ticket)
+        return {"ok": True, "share": self._shares.token(Grant(session_id, command.access, key))}
+
+    async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
+        """Every share of before is void; who came in by one is shown out, and comes back to
+        be told `not_found`."""
+        session_id = self._named(connection, command)
+        async with self._open(connection, session_id, "owner") as actor:
+            await stored(actor.unshare())
+        for other in self._connections.values():
+            shared = other.shares.pop(session_id, None)
+            mine = other.user and other.user.user_id == user_of(connection)
+            if shared and not mine and session_id in other.watching:
+                self._transport.shut(other.sid)
+        return {"ok": True}
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as actor:
@@ -275,9 +319,22 @@ class Commands:
 
     # ---------------------------------------------------------------- helpers
 
-    def _open(self, connection: Connection, session_id: str) -> AbstractAsyncContextManager[Actor]:
-        shared = session_id in connection.shared
-        return self._hub.open(session_id, user_of(connection), shared=shared)
+    @asynccontextmanager
+    async def _open(
+        self, connection: Connection, session_id: str, need: Need = "full"
+    ) -> AsyncIterator[Actor]:
+        """The one way to a session: for its owner, or with a share that goes as far as the
+        command needs. Raises `not_found`, `forbidden`."""
+        user_id = user_of(connection)
+        grant = connection.shares.get(session_id)
+        key = share_key(connection, session_id)
+        async with self._hub.open(session_id, user_id, share_key=key) as actor:
+            if grant and actor.session.user_id != user_id:
+                if need == "owner":
+                    raise ProtocolError("forbidden", "only the session's owner may do this")
+                if need == "full" and grant.access == "read":
+                    raise ProtocolError("forbidden", "this share only lets you read")
+            yield actor
 
     def _named(self, connection: Connection, command: Any) -> str:
         """The session that a command is about; the one that is watched where none is named."""
@@ -309,6 +366,19 @@ def user_of(connection: Connection) -> str:
     if connection.user is None:
         raise ProtocolError("unauthorized", "this socket has not said who it is")
     return connection.user.user_id
+
+
+def share_key(connection: Connection, session_id: str) -> str | None:
+    grant = connection.shares.get(session_id)
+    return grant.key if grant else None
+
+
+async def stored(ticket: Ticket) -> None:
+    """Wait for a commit. Raises `storage_unavailable`."""
+    try:
+        await asyncio.shield(ticket)
+    except StorageError:
+        raise storage_unavailable() from None
 
 
 async def _answer(result: Awaitable[Ack], reply: Reply) -> None:

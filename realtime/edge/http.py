@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from realtime.auth import AuthError, Guests
+from realtime.auth import Authenticator, AuthError
 from realtime.hub import Hub
 from realtime.log.rows import SessionRow, StorageError
 from realtime.protocol import ProtocolError, entry, to_json
@@ -43,14 +43,14 @@ class Pages:
     def __init__(
         self,
         hub: Hub,
-        guests: Guests,
+        auth: Authenticator,
         *,
         info: dict[str, Any],
         list_sessions: Listing,
         ready: Ready,
     ) -> None:
         self._hub = hub
-        self._guests = guests
+        self._auth = auth
         self._info = info
         self._list_sessions = list_sessions
         self._ready = ready
@@ -69,7 +69,7 @@ class Pages:
 
     async def sessions(self, request: web.Request) -> web.Response:
         """The caller's sessions in which something was said, newest first."""
-        rows = await self._list_sessions(self._caller(request))
+        rows = await self._list_sessions(await self._caller(request))
         return answer({"sessions": [public(row) for row in rows]})
 
     async def session(self, request: web.Request) -> web.Response:
@@ -78,7 +78,7 @@ class Pages:
         before = request.query.get("before_seq")
         if before is not None and not (before.isdecimal() and len(before) < 16):
             raise ProtocolError("bad_request", "before_seq must be a number")
-        async with self._hub.open(session_id, self._caller(request)) as actor:
+        async with self._hub.open(session_id, await self._caller(request)) as actor:
             page = await actor.history(int(before) if before else None, 200)
             row = actor.session.row()
         events = [entry(event) for event in page.events]
@@ -86,14 +86,13 @@ class Pages:
             {"session": public(row), "events": events, "next_before_seq": page.next_before_seq}
         )
 
-    def _caller(self, request: web.Request) -> str:
+    async def _caller(self, request: web.Request) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise ProtocolError("unauthorized", "send the header Authorization: Bearer <token>")
+        bearer = token.strip() if scheme.lower() == "bearer" else None
         try:
-            return self._guests.user(token).user_id
+            return (await self._auth.user(bearer or None, request)).user_id
         except AuthError as error:
-            raise ProtocolError("unauthorized", str(error)) from None
+            raise ProtocolError("unauthorized", str(error), retryable=error.retryable) from None
 
 
 def public(row: SessionRow) -> dict[str, Any]:

@@ -140,6 +140,11 @@ class Transport(socketio.AsyncServer):  # type: ignore[misc]
         for eio_sid in self._members(room_of(session_id)):
             self._close(eio_sid)
 
+    def shut(self, sid: str) -> None:
+        """Close one socket's transport: a client comes back, as after a lost network."""
+        if eio_sid := self.manager.eio_sid_from_sid(sid, NAMESPACE):
+            self._close(eio_sid)
+
     def drop_all(self) -> None:
         for eio_sid in list(self.eio.sockets):
             self._close(eio_sid)

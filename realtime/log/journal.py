@@ -48,6 +48,7 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX events_in_order ON events (session_id, seq);
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     """,
+    "ALTER TABLE sessions ADD COLUMN share_key TEXT",
 )
 
 
@@ -57,6 +58,8 @@ class Head(msgspec.Struct):
     row: SessionRow
     unfinished: bool
     left_at: int | None
+    share_key: str | None = None
+    """What a share token must carry to be good; None: nothing is shared."""
 
 
 class Journal:
@@ -270,7 +273,7 @@ class Journal:
     def _heads(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(_SELECT_HEADS + where, values)
         return [
-            Head(SessionRow(**dict(zip(_SESSION, row, strict=False))), bool(row[-2]), row[-1])
+            Head(SessionRow(**dict(zip(_SESSION, row, strict=False))), bool(row[-3]), *row[-2:])
             for row in rows
         ]
 
@@ -283,7 +286,7 @@ class Journal:
 
 
 _SESSION = SessionRow.__struct_fields__
-_HEAD = (*_SESSION, "unfinished", "left_at")
+_HEAD = (*_SESSION, "unfinished", "left_at", "share_key")
 _EVENT = EventRow.__struct_fields__  # its id first
 
 
@@ -305,7 +308,8 @@ _SELECT_EVENTS = f"SELECT {', '.join(_EVENT)} FROM events WHERE "  # noqa: S608
 
 
 def _head_values(head: Head) -> tuple[Any, ...]:
-    return (*msgspec.structs.astuple(head.row), head.unfinished, head.left_at)
+    row = msgspec.structs.astuple(head.row)
+    return (*row, head.unfinished, head.left_at, head.share_key)
 
 
 def _event_values(row: EventRow) -> tuple[Any, ...]:

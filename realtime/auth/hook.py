@@ -1,0 +1,78 @@
+"""Authentication by a function of the operator's own.
+
+    async def authenticate(token: str | None, request: aiohttp.web.Request) -> User | None
+
+`token` is what the client gave, or None; `request` has its headers and cookies. None means
+nobody, and so does `AuthError`, whose message the client is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from realtime.auth import AuthError, User
+
+TIMEOUT_S = 10.0
+
+Authenticate = Callable[[str | None, web.Request], Awaitable[User | None]]
+logger = logging.getLogger(__name__)
+
+
+class Hook:
+    """An `Authenticator`. What goes wrong inside the function lets nobody in."""
+
+    def __init__(self, authenticate: Authenticate, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._authenticate = authenticate
+        self._timeout_s = timeout_s
+        self._told: set[str] = set()
+
+    @classmethod
+    def load(cls, path: str) -> Hook:
+        """The function at a dotted path. Raises ValueError, whose sentence goes on from the
+        path."""
+        module_name, _, name = path.rpartition(".")
+        try:
+            module = importlib.import_module(module_name)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            raise ValueError(f"cannot be used: its module does not import: {message}") from error
+        function = getattr(module, name, None)
+        if function is None:
+            raise ValueError(f"cannot be used: {module_name} has no {name}")
+        if not (
+            inspect.iscoroutinefunction(function)
+            or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+        ):
+            raise ValueError("must be a function: async def authenticate(token, request)")
+        return cls(function)
+
+    async def user(self, token: str | None, request: web.Request) -> User:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                user = await self._authenticate(token, request)
+            if user is not None and not (isinstance(user, User) and user.user_id):
+                raise TypeError("authenticate must return a realtime.auth.User or None")
+        except AuthError:
+            raise
+        except Exception as error:
+            self._tell(error)
+            raise AuthError("the token cannot be checked right now", retryable=True) from None
+        if user is None:
+            raise AuthError("the token is not good" if token else "no token was given")
+        return user
+
+    def _tell(self, error: Exception) -> None:
+        """Log each fault once: its kind and place, since its message may hold a secret."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+        fault = f"{type(error).__name__} at {place}"
+        if fault not in self._told:
+            self._told.add(fault)
+            logger.error("AUTH: the authenticate function failed with %s; told only once", fault)

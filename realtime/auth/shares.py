@@ -1,0 +1,51 @@
+"""Share tokens: whoever has one may open one session, whoever they are."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import jwt
+import msgspec
+
+from realtime.auth import AuthError
+from realtime.auth.tokens import verified
+
+SHARE_DAYS = 30
+_ALGORITHM = "HS256"
+_AUDIENCE = "share"
+
+Access = Literal["read", "full"]
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What a token grants. It is good while the session's own share key is this `key`: the
+    session takes another one to revoke every share that was given before."""
+
+    session_id: str
+    access: Access
+    key: str
+
+
+class Shares:
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def token(self, share: Share) -> str:
+        """Good for 30 days, or until the session's key is another."""
+        claims = {
+            "sub": share.session_id,
+            "aud": _AUDIENCE,
+            "exp": int(time.time()) + SHARE_DAYS * 86400,
+            "access": share.access,
+            "key": share.key,
+        }
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+
+    def read(self, token: str) -> Share | None:
+        """What the token grants; None where it is not good. The key is the session's to check."""
+        try:
+            claims = verified(token, self._secret, _ALGORITHM, audience=_AUDIENCE)
+            return Share(claims["sub"], claims["access"], claims["key"])
+        except (AuthError, KeyError):
+            return None
