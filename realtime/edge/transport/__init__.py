@@ -1,0 +1,169 @@
+"""Socket.IO as this server uses it. The only modules that touch python-socketio and engineio.
+
+`Engine` (Engine.IO 4) and `SocketServer` (Socket.IO 5) serve any application; `Transport` is
+the second with this server's sessions as rooms. What is replaced of the libraries, and why:
+
+- `engineio`: the handling of requests, `AsyncSocket` and the aiohttp driver. As they ship a
+  polling body in several segments is answered and dropped, the send queue has no bound, a
+  malformed frame is only noticed by the ping timeout, `disconnect` handlers run inside a
+  send, liveness follows the wall clock, intervals below a second become 0, frames are
+  compressed one by one, and each message costs a task or two. Here a WebSocket's queue is
+  the write buffer of its TCP transport; frames are encoded once and written to each.
+- `socketio.AsyncServer._handle_eio_*`, `_handle_connect`, `_handle_disconnect`,
+  `_handle_event`, `_handle_ack`, `_trigger_event`: a client could call the application's
+  life-cycle handlers, leave ghosts in rooms, and was not answered by a handler that failed;
+  a TypeError in a handler called it twice. Nobody had to CONNECT.
+- `socketio.AsyncManager.emit`: one task a recipient.
+- `socketio.packet.Packet.decode`: lenient, of any depth, with any number of attachments.
+
+Used as they are: registration of handlers, the table of rooms, ids, client sessions, `emit`,
+`call`, `disconnect` and class-based namespaces. `tests/abuse/test_seams.py` fails when an
+upgrade moves one of these places.
+
+Where the protocol leaves a choice: a malformed packet, an event outside a connected
+namespace, a second CONNECT, a wrong ack id, two polls or two bodies at once close the
+transport; Socket.IO's DISCONNECT is never sent by `Transport`, because stock clients do not
+come back after it. JSONP and compression of polling bodies are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from realtime.edge.transport.engine import Engine
+from realtime.edge.transport.packets import Batch
+from realtime.edge.transport.server import SocketServer, error_ack
+from realtime.protocol import EVENT_NAMES, Event, to_json
+
+__all__ = ["Engine", "Reply", "SocketServer", "Transport"]
+
+NAMESPACE = "/"
+MAX_FRAME = 64 * 1024
+MAX_QUEUE = 256 * 1024
+CONNECT_TIMEOUT_S = 5.0
+
+Reply = Callable[[dict[str, Any]], None]
+OnConnect = Callable[[str, Any, web.Request], None]
+OnCommand = Callable[[str, str, Any, Reply], None]
+OnDisconnect = Callable[[str, str], None]
+
+
+def room_of(session_id: str) -> str:
+    return f"session:{session_id}"
+
+
+def _event(name: str, payload: bytes) -> bytes:
+    return b'42["%b",%b]' % (name.encode(), payload)
+
+
+class Transport(SocketServer):
+    """The Socket.IO server and the rooms. Its three callbacks must not wait for anything.
+
+    `on_client(sid, auth, request)` after the client was told that it is connected,
+    `on_command(sid, name, payload, reply)` for each event of its own, in order,
+    `on_gone(sid, reason)` once. `closed[reason]` counts how connections ended.
+    """
+
+    on_client: OnConnect
+    on_command: OnCommand
+    on_gone: OnDisconnect
+
+    def __init__(
+        self,
+        *,
+        origins: Sequence[str],
+        transports: Sequence[str],
+        max_queue_bytes: int = MAX_QUEUE,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            always_connect=True,
+            binary=False,
+            cors_allowed_origins=list(origins),
+            transports=list(transports),
+            max_http_buffer_size=MAX_FRAME,
+            max_queue_bytes=max_queue_bytes,
+            connect_timeout_s=connect_timeout_s,
+            **options,
+        )
+        self.on("connect", self._came)
+        self.on("disconnect", self._left)
+
+    @property
+    def closed(self) -> dict[str, int]:
+        return dict(self.eio.closed)
+
+    # ------------------------------------------------------------ incoming
+
+    def _came(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        self.on_client(sid, auth, environ["aiohttp.request"])
+
+    def _left(self, sid: str, reason: str) -> None:
+        self.on_gone(sid, reason)
+
+    def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
+        def reply(answer: dict[str, Any]) -> None:
+            if id is not None:
+                self.eio.put(eio_sid, Batch([b"43%d[%b]" % (id, to_json(answer))]))
+
+        if len(data) > 2:
+            reply(error_ack("bad_request", "an event is a name and one JSON object"))
+            return
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        self.on_command(sid, data[0], data[1] if len(data) == 2 else None, reply)
+
+    # ------------------------------------------------------------ outgoing
+
+    def _put_all(self, room: str | None, events: Sequence[bytes]) -> None:
+        """Encoded once, put on each member's queue; waits for nobody."""
+        if members := self.manager.rooms.get(NAMESPACE, {}).get(room):
+            batch = Batch(events)
+            for eio_sid in list(members.values()):
+                self.eio.put(eio_sid, batch)
+
+    def tell(self, sid: str, name: str, payload: dict[str, Any]) -> None:
+        """Send an ephemeral event to one socket."""
+        if eio_sid := self.manager.eio_sid_from_sid(sid, NAMESPACE):
+            self.eio.put(eio_sid, Batch([_event(name, to_json(payload))]))
+
+    def tell_all(self, name: str, payload: dict[str, Any]) -> None:
+        self._put_all(None, [_event(name, to_json(payload))])
+
+    def enter(self, sid: str, session_id: str) -> None:
+        """Put a connected socket in a session's room."""
+        self.manager.basic_enter_room(sid, NAMESPACE, room_of(session_id))
+
+    def leave(self, sid: str, session_id: str) -> None:
+        self.manager.basic_leave_room(sid, NAMESPACE, room_of(session_id))
+
+    def broadcast(self, session_id: str, events: Sequence[Event]) -> None:
+        room = room_of(session_id)
+        if room in self.manager.rooms.get(NAMESPACE, ()):
+            self._put_all(room, [_event(EVENT_NAMES[type(e)], to_json(e)) for e in events])
+
+    def presence(self, session_id: str, devices: int) -> None:
+        payload = to_json({"session_id": session_id, "devices": devices})
+        self._put_all(room_of(session_id), [_event("presence", payload)])
+
+    def drop(self, session_id: str) -> None:
+        """Close the transports in a room: clients come back, as after a lost network."""
+        members = self.manager.rooms.get(NAMESPACE, {}).get(room_of(session_id), {})
+        for eio_sid in list(members.values()):
+            self._close(eio_sid)
+
+    def shut(self, sid: str) -> None:
+        """Close one socket's transport: a client comes back, as after a lost network."""
+        if eio_sid := self.manager.eio_sid_from_sid(sid, NAMESPACE):
+            self._close(eio_sid)
+
+    def drop_all(self) -> None:
+        for eio_sid in list(self.eio.sockets):
+            self._close(eio_sid)
+
+    def _close(self, eio_sid: str) -> None:
+        if socket := self.eio.sockets.get(eio_sid):
+            socket.close(self.reason.SERVER_DISCONNECT)

@@ -1,0 +1,194 @@
+"""What goes over the wire: Socket.IO packets in, bytes ready to be written out. No I/O.
+
+A packet that is not exactly as the protocol has it raises `Malformed`, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from socketio import packet as sio
+
+MAX_DEPTH = 32
+MAX_ATTACHMENTS = 10
+MAX_NAMESPACE = 255
+SEPARATOR = "\x1e"
+TEXT, BINARY, CLOSE = 1, 2, 8
+
+RESERVED = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+    | {"*"}  # the library's name for a handler of all events
+)
+"""Names that an event of a client may not have: they are the life-cycle's own."""
+
+_HEAD = re.compile(r"([0-6])(?:([0-9]{1,3})-)?(?:(/[^,]*)(?:,|$))?([0-9]*)", re.ASCII)
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.S)
+_decoder = msgspec.json.Decoder()
+
+
+class Malformed(ValueError):
+    """A client does not keep to the protocol; its socket is closed."""
+
+
+# ------------------------------------------------------------------------ JSON
+
+
+def loads(text: str) -> Any:
+    """JSON of a client, at most 32 deep. Raises `Malformed`."""
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise Malformed("too deep")
+    try:
+        return _decoder.decode(text)
+    except (msgspec.MsgspecError, ValueError):
+        pass
+    try:  # half a character, as in a browser's strings, or NaN: for the command to judge
+        return json.loads(text)
+    except ValueError:
+        raise Malformed("not JSON") from None
+
+
+def dumps(data: Any, **_: Any) -> str:
+    return msgspec.json.encode(data).decode()
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for found in _BRACKETS.finditer(text):
+        if found[1]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0][0] != '"':
+            depth -= 1
+    return deepest
+
+
+class _Json:
+    """The `json` module that the library's packets ask for."""
+
+    loads = staticmethod(loads)
+    dumps = staticmethod(dumps)
+
+
+# -------------------------------------------------------------------- Socket.IO
+
+
+class Packet(sio.Packet):  # type: ignore[misc]
+    """A Socket.IO packet, decoded strictly."""
+
+    json = _Json
+
+    def decode(self, text: str) -> int:
+        """Fill this packet; the number of attachments that follow it."""
+        if not isinstance(text, str) or not (head := _HEAD.match(text)):
+            raise Malformed("not a packet")
+        kind, count, namespace, id = head.groups()
+        self.packet_type = int(kind)
+        self.namespace = namespace
+        self.id = int(id) if id else None
+        rest = text[head.end() :]
+        self.data = loads(rest) if rest else None
+        binary = self.packet_type in (sio.BINARY_EVENT, sio.BINARY_ACK)
+        if binary != (count is not None) or (count and int(count) > MAX_ATTACHMENTS):
+            raise Malformed("attachments")
+        if len(id) > 16 or len(namespace or "") > MAX_NAMESPACE:
+            raise Malformed("too long")
+        self._check(bool(rest))
+        return int(count) if count else 0
+
+    def _check(self, has_data: bool) -> None:
+        """Each type has its own data and no other."""
+        data: Any = self.data
+        kind = self.packet_type
+        if kind == sio.CONNECT:
+            good = self.id is None and (not has_data or isinstance(data, dict))
+        elif kind == sio.DISCONNECT:
+            good = self.id is None and not has_data
+        elif kind in (sio.EVENT, sio.BINARY_EVENT):
+            named = isinstance(data, list) and bool(data) and isinstance(data[0], str)
+            good = named and data[0] not in RESERVED
+        elif kind in (sio.ACK, sio.BINARY_ACK):
+            good = self.id is not None and isinstance(data, list)
+        else:
+            good = False
+        if not good:
+            raise Malformed("data")
+
+    @classmethod
+    def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
+        if isinstance(data, list):
+            return [cls._reconstruct_binary_internal(item, attachments) for item in data]
+        if not isinstance(data, dict):
+            return data
+        if data.get("_placeholder") is True:
+            number = data.get("num")
+            if type(number) is not int or not 0 <= number < len(attachments):
+                raise Malformed("placeholder")
+            return attachments[number]
+        return {k: cls._reconstruct_binary_internal(v, attachments) for k, v in data.items()}
+
+
+# ------------------------------------------------------------------- Engine.IO
+
+
+def split_payload(body: bytes) -> list[str | bytes]:
+    """The packets of a polling body."""
+    try:
+        packets = body.decode().split(SEPARATOR)
+        return [base64.b64decode(p[1:], validate=True) if p[:1] == "b" else p for p in packets]
+    except (UnicodeDecodeError, binascii.Error):
+        raise Malformed("not a payload") from None
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """One WebSocket frame of a server: whole, unmasked, uncompressed."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x80 | opcode, size) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+
+
+def close_frame(code: int) -> bytes:
+    return frame(struct.pack("!H", code), CLOSE)
+
+
+class Batch:
+    """Engine.IO packets that go out together, encoded once for however many sockets.
+
+    A `bytes` item is a whole packet with its type, a `bytearray` a binary message.
+    """
+
+    def __init__(self, packets: Sequence[bytes | bytearray]) -> None:
+        self.packets = packets
+
+    @classmethod
+    def messages(cls, parts: Sequence[str | bytes | bytearray]) -> Batch:
+        """Each part as a message packet."""
+        return cls([b"4" + p.encode() if isinstance(p, str) else bytearray(p) for p in parts])
+
+    @cached_property
+    def size(self) -> int:
+        return sum(map(len, self.packets))
+
+    @cached_property
+    def frames(self) -> bytes:
+        """As WebSocket frames."""
+        return b"".join(
+            frame(bytes(p), BINARY) if isinstance(p, bytearray) else frame(p) for p in self.packets
+        )
+
+    @cached_property
+    def payload(self) -> bytes:
+        """As a polling body."""
+        return SEPARATOR.encode().join(
+            b"b" + base64.b64encode(p) if isinstance(p, bytearray) else p for p in self.packets
+        )
