@@ -1,0 +1,1 @@
+"""The benchmark: this server beside its peers, on one upstream and with the same clients."""
