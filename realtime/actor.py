@@ -380,7 +380,7 @@ class Actor:
                         break
                     if not self.session.record(run.run_id, part, now_ms()):
                         return
-                    await asyncio.shield(self._commit())
+                    await self._commit()
         except StorageError:
             return  # the hub has let go of this session
         except asyncio.CancelledError:
@@ -464,11 +464,9 @@ class Actor:
         where they were not, or the session was deleted meanwhile."""
         if ticket is not None:
             try:
-                await asyncio.shield(ticket)
+                await ticket
             except StorageError:
                 raise storage_unavailable() from None
-            if self._closed:
-                raise storage_unavailable()
         return {"ok": True, **fields}
 
     async def _stopped(

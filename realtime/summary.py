@@ -126,7 +126,7 @@ class Summariser:
                 error = told(failure)
             ticket = actor.summarised(ended_seq, text=text, error=error)
             if ticket:
-                await asyncio.shield(ticket)
+                await ticket
             return error is None
 
     async def _ask(self, transcript: str) -> str:

@@ -376,7 +376,7 @@ def share_key(connection: Connection, session_id: str) -> str | None:
 async def stored(ticket: Ticket) -> None:
     """Wait for a commit. Raises `storage_unavailable`."""
     try:
-        await asyncio.shield(ticket)
+        await ticket
     except StorageError:
         raise storage_unavailable() from None
 

@@ -54,11 +54,12 @@ class Pace:
 
 
 class _Part(msgspec.Struct):
-    """Events of one session that were appended together."""
+    """Events of one session that were appended together, and who waits for them."""
 
     session_id: str
     events: list[Event]
     rows: list[EventRow]
+    ticket: Ticket
     published: bool = False
 
 
@@ -69,23 +70,21 @@ class _Pending:
         self.parts: list[_Part] = []
         self.heads: dict[str, Head] = {}
         self.folds: list[tuple[str, str, int, int]] = []
-        self.awaited = False
-        self.ticket: Ticket = asyncio.get_running_loop().create_future()
+        self.settled: list[Ticket] = []
 
     @property
     def empty(self) -> bool:
-        return not (self.parts or self.heads or self.awaited)
+        return not (self.parts or self.settled)
 
-    def forget(self, session_ids: set[str]) -> None:
+    def forget(self, session_ids: set[str], error: StorageError) -> None:
         """Leave out what followed on something that was not stored."""
+        for part in self.parts:
+            if part.session_id in session_ids:
+                _settle(part.ticket, error)
         self.parts = [part for part in self.parts if part.session_id not in session_ids]
         self.folds = [fold for fold in self.folds if fold[0] not in session_ids]
         for session_id in session_ids:
             self.heads.pop(session_id, None)
-
-    @property
-    def sessions(self) -> set[str]:
-        return {part.session_id for part in self.parts} | set(self.heads)
 
 
 class Log:
@@ -116,6 +115,7 @@ class Log:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._pending = _Pending()
+        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._pace = Pace()
@@ -136,19 +136,22 @@ class Log:
         fold: tuple[str, int, int] | None = None,
     ) -> Ticket:
         """Hand over events of one session; the ticket is done once they are committed and
-        published. It raises `StorageError` when that failed. Shield it before awaiting:
-        it is shared by everything in the batch.
+        published. It raises `StorageError` when that failed, or the session was deleted.
 
         `head`: the session's head, where anything of it changed. `fold`: (run_id, first
         seq, last seq) of a run that these events end.
         """
         pending = self._pending
+        ticket: Ticket = self._loop.create_future()
         try:
             rows = [event_row(event, epoch) for event in events]
         except (ValueError, TypeError, RecursionError) as error:
             logger.exception("an event cannot be written", extra={"session_id": session_id})
-            return self._refuse(session_id, StorageError(f"it cannot be written: {error}"))
-        part = _Part(session_id, events, rows)
+            refusal = StorageError(f"it cannot be written: {error}")
+            self.failed({session_id}, refusal)  # the fault of one session fails that alone
+            _settle(ticket, refusal)
+            return ticket
+        part = _Part(session_id, events, rows, ticket)
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
@@ -156,41 +159,31 @@ class Log:
             pending.folds.append((session_id, *fold))
         hurry = not all(isinstance(event, Token) and event.offset for event in events)
         if self.early_tokens and not head and not self._unpublished[session_id]:
-            return self._publish_early(part)
-        self._unpublished[session_id] += 1
-        self._wake_at(0.0 if hurry else self._pace.next_round)
-        return pending.ticket
-
-    def _refuse(self, session_id: str, error: StorageError) -> Ticket:
-        """The fault of one session's events, which fails that session alone."""
-        self.failed({session_id}, error)
-        ticket: Ticket = asyncio.get_running_loop().create_future()
-        ticket.set_exception(error)
-        ticket.exception()  # nobody may be waiting
+            self._publish_early(part)
+        else:
+            self._unpublished[session_id] += 1
+            self._wake_at(0.0 if hurry else self._pace.next_round)
         return ticket
 
-    def _publish_early(self, part: _Part) -> Ticket:
+    def _publish_early(self, part: _Part) -> None:
         """Show tokens at once, where nothing of their session is still to be shown."""
         part.published = True
         self._show(part)
-        loop = asyncio.get_running_loop()
-        self._wake_at(loop.time() + EARLY_S)
-        ticket: Ticket = loop.create_future()
-        ticket.set_result(None)
-        return ticket
+        _settle(part.ticket)
+        self._wake_at(self._loop.time() + EARLY_S)
 
     async def settled(self) -> None:
         """Wait until everything appended so far is published. Raises `StorageError`."""
-        self._pending.awaited = True
+        ticket: Ticket = self._loop.create_future()
+        self._pending.settled.append(ticket)
         self._wake.set()
-        await asyncio.shield(self._pending.ticket)
+        await ticket
 
     def _wake_at(self, when: float) -> None:
-        loop = asyncio.get_running_loop()
-        if when <= loop.time():
+        if when <= self._loop.time():
             self._wake.set()
         elif self._alarm is None:
-            self._alarm = loop.call_at(when, self._wake.set)
+            self._alarm = self._loop.call_at(when, self._wake.set)
 
     async def _run(self) -> None:
         while not (self._closing and self._pending.empty):
@@ -203,7 +196,7 @@ class Log:
                 continue
             batch, self._pending = self._pending, _Pending()
             events = sum(len(part.events) for part in batch.parts)
-            self._pace.flushed(asyncio.get_running_loop().time(), events)
+            self._pace.flushed(self._loop.time(), events)
             if self.broken:
                 self._fail(batch, self.broken)
                 continue
@@ -213,17 +206,22 @@ class Log:
                 self._break(batch, error)
                 continue
             if gone:
-                self._pending.forget(gone)
-                self.failed(gone, StorageError("the session was deleted"))
+                deleted = StorageError("the session was deleted")
+                self._pending.forget(gone, deleted)
+                self.failed(gone, deleted)
             for part in batch.parts:
                 if not part.published:
                     self._unpublished[part.session_id] -= 1
-                    if part.session_id not in gone:
+                    if part.session_id in gone:
+                        _settle(part.ticket, deleted)
+                    else:
                         self._show(part)
+                        _settle(part.ticket)
             for session_id in gone:
                 del self._unpublished[session_id]
             self._unpublished = +self._unpublished  # forgets those at zero
-            batch.ticket.set_result(None)
+            for ticket in batch.settled:
+                _settle(ticket)
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
@@ -249,10 +247,10 @@ class Log:
         for part in batch.parts:
             if not part.published:
                 self._unpublished[part.session_id] -= 1
-        if sessions := batch.sessions:
+        if sessions := {part.session_id for part in batch.parts}:
             self.failed(sessions, error)
-        batch.ticket.set_exception(error)
-        batch.ticket.exception()  # nobody may be waiting
+        for ticket in (*(part.ticket for part in batch.parts), *batch.settled):
+            _settle(ticket, error)
 
     async def _probe(self) -> None:
         while self.broken:
@@ -349,6 +347,17 @@ class Log:
                 if not rows or len(page) < len(events):
                     return page, next_before
                 before = first_seq(rows[0])
+
+
+def _settle(ticket: Ticket, error: StorageError | None = None) -> None:
+    """Tell whoever waits; nobody may, any more."""
+    if ticket.done():
+        return
+    if error is None:
+        ticket.set_result(None)
+    else:
+        ticket.set_exception(error)
+        ticket.exception()
 
 
 def fitting(events: list[Event]) -> list[Event]:
