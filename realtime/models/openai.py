@@ -189,13 +189,14 @@ def from_json_answer(data: bytes) -> ModelError:
 
 
 class _Reads:
-    """The reads of one answer, each with a deadline, and one timer for all of them: a
-    timer for each would cost more than the read."""
+    """The reads of one answer, by one task, each with a deadline. There is one timer for
+    all of them: a timer for each would cost more than the read."""
 
     def __init__(self, reads: AsyncIterator[bytes]) -> None:
         self._reads = reads
         self._deadline = 0.0
-        self._reader: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._reading = False
         self._expired = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -209,26 +210,28 @@ class _Reads:
     async def next(self, deadline: float) -> bytes:
         """The next bytes of the answer, none at its end. Raises `ModelError`."""
         self._deadline = deadline
-        self._reader = reader = asyncio.current_task()
+        if self._task is None:
+            self._task = asyncio.current_task()
+        self._reading = True
         if self._timer is None or deadline < self._timer.when():
             self.__exit__()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
         try:
             return await anext(self._reads, b"")
         except asyncio.CancelledError:
-            if self._expired and reader and reader.uncancel() == 0:
+            if self._expired and self._task and self._task.uncancel() == 0:
                 raise failure("timeout") from None
             raise
         except _BROKEN:
             raise failure("cut") from None
         finally:
-            self._reader = None
+            self._reading = False
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._reader and self._deadline <= loop.time():
+        if self._reading and self._task and self._deadline <= loop.time():
             self._expired = True
-            self._reader.cancel()
+            self._task.cancel()
         else:
             self._timer = loop.call_at(max(self._deadline, loop.time() + 1.0), self._check)
 
