@@ -82,9 +82,9 @@ class Device:
     async def send(self, text: str, **more: Any) -> dict[str, Any]:
         return await self.call("send", {"text": text, "client_msg_id": str(uuid4()), **more})
 
-    async def until(self, find: Callable[[], T | None]) -> T:
+    async def until(self, find: Callable[[], T | None], seconds: float = WAIT_S) -> T:
         """What `find` gives once it is not None; asked again at each event."""
-        async with asyncio.timeout(WAIT_S), self._changed:
+        async with asyncio.timeout(seconds), self._changed:
             while (found := find()) is None:
                 await self._changed.wait()
         return found
@@ -107,9 +107,9 @@ class Device:
             lambda: found if len(found := self.events(name, **fields)) >= count else None
         )
 
-    async def done(self, run_id: str) -> dict[str, Any]:
+    async def done(self, run_id: str, seconds: float = WAIT_S) -> dict[str, Any]:
         """The run's `done`, live or replayed."""
-        return (await self.durable("done", run_id=run_id))[0]
+        return (await self.until(lambda: self.events("done", run_id=run_id) or None, seconds))[0]
 
     def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
         """The durable events of one kind, in order of `seq`."""
