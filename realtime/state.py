@@ -41,10 +41,6 @@ class RunState:
         self.first_seq = 0
         self.done: Done | None = None
 
-    @property
-    def queued(self) -> bool:
-        return self.done is None and self.started_at is None
-
 
 class State:
     """One session's state. It decides nothing: see `Session`."""
