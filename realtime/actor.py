@@ -8,21 +8,18 @@ and the log. A method that changes something returns the ticket of its commit.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
 from typing import Any, Literal
 
 import msgspec
 
+from realtime.driver import Driver, Means, now_ms
 from realtime.log.journal import Head
-from realtime.log.log import Log
+from realtime.log.log import Ticket, settle
 from realtime.log.rows import StorageError
 from realtime.log.tail import Page, Tail
-from realtime.models import Model
 from realtime.protocol import (
-    OPEN_TOOL,
     Error,
     Event,
     Join,
@@ -32,29 +29,16 @@ from realtime.protocol import (
     SessionPayload,
     Stop,
     Token,
-    ToolCall,
     entry,
 )
-from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
-from realtime.tools import Toolbox, ToolContext
-
-Ticket = asyncio.Future[None]
-logger = logging.getLogger(__name__)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Shared(msgspec.Struct, frozen=True):
     """What all actors of a hub work with. The callbacks are called on the loop."""
 
-    log: Log
-    model: Model
-    tools: Toolbox
-    instructions: str
+    means: Means
     grace_s: float
     abandon_s: float
     on_ended: Callable[[str], None]
@@ -79,30 +63,31 @@ class Actor:
         self.devices: set[str] = set()
         self.pins = 0  # callers that hold it in memory just now
         self._shared = shared
-        self._tail = Tail(shared.log, session.session_id, session.head)
+        self._tail = Tail(shared.means.log, session.session_id, session.head)
+        self.driver = Driver(session, shared.means, self._commit, draining=draining)
         self._left_at = max(left_at or 0, session.last_ts)
         self._alone_since = time.monotonic()
-        self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._draining = draining
 
     # ------------------------------------------------------------ the log
 
-    def _commit(self, fold_run: RunState | None = None) -> Ticket:
-        """Hand the session's new events to the log."""
+    def _commit(self, ended: RunState | None = None) -> Ticket:
+        """Hand the session's new events to the log; `ended`: the run that they end."""
         session = self.session
         if self._closed:
             lost: Ticket = asyncio.get_running_loop().create_future()
-            lost.set_exception(StorageError("the session is no longer in memory"))
-            lost.exception()  # nobody may be waiting
+            settle(lost, StorageError("the session is no longer in memory"))
             return lost
         events = session.take()
         head = None
         if not events or not all(isinstance(event, Token) for event in events):
             head = Head(session.row(), session.unfinished, self._left_at, self.share_key)
-        span = (fold_run.run_id, fold_run.first_seq, session.head) if fold_run else None
-        return self._shared.log.append(
+        span = None
+        if ended:
+            self._cancel_timer()  # it was about that run
+            span = (ended.run_id, ended.first_seq, session.head)
+        return self._shared.means.log.append(
             session.session_id, session.epoch, events, head=head, fold=span
         )
 
@@ -117,8 +102,7 @@ class Actor:
         """Forget the session: what is not committed is gone, a run is cut off."""
         self._closed = True
         self._cancel_timer()
-        if self._task:
-            self._task.cancel()
+        self.driver.close()
 
     # ------------------------------------------------------------ sharing
 
@@ -181,7 +165,7 @@ class Actor:
             queue=session.queue_view(),
             pending_approvals=[],
             ended=session.ended is not None,
-            model=self._shared.model.name,
+            model=self.driver.model,
         )
 
     async def history(self, before_seq: int | None, limit: int) -> Page:
@@ -214,7 +198,7 @@ class Actor:
 
     def settle(self) -> None:
         """With nobody watching: let the run go on for a while, then end, then be forgotten."""
-        if self.devices or self.pins or self._closed or self._draining:
+        if self.devices or self.pins or self._closed or self.driver.draining:
             return
         session = self.session
         if session.unfinished:
@@ -240,8 +224,8 @@ class Actor:
     def _abandon(self) -> None:
         self._timer = None
         if self.session.active:
-            self._end_active("cancelled")
-            self._advance()
+            self.driver.end("cancelled")
+            self.driver.advance()
 
     def expire(self) -> None:
         """The grace period is over."""
@@ -267,13 +251,13 @@ class Actor:
         )
         if interrupts:
             session.check_send(command)
-            self._end_active("cancelled")
-        model = self._shared.model.name
+            self.driver.end("cancelled")
+        model = self.driver.model
         status, run = session.send(command, user_id, model, now_ms())
         ticket = self._commit()
         self._cancel_timer()
         if status == "started":
-            self._start(run)
+            self.driver.start(run)
         user = run.user
         return self._acked(
             ticket,
@@ -285,10 +269,10 @@ class Actor:
 
     def resume(self, run_id: str) -> Awaitable[dict[str, Any]]:
         """Go on with an answer that broke off."""
-        status, run = self.session.resume(run_id, self._shared.model.name, now_ms())
+        status, run = self.session.resume(run_id, self.driver.model, now_ms())
         ticket = self._commit()
         self._cancel_timer()
-        self._start(run)
+        self.driver.start(run)
         return self._acked(
             ticket,
             status=status,
@@ -306,8 +290,8 @@ class Actor:
             run_id = run.run_id if run else command.run_id
             return self._acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
         if run is session.active:
-            ticket, task = self._end_active("cancelled")
-            self._advance()
+            ticket, task = self.driver.end("cancelled")
+            self.driver.advance()
         else:
             session.finish(run.run_id, "cancelled", "cancelled", now_ms())
             ticket, task = self._commit(), None
@@ -319,7 +303,7 @@ class Actor:
         for run in list(session.queue):
             session.finish(run.run_id, "cancelled", "cancelled", now_ms())
         if session.active:
-            self._end_active("cancelled")
+            self.driver.end("cancelled")
         session.end(now_ms(), now_ms())
         self._cancel_timer()
         return self._acked(self._commit())
@@ -332,132 +316,16 @@ class Actor:
             return self._commit()
         return None
 
-    # ---------------------------------------------------------------- runs
+    # ------------------------------------------------------- start and end
 
     def recover(self) -> None:
-        """After loading: go on with what waited, and with a run that a crash caught between
-        two steps. A run that was streaming, or whose tool may have had an effect that
-        nobody saw, ends `interrupted`, its text kept."""
-        run = self.session.active
-        if run and (self._task is None or self._task.done()):
-            calls = run.answer.last_step()
-            if calls and all(self._may_go_on(call) for call in calls):
-                self.session.go_on(run, self._shared.model.name, now_ms())
-                self._commit()
-                self._start(run, calls)
-            else:
-                self.session.recover(now_ms())
-                self._commit(run)
-        self._advance()
-
-    def _may_go_on(self, call: ToolCall) -> bool:
-        if call.status == "running":
-            return self._shared.tools.repeatable(call.name)
-        return call.status not in OPEN_TOOL
-
-    def _advance(self) -> None:
-        """Start the next queued run, where there is one and none is active."""
-        if self._closed or self._draining:
-            return
-        if run := self.session.start_next(self._shared.model.name, now_ms()):
-            self._commit()
-            self._start(run)
-
-    def _start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
-        self._task = asyncio.create_task(self._drive(run, calls), name=f"run {run.run_id}")
-
-    async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
-        """Record what the run produces. It reads on when the last events are committed, so
-        that a slow disk makes larger reads, not a longer queue."""
-        outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
-        try:
-            async with aclosing(
-                execute(self._job(run, calls), self._shared.model, self._shared.tools)
-            ) as parts:
-                async for part in parts:
-                    if isinstance(part, Outcome):
-                        outcome = part
-                        break
-                    if not self.session.record(run.run_id, part, now_ms()):
-                        return
-                    await self._commit()
-        except StorageError:
-            return  # the hub has let go of this session
-        except asyncio.CancelledError:
-            if run.done or self._closed:
-                raise
-            logger.exception("run was cancelled from inside", extra=self._extra(run))
-        except Exception:
-            logger.exception("run failed", extra=self._extra(run))
-        self._finish(run, outcome)
-
-    def _job(self, run: RunState, calls: Sequence[ToolCall]) -> Job:
-        session = self.session
-        instructions = self._shared.instructions
-        if run.user is None:
-            instructions += (
-                "\n\nYour last answer broke off. Continue it exactly where it stopped, "
-                "without repeating anything of it."
-            )
-        return Job(
-            message_id=run.answer.message_id,
-            instructions=instructions,
-            context=session.context(last_step=not calls),
-            lengths=run.answer.length,
-            new_id=new_id,
-            tool_context=lambda tool_call_id: ToolContext(
-                session_id=session.session_id,
-                run_id=run.run_id,
-                user_id=session.user_id,
-                tool_call_id=tool_call_id,
-                store=self._shared.log,
-            ),
-            calls=list(calls),
-            steps=run.answer.steps,
-        )
-
-    def _finish(self, run: RunState, outcome: Outcome) -> None:
-        if self._closed or not self.session.finish(
-            run.run_id,
-            outcome.status,
-            outcome.reason,
-            now_ms(),
-            usage=outcome.usage,
-            error=outcome.error,
-        ):
-            return
-        logger.info("run ended: %s", outcome.status, extra=self._extra(run))
-        self._cancel_timer()
-        self._commit(run)
-        self._advance()
-
-    def _end_active(
-        self, status: Literal["cancelled", "interrupted"]
-    ) -> tuple[Ticket, asyncio.Task[None] | None]:
-        """`done` for the active run now; its task is told to close the upstream request."""
-        run = self.session.active
-        assert run is not None
-        if status == "cancelled":
-            self.session.finish(run.run_id, status, "cancelled", now_ms())
-        else:
-            error = Error("interrupted", "the server is going away", retryable=True)
-            self.session.finish(run.run_id, status, "error", now_ms(), error=error)
-        task = self._task
-        if task and task is not asyncio.current_task():
-            task.cancel()
-        self._cancel_timer()
-        return self._commit(run), task
+        """After loading: mend what a crash left behind."""
+        self.driver.recover()
 
     async def drain(self, deadline_s: float) -> None:
-        """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
-        Nothing new starts; what is queued stays queued."""
-        self._draining = True
+        """Let the active run finish within the deadline; start nothing more."""
         self._cancel_timer()
-        run = self.session.active
-        if run and self._task:
-            await asyncio.wait([self._task], timeout=deadline_s)
-            if self.session.active is run:
-                self._end_active("interrupted")
+        await self.driver.drain(deadline_s)
 
     async def _acked(self, ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
         """The ack of a command, once its events are committed. Raises `storage_unavailable`

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from realtime.actor import Actor, Shared, Ticket, storage_unavailable
+from realtime.actor import Actor, Shared, storage_unavailable
+from realtime.driver import Means
 from realtime.log.journal import Head
-from realtime.log.log import Log
+from realtime.log.log import Log, Ticket
 from realtime.log.rows import EventRow, SessionRow, StorageError
 from realtime.models import Model
 from realtime.protocol import Event, ProtocolError
@@ -65,10 +66,7 @@ class Hub:
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
         self._sweeper: asyncio.Task[None] | None = None
         self._shared = Shared(
-            log=log,
-            model=model,
-            tools=tools,
-            instructions=instructions,
+            means=Means(log=log, model=model, tools=tools, instructions=instructions),
             grace_s=grace_s,
             abandon_s=abandon_s,
             on_ended=lambda session_id: self.on_ended(session_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from realtime.actor import now_ms
+from realtime.driver import now_ms
 from realtime.hub import Hub
 from realtime.log.rows import StorageError
 

@@ -91,7 +91,8 @@ def with_tools(running: Running, box: Toolbox) -> None:
     import msgspec
 
     hub = running.server.hub
-    hub._shared = msgspec.structs.replace(hub._shared, tools=box)
+    means = msgspec.structs.replace(hub._shared.means, tools=box)
+    hub._shared = msgspec.structs.replace(hub._shared, means=means)
 
 
 @pytest.mark.parametrize("repeatable", [False, True])

@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 from aiohttp import web
 
-from realtime.actor import Actor, Ticket, storage_unavailable
+from realtime.actor import Actor, storage_unavailable
 from realtime.auth import Authenticator, AuthError, User
 from realtime.auth.expiry import Expiry
 from realtime.auth.guests import Guests
@@ -25,6 +25,7 @@ from realtime.auth.shares import Share as Grant
 from realtime.auth.shares import Shares
 from realtime.edge.transport import Reply, Transport
 from realtime.hub import Hub, not_yours
+from realtime.log.log import Ticket
 from realtime.log.rows import StorageError
 from realtime.protocol import (
     COMMANDS,

@@ -80,7 +80,7 @@ class _Pending:
         """Leave out what followed on something that was not stored."""
         for part in self.parts:
             if part.session_id in session_ids:
-                _settle(part.ticket, error)
+                settle(part.ticket, error)
         self.parts = [part for part in self.parts if part.session_id not in session_ids]
         self.folds = [fold for fold in self.folds if fold[0] not in session_ids]
         for session_id in session_ids:
@@ -149,7 +149,7 @@ class Log:
             logger.exception("an event cannot be written", extra={"session_id": session_id})
             refusal = StorageError(f"it cannot be written: {error}")
             self.failed({session_id}, refusal)  # the fault of one session fails that alone
-            _settle(ticket, refusal)
+            settle(ticket, refusal)
             return ticket
         part = _Part(session_id, events, rows, ticket)
         pending.parts.append(part)
@@ -169,7 +169,7 @@ class Log:
         """Show tokens at once, where nothing of their session is still to be shown."""
         part.published = True
         self._show(part)
-        _settle(part.ticket)
+        settle(part.ticket)
         self._wake_at(self._loop.time() + EARLY_S)
 
     async def settled(self) -> None:
@@ -213,15 +213,15 @@ class Log:
                 if not part.published:
                     self._unpublished[part.session_id] -= 1
                     if part.session_id in gone:
-                        _settle(part.ticket, deleted)
+                        settle(part.ticket, deleted)
                     else:
                         self._show(part)
-                        _settle(part.ticket)
+                        settle(part.ticket)
             for session_id in gone:
                 del self._unpublished[session_id]
             self._unpublished = +self._unpublished  # forgets those at zero
             for ticket in batch.settled:
-                _settle(ticket)
+                settle(ticket)
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
@@ -250,7 +250,7 @@ class Log:
         if sessions := {part.session_id for part in batch.parts}:
             self.failed(sessions, error)
         for ticket in (*(part.ticket for part in batch.parts), *batch.settled):
-            _settle(ticket, error)
+            settle(ticket, error)
 
     async def _probe(self) -> None:
         while self.broken:
@@ -349,7 +349,7 @@ class Log:
                 before = first_seq(rows[0])
 
 
-def _settle(ticket: Ticket, error: StorageError | None = None) -> None:
+def settle(ticket: Ticket, error: StorageError | None = None) -> None:
     """Tell whoever waits; nobody may, any more."""
     if ticket.done():
         return

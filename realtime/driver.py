@@ -1,0 +1,193 @@
+"""What runs in one session: one run at a time, each by a task of its own.
+
+The session's actor starts and stops it here; what a run produces is recorded in the
+session and committed before more is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Literal
+
+import msgspec
+
+from realtime.log.log import Log, Ticket
+from realtime.log.rows import StorageError
+from realtime.models import Model
+from realtime.protocol import OPEN_TOOL, Error, ToolCall
+from realtime.runs import Job, Outcome, execute
+from realtime.session import Session, new_id
+from realtime.state import RunState
+from realtime.tools import Toolbox, ToolContext
+
+Ending = Literal["cancelled", "interrupted"]
+Commit = Callable[[RunState | None], Ticket]
+logger = logging.getLogger(__name__)
+
+CONTINUE = (
+    "\n\nYour last answer broke off. Continue it exactly where it stopped, "
+    "without repeating anything of it."
+)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What every run of this server works with."""
+
+    log: Log
+    model: Model
+    tools: Toolbox
+    instructions: str
+
+
+class Driver:
+    """The active run of a session and its task.
+
+    `commit(ended)` hands the session's new events to the log; `ended` is the run that
+    they end, if they do.
+    """
+
+    def __init__(
+        self, session: Session, means: Means, commit: Commit, *, draining: bool = False
+    ) -> None:
+        self.draining = draining  # nothing new starts
+        self._session = session
+        self._means = means
+        self._commit = commit
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def model(self) -> str:
+        return self._means.model.name
+
+    def start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
+        """Carry out a run. `calls`: those of its last step, where it goes on after a crash."""
+        self._task = asyncio.create_task(self._drive(run, calls), name=f"run {run.run_id}")
+
+    def advance(self) -> None:
+        """Start the next queued run, where there is one and none is active."""
+        if self._closed or self.draining:
+            return
+        if run := self._session.start_next(self.model, now_ms()):
+            self._commit(None)
+            self.start(run)
+
+    def recover(self) -> None:
+        """After loading: go on with what waited, and with a run that a crash caught between
+        two steps. A run that was streaming, or whose tool may have had an effect that
+        nobody saw, ends `interrupted`, its text kept."""
+        run = self._session.active
+        if run and (self._task is None or self._task.done()):
+            calls = run.answer.last_step()
+            if calls and all(self._may_go_on(call) for call in calls):
+                self._session.go_on(run, self.model, now_ms())
+                self._commit(None)
+                self.start(run, calls)
+            else:
+                self._session.recover(now_ms())
+                self._commit(run)
+        self.advance()
+
+    def _may_go_on(self, call: ToolCall) -> bool:
+        if call.status == "running":
+            return self._means.tools.repeatable(call.name)
+        return call.status not in OPEN_TOOL
+
+    def end(self, status: Ending) -> tuple[Ticket, asyncio.Task[None] | None]:
+        """`done` for the active run now; its task is told to close the upstream request."""
+        run = self._session.active
+        assert run is not None
+        if status == "cancelled":
+            self._session.finish(run.run_id, status, "cancelled", now_ms())
+        else:
+            error = Error("interrupted", "the server is going away", retryable=True)
+            self._session.finish(run.run_id, status, "error", now_ms(), error=error)
+        task = self._task
+        if task and task is not asyncio.current_task():
+            task.cancel()
+        return self._commit(run), task
+
+    async def drain(self, deadline_s: float) -> None:
+        """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
+        Nothing new starts; what is queued stays queued."""
+        self.draining = True
+        run = self._session.active
+        if run and self._task:
+            await asyncio.wait([self._task], timeout=deadline_s)
+            if self._session.active is run:
+                self.end("interrupted")
+
+    def close(self) -> None:
+        """Cut the run off: the session is forgotten."""
+        self._closed = True
+        if self._task:
+            self._task.cancel()
+
+    async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
+        """Record what the run produces. It reads on when the last events are committed, so
+        that a slow disk makes larger reads, not a longer queue."""
+        outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
+        try:
+            async with aclosing(
+                execute(self._job(run, calls), self._means.model, self._means.tools)
+            ) as parts:
+                async for part in parts:
+                    if isinstance(part, Outcome):
+                        outcome = part
+                        break
+                    if not self._session.record(run.run_id, part, now_ms()):
+                        return
+                    await self._commit(None)
+        except StorageError:
+            return  # the hub has let go of this session
+        except asyncio.CancelledError:
+            if run.done or self._closed:
+                raise
+            logger.exception("run was cancelled from inside", extra=self._extra(run))
+        except Exception:
+            logger.exception("run failed", extra=self._extra(run))
+        self._finish(run, outcome)
+
+    def _job(self, run: RunState, calls: Sequence[ToolCall]) -> Job:
+        session, means = self._session, self._means
+        return Job(
+            message_id=run.answer.message_id,
+            instructions=means.instructions + ("" if run.user else CONTINUE),
+            context=session.context(last_step=not calls),
+            lengths=run.answer.length,
+            new_id=new_id,
+            tool_context=lambda tool_call_id: ToolContext(
+                session_id=session.session_id,
+                run_id=run.run_id,
+                user_id=session.user_id,
+                tool_call_id=tool_call_id,
+                store=means.log,
+            ),
+            calls=list(calls),
+            steps=run.answer.steps,
+        )
+
+    def _finish(self, run: RunState, outcome: Outcome) -> None:
+        if self._closed or not self._session.finish(
+            run.run_id,
+            outcome.status,
+            outcome.reason,
+            now_ms(),
+            usage=outcome.usage,
+            error=outcome.error,
+        ):
+            return
+        logger.info("run ended: %s", outcome.status, extra=self._extra(run))
+        self._commit(run)
+        self.advance()
+
+    def _extra(self, run: RunState) -> dict[str, str]:
+        return {"session_id": self._session.session_id, "run_id": run.run_id}
