@@ -18,7 +18,7 @@ import msgspec
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Model
-from realtime.protocol import OPEN_TOOL, Error, ToolCall
+from realtime.protocol import OPEN_TOOL, Error, Token, ToolCall
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
@@ -132,8 +132,10 @@ class Driver:
             self._task.cancel()
 
     async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
-        """Record what the run produces. It reads on when the last events are committed, so
-        that a slow disk makes larger reads, not a longer queue."""
+        """Record what the run produces. It reads on while tokens are being committed, but no
+        further than one read: a slow disk makes larger reads, not a longer queue. All else
+        is committed first: no tool begins before its `running` is stored."""
+        stored: Ticket | None = None
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
         try:
             async with aclosing(
@@ -143,9 +145,13 @@ class Driver:
                     if isinstance(part, Outcome):
                         outcome = part
                         break
+                    if stored:
+                        await stored
                     if not self._session.record(run.run_id, part, now_ms()):
                         return
-                    await self._commit(None)
+                    stored = self._commit(None)
+                    if not isinstance(part[-1], Token):
+                        await stored
         except StorageError:
             return  # the hub has let go of this session
         except asyncio.CancelledError:

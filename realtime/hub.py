@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from realtime.actor import Actor, Shared, storage_unavailable
 from realtime.driver import Means
+from realtime.log.encode import Part
 from realtime.log.journal import Head
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import EventRow, SessionRow, StorageError
 from realtime.models import Model
-from realtime.protocol import Event, ProtocolError
+from realtime.protocol import ProtocolError
 from realtime.session import Session, new_id
 from realtime.tools import Toolbox
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 class Rooms(Protocol):
     """The live tail: the sockets that watch a session. Nothing here waits."""
 
-    def broadcast(self, session_id: str, events: Sequence[Event]) -> None: ...
+    def broadcast(self, part: Part) -> None: ...
     def presence(self, session_id: str, devices: int) -> None: ...
     def drop(self, session_id: str) -> None:
         """Close the sockets' transports, so that they come back and resume."""
@@ -181,10 +182,10 @@ class Hub:
 
     # ------------------------------------------------------- from the log
 
-    def _published(self, session_id: str, events: Sequence[Event]) -> None:
-        self._rooms.broadcast(session_id, events)
-        if actor := self._actors.get(session_id):
-            actor.published(events)
+    def _published(self, part: Part) -> None:
+        self._rooms.broadcast(part)
+        if actor := self._actors.get(part.session_id):
+            actor.published(part.events)
 
     def _lost(self, session_ids: set[str], error: StorageError) -> None:
         """What these sessions hold in memory was not stored: back to what is in the log."""

@@ -119,7 +119,7 @@ class Opened:
         self.log = Log(self.journal)
         self.published: list[Event] = []
         self.lost: list[set[str]] = []
-        self.log.publish = lambda session_id, events: self.published.extend(events)
+        self.log.publish = lambda part: self.published.extend(part.events)
         self.log.failed = lambda ids, error: self.lost.append(ids)
         self.repaired = asyncio.Event()
         self.log.repaired = self.on_repaired
@@ -283,7 +283,7 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
     session.begin("u", 1)
     _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 1)
     tail = Tail(opened.log, "s", 0)
-    opened.log.publish = lambda session_id, events: tail.extend(events)
+    opened.log.publish = lambda part: tail.extend(part.events)
     await opened.append(session.take())
     held = asyncio.create_task(opened.log.read(time.sleep, 0.3))
     other = asyncio.create_task(opened.log.read(time.sleep, 0.3))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from realtime.log.fold import first_seq
-from realtime.log.rows import EventRow
 from realtime.protocol import (
     EVENT_NAMES,
     Done,
@@ -23,10 +25,10 @@ from realtime.protocol import (
 def readable(event: Event) -> str:
     """What a person who browses the table wants to see."""
     match event:
-        case UserMessage():
-            return event.text
         case Token():
             return event.delta
+        case UserMessage():
+            return event.text
         case Done():
             return event.status if event.text is None else event.text
         case Summary():
@@ -49,15 +51,30 @@ def _short(value: Any) -> str:
     return text if len(text) <= 2000 else text[:2000] + "…"
 
 
-def event_row(event: Event, epoch: int) -> EventRow:
-    return EventRow(
-        session_id=event.session_id,
-        epoch=epoch,
-        seq=event.seq,
-        first_seq=first_seq(event),
-        run_id=event.run_id,
-        event_type=EVENT_NAMES[type(event)],
-        content=readable(event),
-        payload=to_json(event),
-        created_at=event.ts,
+class Part(msgspec.Struct):
+    """Events of one session that are written together; `payloads`: each one's JSON."""
+
+    session_id: str
+    epoch: int
+    events: Sequence[Event]
+    payloads: list[bytes]
+
+
+def encoded(session_id: str, epoch: int, events: Sequence[Event]) -> Part:
+    """Raises `ValueError`, `TypeError` or `RecursionError` where an event is no JSON."""
+    return Part(session_id, epoch, events, [to_json(event) for event in events])
+
+
+def event_values(event: Event, epoch: int, payload: bytes) -> tuple[Any, ...]:
+    """The columns of an event's row, in the order of `EventRow`, without the id."""
+    return (
+        event.session_id,
+        epoch,
+        event.seq,
+        first_seq(event),
+        event.run_id,
+        EVENT_NAMES[type(event)],
+        readable(event),
+        payload,
+        event.ts,
     )

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from realtime.log.database import Database
-from realtime.log.encode import event_row
+from realtime.log.encode import Part, event_values
 from realtime.log.fold import first_seq, merge
 from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
-from realtime.protocol import Event, decode_event
+from realtime.protocol import Event, decode_event, to_json
 
 MIGRATIONS = (
     """
@@ -75,13 +75,13 @@ class Journal:
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, rows: Sequence[EventRow], heads: Iterable[Head]) -> set[str]:
+    def write(self, parts: Sequence[Part], heads: Iterable[Head]) -> set[str]:
         """Commit events and the heads of their sessions, all or nothing.
 
         Returns the sessions that somebody has deleted meanwhile; nothing of them is written.
         """
         gone: set[str] = set()
-        begun = {row.session_id for row in rows if row.seq == 1}
+        begun = {part.session_id for part in parts if part.events and part.events[0].seq == 1}
 
         def work(writer: sqlite3.Connection) -> None:
             for head in heads:
@@ -91,7 +91,13 @@ class Journal:
                 elif not writer.execute(_UPDATE_HEAD, (*values, session_id)).rowcount:
                     gone.add(session_id)
             writer.executemany(
-                _INSERT_EVENT, [_event_values(row) for row in rows if row.session_id not in gone]
+                _INSERT_EVENT,
+                [
+                    event_values(event, part.epoch, payload)
+                    for part in parts
+                    if part.session_id not in gone
+                    for event, payload in zip(part.events, part.payloads, strict=True)
+                ],
             )
             if gone:  # tokens bring no head along, so some may have come in behind it
                 writer.executemany(_DELETE_EVENTS, [(session_id,) for session_id in gone])
@@ -116,7 +122,7 @@ class Journal:
                     "DELETE FROM events WHERE session_id = ? AND seq BETWEEN ? AND ?",
                     (session_id, first_seq(event), event.seq),
                 )
-                writer.execute(_INSERT_EVENT, _event_values(event_row(event, row.epoch)))
+                writer.execute(_INSERT_EVENT, event_values(event, row.epoch, to_json(event)))
 
         self._database.transaction(work)
 

@@ -16,9 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import exp
 from typing import Any, TypeVar
 
-import msgspec
-
-from realtime.log.encode import event_row
+from realtime.log.encode import Part
 from realtime.log.fold import first_seq, fold, merge, newest
 from realtime.log.journal import Head, Journal
 from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
@@ -53,12 +51,9 @@ class Pace:
         self.next_round = now + min(self.MOST_S, self._rate * self.ROUND_S_PER_RATE)
 
 
-class _Part(msgspec.Struct):
-    """Events of one session that were appended together, and who waits for them."""
+class _Appended(Part):
+    """A part, and who waits for it."""
 
-    session_id: str
-    events: list[Event]
-    rows: list[EventRow]
     ticket: Ticket
     published: bool = False
 
@@ -67,7 +62,7 @@ class _Pending:
     """What waits for the next commit."""
 
     def __init__(self) -> None:
-        self.parts: list[_Part] = []
+        self.parts: list[_Appended] = []
         self.heads: dict[str, Head] = {}
         self.folds: list[tuple[str, str, int, int]] = []
         self.settled: list[Ticket] = []
@@ -90,7 +85,7 @@ class _Pending:
 class Log:
     """Group commit over the journal. Made and used inside one running event loop.
 
-    `publish(session_id, events)` is called on the loop after the commit, in order;
+    `publish(part)` is called on the loop after the commit, in order;
     `failed(session_ids, error)` instead of it, when the commit did not happen.
     `on_commit()` follows every write, `repaired()` the first that works after a failure.
     They are set by whoever listens.
@@ -102,7 +97,7 @@ class Log:
     death of the process can take some back: after it the runs' sessions get a new epoch.
     """
 
-    publish: Callable[[str, Sequence[Event]], None]
+    publish: Callable[[Part], None]
     failed: Callable[[set[str], StorageError], None]
     repaired: Callable[[], Awaitable[None]]
 
@@ -144,28 +139,31 @@ class Log:
         pending = self._pending
         ticket: Ticket = self._loop.create_future()
         try:
-            rows = [event_row(event, epoch) for event in events]
+            payloads = [to_json(event) for event in events]
         except (ValueError, TypeError, RecursionError) as error:
             logger.exception("an event cannot be written", extra={"session_id": session_id})
             refusal = StorageError(f"it cannot be written: {error}")
             self.failed({session_id}, refusal)  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
-        part = _Part(session_id, events, rows, ticket)
+        part = _Appended(session_id, epoch, events, payloads, ticket)
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
         if fold:
             pending.folds.append((session_id, *fold))
-        hurry = not all(isinstance(event, Token) and event.offset for event in events)
-        if self.early_tokens and not head and not self._unpublished[session_id]:
-            self._publish_early(part)
-        else:
+        if self.early_tokens:
+            if not head and not self._unpublished[session_id]:
+                self._publish_early(part)
+                return ticket
             self._unpublished[session_id] += 1
-            self._wake_at(0.0 if hurry else self._pace.next_round)
+        if head or _begin(events):
+            self._wake.set()
+        elif self._alarm is None:
+            self._wake_at(self._pace.next_round)
         return ticket
 
-    def _publish_early(self, part: _Part) -> None:
+    def _publish_early(self, part: _Appended) -> None:
         """Show tokens at once, where nothing of their session is still to be shown."""
         part.published = True
         self._show(part)
@@ -210,31 +208,31 @@ class Log:
                 self._pending.forget(gone, deleted)
                 self.failed(gone, deleted)
             for part in batch.parts:
-                if not part.published:
-                    self._unpublished[part.session_id] -= 1
-                    if part.session_id in gone:
-                        settle(part.ticket, deleted)
-                    else:
-                        self._show(part)
-                        settle(part.ticket)
-            for session_id in gone:
-                del self._unpublished[session_id]
-            self._unpublished = +self._unpublished  # forgets those at zero
+                if part.session_id in gone:
+                    settle(part.ticket, deleted)
+                elif not part.published:
+                    self._show(part)
+                    settle(part.ticket)
+            self._forget_unpublished(batch)
             for ticket in batch.settled:
                 settle(ticket)
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
 
-    def _show(self, part: _Part) -> None:
+    def _forget_unpublished(self, batch: _Pending) -> None:
+        if self.early_tokens:
+            self._unpublished.subtract(p.session_id for p in batch.parts if not p.published)
+            self._unpublished = +self._unpublished  # forgets those at zero
+
+    def _show(self, part: _Appended) -> None:
         try:
-            self.publish(part.session_id, part.events)
+            self.publish(part)
         except Exception:  # the log outlives whoever listens
             logger.exception("publishing failed", extra={"session_id": part.session_id})
 
     def _commit(self, batch: _Pending) -> set[str]:
-        rows = [row for part in batch.parts for row in part.rows]
-        return self.journal.write(rows, batch.heads.values())
+        return self.journal.write(batch.parts, batch.heads.values())
 
     def _break(self, batch: _Pending, error: Exception) -> None:
         """Take nothing more until something can be written again."""
@@ -244,9 +242,7 @@ class Log:
         self._prober = asyncio.create_task(self._probe(), name="log probe")
 
     def _fail(self, batch: _Pending, error: StorageError) -> None:
-        for part in batch.parts:
-            if not part.published:
-                self._unpublished[part.session_id] -= 1
+        self._forget_unpublished(batch)
         if sessions := {part.session_id for part in batch.parts}:
             self.failed(sessions, error)
         for ticket in (*(part.ticket for part in batch.parts), *batch.settled):
@@ -347,6 +343,11 @@ class Log:
                 if not rows or len(page) < len(events):
                     return page, next_before
                 before = first_seq(rows[0])
+
+
+def _begin(events: Sequence[Event]) -> bool:
+    """Whether a text begins with these tokens."""
+    return any(isinstance(event, Token) and not event.offset for event in events)
 
 
 def settle(ticket: Ticket, error: StorageError | None = None) -> None:

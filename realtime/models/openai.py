@@ -8,7 +8,7 @@ says nothing when a stream ends early.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from realtime.models.sse import EventDecoder
 OPENAI_URL = "https://api.openai.com/v1"
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
+Read = Callable[[], Awaitable[bytes]]
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 
 
@@ -95,7 +96,7 @@ class OpenAIModel:
         lines = EventDecoder()
         async with AsyncExitStack() as stack:
             response = await self._open(stack, request, deadline)
-            reads = stack.enter_context(_Reads(response.iter_bytes()))
+            reads = stack.enter_context(_Reads(reader(response)))
             while not (lines.done or decoder.finished):
                 try:
                     data = await reads.next(deadline)
@@ -188,12 +189,23 @@ def from_json_answer(data: bytes) -> ModelError:
     return failure("malformed")
 
 
+def reader(response: AsyncAPIResponse[Any]) -> Read:
+    """How to read the answer: none at its end. aiohttp's own reader where the client gives
+    a way to it, for its five layers of generators cost as much as the rest of a read."""
+    body = getattr(response.http_response.stream, "_stream", None)
+    found = getattr(body, "_aiohttp_response", None)
+    if isinstance(found, aiohttp.ClientResponse) and "content-encoding" not in found.headers:
+        return found.content.readany
+    chunks = response.iter_bytes()
+    return lambda: anext(chunks, b"")
+
+
 class _Reads:
     """The reads of one answer, by one task, each with a deadline. There is one timer for
     all of them: a timer for each would cost more than the read."""
 
-    def __init__(self, reads: AsyncIterator[bytes]) -> None:
-        self._reads = reads
+    def __init__(self, read: Read) -> None:
+        self._read = read
         self._deadline = 0.0
         self._task: asyncio.Task[Any] | None = None
         self._reading = False
@@ -217,7 +229,7 @@ class _Reads:
             self.__exit__()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
         try:
-            return await anext(self._reads, b"")
+            return await self._read()
         except asyncio.CancelledError:
             if self._expired and self._task and self._task.uncancel() == 0:
                 raise failure("timeout") from None

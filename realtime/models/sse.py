@@ -44,6 +44,8 @@ class EventDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if self.done or not data:
             return []
+        if not self._rest and data.endswith(b"\n\n"):  # whole events, as most reads are
+            return self._payloads(data[:-2].split(b"\n\n"))
         seen = len(self._rest)
         self._rest += data
         # What was here before holds no blank line: only its last byte can begin one.

@@ -16,6 +16,7 @@ import pytest
 
 from realtime.edge.transport import Engine
 from realtime.edge.transport.packets import Batch
+from realtime.log.encode import encoded
 from realtime.protocol import Token
 from tests.abuse.conftest import Host, echo_server
 from tests.abuse.test_attacks import joined
@@ -122,22 +123,22 @@ async def test_a_broadcast_is_encoded_once_and_starts_no_task(
     wire = Wire(http, running.url + "/socket.io/")
     one, session = await joined(wire)
     two, _ = await joined(wire, session_id=session["session_id"], token=session["guest_token"])
-    encoded: list[Any] = []
-    import realtime.edge.transport as module
+    framed: list[int] = []
+    import realtime.edge.transport.packets as module
 
-    def counting(data: Any, original: Any = module.to_json) -> bytes:
-        encoded.append(data)
-        text: bytes = original(data)
-        return text
+    def counting(payload: bytes, opcode: int = 1, original: Any = module.frame) -> bytes:
+        framed.append(len(payload))
+        data: bytes = original(payload, opcode)
+        return data
 
-    monkeypatch.setattr(module, "to_json", counting)
+    monkeypatch.setattr(module, "frame", counting)
     tasks = asyncio.all_tasks()
     token = Token(
         session_id=session["session_id"], seq=9, ts=1, run_id="r",
         message_id="m", offset=0, delta="né", kind="text",
     )  # fmt: skip
-    running.server.transport.broadcast(session["session_id"], [token, token])
-    assert encoded == [token, token]
+    running.server.transport.broadcast(encoded(token.session_id, 1, [token, token]))
+    assert len(framed) == 2
     assert asyncio.all_tasks() == tasks
     for ws in (one, two):
         heard = [text for _ in range(3) if "token" in (text := await hear(ws))]

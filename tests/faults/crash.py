@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 from realtime.edge import commands
 from realtime.hub import Hub
-from realtime.protocol import Event
+from realtime.log.encode import Part
 from realtime.tools import ToolContext, tool
 
 EFFECTS = Path("effects.txt")
@@ -34,10 +34,10 @@ def passes(point: str) -> None:
     _left -= 1
 
 
-def published(self: Hub, session_id: str, events: Sequence[Event]) -> None:
-    if events:
+def published(self: Hub, part: Part) -> None:
+    if part.events:
         passes("committed")
-    _published(self, session_id, events)
+    _published(self, part)
 
 
 async def answer(result: Awaitable[dict[str, Any]], reply: Any) -> None:

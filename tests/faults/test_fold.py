@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.log import fold as server_fold
-from realtime.log.journal import Head, Journal, event_row
+from realtime.log.encode import encoded
+from realtime.log.journal import Head, Journal
 from realtime.protocol import (
     Error,
     Event,
@@ -164,7 +165,7 @@ def test_the_journal_folds_without_a_change_of_state(
     kept = Journal(str(folder / "j.db"))
     try:
         head = Head(history.session.row(), history.session.unfinished, None)
-        kept.write([event_row(event, 1) for event in history.events], [head])
+        kept.write([encoded(head.row.session_id, 1, history.events)], [head])
         for run in history.session.runs.values():
             if run.done and data.draw(st.booleans()):
                 kept.fold_run("s", run.run_id, run.first_seq, run.done.seq)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realtime.log.journal import Head, Journal, event_row
+from realtime.log.encode import encoded
+from realtime.log.journal import Head, Journal
 from realtime.log.log import Log
 from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
 from realtime.session import Session
@@ -32,7 +33,7 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
     assert isinstance(events[-1], Done)
     journal = Journal(str(tmp_path / "j.db"))
     head = Head(session.row(), unfinished=False, left_at=None)
-    journal.write([event_row(event, 1) for event in events], [head])
+    journal.write([encoded(head.row.session_id, 1, events)], [head])
     log = Log(journal)
     read = journal.before
 

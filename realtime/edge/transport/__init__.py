@@ -28,7 +28,7 @@ come back after it. JSONP and compression of polling bodies are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -36,7 +36,8 @@ from aiohttp import web
 from realtime.edge.transport.engine import Engine
 from realtime.edge.transport.packets import Batch
 from realtime.edge.transport.server import SocketServer, error_ack
-from realtime.protocol import EVENT_NAMES, Event, to_json
+from realtime.log.encode import Part
+from realtime.protocol import EVENT_NAMES, to_json
 
 __all__ = ["Engine", "Reply", "SocketServer", "Transport"]
 
@@ -118,12 +119,16 @@ class Transport(SocketServer):
 
     # ------------------------------------------------------------ outgoing
 
-    def _put_all(self, room: str | None, events: Sequence[bytes]) -> None:
+    def _members(self, room: str | None) -> Mapping[str, str]:
+        """Who is in a room; in None is everybody. Values are the ids of the engine's sockets."""
+        members: Mapping[str, str] = self.manager.rooms.get(NAMESPACE, {}).get(room, {})
+        return members
+
+    def _put_all(self, members: Mapping[str, str], events: Sequence[bytes]) -> None:
         """Encoded once, put on each member's queue; waits for nobody."""
-        if members := self.manager.rooms.get(NAMESPACE, {}).get(room):
-            batch = Batch(events)
-            for eio_sid in list(members.values()):
-                self.eio.put(eio_sid, batch)
+        batch = Batch(events)
+        for eio_sid in members.values():
+            self.eio.put(eio_sid, batch)
 
     def tell(self, sid: str, name: str, payload: dict[str, Any]) -> None:
         """Send an ephemeral event to one socket."""
@@ -131,7 +136,7 @@ class Transport(SocketServer):
             self.eio.put(eio_sid, Batch([_event(name, to_json(payload))]))
 
     def tell_all(self, name: str, payload: dict[str, Any]) -> None:
-        self._put_all(None, [_event(name, to_json(payload))])
+        self._put_all(self._members(None), [_event(name, to_json(payload))])
 
     def enter(self, sid: str, session_id: str) -> None:
         """Put a connected socket in a session's room."""
@@ -140,19 +145,19 @@ class Transport(SocketServer):
     def leave(self, sid: str, session_id: str) -> None:
         self.manager.basic_leave_room(sid, NAMESPACE, room_of(session_id))
 
-    def broadcast(self, session_id: str, events: Sequence[Event]) -> None:
-        room = room_of(session_id)
-        if room in self.manager.rooms.get(NAMESPACE, ()):
-            self._put_all(room, [_event(EVENT_NAMES[type(e)], to_json(e)) for e in events])
+    def broadcast(self, part: Part) -> None:
+        """Show committed events to their session's room."""
+        if members := self._members(room_of(part.session_id)):
+            names = [EVENT_NAMES[type(event)] for event in part.events]
+            self._put_all(members, list(map(_event, names, part.payloads)))
 
     def presence(self, session_id: str, devices: int) -> None:
         payload = to_json({"session_id": session_id, "devices": devices})
-        self._put_all(room_of(session_id), [_event("presence", payload)])
+        self._put_all(self._members(room_of(session_id)), [_event("presence", payload)])
 
     def drop(self, session_id: str) -> None:
         """Close the transports in a room: clients come back, as after a lost network."""
-        members = self.manager.rooms.get(NAMESPACE, {}).get(room_of(session_id), {})
-        for eio_sid in list(members.values()):
+        for eio_sid in list(self._members(room_of(session_id)).values()):
             self._close(eio_sid)
 
     def shut(self, sid: str) -> None:
