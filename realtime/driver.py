@@ -18,7 +18,7 @@ import msgspec
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Model
-from realtime.protocol import OPEN_TOOL, Error, Token, ToolCall
+from realtime.protocol import OPEN_TOOL, Error, ToolCall
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
@@ -132,10 +132,8 @@ class Driver:
             self._task.cancel()
 
     async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
-        """Record what the run produces. It reads on while tokens are being committed, but no
-        further than one read: a slow disk makes larger reads, not a longer queue. All else
-        is committed first: no tool begins before its `running` is stored."""
-        stored: Ticket | None = None
+        """Record what the run produces. It reads on when the last events are committed, so
+        that a slow disk makes larger reads, not a longer queue."""
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
         try:
             async with aclosing(
@@ -145,13 +143,9 @@ class Driver:
                     if isinstance(part, Outcome):
                         outcome = part
                         break
-                    if stored:
-                        await stored
                     if not self._session.record(run.run_id, part, now_ms()):
                         return
-                    stored = self._commit(None)
-                    if not isinstance(part[-1], Token):
-                        await stored
+                    await self._commit(None)
         except StorageError:
             return  # the hub has let go of this session
         except asyncio.CancelledError:
