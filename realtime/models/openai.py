@@ -8,7 +8,7 @@ says nothing when a stream ends early.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -26,13 +26,13 @@ from openai import (
 )
 
 from realtime.models import ModelError, ModelEvent, Request, TextDelta, chat, responses
+from realtime.models.body import Read, reader
 from realtime.models.errors import failure, from_payload, from_status
 from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
-Read = Callable[[], Awaitable[bytes]]
 _BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
 
 
@@ -187,17 +187,6 @@ def from_json_answer(data: bytes) -> ModelError:
     if isinstance(document, dict) and document.get("error"):
         return from_payload(document)
     return failure("malformed")
-
-
-def reader(response: AsyncAPIResponse[Any]) -> Read:
-    """How to read the answer: none at its end. aiohttp's own reader where the client gives
-    a way to it, for its five layers of generators cost as much as the rest of a read."""
-    body = getattr(response.http_response.stream, "_stream", None)
-    found = getattr(body, "_aiohttp_response", None)
-    if isinstance(found, aiohttp.ClientResponse) and "content-encoding" not in found.headers:
-        return found.content.readany
-    chunks = response.iter_bytes()
-    return lambda: anext(chunks, b"")
 
 
 class _Reads:
