@@ -23,6 +23,7 @@ from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
+from realtime.edge.connections import Connections
 from realtime.edge.transport import Transport
 from realtime.hub import Hub
 from realtime.log.journal import Journal
@@ -42,10 +43,10 @@ class Server:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self.settings = settings
         self.transport = transport
+        self.connections = Connections(transport)
         self.log: Log
         self.hub: Hub
         self.model: Model
-        self.commands: Commands
         self.supabase: Any = None
         self.shipper: Any = None
 
@@ -82,7 +83,7 @@ class Server:
             "status": "draining" if self.hub.draining else "ok",
             "model": self.model.name,
             "sessions": self.hub.sessions,
-            "devices": self.commands.devices,
+            "devices": len(self.connections),
         }
         if self.shipper:
             shipping = self.shipper.state
@@ -206,7 +207,7 @@ def _running(
                 archive=server.supabase,
             )
             undo.push_async_callback(server.hub.close)
-            server.commands = Commands(server.transport, server.hub, auth, Shares(secret))
+            Commands(server.connections, server.transport, server.hub, auth, Shares(secret))
             app[PAGES] = http.Pages(
                 server.hub,
                 auth,
@@ -250,7 +251,7 @@ async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
 async def _stopping(app: web.Application) -> None:
     server = app[SERVER]
     await server.drain()
-    await server.commands.close()
+    await server.connections.close()
     await server.transport.shutdown()
 
 

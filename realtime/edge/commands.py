@@ -1,29 +1,20 @@
-"""From a client's command to the session, and back with an ack.
-
-Each connection has one queue: its commands begin in the order in which they came. A
-command's ack may take longer (a commit, an upstream that closes) and then holds up
-nothing behind it.
-"""
+"""What each command does, from a client to the session and back with an ack."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
-from uuid import uuid4
 
 import msgspec
-from aiohttp import web
 
 from realtime.actor import Actor, storage_unavailable
 from realtime.auth import Authenticator, AuthError, User
-from realtime.auth.expiry import Expiry
 from realtime.auth.guests import Guests
 from realtime.auth.shares import Share as Grant
 from realtime.auth.shares import Shares
-from realtime.edge.transport import Reply, Transport
+from realtime.edge.connections import Ack, Connection, Connections, user_of
+from realtime.edge.transport import Transport
 from realtime.hub import Hub, not_yours
 from realtime.log.log import Ticket
 from realtime.log.rows import StorageError
@@ -48,41 +39,27 @@ from realtime.protocol import (
     entry,
 )
 
-MAX_WAITING = 1000
 DRAIN_RETRY_MS = 3000
-CLOSE_S = 1.0
 
-Ack = dict[str, Any]
 Need = Literal["read", "full", "owner"]
-logger = logging.getLogger(__name__)
-
-
-class Connection:
-    """One socket: who it is, what it watches, what it asked for."""
-
-    def __init__(self, sid: str, request: web.Request, expiry: Expiry) -> None:
-        self.sid = sid
-        self.request = request
-        self.expiry = expiry
-        self.user: User | None = None
-        self.guest_token: str | None = None
-        self.watching: set[str] = set()
-        self.shares: dict[str, Grant] = {}
-        self.closed = False
-        self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
-        self.worker: asyncio.Task[None] | None = None
 
 
 class Commands:
-    """Every connection of this server, and what each command does."""
+    """Carries out what the sockets of `connections` ask for."""
 
-    def __init__(self, transport: Transport, hub: Hub, auth: Authenticator, shares: Shares) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        transport: Transport,
+        hub: Hub,
+        auth: Authenticator,
+        shares: Shares,
+    ) -> None:
+        self._connections = connections
         self._transport = transport
         self._hub = hub
         self._authenticator = auth
         self._shares = shares
-        self._connections: dict[str, Connection] = {}
-        self._acks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
         self._handlers = {
             "create": self._create,
@@ -98,90 +75,21 @@ class Commands:
             "unshare": self._unshare,
             "end": self._end,
         }
-        transport.on_client = self._on_connect
-        transport.on_command = self._on_command
-        transport.on_gone = self._on_disconnect
+        connections.carry_out = self._carry_out
+        connections.on_gone = self._gone
 
-    @property
-    def devices(self) -> int:
-        return len(self._connections)
+    async def _carry_out(
+        self, connection: Connection, name: str, payload: Any
+    ) -> Ack | Awaitable[Ack]:
+        if name == "handshake":
+            return await self._handshake(connection, payload)
+        if name != "auth":
+            user_of(connection)
+        return await self._handlers[name](connection, decode(COMMANDS[name], payload))
 
-    # ------------------------------------------------------- life of a socket
-
-    def _on_connect(self, sid: str, auth: Any, request: web.Request) -> None:
-        expiry = Expiry(
-            warn=lambda: self._transport.tell(sid, "server", {"type": "token_expiring"}),
-            close=lambda: self._transport.shut(sid),
-        )
-        connection = self._connections[sid] = Connection(sid, request, expiry)
-        connection.worker = asyncio.create_task(self._work(connection), name=f"socket {sid}")
-
-        def answer(ack: Ack) -> None:
-            payload = {key: value for key, value in ack.items() if key != "ok"}
-            if not ack["ok"] and isinstance(auth, dict):
-                payload["session_id"] = auth.get("session_id")
-                payload["guest_token"] = connection.guest_token
-            self._transport.tell(sid, "session", payload)
-
-        connection.waiting.put_nowait(("handshake", auth, answer))
-        logger.debug("connected", extra={"sid": sid, "remote": request.remote})
-
-    def _on_command(self, sid: str, name: str, payload: Any, reply: Reply) -> None:
-        connection = self._connections.get(sid)
-        if connection is None:
-            return
-        if name not in COMMANDS:
-            known = ", ".join(COMMANDS)
-            reply(refusal(ProtocolError("bad_request", f"unknown command; there are: {known}")))
-        elif connection.waiting.qsize() >= MAX_WAITING:
-            message = "too many commands at once; wait for their acks"
-            reply(
-                refusal(ProtocolError("rate_limited", message, retryable=True, retry_after_ms=1000))
-            )
-        else:
-            connection.waiting.put_nowait((name, payload, reply))
-
-    def _on_disconnect(self, sid: str, reason: str) -> None:
-        connection = self._connections.pop(sid, None)
-        if connection is None:
-            return
-        connection.closed = True
-        connection.expiry.cancel()
-        connection.waiting.put_nowait(None)  # what was asked before is still done
+    def _gone(self, connection: Connection) -> None:
         for session_id in connection.watching:
-            self._hub.leave(session_id, sid)
-        logger.debug("disconnected: %s", reason, extra={"sid": sid})
-
-    async def _work(self, connection: Connection) -> None:
-        while (item := await connection.waiting.get()) is not None:
-            name, payload, reply = item
-            try:
-                result: Ack | Awaitable[Ack]
-                if name == "handshake":
-                    result = await self._handshake(connection, payload)
-                else:
-                    if name != "auth":
-                        user_of(connection)
-                    command = decode(COMMANDS[name], payload)
-                    result = await self._handlers[name](connection, command)
-            except Exception as error:
-                reply(refusal(error))
-                continue
-            if isinstance(result, dict):
-                reply(result)
-            else:
-                task = asyncio.create_task(_answer(result, reply))
-                self._acks.add(task)
-                task.add_done_callback(self._acks.discard)
-
-    async def close(self) -> None:
-        """Close every transport and wait until the commands that came are answered."""
-        workers = [c.worker for c in self._connections.values() if c.worker]
-        self._transport.drop_all()
-        if workers:
-            await asyncio.wait(workers, timeout=CLOSE_S)
-        if self._acks:
-            await asyncio.wait(self._acks, timeout=CLOSE_S)
+            self._hub.leave(session_id, connection.sid)
 
     # ----------------------------------------------------------- the commands
 
@@ -307,7 +215,7 @@ class Commands:
         session_id = self._named(connection, command)
         async with self._open(connection, session_id, "owner") as actor:
             await stored(actor.unshare())
-        for other in self._connections.values():
+        for other in self._connections:
             shared = other.shares.pop(session_id, None)
             mine = other.user and other.user.user_id == user_of(connection)
             if shared and not mine and session_id in other.watching:
@@ -363,12 +271,6 @@ class Commands:
             raise storage_unavailable()
 
 
-def user_of(connection: Connection) -> str:
-    if connection.user is None:
-        raise ProtocolError("unauthorized", "this socket has not said who it is")
-    return connection.user.user_id
-
-
 def share_key(connection: Connection, session_id: str) -> str | None:
     grant = connection.shares.get(session_id)
     return grant.key if grant else None
@@ -380,19 +282,3 @@ async def stored(ticket: Ticket) -> None:
         await ticket
     except StorageError:
         raise storage_unavailable() from None
-
-
-async def _answer(result: Awaitable[Ack], reply: Reply) -> None:
-    try:
-        reply(await result)
-    except Exception as error:
-        reply(refusal(error))
-
-
-def refusal(error: Exception) -> Ack:
-    """The one place where an error becomes an ack."""
-    if not isinstance(error, ProtocolError):
-        request_id = uuid4().hex[:12]
-        logger.error("command failed", exc_info=error, extra={"request_id": request_id})
-        error = ProtocolError("internal", f"something went wrong here; request {request_id}")
-    return {"ok": False, "error": error.payload()}

@@ -77,7 +77,7 @@ async def test_a_forged_or_malformed_packet_ends_the_socket_and_nothing_else(
     assert [event["event"] for event in answer["events"]] == ["session_started"]
     await witness.close()
     await until(lambda: nothing_left(running.server.transport))
-    assert running.server.commands.devices == 0
+    assert len(running.server.connections) == 0
     assert not [line for line in caplog.records if line.levelno > logging.INFO]
 
 

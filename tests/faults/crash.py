@@ -14,7 +14,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from realtime.edge import commands
+from realtime.edge import connections
 from realtime.hub import Hub
 from realtime.log.encode import Part
 from realtime.tools import ToolContext, tool
@@ -50,7 +50,7 @@ async def answer(result: Awaitable[dict[str, Any]], reply: Any) -> None:
 
 Hub._published = published  # type: ignore[method-assign]
 if POINT == "emitted":
-    commands._answer = answer
+    connections._answer = answer
 
 
 @tool

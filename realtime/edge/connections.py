@@ -1,0 +1,160 @@
+"""The life of a socket: it comes, asks, is answered, and goes.
+
+Each connection has one queue: its commands begin in the order in which they came. A
+command's ack may take longer (a commit, an upstream that closes) and then holds up
+nothing behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from realtime.auth import User
+from realtime.auth.expiry import Expiry
+from realtime.auth.shares import Share
+from realtime.edge.transport import Reply, Transport
+from realtime.protocol import COMMANDS, ProtocolError
+
+MAX_WAITING = 1000
+CLOSE_S = 1.0
+
+Ack = dict[str, Any]
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One socket: who it is, what it watches, what it asked for."""
+
+    def __init__(self, sid: str, request: web.Request, expiry: Expiry) -> None:
+        self.sid = sid
+        self.request = request
+        self.expiry = expiry
+        self.user: User | None = None
+        self.guest_token: str | None = None
+        self.watching: set[str] = set()
+        self.shares: dict[str, Share] = {}
+        self.closed = False
+        self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
+        self.worker: asyncio.Task[None] | None = None
+
+
+class Connections:
+    """Every socket of this server.
+
+    `carry_out(connection, name, payload)` does what a command says, and gives the ack or
+    what to await for it; the first of a socket is its "handshake". `on_gone(connection)`
+    once, when it has closed.
+    """
+
+    carry_out: Callable[[Connection, str, Any], Awaitable[Ack | Awaitable[Ack]]]
+    on_gone: Callable[[Connection], None]
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._connections: dict[str, Connection] = {}
+        self._acks: set[asyncio.Task[None]] = set()
+        transport.on_client = self._on_connect
+        transport.on_command = self._on_command
+        transport.on_gone = self._on_disconnect
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections.values()))
+
+    def _on_connect(self, sid: str, auth: Any, request: web.Request) -> None:
+        expiry = Expiry(
+            warn=lambda: self._transport.tell(sid, "server", {"type": "token_expiring"}),
+            close=lambda: self._transport.shut(sid),
+        )
+        connection = self._connections[sid] = Connection(sid, request, expiry)
+        connection.worker = asyncio.create_task(self._work(connection), name=f"socket {sid}")
+
+        def answer(ack: Ack) -> None:
+            payload = {key: value for key, value in ack.items() if key != "ok"}
+            if not ack["ok"] and isinstance(auth, dict):
+                payload["session_id"] = auth.get("session_id")
+                payload["guest_token"] = connection.guest_token
+            self._transport.tell(sid, "session", payload)
+
+        connection.waiting.put_nowait(("handshake", auth, answer))
+        logger.debug("connected", extra={"sid": sid, "remote": request.remote})
+
+    def _on_command(self, sid: str, name: str, payload: Any, reply: Reply) -> None:
+        connection = self._connections.get(sid)
+        if connection is None:
+            return
+        if name not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            reply(refusal(ProtocolError("bad_request", f"unknown command; there are: {known}")))
+        elif connection.waiting.qsize() >= MAX_WAITING:
+            message = "too many commands at once; wait for their acks"
+            reply(
+                refusal(ProtocolError("rate_limited", message, retryable=True, retry_after_ms=1000))
+            )
+        else:
+            connection.waiting.put_nowait((name, payload, reply))
+
+    def _on_disconnect(self, sid: str, reason: str) -> None:
+        connection = self._connections.pop(sid, None)
+        if connection is None:
+            return
+        connection.closed = True
+        connection.expiry.cancel()
+        connection.waiting.put_nowait(None)  # what was asked before is still done
+        self.on_gone(connection)
+        logger.debug("disconnected: %s", reason, extra={"sid": sid})
+
+    async def _work(self, connection: Connection) -> None:
+        while (item := await connection.waiting.get()) is not None:
+            name, payload, reply = item
+            try:
+                result = await self.carry_out(connection, name, payload)
+            except Exception as error:
+                reply(refusal(error))
+                continue
+            if isinstance(result, dict):
+                reply(result)
+            else:
+                task = asyncio.create_task(_answer(result, reply))
+                self._acks.add(task)
+                task.add_done_callback(self._acks.discard)
+
+    async def close(self) -> None:
+        """Close every transport and wait until the commands that came are answered."""
+        workers = [c.worker for c in self._connections.values() if c.worker]
+        self._transport.drop_all()
+        if workers:
+            await asyncio.wait(workers, timeout=CLOSE_S)
+        if self._acks:
+            await asyncio.wait(self._acks, timeout=CLOSE_S)
+
+
+def user_of(connection: Connection) -> str:
+    """Raises `unauthorized`."""
+    if connection.user is None:
+        raise ProtocolError("unauthorized", "this socket has not said who it is")
+    return connection.user.user_id
+
+
+async def _answer(result: Awaitable[Ack], reply: Reply) -> None:
+    try:
+        reply(await result)
+    except Exception as error:
+        reply(refusal(error))
+
+
+def refusal(error: Exception) -> Ack:
+    """The one place where an error becomes an ack."""
+    if not isinstance(error, ProtocolError):
+        request_id = uuid4().hex[:12]
+        logger.error("command failed", exc_info=error, extra={"request_id": request_id})
+        error = ProtocolError("internal", f"something went wrong here; request {request_id}")
+    return {"ok": False, "error": error.payload()}
