@@ -86,6 +86,9 @@ class Actor:
         span = None
         if ended:
             self._cancel_timer()  # it was about that run
+            if ended.done:
+                budget = self._shared.means.budget
+                budget.settle(session.user_id, ended.run_id, ended.done.usage)
             span = (ended.run_id, ended.first_seq, session.head)
         return self._shared.means.log.append(
             session.session_id, session.epoch, events, head=head, fold=span
@@ -244,14 +247,11 @@ class Actor:
     def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
         """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
         session = self.session
-        interrupts = (
-            command.if_busy == "interrupt"
-            and session.active is not None
-            and not session.is_duplicate(command.client_msg_id)
-        )
-        if interrupts:
+        if not session.is_duplicate(command.client_msg_id):
             session.check_send(command)
-            self.driver.end("cancelled")
+            self._admit(waits=command.if_busy == "queue")
+            if command.if_busy == "interrupt" and session.active:
+                self.driver.end("cancelled")
         model = self.driver.model
         status, run = session.send(command, user_id, model, now_ms())
         ticket = self._commit()
@@ -269,6 +269,7 @@ class Actor:
 
     def resume(self, run_id: str) -> Awaitable[dict[str, Any]]:
         """Go on with an answer that broke off."""
+        self._admit()
         status, run = self.session.resume(run_id, self.driver.model, now_ms())
         ticket = self._commit()
         self._cancel_timer()
@@ -280,6 +281,13 @@ class Actor:
             run_id=run.run_id,
             seq=run.first_seq,
         )
+
+    def _admit(self, *, waits: bool = False) -> None:
+        """Raises `rate_limited` where the session's owner may not have one more run."""
+        budget, owner = self._shared.means.budget, self.session.user_id
+        behind = self.session.active.run_id if self.session.active else None
+        budget.check_runs(owner, behind=behind)
+        budget.check_tokens(owner, behind=behind if waits else None)
 
     def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
         """Cancel the active run or the one named; it is over before this returns."""

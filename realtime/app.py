@@ -20,21 +20,27 @@ from realtime.auth.guests import Guests, kept_secret
 from realtime.auth.hook import Hook
 from realtime.auth.shares import Shares
 from realtime.auth.supabase import SupabaseTokens
+from realtime.budget import Budget
 from realtime.config import ConfigError, Settings
 from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.connections import Connections
+from realtime.edge.door import Door
 from realtime.edge.transport import Transport
 from realtime.hub import Hub
+from realtime.limits import DAY_S, MINUTE_S, Buckets
 from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.rows import SessionRow, StorageError
+from realtime.memory import Memory
 from realtime.models import Model, ModelError
 from realtime.retention import keep
+from realtime.session import Bounds
 from realtime.summary import Summariser
 
 logger = logging.getLogger(__name__)
 LISTED = 200
+USER_SOCKETS = 4  # sockets that one user may keep as busy as can be
 
 
 class Server:
@@ -43,7 +49,11 @@ class Server:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self.settings = settings
         self.transport = transport
-        self.connections = Connections(transport)
+        per_minute = settings.commands_per_minute
+        self.user_rate = Buckets(USER_SOCKETS * per_minute, MINUTE_S, "commands")
+        self.connections = Connections(
+            transport, Buckets(per_minute, MINUTE_S, "commands"), self.user_rate
+        )
         self.log: Log
         self.hub: Hub
         self.model: Model
@@ -139,10 +149,20 @@ def create_app(settings: Settings, *, model: Model | None = None) -> web.Applica
     `model` takes the place of the one that the settings name. Starting it raises
     `ConfigError` where the configuration turns out to be wrong.
     """
-    transport = Transport(origins=settings.allowed_origins, transports=settings.transports)
+    transport = Transport(
+        origins=settings.allowed_origins,
+        transports=settings.transports,
+        max_queue_bytes=settings.backlog_kb * 1024,
+    )
     server = Server(settings, transport)
+    door = Door(
+        Buckets(settings.connects_per_minute, MINUTE_S, "connects"),
+        Memory(settings.memory_limit_mb),
+        lambda: server.hub.draining,
+        spare_loopback=settings.spare_loopback,
+    )
     app = web.Application(
-        middlewares=[http.guard(settings.allowed_origins, lambda: server.hub.draining)]
+        middlewares=[http.guard(settings.allowed_origins, settings.trusted_proxies, door.check)]
     )
     transport.attach(app)
     app[SERVER] = server
@@ -196,6 +216,12 @@ def _running(
                 undo.push_async_callback(server.model.close)
             if settings.supabase_url:
                 await connect_supabase(server, undo)
+            budget = Budget(
+                user_tokens=settings.budget_user_tokens,
+                server_tokens=settings.budget_server_tokens,
+                user_runs=settings.runs_per_user,
+            )
+            budget.restore(await server.log.read(journal.spent, budget.day_begins))
             server.hub = Hub(
                 server.log,
                 server.transport,
@@ -204,13 +230,23 @@ def _running(
                 instructions=settings.instructions,
                 grace_s=settings.grace_seconds,
                 abandon_s=settings.abandon_seconds,
+                bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
+                budget=budget,
                 archive=server.supabase,
             )
             undo.push_async_callback(server.hub.close)
-            Commands(server.connections, server.transport, server.hub, auth, Shares(secret))
+            Commands(
+                server.connections,
+                server.transport,
+                server.hub,
+                auth,
+                Shares(secret),
+                Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
+            )
             app[PAGES] = http.Pages(
                 server.hub,
                 auth,
+                server.user_rate,
                 info={
                     "model": {"name": server.model.name, "label": server.model.label},
                     "store": store_label(settings),

@@ -55,6 +55,15 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not raw.isdecimal() or not low <= int(raw) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
 def _port(raw: str) -> int:
     if not raw.isdigit() or int(raw) > 65535:
         raise ValueError("must be a port from 0 to 65535 (0: any free one)")
@@ -188,6 +197,45 @@ class Settings:
     transports: tuple[str, ...] = _setting(
         ("websocket", "polling"), "websocket,polling or websocket", _transports
     )
+    trusted_proxies: int = _setting(
+        0,
+        "proxies before this server, whose X-Forwarded-* headers count; 1 on Heroku",
+        _count(0, 10),
+    )
+    connects_per_minute: int = _setting(
+        600,
+        "new connections from one address; loopback only where this is set; 0: any number",
+        _count(0, 10**9),
+    )
+    commands_per_minute: int = _setting(
+        600,
+        "commands on one socket; four times as many of one user; 0: any number",
+        _count(0, 10**9),
+    )
+    sessions_per_day: int = _setting(
+        1000, "new sessions of one user; 0: any number", _count(0, 10**9)
+    )
+    runs_per_user: int = _setting(
+        20, "answers that one user may have at once; 0: any number", _count(0, 10**9)
+    )
+    budget_user_tokens: int = _setting(
+        0, "tokens that one user may spend a day (UTC); 0: any number", _count(0, 10**15)
+    )
+    budget_server_tokens: int = _setting(
+        0, "tokens that all users may spend a day (UTC); 0: any number", _count(0, 10**15)
+    )
+    text_kb: int = _setting(16, "size of one message, in KB of UTF-8", _count(1, 60))
+    queued_messages: int = _setting(
+        5, "messages that may wait behind a running answer", _count(0, 100)
+    )
+    backlog_kb: int = _setting(
+        256, "what may wait for one viewer before it is dropped, to resume", _count(128, 2**20)
+    )
+    memory_limit_mb: int = _setting(
+        0,
+        "above 85 % of it new connections are refused; 0: the container's limit",
+        _count(0, 2**30),
+    )
     log_level: str = _setting(
         "INFO",
         "DEBUG, INFO, WARNING or ERROR",
@@ -195,6 +243,7 @@ class Settings:
     )
     log_format: str = _setting("text", "text or json", _one_of("text", "json"))
     platform_disk: bool = False  # the platform wipes the disk at each restart
+    spare_loopback: bool = False  # load from this machine is not counted by address
 
     @classmethod
     def load(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> Settings:
@@ -216,6 +265,9 @@ class Settings:
             values["tools"] = ()
         values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", ""))
         values["platform_disk"] = "DYNO" in given
+        if values["platform_disk"]:
+            values.setdefault("trusted_proxies", 1)
+        values["spare_loopback"] = "connects_per_minute" not in values
         if "port" in values:
             values.setdefault("host", "0.0.0.0")  # noqa: S104
         if values.get("openai_api_key"):

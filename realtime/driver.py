@@ -15,10 +15,11 @@ from typing import Literal
 
 import msgspec
 
+from realtime.budget import Budget
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Model
-from realtime.protocol import OPEN_TOOL, Error, ToolCall
+from realtime.protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage, to_json
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
@@ -45,6 +46,7 @@ class Means(msgspec.Struct, frozen=True):
     model: Model
     tools: Toolbox
     instructions: str
+    budget: Budget
 
 
 class Driver:
@@ -70,15 +72,33 @@ class Driver:
 
     def start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
         """Carry out a run. `calls`: those of its last step, where it goes on after a crash."""
-        self._task = asyncio.create_task(self._drive(run, calls), name=f"run {run.run_id}")
+        job, means = self._job(run, calls), self._means
+        asked = to_json((job.instructions, job.context, means.tools.specs))
+        means.budget.reserve(self._session.user_id, run.run_id, len(asked) // 4)
+        self._task = asyncio.create_task(self._drive(run, job), name=f"run {run.run_id}")
 
     def advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
         if self._closed or self.draining:
             return
-        if run := self._session.start_next(self.model, now_ms()):
-            self._commit(None)
-            self.start(run)
+        while run := self._session.start_next(self.model, now_ms()):
+            try:
+                self._means.budget.check_tokens(self._session.user_id)
+            except ProtocolError as refusal:
+                self._refuse(run, refusal)
+            else:
+                self._commit(None)
+                self.start(run)
+                return
+
+    def _refuse(self, run: RunState, refusal: ProtocolError) -> None:
+        """A run that waited, and now cannot be paid for."""
+        error = Error(refusal.code, refusal.message, refusal.retryable, refusal.retry_after_ms)
+        self._session.finish(
+            run.run_id, "quota_exceeded", "limit", now_ms(), usage=Usage(0, 0), error=error
+        )
+        logger.info("run refused: %s", refusal.message, extra=self._extra(run))
+        self._commit(run)
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
@@ -128,17 +148,17 @@ class Driver:
     def close(self) -> None:
         """Cut the run off: the session is forgotten."""
         self._closed = True
+        if run := self._session.active:
+            self._means.budget.release(self._session.user_id, run.run_id)
         if self._task:
             self._task.cancel()
 
-    async def _drive(self, run: RunState, calls: Sequence[ToolCall]) -> None:
+    async def _drive(self, run: RunState, job: Job) -> None:
         """Record what the run produces. It reads on when the last events are committed, so
         that a slow disk makes larger reads, not a longer queue."""
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
         try:
-            async with aclosing(
-                execute(self._job(run, calls), self._means.model, self._means.tools)
-            ) as parts:
+            async with aclosing(execute(job, self._means.model, self._means.tools)) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):
                         outcome = part

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from realtime.actor import Actor, Shared, storage_unavailable
+from realtime.budget import Budget
 from realtime.driver import Means
 from realtime.log.encode import Part
 from realtime.log.journal import Head
@@ -16,7 +17,7 @@ from realtime.log.log import Log, Ticket
 from realtime.log.rows import EventRow, SessionRow, StorageError
 from realtime.models import Model
 from realtime.protocol import ProtocolError
-from realtime.session import Session, new_id
+from realtime.session import Bounds, Session, new_id
 from realtime.tools import Toolbox
 
 DROP_S = 0.05
@@ -55,6 +56,8 @@ class Hub:
         instructions: str,
         grace_s: float,
         abandon_s: float,
+        bounds: Bounds,
+        budget: Budget,
         archive: Archive | None = None,
     ) -> None:
         self.log = log
@@ -62,12 +65,15 @@ class Hub:
         self.on_ended: Callable[[str], None] = lambda session_id: None
         self._rooms = rooms
         self._archive = archive
+        self._bounds = bounds
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
         self._sweeper: asyncio.Task[None] | None = None
         self._shared = Shared(
-            means=Means(log=log, model=model, tools=tools, instructions=instructions),
+            means=Means(
+                log=log, model=model, tools=tools, instructions=instructions, budget=budget
+            ),
             grace_s=grace_s,
             abandon_s=abandon_s,
             on_ended=lambda session_id: self.on_ended(session_id),
@@ -82,7 +88,7 @@ class Hub:
 
     def create(self, user_id: str) -> tuple[Actor, Ticket]:
         """A new session, and the ticket of its first event."""
-        actor = Actor(Session(new_id()), self._shared)
+        actor = Actor(Session(new_id(), bounds=self._bounds), self._shared)
         self._actors[actor.session.session_id] = actor
         return actor, actor.begin(user_id)
 
@@ -150,7 +156,7 @@ class Hub:
         if session_id in self._suspect:
             self._suspect.discard(session_id)
             epoch += 1
-        session = Session(session_id, epoch=epoch)
+        session = Session(session_id, epoch=epoch, bounds=self._bounds)
         for event in events:
             session.apply(event)
         actor = Actor(

@@ -39,6 +39,7 @@ ErrorCode = Literal[
     "already_resolved",
     "expired",
     "draining",
+    "overloaded",
     "storage_unavailable",
     "internal",
 ]

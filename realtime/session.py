@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from uuid import uuid4
 
+import msgspec
+
 from realtime.protocol import (
     MAX_DONE_TEXT,
     Done,
@@ -31,19 +33,34 @@ from realtime.protocol import (
 )
 from realtime.state import RunState, State
 
-MAX_QUEUE = 5
-MAX_TEXT = 16 * 1024
-
 
 def new_id() -> str:
     return str(uuid4())
 
 
+class Bounds(msgspec.Struct, frozen=True):
+    """What a session takes: UTF-8 bytes of one message, and messages that wait."""
+
+    text_bytes: int = 16 * 1024
+    queued: int = 5
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
 class Session(State):
     """A session's state and what may happen next. Only its owner in this process calls it."""
 
-    def __init__(self, session_id: str, *, epoch: int = 1, ids: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        epoch: int = 1,
+        ids: Callable[[], str] = new_id,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
         super().__init__(session_id, epoch=epoch)
+        self._bounds = bounds
         self._ids = ids
         self._new: list[Event] = []
 
@@ -102,13 +119,16 @@ class Session(State):
             raise ProtocolError(
                 "bad_request", "client_msg_id must have 1 to 128 characters; a UUID is good"
             )
-        if len(command.text.encode()) > MAX_TEXT:
-            raise ProtocolError("too_large", f"text is over {MAX_TEXT} bytes; send less at once")
+        most = self._bounds
+        if len(command.text.encode()) > most.text_bytes:
+            raise ProtocolError(
+                "too_large", f"text is over {most.text_bytes} bytes; send less at once"
+            )
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
-        if self.active and command.if_busy == "queue" and len(self.queue) >= MAX_QUEUE:
+        if self.active and command.if_busy == "queue" and len(self.queue) >= most.queued:
             raise ProtocolError(
-                "queue_full", f"{MAX_QUEUE} messages wait already; wait for one", retryable=True
+                "queue_full", f"{most.queued} messages wait already; wait for one", retryable=True
             )
 
     def resume(self, run_id: str, model: str, now: int) -> tuple[str, RunState]:

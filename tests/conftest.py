@@ -35,6 +35,7 @@ def settings(tmp_path: Path) -> Settings:
         auth_secret="a-secret-for-tests-of-32-characters",
         grace_seconds=30,
         drain_seconds=2,
+        spare_loopback=True,
     )
 
 

@@ -23,9 +23,11 @@ ALLOWED = {
     "tools": {"protocol", "models"},
     "example": {"tools"},
     "runs": {"protocol", "models", "answer", "tools"},
-    "driver": CORE | {"log", "runs", "tools"},
+    "limits": {"protocol"},
+    "budget": {"protocol", "limits"},
+    "driver": CORE | {"log", "runs", "tools", "budget"},
     "actor": CORE | {"log", "driver"},
-    "hub": CORE | {"log", "driver", "actor", "tools"},
+    "hub": CORE | {"log", "driver", "actor", "tools", "budget"},
     "summary": CORE | {"log", "hub"},
     "admin": CORE | {"log"},
     "retention": CORE | {"log", "hub", "driver"},
@@ -33,7 +35,8 @@ ALLOWED = {
     "auth": {"auth"},
     "config": set(),
     "logs": {"protocol"},
-    "edge": CORE | {"edge", "auth", "hub", "actor", "log"},
+    "memory": set(),
+    "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
 }
 BUILDERS = {"app", "__main__"}
 SERVICES = {

@@ -16,6 +16,7 @@ from realtime.auth.shares import Shares
 from realtime.edge.connections import Ack, Connection, Connections, user_of
 from realtime.edge.transport import Transport
 from realtime.hub import Hub, not_yours
+from realtime.limits import Buckets
 from realtime.log.log import Ticket
 from realtime.log.rows import StorageError
 from realtime.protocol import (
@@ -45,7 +46,7 @@ Need = Literal["read", "full", "owner"]
 
 
 class Commands:
-    """Carries out what the sockets of `connections` ask for."""
+    """Carries out what the sockets of `connections` ask for. New `sessions` are counted by user."""
 
     def __init__(
         self,
@@ -54,12 +55,14 @@ class Commands:
         hub: Hub,
         auth: Authenticator,
         shares: Shares,
+        sessions: Buckets,
     ) -> None:
         self._connections = connections
         self._transport = transport
         self._hub = hub
         self._authenticator = auth
         self._shares = shares
+        self._sessions = sessions
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
         self._handlers = {
             "create": self._create,
@@ -135,6 +138,7 @@ class Commands:
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
+        self._sessions.spend(user_of(connection))
         actor, ticket = self._hub.create(user_of(connection))
         await stored(ticket)
         return await self._join(connection, Join(session_id=actor.session.session_id))

@@ -19,6 +19,7 @@ from realtime.auth import User
 from realtime.auth.expiry import Expiry
 from realtime.auth.shares import Share
 from realtime.edge.transport import Reply, Transport
+from realtime.limits import Buckets, rate_limited
 from realtime.protocol import COMMANDS, ProtocolError
 
 MAX_WAITING = 1000
@@ -49,14 +50,16 @@ class Connections:
 
     `carry_out(connection, name, payload)` does what a command says, and gives the ack or
     what to await for it; the first of a socket is its "handshake". `on_gone(connection)`
-    once, when it has closed.
+    once, when it has closed. Commands are counted by socket and by user.
     """
 
     carry_out: Callable[[Connection, str, Any], Awaitable[Ack | Awaitable[Ack]]]
     on_gone: Callable[[Connection], None]
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, socket_rate: Buckets, user_rate: Buckets) -> None:
         self._transport = transport
+        self._socket_rate = socket_rate
+        self._user_rate = user_rate
         self._connections: dict[str, Connection] = {}
         self._acks: set[asyncio.Task[None]] = set()
         transport.on_client = self._on_connect
@@ -91,16 +94,23 @@ class Connections:
         connection = self._connections.get(sid)
         if connection is None:
             return
-        if name not in COMMANDS:
-            known = ", ".join(COMMANDS)
-            reply(refusal(ProtocolError("bad_request", f"unknown command; there are: {known}")))
-        elif connection.waiting.qsize() >= MAX_WAITING:
-            message = "too many commands at once; wait for their acks"
-            reply(
-                refusal(ProtocolError("rate_limited", message, retryable=True, retry_after_ms=1000))
-            )
+        try:
+            self._admit(connection, name)
+        except ProtocolError as error:
+            reply(refusal(error))
         else:
             connection.waiting.put_nowait((name, payload, reply))
+
+    def _admit(self, connection: Connection, name: str) -> None:
+        """Raises `bad_request`, `rate_limited`."""
+        self._socket_rate.spend(connection.sid)
+        if connection.user:
+            self._user_rate.spend(connection.user.user_id)
+        if name not in COMMANDS:
+            known = ", ".join(COMMANDS)
+            raise ProtocolError("bad_request", f"unknown command; there are: {known}")
+        if connection.waiting.qsize() >= MAX_WAITING:
+            raise rate_limited("too many commands at once; wait for their acks", 1)
 
     def _on_disconnect(self, sid: str, reason: str) -> None:
         connection = self._connections.pop(sid, None)

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import msgspec
 from aiohttp import web
 
 from realtime.auth import Authenticator, AuthError
+from realtime.edge.door import as_seen
 from realtime.hub import Hub
+from realtime.limits import Buckets
 from realtime.log.rows import SessionRow, StorageError
 from realtime.protocol import ProtocolError, entry, to_json
 
@@ -25,7 +28,15 @@ VENDOR = {
     "marked.js": "marked/lib/marked.esm.js",
     "dompurify.js": "dompurify/dist/purify.es.mjs",
 }
-STATUS = {"not_found": 404, "unauthorized": 401, "bad_request": 400, "storage_unavailable": 503}
+STATUS = {
+    "not_found": 404,
+    "unauthorized": 401,
+    "bad_request": 400,
+    "rate_limited": 429,
+    "draining": 503,
+    "overloaded": 503,
+    "storage_unavailable": 503,
+}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Listing = Callable[[str], Awaitable[list[SessionRow]]]
@@ -38,12 +49,14 @@ def answer(data: Any, status: int = 200) -> web.Response:
 
 
 class Pages:
-    """The routes. `list_sessions(user_id)` and `ready()` come from who knows the stores."""
+    """The routes. `list_sessions(user_id)` and `ready()` come from who knows the stores; what
+    a user asks counts among their `commands`."""
 
     def __init__(
         self,
         hub: Hub,
         auth: Authenticator,
+        commands: Buckets,
         *,
         info: dict[str, Any],
         list_sessions: Listing,
@@ -51,6 +64,7 @@ class Pages:
     ) -> None:
         self._hub = hub
         self._auth = auth
+        self._commands = commands
         self._info = info
         self._list_sessions = list_sessions
         self._ready = ready
@@ -90,9 +104,11 @@ class Pages:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         bearer = token.strip() if scheme.lower() == "bearer" else None
         try:
-            return (await self._auth.user(bearer or None, request)).user_id
+            user_id = (await self._auth.user(bearer or None, request)).user_id
         except AuthError as error:
             raise ProtocolError("unauthorized", str(error), retryable=error.retryable) from None
+        self._commands.spend(user_id)
+        return user_id
 
 
 def public(row: SessionRow) -> dict[str, Any]:
@@ -150,19 +166,22 @@ def page_policy() -> str:
 # -------------------------------------------------------------------- middleware
 
 
-def guard(origins: tuple[str, ...], draining: Callable[[], bool]) -> Any:
-    """Errors become JSON, headers become safe, listed origins may read the API."""
+def guard(origins: tuple[str, ...], proxies: int, check: Callable[[web.Request], None]) -> Any:
+    """Errors become JSON, headers become safe, listed origins may read the API. Before a
+    new socket's handshake it is `check`ed."""
     policy = page_policy()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        new_socket = "EIO" in request.query and "sid" not in request.query
-        if draining() and new_socket:
-            return answer({"error": {"code": "draining"}}, 503)
+        request = as_seen(request, proxies)
         try:
+            if "EIO" in request.query and "sid" not in request.query:
+                check(request)
             response = await handler(request)
         except ProtocolError as error:
             response = answer({"error": error.payload()}, STATUS.get(error.code, 400))
+            if error.retry_after_ms is not None:
+                response.headers["Retry-After"] = str(ceil(error.retry_after_ms / 1000))
         except StorageError:
             response = answer({"error": {"code": "storage_unavailable"}}, 503)
         except web.HTTPException as error:

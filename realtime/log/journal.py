@@ -49,6 +49,7 @@ MIGRATIONS = (
     CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     """,
     "ALTER TABLE sessions ADD COLUMN share_key TEXT",
+    "CREATE INDEX events_done ON events (created_at) WHERE event_type = 'done'",
 )
 
 
@@ -275,6 +276,18 @@ class Journal:
             "answers": answers,
             "output_tokens": tokens,
         }
+
+    def spent(self, since: int) -> dict[str, int]:
+        """Tokens by user, of the runs that ended at or after `since`."""
+        return dict(
+            self._database.query(
+                """SELECT user_id, sum(json_extract(CAST(payload AS TEXT), '$.usage.input_tokens')
+                                     + json_extract(CAST(payload AS TEXT), '$.usage.output_tokens'))
+                   FROM events JOIN sessions USING (session_id)
+                   WHERE event_type = 'done' AND created_at >= ? GROUP BY user_id""",
+                (since,),
+            )
+        )
 
     def _heads(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(_SELECT_HEADS + where, values)

@@ -43,7 +43,6 @@ __all__ = ["Engine", "Reply", "SocketServer", "Transport"]
 
 NAMESPACE = "/"
 MAX_FRAME = 64 * 1024
-MAX_QUEUE = 256 * 1024
 CONNECT_TIMEOUT_S = 5.0
 
 Reply = Callable[[dict[str, Any]], None]
@@ -77,7 +76,7 @@ class Transport(SocketServer):
         *,
         origins: Sequence[str],
         transports: Sequence[str],
-        max_queue_bytes: int = MAX_QUEUE,
+        max_queue_bytes: int = 256 * 1024,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         **options: Any,
     ) -> None:

@@ -41,8 +41,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     `max_queue_bytes` bounds what waits for one client; who takes nothing for `stall_s`
     seconds while something waits is dropped as well. `closed[reason]` counts ends.
-    `cors_allowed_origins`: `"*"`, or origins beside the own one, which is that of the Host
-    header (of X-Forwarded-Host where `trust_forwarded`).
+    `cors_allowed_origins`: `"*"`, or origins beside the own one, which is that of
+    `request.host`.
     """
 
     def __init__(
@@ -50,7 +50,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         *,
         max_queue_bytes: int = 256 * 1024,
         stall_s: int = 4,
-        trust_forwarded: bool = False,
         **options: Any,
     ) -> None:
         options["async_mode"] = "aiohttp"
@@ -58,9 +57,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         super().__init__(**options)
         self.max_queue_bytes = max_queue_bytes
         self.stall_s = stall_s
-        self._origins = Origins(
-            self.cors_allowed_origins or (), self.cors_credentials, trust_forwarded
-        )
+        self._origins = Origins(self.cors_allowed_origins or (), self.cors_credentials)
         self.sockets: dict[str, Socket] = {}
         self.watched: set[Socket] = set()
         self.closed: Counter[str] = Counter()

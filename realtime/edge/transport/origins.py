@@ -22,11 +22,10 @@ class Origins:
     host or listed. `"*"` lists everyone, and then no page gets to use the user's cookies.
     """
 
-    def __init__(self, listed: Sequence[str], credentials: bool, trust_forwarded: bool) -> None:
+    def __init__(self, listed: Sequence[str], credentials: bool) -> None:
         self._listed = listed
         self._anyone = "*" in listed
         self._credentials = credentials and not self._anyone
-        self._trust_forwarded = trust_forwarded
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """The CORS headers for the page that asks. Raises `Refused` for one of elsewhere."""
@@ -46,10 +45,7 @@ class Origins:
 
     def _own(self, request: web.Request, origin: str) -> bool:
         """By host and port; the scheme is the proxy's, which may speak TLS for us."""
-        host = request.headers.get("Host", "")
-        if self._trust_forwarded:
-            host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
         try:
-            return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+            return urlsplit(origin).netloc.lower() == request.host.lower()
         except ValueError:
             return False
