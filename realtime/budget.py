@@ -1,9 +1,9 @@
 """What may still be spent today: tokens by each user and by the whole server; and how many
 runs a user may have at once.
 
-A run reserves what it may come to before it starts; its `done` says what it came to. So what
-was spent is a fold over the log's `done` events, and a restart reads it back from there. It is
-the session's owner who spends. Days are UTC days.
+A run reserves what a call of the model may come to before it makes it; its `done` says what
+all of them came to. So what was spent is a fold over the log's `done` events, and a restart
+reads it back from there. It is the session's owner who spends. Days are UTC days.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ SERVER = ""  # no user's id
 class Budget:
     """In tokens a day, and in runs at once; 0: any number. `clock`: seconds since the epoch.
 
-    With reservations that are as large as what becomes of them, nobody spends more than the
-    budget and one request.
+    Where calls come to no more than was reserved, nobody spends more than the budget and one.
     """
 
     def __init__(
@@ -64,9 +63,9 @@ class Budget:
         if self._user_runs and len(others) >= self._user_runs:
             raise rate_limited(f"{len(others)} answers of yours are running; wait for one", SOON_S)
 
-    def check_tokens(self, user_id: str, *, behind: str | None = None) -> None:
-        """Whether there are tokens left for one more run, or will be when `behind` has ended;
-        it is then to be asked again. Raises `rate_limited`."""
+    def check_tokens(self, user_id: str, *, behind: str | None = None, used: int = 0) -> None:
+        """Whether there are tokens left for one more call; with `behind`, when this run has come
+        to `used` in all, which is to be asked again then. Raises `rate_limited`."""
         self._turn()
         mine = self._reserved.get(user_id, {})
         freed = mine.get(behind, 0) if behind else 0
@@ -74,17 +73,18 @@ class Budget:
             ("your", self._user_tokens, user_id, sum(mine.values())),
             ("this server's", self._server_tokens, SERVER, self._held),
         ):
-            if limit and self._spent[who] >= limit:
+            if limit and self._spent[who] + used >= limit:
                 midnight = (self._day + 1) * DAY_S - self._clock()
                 raise rate_limited(f"{whose} budget for today is used up", midnight)
-            if limit and self._spent[who] + held - freed >= limit:
+            if limit and self._spent[who] + held - freed + used >= limit:
                 raise rate_limited(f"what runs now may use up {whose} budget for today", SOON_S)
 
-    def reserve(self, user_id: str, run_id: str, input_tokens: int) -> None:
-        """A run starts."""
+    def reserve(self, user_id: str, run_id: str, input_tokens: int, *, used: int = 0) -> None:
+        """A run is about to call the model, and has `used` so much before."""
         self.release(user_id, run_id)
-        self._reserved.setdefault(user_id, {})[run_id] = input_tokens + ANSWER_TOKENS
-        self._held += input_tokens + ANSWER_TOKENS
+        most = used + input_tokens + ANSWER_TOKENS
+        self._reserved.setdefault(user_id, {})[run_id] = most
+        self._held += most
 
     def release(self, user_id: str, run_id: str) -> None:
         """A run is over, or is forgotten here."""

@@ -11,14 +11,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Literal
 
 import msgspec
 
-from realtime.budget import Budget
+from realtime.budget import Budget, tokens
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
-from realtime.models import Model
+from realtime.models import Model, Request
 from realtime.protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage, to_json
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
@@ -72,9 +73,9 @@ class Driver:
 
     def start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
         """Carry out a run. `calls`: those of its last step, where it goes on after a crash."""
-        job, means = self._job(run, calls), self._means
-        asked = to_json((job.instructions, job.context, means.tools.specs))
-        means.budget.reserve(self._session.user_id, run.run_id, len(asked) // 4)
+        job = self._job(run, calls)
+        request = Request(job.instructions, tuple(job.context), self._means.tools.specs)
+        self._reserve(run, request, None)
         self._task = asyncio.create_task(self._drive(run, job), name=f"run {run.run_id}")
 
     def advance(self) -> None:
@@ -93,12 +94,25 @@ class Driver:
 
     def _refuse(self, run: RunState, refusal: ProtocolError) -> None:
         """A run that waited, and now cannot be paid for."""
-        error = Error(refusal.code, refusal.message, refusal.retryable, refusal.retry_after_ms)
         self._session.finish(
-            run.run_id, "quota_exceeded", "limit", now_ms(), usage=Usage(0, 0), error=error
+            run.run_id,
+            "quota_exceeded",
+            "limit",
+            now_ms(),
+            usage=Usage(0, 0),
+            error=refusal.error(),
         )
         logger.info("run refused: %s", refusal.message, extra=self._extra(run))
         self._commit(run)
+
+    def _reserve(self, run: RunState, request: Request, usage: Usage | None) -> None:
+        """Before each call of the model. Raises `rate_limited` before a further one that there
+        are no tokens for."""
+        budget, user_id = self._means.budget, self._session.user_id
+        used = tokens(usage) if usage else 0
+        if used:
+            budget.check_tokens(user_id, behind=run.run_id, used=used)
+        budget.reserve(user_id, run.run_id, len(to_json(request)) // 4, used=used)
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
@@ -191,6 +205,7 @@ class Driver:
                 tool_call_id=tool_call_id,
                 store=means.log,
             ),
+            before_call=partial(self._reserve, run),
             calls=list(calls),
             steps=run.answer.steps,
         )

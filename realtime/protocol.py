@@ -96,6 +96,9 @@ class ProtocolError(Exception):
         self.retryable = retryable
         self.retry_after_ms = retry_after_ms
 
+    def error(self) -> Error:
+        return Error(self.code, self.message, self.retryable, self.retry_after_ms)
+
     def payload(self) -> dict[str, Any]:
         error: dict[str, Any] = {
             "code": self.code,

@@ -34,6 +34,7 @@ from realtime.protocol import (
     ErrorCode,
     Event,
     FinishReason,
+    ProtocolError,
     TextKind,
     Token,
     ToolCall,
@@ -61,6 +62,8 @@ class Outcome(msgspec.Struct):
 
 class Job(msgspec.Struct):
     """What a run starts from. `lengths`: UTF-16 units its message has already, by kind.
+    `before_call` is told what the model is asked and what the calls before came to; it
+    raises `ProtocolError` where that must not be.
 
     A run that goes on after a crash has taken `steps` already; `calls` are those of its
     last one, which is not in `context`: the open ones among them are made (again).
@@ -72,6 +75,7 @@ class Job(msgspec.Struct):
     lengths: dict[TextKind, int]
     new_id: Callable[[], str]
     tool_context: Callable[[str], ToolContext]
+    before_call: Callable[[Request, Usage | None], None]
     calls: list[ToolCall] = []
     steps: int = 0
 
@@ -94,6 +98,7 @@ async def execute(
         for _ in range(job.steps, MAX_STEPS):
             step = _Step(job)
             request = Request(job.instructions, tuple(context), tools.specs)
+            job.before_call(request, usage)
             async with aclosing(model.stream(request)) as stream:
                 async for batch in stream:
                     events: list[Event] = []
@@ -127,6 +132,8 @@ async def execute(
             context += step.items()
         error = Error("limit", f"stopped after {MAX_STEPS} steps with tools")
         yield Outcome("limit", "limit", usage, error)
+    except ProtocolError as refusal:
+        yield Outcome("quota_exceeded", "limit", usage, refusal.error())
     except ModelError as error:
         if rest := writer.flush():
             yield rest

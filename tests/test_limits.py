@@ -13,7 +13,7 @@ import socketio
 from realtime.budget import ANSWER_TOKENS, Budget
 from realtime.limits import DAY_S, SWEPT, Buckets
 from realtime.memory import FULL, LOOK_S, Memory
-from realtime.models import Finished, TextDelta, Usage
+from realtime.models import Finished, TextDelta, ToolCallReady, ToolCallStarted, Usage
 from realtime.protocol import ProtocolError
 from tests.conftest import Serve
 from tests.device import Device
@@ -228,6 +228,23 @@ async def test_a_message_that_waited_until_the_budget_was_gone_says_so(
         assert (done["status"], done["finish_reason"]) == ("quota_exceeded", "limit")
         assert limited(done, DAY_MS)
         assert done["usage"] == {"input_tokens": 0, "output_tokens": 0}
+
+
+async def test_a_run_with_tools_stops_where_the_budget_does(serve: Serve, device: Devices) -> None:
+    call: Script = [
+        [
+            ToolCallStarted("1", "fetch_user_analytics"),
+            ToolCallReady("1", "fetch_user_analytics", "{}"),
+        ],
+        [Usage(300, 0), Finished("tool_calls")],
+    ]
+    running = await serve(ScriptedModel(call), budget_user_tokens=500)
+    one = device(running.url)
+    await one.connect()
+    done = await one.done((await one.send("again and again"))["run_id"])
+    assert (done["status"], done["finish_reason"]) == ("quota_exceeded", "limit")
+    assert done["usage"]["input_tokens"] == 600, "one call beyond it"
+    assert limited(done, DAY_MS)
 
 
 async def test_a_run_that_a_crash_cut_off_was_paid_for(tmp_path: Path, device: Devices) -> None:
