@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from realtime.models.demo import DemoModel
 from tests.device import Device
 
 ROOT = Path(__file__).parent.parent
+SECRET = "a-secret-for-tests-of-32-characters"
+LEAK = re.compile(rf"eyJ[\w-]+\.eyJ[\w-]+|sb_secret_[\w-]{{16,}}|{SECRET}")
+"""What no server may write: tokens, and the keys of the tests."""
 Serve = Callable[..., Awaitable["Running"]]
 
 
@@ -32,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         port=0,
         database_path=str(tmp_path / "journal.db"),
-        auth_secret="a-secret-for-tests-of-32-characters",
+        auth_secret=SECRET,
         grace_seconds=30,
         drain_seconds=2,
         spare_loopback=True,
@@ -68,3 +72,15 @@ async def device() -> AsyncIterator[Callable[..., Device]]:
     yield make
     for one in made:
         await one.drop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test's servers logged holds no secret, whatever the test is about."""
+    report = yield
+    leaks = [title for title, text in report.sections if LEAK.search(text)]
+    if leaks and report.passed:
+        report.outcome, report.longrepr = "failed", f"a secret stands in: {', '.join(leaks)}"
+    return report

@@ -168,7 +168,9 @@ def from_response(response: httpx.Response) -> SupabaseError:
     status = response.status_code
     body = _json_object(response.content)
     code = str(body.get("code") or "")
-    said = str(body.get("message") or response.reason_phrase)[:300]
+    # What it says of data may quote it; of the schema or the key it names but tables and roles.
+    about_us = code.startswith(("42", "PGRST")) or status in (401, 403)
+    said = str((about_us and body.get("message")) or response.reason_phrase)[:300]
     detail = f"{status}{f' {code}' if code else ''}: {said}"
 
     if status == 401 and code == "42501":
