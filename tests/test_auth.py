@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.utils import base64url_encode
 
-from realtime.app import make_authenticator
+from realtime.app import create_app, make_authenticator
 from realtime.auth import AuthError, User
 from realtime.auth.expiry import CLOSE_S, WARN_S, Expiry
 from realtime.auth.guests import Guests
@@ -28,10 +28,12 @@ from realtime.auth.hook import Hook
 from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.log.journal import MIGRATIONS, Journal
+from realtime.models import Finished, ModelError, TextDelta, ToolCallReady, ToolCallStarted
 from realtime.protocol import COMMANDS
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.fetch import fetch
+from tests.scripted import Script, ScriptedModel
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 Devices = Callable[..., Device]
@@ -692,10 +694,18 @@ async def test_a_session_of_another_answers_like_none(serve: Serve, device: Devi
             for wrong in (7, [foreign], {"id": foreign}, True):
                 ack = await one.call(command, payloads(command, wrong))
                 assert ack["error"]["code"] == "bad_request", command
-        expected_http = await fetch(f"{running.url}/api/sessions/{MISSING}", name)
-        for session_id in (foreign, "x", foreign.upper()):
-            got = await fetch(f"{running.url}/api/sessions/{session_id}", name)
-            assert (got.status, got.text) == (404, expected_http.text)
+        for route in routes_of_a_session():
+            for query in ("", "?before_seq=1"):
+                url = running.url + route + query
+                expected_http = await fetch(url.format(session_id=MISSING), name)
+                for session_id in (foreign, "x", foreign.upper()):
+                    got = await fetch(url.format(session_id=session_id), name)
+                    assert (got.status, got.text) == (404, expected_http.text)
+        refused = [
+            await device(running.url, token=name, session_id=session_id).connect()
+            for session_id in (MISSING, foreign, foreign.upper())
+        ]
+        assert [answer["error"] for answer in refused] == [refused[0]["error"]] * 3
     for name, one in users.items():
         assert [event["user_id"] for event in one.events("session_started")] == [name]
         assert sorted(one.log) == [1], "nothing has happened to it"
@@ -704,6 +714,63 @@ async def test_a_session_of_another_answers_like_none(serve: Serve, device: Devi
             assert ack.get("error", {}).get("message") != expected["error"]["message"], command
             if command == "leave":
                 await one.call("join", {"session_id": ids[name]})
+
+
+ASKED: Script = [
+    [TextDelta("so "), ToolCallStarted("1", "no_such_tool")],
+    [ToolCallReady("1", "no_such_tool", "{}"), Finished("tool_calls")],
+]
+
+
+async def test_an_id_of_another_answers_like_none_in_a_session_of_ones_own(
+    serve: Serve, device: Devices
+) -> None:
+    """A run that is active, one that waits and one that can go on, a tool call, messages."""
+    gate = asyncio.Event()
+    model = ScriptedModel(ASKED, [[TextDelta("then")], ModelError("cut", "cut")], [gate])
+    running = await serve(model, **HOOK)
+    ada, bob = device(running.url, token="ada"), device(running.url, token="bob")
+    await ada.connect()
+    mine = (await bob.connect())["session_id"]
+    broken = await ada.send("one")
+    assert (await ada.done(broken["run_id"]))["status"] == "interrupted"
+    active, queued = await ada.send("two"), await ada.send("three")
+    call = (await ada.durable("tool_call"))[0]
+    ids = {
+        value
+        for ack in (broken, active, queued, call)
+        for key, value in ack.items()
+        if key in ("run_id", "message_id", "tool_call_id", "client_msg_id")
+    } | {ada.session["session_id"]}
+    assert len(ids) >= 8
+    before = dict(ada.log)
+    for command in COMMANDS:
+        for field in payloads(command, mine).keys() & {"run_id", "tool_call_id"} or (
+            {"run_id"} if command == "stop" else set()
+        ):
+            expected = await bob.call(command, {**payloads(command, mine), field: MISSING})
+            for id in ids:
+                ack = await bob.call(command, {**payloads(command, mine), field: id})
+                assert told(ack) == told(expected), (command, field)
+    share = (await ada.call("share"))["share"]
+    for command in ("history", "send", "stop"):
+        ack = await bob.call(command, payloads(command, ada.session["session_id"]))
+        assert ack["error"]["code"] == "not_found", "a share that was not used lets nobody in"
+    assert (await bob.call("join", {"session_id": mine, "share": share}))["ok"]
+    assert ada.log == before, "nothing has happened to it"
+    assert sorted(bob.log) == [1]
+    gate.set()
+
+
+def told(ack: dict[str, Any]) -> dict[str, Any]:
+    """Without the id that was asked for, and the time that it took."""
+    return {key: value for key, value in ack.items() if key not in ("run_id", "ms")}
+
+
+def routes_of_a_session() -> list[str]:
+    app = create_app(Settings())
+    paths = {resource.canonical for resource in app.router.resources()}
+    return [path for path in paths if "{session_id}" in path]
 
 
 # ------------------------------------------------------------------- shares
