@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from realtime.config import Settings
 from realtime.models import Model
 from realtime.models.demo import DemoModel
 from tests.device import Device
+from tests.process import LEAK, SECRET
 
 ROOT = Path(__file__).parent.parent
-SECRET = "a-secret-for-tests-of-32-characters"
-LEAK = re.compile(rf"eyJ[\w-]+\.eyJ[\w-]+|sb_secret_[\w-]{{16,}}|{SECRET}")
-"""What no server may write: tokens, and the keys of the tests."""
 Serve = Callable[..., Awaitable["Running"]]
 
 

@@ -15,6 +15,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+SECRET = "a-secret-for-tests-of-32-characters"
+LEAK = re.compile(rf"eyJ[\w-]+\.eyJ[\w-]+|sb_secret_[\w-]{{16,}}|{SECRET}")
+"""What no server may write: tokens, and the keys of the tests."""
 
 
 class Process:
@@ -81,6 +84,7 @@ async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Pro
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # whatever it started too
         await running.ended()
+    assert not LEAK.search(running.output), "it wrote a secret"
 
 
 @asynccontextmanager

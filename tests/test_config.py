@@ -54,6 +54,17 @@ def test_supabase_takes_both_names_of_the_key() -> None:
     assert load(SUPABASE_URL=url, SUPABASE_KEY="sb_secret_2").supabase_key == "sb_secret_2"
 
 
+def test_a_platform_with_a_router_is_one_trusted_proxy() -> None:
+    assert load().trusted_proxies == 0
+    assert load(DYNO="web.1", AUTH_SECRET="x" * 32).trusted_proxies == 1
+    assert load(DYNO="web.1", AUTH_SECRET="x" * 32, TRUSTED_PROXIES="2").trusted_proxies == 2
+
+
+def test_this_machine_itself_may_connect_freely_unless_somebody_says_how_often() -> None:
+    assert load().spare_loopback
+    assert not load(CONNECTS_PER_MINUTE="600").spare_loopback
+
+
 def test_instructions_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "prompt.md").write_text("Be kind.")
     assert load(INSTRUCTIONS=f"@{tmp_path}/prompt.md").instructions == "Be kind."
@@ -74,6 +85,8 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"INSTRUCTIONS": "@/nowhere"}, "INSTRUCTIONS=@/nowhere names a file"),
         ({"AUTH": "magic"}, "AUTH=magic must be one of"),
         ({"DYNO": "web.1"}, "AUTH_SECRET is missing"),
+        ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES=all must be a whole number from 0 to 10"),
+        ({"TEXT_KB": "64"}, "TEXT_KB=64 must be a whole number from 1 to 60"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL=loud must be"),
     ],
 )

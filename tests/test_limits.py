@@ -313,7 +313,7 @@ async def test_connects_are_counted_by_the_real_address(serve: Serve) -> None:
     assert [await connect("garbage") for _ in range(3)] == [200, 200, 429], "the proxy's own"
 
 
-async def test_forwarded_headers_count_only_behind_a_proxy(serve: Serve) -> None:
+async def test_forwarded_headers_count_only_behind_a_proxy(serve: Serve, device: Devices) -> None:
     evil = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example"}
     front = {"Origin": "https://app.example", "X-Forwarded-Host": "evil.example, app.example"}
     running = await serve(connects_per_minute=2, spare_loopback=False)
@@ -327,6 +327,10 @@ async def test_forwarded_headers_count_only_behind_a_proxy(serve: Serve) -> None
     assert (await fetch(URL.format(behind.url), **front)).status == 200
     evil["X-Forwarded-Host"] += ", app.example"
     assert (await fetch(URL.format(behind.url), **evil)).status == 403
+    for transports in (["websocket"], ["polling"], ["polling", "websocket"]):
+        one = device(behind.url)
+        await one.connect(headers={"X-Forwarded-For": "203.0.113.1"}, transports=transports)
+        await one.done((await one.send("hello"))["run_id"])
 
 
 async def test_a_stock_client_comes_back_after_a_refused_connect(serve: Serve) -> None:
