@@ -20,6 +20,7 @@ const SANE = {
 export function sanitised(html) {
   const fragment = DOMPurify.sanitize(html, SANE);
   for (const link of fragment.querySelectorAll("a")) {
+    if (!link.getAttribute("href")) link.removeAttribute("href"); // or it leads to this page
     if (!link.hasAttribute("href")) continue;
     link.target = "_blank";
     link.rel = "noopener noreferrer";

@@ -46,9 +46,9 @@ def chrome() -> str:
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
+async def browser(*flags: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=chrome(), args=FLAGS)
+        running = await playwright.chromium.launch(executable_path=chrome(), args=[*FLAGS, *flags])
         try:
             yield running
         finally:

@@ -159,7 +159,8 @@ def page_policy() -> str:
         scripts += f" 'sha256-{digest}'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types dompurify"
     )
 
 

@@ -1,0 +1,55 @@
+/**
+ * Brings each payload through the page's own reducer and view in every place that takes text
+ * from elsewhere; the answer grows by one character at a time. Each character's state is seen.
+ */
+async (payloads) => {
+  const { apply, initial } = await import("./client/reducer.js");
+  const { Transcript } = await import("./client/transcript.js");
+  const ignore = () => {};
+  const actions = { stop: ignore, continue: ignore, approve: ignore, retry: ignore, drop: ignore, output: ignore };
+  watch.on = true;
+  let seen = 0;
+
+  for (const payload of payloads) {
+    watch.payload = payload;
+    const root = document.createElement("div");
+    root.className = "transcript";
+    document.getElementById("scroll").append(root);
+    const transcript = new Transcript(root, actions);
+    const more = { pending: [], progress: new Map() };
+    let state = initial();
+    const show = () => transcript.update(state, more);
+    const take = (event, fields) => {
+      const ids = { session_id: "s", seq: state.last_seq + 1, run_id: "r", message_id: "a" };
+      state = apply(state, { event, ...ids, ...fields }).state;
+      show();
+    };
+
+    take("user_message", { message_id: "q", client_msg_id: "c", text: payload, user_id: payload });
+    for (const status of ["waiting", "started", "awaiting_approval", "fallback"]) {
+      take("run", { status, model: payload, from_model: payload, reason: payload });
+    }
+    let offset = 0;
+    for (const delta of payload) {
+      for (const kind of ["reasoning", "text"]) take("token", { kind, offset, delta });
+      offset += delta.length;
+      await null; // the watcher looks at every state
+      seen += 1;
+    }
+    const call = { tool_call_id: "t", name: payload, arguments: payload, output_ref: payload };
+    take("tool_call", { ...call, status: "awaiting_approval", approval: { expires_at: Date.now() + 9e9 } });
+    more.progress.set("t", { tool_call_id: "t", fraction: 0.5, message: payload });
+    take("tool_call", { ...call, status: "running" });
+    const decided = { expires_at: 1, decided_by: payload };
+    take("tool_call", { ...call, status: "completed", arguments: { [payload]: [payload] }, output: payload, approval: decided });
+    take("tool_call", { ...call, tool_call_id: "u", status: payload, output: { [payload]: payload } });
+    take("tool_call", { ...call, tool_call_id: "v", status: "failed", error: { code: payload, message: payload } });
+    take("done", { status: "failed", model: payload, error: { code: payload, message: payload }, text: payload });
+    more.pending = [{ client_msg_id: "d", text: payload, status: "failed", error: { code: payload, message: payload } }];
+    show();
+    await null;
+    if (!root.textContent) throw new Error("nothing was shown");
+  }
+  await new Promise(requestAnimationFrame);
+  return seen;
+}

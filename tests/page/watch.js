@@ -1,0 +1,52 @@
+/**
+ * Runs in a page before its own scripts, and looks at all that is added to its document:
+ * `watch.ran` are payloads that ran, `watch.flaws` elements and attributes that no text may
+ * bring about, `watch.violations` what the Content-Security-Policy had to stop.
+ */
+(() => {
+  const watch = (window.watch = { ran: [], flaws: [], violations: [], payload: "" });
+  for (const name of ["pwned", "alert", "confirm", "prompt"]) {
+    Object.defineProperty(window, name, { value: () => void watch.ran.push(watch.payload) });
+  }
+  document.addEventListener("securitypolicyviolation", (event) =>
+    watch.violations.push(`${event.effectiveDirective} ${event.blockedURI}`),
+  );
+
+  // what Markdown becomes, and what the page itself is made of
+  const written = {
+    tags: "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre strong table tbody td th thead tr ul",
+    attributes: "align href rel start target title",
+  };
+  const own = {
+    tags: "article button code details div header input label li p pre progress section span summary",
+    attributes: "class hidden max open placeholder role tabindex type value",
+  };
+  for (const kind of [written, own]) {
+    kind.tags = new Set(kind.tags.split(" "));
+    kind.attributes = new Set(kind.attributes.split(" "));
+  }
+
+  function inspect(element) {
+    const block = element.closest(".markdown > .block");
+    const kind = block && block !== element ? written : own;
+    const flaw = (what) => watch.flaws.push(`${what} from ${JSON.stringify(watch.payload)}`);
+    if (!kind.tags.has(element.localName)) flaw(`<${element.localName}>`);
+    for (const { name, value } of element.attributes) {
+      const harmless = kind === own && /^(aria|data)-/.test(name);
+      if (!harmless && !kind.attributes.has(name)) flaw(`<${element.localName} ${name}="${value}">`);
+    }
+    if (!element.hasAttribute("href")) return;
+    if (!/^(https?:\/\/|mailto:)/i.test(element.getAttribute("href"))) flaw(element.outerHTML);
+    if (element.target !== "_blank" || element.rel !== "noopener noreferrer") flaw(element.outerHTML);
+  }
+
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) {
+      for (const node of addedNodes) {
+        if (!(node instanceof Element) || !node.isConnected || !watch.on) continue;
+        inspect(node);
+        node.querySelectorAll("*").forEach(inspect);
+      }
+    }
+  }).observe(document, { childList: true, subtree: true });
+})();
