@@ -28,6 +28,7 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
 });
 
 let viewing = null; // the past session that is read now
+let sharing = null; // the session whose link is shown
 let info = {};
 
 // ------------------------------------------------------------------ drawing
@@ -65,9 +66,13 @@ function draw() {
 
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? `· ${devices} devices` : "");
+  document.body.dataset.access = client.access;
   const usable = connection === "live" && Boolean(state.session_id);
   $("copy-link").disabled = !usable;
+  $("copy-link").hidden = client.access !== "owner";
+  $("share-panel").hidden = sharing !== state.session_id;
   $("end-session").disabled = !usable || Boolean(state.ended);
+  $("message-box").disabled = connection === "error";
   const run = activeRun(state);
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
@@ -94,10 +99,12 @@ function trouble(error) {
     : error.message;
 }
 
-function banner({ connection, notice, error, state, model }) {
-  if (connection === "error" && state.session_id) return error.message;
+function banner({ connection, notice, error, state, model, access }) {
+  if (connection === "error" && state.session_id) return trouble(error);
   if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
+  if (connection === "connecting" && error) return `${error.message} It is tried again by itself.`;
   if (connection === "connecting" && state.session_id) return "The connection is lost. Messages are kept and sent when it is back.";
+  if (access === "read") return "You read along. Only who started this session, or was given a link to take part, can write.";
   if (isDemo(model || info.model?.name)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
   return "";
 }
@@ -152,7 +159,6 @@ async function start() {
   const begun = client.create();
   schedule();
   await attempt(begun);
-  $("share-panel").hidden = true;
   $("message-box").focus();
 }
 
@@ -173,14 +179,23 @@ function fit() {
 }
 
 async function copyLink() {
-  const share = await client.share();
+  const { session_id } = client.state;
+  const share = await client.share($("share-access").value);
   const { origin, pathname } = location;
-  const link = `${origin}${pathname}#${new URLSearchParams({ session: client.state.session_id, share })}`;
+  const link = `${origin}${pathname}#${new URLSearchParams({ session: session_id, share })}`;
   $("share-link").value = link;
-  $("share-panel").hidden = false;
+  sharing = session_id;
+  draw();
   const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
   $("share-label").textContent = copied ? "Link copied" : "Copy this link";
   if (!copied) $("share-link").select();
+}
+
+async function unshare() {
+  await client.unshare();
+  sharing = null;
+  draw();
+  toast("Every link to this session that was given is void.");
 }
 
 async function view(session) {
@@ -223,6 +238,8 @@ $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
 $("end-session").addEventListener("click", () => attempt(client.end()));
 $("copy-link").addEventListener("click", () => attempt(copyLink()));
+$("share-access").addEventListener("change", () => attempt(copyLink()));
+$("unshare").addEventListener("click", () => attempt(unshare()));
 $("earlier").addEventListener("click", () => attempt(client.history()));
 $("back").addEventListener("click", back);
 $("reopen").addEventListener("click", () => attempt(reopen()));

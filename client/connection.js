@@ -57,7 +57,7 @@ export class Connection {
       randomizationFactor: 0.5,
       ...options,
       autoConnect: false,
-      auth: (callback) => auth().then(callback),
+      auth: (callback) => auth().then(callback, () => this.dialLater()), // no token: later, perhaps
     };
     this.socket = url ? io(url, settings) : io(settings);
     this.#listen();
@@ -72,10 +72,11 @@ export class Connection {
     this.socket.connect();
   }
 
+  /** @param {number} [delay]  ms; at least so long, and not all at the same moment */
   dialLater(delay = Math.min(500 * 2 ** this.#attempts++, 10_000)) {
     clearTimeout(this.#timer);
     this.socket.disconnect();
-    this.#timer = setTimeout(() => this.dial(), delay * (0.5 + Math.random()));
+    this.#timer = setTimeout(() => this.dial(), delay * (1 + Math.random() / 2));
   }
 
   /** The server has answered for this connection. */

@@ -5,6 +5,12 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSty
 /** @param {number} ms  since the Unix epoch */
 export const when = (ms) => moment.format(new Date(ms));
 
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+
+/** @param {number} ms  since the Unix epoch; the day is left out where it is today */
+export const clock = (ms) =>
+  new Date(ms).toDateString() === new Date().toDateString() ? hour.format(ms) : when(ms);
+
 /** @param {number} seconds  e.g. 184 → "3 min 4 s" */
 export function lasting(seconds) {
   const whole = Math.round(seconds);

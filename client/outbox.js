@@ -6,7 +6,8 @@
  *
  * @typedef {{client_msg_id: string, session_id: string | null, text: string, options: object,
  *   status: "waiting" | "sending" | "acked" | "failed", seq?: number,
- *   error?: {code: string, message: string}}} Outgoing
+ *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
+ *   `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch
  */
 
 const KEY = "realtime.outbox";
@@ -16,6 +17,7 @@ export class Outbox {
   entries = [];
   #promises = new Map();
   #flushing = false;
+  #wake = () => {};
 
   /**
    * @param {object} parts
@@ -49,10 +51,11 @@ export class Outbox {
     for (const entry of this.entries) if (!entry.session_id) this.#set(entry, { session_id });
   }
 
-  /** Try a refused message again, under its old id. */
+  /** Try a refused message again, under its old id; one that waits for its time, now. */
   retry(client_msg_id) {
     const entry = this.#get(client_msg_id);
     if (entry?.status === "failed") this.#set(entry, { status: "waiting", error: undefined });
+    this.#wake();
     this.flush();
   }
 
@@ -87,8 +90,10 @@ export class Outbox {
             continue;
           }
           const offline = error.code === "offline";
-          this.#set(entry, { status: "waiting", error: offline ? undefined : error });
-          if (!offline) await pause(error.retry_after_ms ?? Math.min(500 * 2 ** tries++, 15_000));
+          const wait = error.retry_after_ms ?? Math.min(500 * 2 ** tries++, 15_000);
+          const why = offline ? {} : { error, retry_at: Date.now() + wait };
+          this.#set(entry, { error: undefined, ...why, status: "waiting" });
+          if (!offline) await this.#pause(wait);
         }
       }
     } finally {
@@ -120,14 +125,19 @@ export class Outbox {
     this.#promises.delete(client_msg_id);
   }
 
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1)); // more would be none
+      this.#wake = () => (clearTimeout(timer), resolve());
+    });
+  }
+
   #keep() {
     const unacked = this.entries.filter((entry) => entry.status !== "acked");
     this.storage.setItem(
       KEY,
-      JSON.stringify(unacked.map(({ status, error, ...entry }) => entry)),
+      JSON.stringify(unacked.map(({ status, error, retry_at, ...entry }) => entry)),
     );
     this.changed();
   }
 }
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

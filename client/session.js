@@ -24,11 +24,13 @@ export class SessionClient {
   state = initial();
   /** @type {"offline" | "connecting" | "live" | "error"} */
   connection = "offline";
-  /** @type {{code: string, message: string} | null} why `connection` is "error" */
+  /** @type {{code: string, message: string} | null} why `connection` is not "live" */
   error = null;
   /** @type {{type: string, retry_in_ms?: number} | null} the server's last word, until it is back */
   notice = null;
   model = "";
+  /** @type {"owner" | "full" | "read"} what the server lets us do in this session */
+  access = "owner";
   /** @type {Map<string, object>} the last `progress` of each running tool call */
   progress = new Map();
 
@@ -45,8 +47,9 @@ export class SessionClient {
    * @param {object} parts
    * @param {typeof import("socket.io-client").io} parts.io
    * @param {string} [parts.url]  the server; by default where the page came from
-   * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in;
-   *   without one the server gives a guest token, which is kept in `storage`
+   * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
+   *   function is asked at each connection, and again before its last token expires. Without
+   *   one the server gives a guest token, which is kept in `storage`
    * @param {Storage} [parts.storage]  for the guest token, e.g. `localStorage`
    * @param {Storage} [parts.tab]  for the session and unsent messages, e.g. `sessionStorage`
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
@@ -186,9 +189,17 @@ export class SessionClient {
     return this.#command("end", {});
   }
 
-  /** @returns {Promise<string>} a token that lets another identity open this session */
-  async share() {
-    return (await this.#command("share", {})).share;
+  /**
+   * @param {"full" | "read"} [access]
+   * @returns {Promise<string>} a token that lets another identity open this session
+   */
+  async share(access = "full") {
+    return (await this.#command("share", { access })).share;
+  }
+
+  /** Every share so far is void. */
+  unshare() {
+    return this.#command("unshare", {});
   }
 
   /** Put the next older page, if there is one, in front. */
@@ -236,9 +247,13 @@ export class SessionClient {
   async #told(notice) {
     this.notice = notice;
     if (notice.type !== "token_expiring" || typeof this.token !== "function") return;
-    await this.request("auth", { token: await this.token() }).catch(() => {});
-    this.notice = null;
-    this.#changed();
+    try {
+      await this.request("auth", { token: await this.token() });
+      this.notice = null;
+      this.#changed();
+    } catch {
+      this.#link.dialLater(); // a new connection asks for the token once more
+    }
   }
 
   /** The first event of each connection. */
@@ -289,6 +304,7 @@ export class SessionClient {
       const { state, verdict } = load(this.state, payload);
       this.state = state;
       this.model = payload.model ?? this.model;
+      this.access = payload.access ?? "owner";
       if (verdict === "applied" && payload.seq >= payload.head) break;
       this.#changed();
       const { session_id, epoch, last_seq: after_seq } = state;
@@ -321,9 +337,10 @@ export class SessionClient {
   /** Catching up failed. A new connection begins it anew, where that can help. */
   #astray(error) {
     if (error.code === "offline") return; // it is on its way
-    if (error.code === "timeout") this.#link.dial();
-    else if (error.retryable) this.#link.dialLater(error.retry_after_ms);
-    else this.#fail(error);
+    if (error.code === "timeout") return this.#link.dial();
+    if (!error.retryable) return this.#fail(error);
+    this.#link.dialLater(error.retry_after_ms);
+    this.#become("connecting", error);
   }
 
   // ----------------------------------------------------------------- state
@@ -335,17 +352,16 @@ export class SessionClient {
     this.#changed();
   }
 
-  #fail({ code, message }) {
+  #fail(error) {
     this.#link.welcomed(); // a refusal is an answer too
-    this.error = { code, message };
-    this.#opening.reject(new CommandError(this.error));
+    this.#become("error", error);
+    this.#opening.reject(new CommandError(error));
     this.#opening = deferred();
-    this.#become("error");
   }
 
-  #become(connection) {
+  #become(connection, error) {
     this.connection = connection;
-    if (connection !== "error") this.error = null;
+    this.error = error ? { code: error.code, message: error.message } : null;
     this.#changed();
   }
 

@@ -1,5 +1,6 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
+import { clock } from "./format.js";
 import { MarkdownView, ToolCard, h } from "./render.js";
 
 /**
@@ -176,12 +177,13 @@ class PendingView {
     this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#drop));
   }
 
-  update({ client_msg_id, text, status, error }) {
+  update({ client_msg_id, text, status, error, retry_at }) {
     this.#id = client_msg_id;
     this.#text.textContent = text;
     this.element.dataset.status = status;
-    this.#hint.textContent = error ? error.message : status === "waiting" ? "Not sent yet" : "Sending…";
-    this.#retry.hidden = status !== "failed";
+    const later = status === "waiting" && retry_at ? ` It is sent again at ${clock(retry_at)}.` : "";
+    this.#hint.textContent = error ? error.message + later : status === "waiting" ? "Not sent yet" : "Sending…";
+    this.#retry.hidden = !error || status === "sending";
     this.#drop.hidden = status !== "failed" && !error;
   }
 }

@@ -412,6 +412,7 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     pending_approvals: list[dict[str, Any]]
     ended: bool
     model: str
+    access: Literal["owner", "full", "read"] | None = None
     guest_token: str | None = None
     next_before_seq: int | None = None
     active_run: ActiveRun | None = None

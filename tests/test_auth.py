@@ -791,7 +791,8 @@ async def test_a_share_goes_as_far_as_it_says(serve: Serve, device: Devices) -> 
     assert (await one.call("share", {"access": "all"}))["error"]["code"] == "bad_request"
 
     reader = device(running.url, session_id=session_id, share=read)
-    assert (await reader.connect())["head"] == one.last_seq
+    joined = await reader.connect()
+    assert (joined["head"], joined["access"]) == (one.last_seq, "read")
     allowed = {"create", "auth", "join", "history", "leave"}
     for command in set(COMMANDS) - allowed:
         ack = await reader.call(command, payloads(command, session_id))
@@ -805,7 +806,8 @@ async def test_a_share_goes_as_far_as_it_says(serve: Serve, device: Devices) -> 
     writer = device(running.url)
     await writer.connect()
     assert (await writer.call("join", {"session_id": session_id}))["error"]["code"] == "not_found"
-    assert (await writer.call("join", {"session_id": session_id, "share": full}))["ok"]
+    joined = await writer.call("join", {"session_id": session_id, "share": full})
+    assert joined["access"] == "full"
     assert (await writer.send("me too", session_id=session_id))["ok"]
     for command in ("share", "unshare"):
         ack = await writer.call(command, {"session_id": session_id})
@@ -815,7 +817,8 @@ async def test_a_share_goes_as_far_as_it_says(serve: Serve, device: Devices) -> 
     assert joined["ok"], "a share of another session changes nothing"
     stranger = device(running.url, session_id=own, share=full)
     assert (await stranger.connect())["error"]["code"] == "not_found"
-    assert (await one.call("join", {"session_id": session_id, "share": read}))["ok"]
+    joined = await one.call("join", {"session_id": session_id, "share": read})
+    assert joined["access"] == "owner"
     assert (await one.send("still mine", session_id=session_id))["ok"], "the owner stays the owner"
 
 

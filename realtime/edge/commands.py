@@ -160,6 +160,8 @@ class Commands:
         async with self._open(connection, session_id, "read") as actor:
             payload = await actor.join(connection.sid, command, enter)
             payload.guest_token = connection.guest_token
+            owner = actor.session.user_id == user_of(connection)
+            payload.access = "owner" if owner else connection.shares[session_id].access
             return self._session_ack(payload)
 
     def _session_ack(self, payload: SessionPayload) -> Ack:

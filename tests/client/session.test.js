@@ -178,6 +178,79 @@ test("a passing refusal is waited out", async () => {
   assert.equal(times, 3);
 });
 
+test("a limit says when the message is sent again, and somebody may try at once", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  const before = Date.now();
+  server.refuse = (name) => name === "send" && { code: "rate_limited", message: "ten a minute", retryable: true, retry_after_ms: 60_000 };
+  client.send("one too many");
+  await until(client, ({ pending }) => pending[0].retry_at);
+  const [{ client_msg_id, status, error, retry_at }] = client.pending;
+  assert.deepEqual([status, error.message], ["waiting", "ten a minute"]);
+  assert.ok(retry_at >= before + 60_000);
+  server.refuse = null;
+  client.retry(client_msg_id);
+  await until(client, (now) => now.pending.length === 0);
+  assert.deepEqual(texts(client), ["one too many"]);
+});
+
+test("a token is renewed on the socket before it expires", async () => {
+  const server = new FakeServer();
+  const tokens = ["first", "second"];
+  const client = connectTo(server, { token: async () => tokens.shift() });
+  await client.connect();
+  const [socket] = server.sockets;
+  socket.receive("server", { type: "token_expiring" });
+  await until(client, () => server.commands.length);
+  await until(client, ({ notice }) => notice === null);
+  assert.deepEqual(server.commands, [["auth", { token: "second" }]]);
+  assert.equal(server.handshakes.length, 1);
+});
+
+test("a token that cannot be renewed there is given with a new connection", async () => {
+  const server = new FakeServer();
+  const tokens = ["first", "second", "third"];
+  const client = connectTo(server, { token: async () => tokens.shift() });
+  await client.connect();
+  server.refuse = (name) => name === "auth" && { code: "unauthorized", message: "not this one" };
+  [...server.sockets][0].receive("server", { type: "token_expiring" });
+  await until(client, () => server.handshakes.length === 2);
+  await until(client, live);
+  assert.deepEqual(server.handshakes.map(({ token }) => token), ["first", "third"]);
+});
+
+test("a hook that has no token yet is asked again", async () => {
+  const server = new FakeServer();
+  let asked = 0;
+  const token = async () => (asked++ ? "late" : Promise.reject(new Error("not reached")));
+  await connectTo(server, { token }).connect();
+  assert.deepEqual(server.handshakes.map((auth) => auth.token), ["late"]);
+});
+
+test("what passes is waited out, and said meanwhile", async () => {
+  const server = new FakeServer();
+  const error = { code: "rate_limited", message: "too many devices", retryable: true, retry_after_ms: 20 };
+  server.welcome = { error };
+  const client = connectTo(server);
+  const opened = client.connect();
+  await until(client, (now) => now.error?.message === "too many devices");
+  assert.equal(client.connection, "connecting");
+  server.welcome = null;
+  await opened;
+  assert.equal(client.error, null);
+});
+
+test("what the server lets us do is known", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  assert.equal(client.access, "owner");
+  server.welcome = { ...server.session({}), access: "read" };
+  server.cut();
+  await until(client, ({ access }) => access === "read");
+});
+
 test("the server's disconnect does not end it", async () => {
   const { server, feed } = started();
   const client = connectTo(server);
@@ -284,12 +357,16 @@ test("commands carry the session and return their ack", async () => {
   await client.approve("t1", "deny", "no");
   await client.end();
   assert.equal(await client.share(), "let-me-in");
+  await client.share("read");
+  await client.unshare();
   assert.deepEqual(server.commands, [
     ["stop", { session_id: "s", run_id: "r1" }],
     ["continue", { session_id: "s", run_id: "r1" }],
     ["approve", { session_id: "s", tool_call_id: "t1", decision: "deny", reason: "no" }],
     ["end", { session_id: "s" }],
-    ["share", { session_id: "s" }],
+    ["share", { session_id: "s", access: "full" }],
+    ["share", { session_id: "s", access: "read" }],
+    ["unshare", { session_id: "s" }],
   ]);
 });
 
