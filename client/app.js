@@ -5,13 +5,22 @@ import { lasting, summaryLine, when } from "./format.js";
 import { PastSessions } from "./past.js";
 import { activeRun } from "./reducer.js";
 import { SessionClient } from "./session.js";
+import { SignIn } from "./sign-in.js";
 import { Transcript } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 
+const info = await fetch("./api/info").then((response) => (response.ok ? response.json() : {}), () => ({}));
+
+// where the server wants a Supabase user, there is one from here on
+const lost = () => location.reload();
+const user = info.sign_in && new SignIn({ ...info.sign_in, storage: localStorage, lost });
+if (user && !user.user) await signedIn();
+
 // the page may be mounted under a prefix
 const options = { path: new URL("./socket.io/", location.href).pathname };
-const client = new SessionClient({ io, storage: localStorage, tab: sessionStorage, window, options });
+const token = user && (() => user.token());
+const client = new SessionClient({ io, token, storage: localStorage, tab: sessionStorage, window, options });
 
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
@@ -29,7 +38,6 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
 
 let viewing = null; // the past session that is read now
 let sharing = null; // the session whose link is shown
-let info = {};
 
 // ------------------------------------------------------------------ drawing
 
@@ -94,9 +102,9 @@ function text(element, value) {
 }
 
 function trouble(error) {
-  return error.code === "not_found"
-    ? "That session is not here any more, or it is not yours. Start a new one."
-    : error.message;
+  if (error.code === "not_found") return "That session is not here any more, or it is not yours. Start a new one.";
+  if (error.code === "unauthorized" && !user) return "This server wants a sign-in that this page does not know.";
+  return error.message;
 }
 
 function banner({ connection, notice, error, state, model, access }) {
@@ -234,6 +242,38 @@ function invitation() {
   return client.open(session_id, fragment.get("share") ?? undefined);
 }
 
+/** Show the form until somebody is. */
+function signedIn() {
+  document.body.dataset.view = "sign-in";
+  return new Promise((resolve) => {
+    const attempt = async (way) => {
+      const { value: email } = $("email");
+      text($("sign-in-said"), "");
+      try {
+        const entered = await user[way](email, $("password").value);
+        if (entered !== false) return resolve();
+        text($("sign-in-said"), `Follow the link that was sent to ${email}, then sign in.`);
+      } catch (error) {
+        text($("sign-in-said"), error.message);
+      }
+    };
+    $("sign-in").addEventListener("submit", (event) => {
+      event.preventDefault();
+      attempt("enter");
+    });
+    $("sign-up").addEventListener("click", () => $("sign-in").reportValidity() && attempt("join"));
+  });
+}
+
+async function signOut() {
+  client.close();
+  await user.leave();
+  sessionStorage.clear();
+  location.reload();
+}
+
+$("sign-out").addEventListener("click", signOut);
+addEventListener("storage", () => user && !user.user && lost()); // signed out in another tab
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
 $("end-session").addEventListener("click", () => attempt(client.end()));
@@ -257,7 +297,8 @@ addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()))
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
-info = await fetch("./api/info").then((response) => (response.ok ? response.json() : {}), () => ({}));
+$("who").hidden = !user;
+$("user").textContent = user?.user.email ?? "";
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
 attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
 schedule();

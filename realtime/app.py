@@ -162,7 +162,14 @@ def create_app(settings: Settings, *, model: Model | None = None) -> web.Applica
         spare_loopback=settings.spare_loopback,
     )
     app = web.Application(
-        middlewares=[http.guard(settings.allowed_origins, settings.trusted_proxies, door.check)]
+        middlewares=[
+            http.guard(
+                settings.allowed_origins,
+                settings.trusted_proxies,
+                door.check,
+                sign_in=settings.supabase_url if settings.sign_in else "",
+            )
+        ]
     )
     transport.attach(app)
     app[SERVER] = server
@@ -250,6 +257,7 @@ def _running(
                 info={
                     "model": {"name": server.model.name, "label": server.model.label},
                     "store": store_label(settings),
+                    **({"sign_in": settings.sign_in} if settings.sign_in else {}),
                 },
                 list_sessions=server.list_sessions,
                 ready=server.ready,

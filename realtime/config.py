@@ -6,6 +6,9 @@ README's table are held to them by a test.
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -75,6 +78,20 @@ def _url(raw: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must be a URL that begins with http:// or https://")
     return raw.rstrip("/")
+
+
+def _publishable(raw: str) -> str:
+    """A key that the page may show to everybody; the legacy `anon` key is one too."""
+    role = ""
+    with contextlib.suppress(ValueError, IndexError, AttributeError):
+        body = raw.split(".")[1]
+        role = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))).get("role", "")
+    if raw.startswith("sb_secret_") or role == "service_role":
+        raise ValueError(
+            "is a secret key, and the page would show it to everybody: set the publishable key "
+            "(sb_publishable_…), and revoke this one if the page was ever served with it"
+        )
+    return raw
 
 
 def _auth(raw: str) -> str:
@@ -163,6 +180,13 @@ class Settings:
         "the project's legacy JWT secret; with AUTH=supabase, where it still signs tokens",
         secret=True,
     )
+    supabase_publishable_key: str = _setting(
+        "",
+        "the project's publishable key (sb_publishable_…); with AUTH=supabase the page shows a "
+        "form to sign in",
+        _publishable,
+        secret=True,
+    )
     auth: str = _setting(
         "guest",
         "guest: signed identities that this server gives; supabase: users of your project; "
@@ -244,6 +268,13 @@ class Settings:
     log_format: str = _setting("text", "text or json", _one_of("text", "json"))
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
+
+    @property
+    def sign_in(self) -> dict[str, str] | None:
+        """Where the page signs users in, and by which key; None: it cannot."""
+        if self.auth != "supabase" or not self.supabase_publishable_key:
+            return None
+        return {"url": self.supabase_url, "key": self.supabase_publishable_key}
 
     @classmethod
     def load(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> Settings:

@@ -59,11 +59,15 @@ class SupabaseLite:
     """A Supabase project over a database: `url`, `secret_key`, `publishable_key`, `psql`.
 
     `schema` is applied as a migration before the start; None leaves the project empty.
+    `jwt_expiry`: seconds that a user's token is good for.
     `stop()` and `start()` make an outage: the port and the keys stay.
     """
 
-    def __init__(self, database: Database, *, schema: str | None = None) -> None:
+    def __init__(
+        self, database: Database, *, schema: str | None = None, jwt_expiry: int = 3600
+    ) -> None:
         self.database = database
+        self.jwt_expiry = jwt_expiry
         self.schema = schema
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -109,6 +113,7 @@ url = "{self.database.url}"
 [auth]
 enabled = true
 jwt_secret = "{self.jwt_secret}"
+jwt_expiry = {self.jwt_expiry}
 enable_signup = true
 publishable_key = "{self.publishable_key}"
 secret_key = "{self.secret_key}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jwt
 import pytest
 
 from realtime.config import ConfigError, Settings
@@ -63,6 +64,23 @@ def test_a_platform_with_a_router_is_one_trusted_proxy() -> None:
 def test_this_machine_itself_may_connect_freely_unless_somebody_says_how_often() -> None:
     assert load().spare_loopback
     assert not load(CONNECTS_PER_MINUTE="600").spare_loopback
+
+
+def test_the_page_gets_no_secret_key() -> None:
+    project = {"AUTH": "supabase", "SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": "s"}
+
+    def legacy(role: str) -> str:
+        return jwt.encode({"role": role, "iss": "supabase"}, "x" * 32)
+
+    for key in ("sb_publishable_1", legacy("anon")):
+        settings = load(**project, SUPABASE_PUBLISHABLE_KEY=key)
+        assert settings.sign_in == {"url": "https://x.supabase.co", "key": key}
+    for key in ("sb_secret_1", legacy("service_role")):
+        said = problems(**project, SUPABASE_PUBLISHABLE_KEY=key)
+        assert "SUPABASE_PUBLISHABLE_KEY is a secret key" in said
+        assert key not in said
+    assert load(**project).sign_in is None
+    assert load(SUPABASE_PUBLISHABLE_KEY="sb_publishable_1").sign_in is None
 
 
 def test_instructions_come_from_a_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from math import ceil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
@@ -146,8 +147,9 @@ def _file(path: Path, root: Path) -> web.StreamResponse:
     return response
 
 
-def page_policy() -> str:
-    """The page's Content-Security-Policy; its import map is allowed by its hash."""
+def page_policy(sign_in: str = "") -> str:
+    """The page's Content-Security-Policy; its import map is allowed by its hash. `sign_in`: the
+    URL of the one other server that the page may talk to."""
     found = re.search(
         r'<script type="importmap">(.*?)</script>',
         (CLIENT / "index.html").read_text("utf-8"),
@@ -157,9 +159,11 @@ def page_policy() -> str:
     if found:
         digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
         scripts += f" 'sha256-{digest}'"
+    parts = urlsplit(sign_in)
+    connections = f"'self' {parts.scheme}://{parts.netloc}" if sign_in else "'self'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        f"connect-src {connections}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types dompurify"
     )
 
@@ -167,10 +171,16 @@ def page_policy() -> str:
 # -------------------------------------------------------------------- middleware
 
 
-def guard(origins: tuple[str, ...], proxies: int, check: Callable[[web.Request], None]) -> Any:
+def guard(
+    origins: tuple[str, ...],
+    proxies: int,
+    check: Callable[[web.Request], None],
+    *,
+    sign_in: str = "",
+) -> Any:
     """Errors become JSON, headers become safe, listed origins may read the API. Before a
-    new socket's handshake it is `check`ed."""
-    policy = page_policy()
+    new socket's handshake it is `check`ed. `sign_in`: where the page signs users in."""
+    policy = page_policy(sign_in)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,0 +1,106 @@
+/**
+ * A user of a Supabase project, signed in by email and password: no DOM, no library.
+ *
+ *     const user = new SignIn({ url, key, storage: localStorage });
+ *     await user.enter(email, password);
+ *     const client = new SessionClient({ io, token: () => user.token() });
+ *
+ * What is kept in `storage` are the project's own tokens; the password is not.
+ */
+
+const KEY = "realtime.user";
+const EARLY_MS = 90_000; // the server warns a minute before a token expires
+
+export class SignIn {
+  #lost;
+
+  /**
+   * @param {object} parts
+   * @param {string} parts.url  of the project
+   * @param {string} parts.key  its publishable key
+   * @param {Storage} parts.storage
+   * @param {() => void} [parts.lost]  the project does not know the user any more
+   */
+  constructor({ url, key, storage, lost = () => {} }) {
+    Object.assign(this, { url, key, storage });
+    this.#lost = lost;
+  }
+
+  /** @returns {{id: string, email: string} | null} */
+  get user() {
+    return this.#kept?.user ?? null;
+  }
+
+  get #kept() {
+    return JSON.parse(this.storage.getItem(KEY) ?? "null");
+  }
+
+  /** Sign in. @throws {Error} in words for the user */
+  async enter(email, password) {
+    this.#keep(await this.#post("token?grant_type=password", { email, password }));
+  }
+
+  /** Make an account. @returns {Promise<boolean>} false: the email has to be confirmed first */
+  async join(email, password) {
+    const made = await this.#post("signup", { email, password });
+    if (made.access_token) this.#keep(made);
+    return Boolean(made.access_token);
+  }
+
+  /** Forget the user here, and let the project forget this sign-in. */
+  async leave() {
+    const kept = this.#kept;
+    this.storage.removeItem(KEY);
+    if (kept) await this.#post("logout?scope=local", {}, kept.access_token).catch(() => {});
+  }
+
+  /** An access token that is good for a while. @throws {Error} where there is none */
+  async token() {
+    // tabs share the user, and a refresh token is good for one use
+    const { locks } = globalThis.navigator ?? {};
+    return locks ? locks.request(KEY, () => this.#fresh()) : this.#fresh();
+  }
+
+  async #fresh() {
+    const kept = this.#kept;
+    if (!kept) return this.#forget(new Error("Nobody is signed in."));
+    const left = kept.expires - Date.now();
+    if (left > EARLY_MS) return kept.access_token;
+    try {
+      const { refresh_token } = kept;
+      this.#keep(await this.#post("token?grant_type=refresh_token", { refresh_token }));
+    } catch (error) {
+      const refused = error.status >= 400 && error.status < 500 && error.status !== 429;
+      if (refused) return this.#forget(error);
+      if (left <= 0) throw error;
+    }
+    return this.#kept.access_token; // the old one, where the project cannot be reached
+  }
+
+  #forget(why) {
+    this.storage.removeItem(KEY);
+    this.#lost();
+    throw why;
+  }
+
+  #keep({ access_token, refresh_token, expires_in, user: { id, email } }) {
+    const expires = Date.now() + expires_in * 1000; // by our clock, whatever theirs says
+    this.storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));
+  }
+
+  async #post(path, body, token) {
+    const headers = { apikey: this.key, "content-type": "application/json" };
+    if (token) headers.authorization = `Bearer ${token}`;
+    const request = { method: "POST", headers, body: JSON.stringify(body) };
+    let response;
+    try {
+      response = await fetch(`${this.url}/auth/v1/${path}`, request);
+    } catch {
+      throw new Error("The sign-in service cannot be reached. Try again in a moment.");
+    }
+    const answer = await response.json().catch(() => ({}));
+    if (response.ok) return answer;
+    const said = answer.msg ?? answer.error_description ?? `The sign-in service answered ${response.status}.`;
+    throw Object.assign(new Error(said), { status: response.status });
+  }
+}
