@@ -5,8 +5,9 @@ import { lasting, summaryLine, when } from "./format.js";
 import { PastSessions } from "./past.js";
 import { activeRun } from "./reducer.js";
 import { SessionClient } from "./session.js";
+import { filled } from "./sign-in-form.js";
 import { SignIn } from "./sign-in.js";
-import { Transcript } from "./transcript.js";
+import { Transcript, inWords } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -15,7 +16,10 @@ const info = await fetch("./api/info").then((response) => (response.ok ? respons
 // where the server wants a Supabase user, there is one from here on
 const lost = () => location.reload();
 const user = info.sign_in && new SignIn({ ...info.sign_in, storage: localStorage, lost });
-if (user && !user.user) await signedIn();
+if (user && !user.user) {
+  document.body.dataset.view = "sign-in";
+  await filled($("sign-in"), user);
+}
 
 // the page may be mounted under a prefix
 const options = { path: new URL("./socket.io/", location.href).pathname };
@@ -25,7 +29,8 @@ const client = new SessionClient({ io, token, storage: localStorage, tab: sessio
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
   continue: (run_id) => attempt(client.continue(run_id)),
-  approve: (id, decision) => attempt(client.approve(id, decision)),
+  approve: (...decision) => attempt(approve(...decision)),
+  save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),
   drop: (id) => client.drop(id),
 });
@@ -135,13 +140,15 @@ function ending(ended, summary) {
 }
 
 /** A screen reader hears an answer once, when it is whole, not word by word. */
-const told = { session: null, done: null, ended: null, summary: null };
+const told = { session: null, done: null, asked: null, ended: null, summary: null };
 function announce({ session_id, runs, ended, summary }) {
   const done = runs.findLast((run) => run.done) ?? null;
   const news = told.session === session_id && done && told.done !== done.done;
   if (news) $("announcer").textContent = done.message.text.slice(0, 1000) || `The answer ended: ${done.status}`;
+  const asked = activeRun({ runs })?.message.parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;
+  if (asked && told.asked !== asked) $("announcer").textContent = `The tool ${asked.name} waits for approval.`;
   if (told.session !== session_id || told.ended !== ended || told.summary !== summary) past.refresh();
-  Object.assign(told, { session: session_id, done: done?.done ?? null, ended, summary });
+  Object.assign(told, { session: session_id, done: done?.done ?? null, asked, ended, summary });
 }
 
 // ------------------------------------------------------------------ actions
@@ -184,6 +191,28 @@ function fit() {
   const box = $("message-box");
   box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
   schedule();
+}
+
+async function approve(...decision) {
+  try {
+    await client.approve(...decision);
+  } catch (error) {
+    if (error.code !== "already_resolved") throw error;
+    const who = inWords(error.decided_by, client.state.user_id, client.access);
+    throw new Error(`It was ${error.decision === "deny" ? "denied" : "approved"} already, by ${who}.`);
+  }
+}
+
+/** A result that is too long for the conversation, as a file. */
+async function save({ name, output_ref }) {
+  const path = `./sessions/${client.state.session_id}/outputs/${encodeURIComponent(output_ref)}`;
+  const response = await fetch(path, { headers: { authorization: `Bearer ${await client.bearer()}` } });
+  if (!response.ok) throw new Error(`The result cannot be read: the server answered ${response.status}.`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = `${name}.json`;
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 async function copyLink() {
@@ -242,37 +271,12 @@ function invitation() {
   return client.open(session_id, fragment.get("share") ?? undefined);
 }
 
-/** Show the form until somebody is. */
-function signedIn() {
-  document.body.dataset.view = "sign-in";
-  return new Promise((resolve) => {
-    const attempt = async (way) => {
-      const { value: email } = $("email");
-      text($("sign-in-said"), "");
-      try {
-        const entered = await user[way](email, $("password").value);
-        if (entered !== false) return resolve();
-        text($("sign-in-said"), `Follow the link that was sent to ${email}, then sign in.`);
-      } catch (error) {
-        text($("sign-in-said"), error.message);
-      }
-    };
-    $("sign-in").addEventListener("submit", (event) => {
-      event.preventDefault();
-      attempt("enter");
-    });
-    $("sign-up").addEventListener("click", () => $("sign-in").reportValidity() && attempt("join"));
-  });
-}
-
-async function signOut() {
+$("sign-out").addEventListener("click", async () => {
   client.close();
   await user.leave();
   sessionStorage.clear();
   location.reload();
-}
-
-$("sign-out").addEventListener("click", signOut);
+});
 addEventListener("storage", () => user && !user.user && lost()); // signed out in another tab
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));

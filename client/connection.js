@@ -5,9 +5,9 @@
 
 /** What the server refused, or what came in between: `offline` and `timeout` are ours. */
 export class CommandError extends Error {
-  constructor({ code, message, retryable = false, retry_after_ms }) {
+  constructor({ message, retryable = false, ...details }) {
     super(message);
-    Object.assign(this, { code, retryable, retry_after_ms });
+    Object.assign(this, { ...details, retryable });
   }
 
   toJSON() {

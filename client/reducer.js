@@ -10,14 +10,18 @@
  *   A tool call where it first appeared; `offset` is the text's length at that moment.
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string},
- *   approval?: {expires_at: number, decided_by?: string}}} ToolCall
+ *   approval?: {expires_at: number, decision?: "approve" | "deny", decided_by?: string,
+ *   reason?: string}}} ToolCall
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
  *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number}} UserMessage
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
- *   message: Message, status: string, model: string, note: object | null, done: object | null}} Run
- *   One exchange. A continued answer stays one exchange, under the newest `run_id`.
+ *   message: Message, status: string, model: string, note: object | null,
+ *   fallback: {from_model?: string, model: string, reason?: string} | null,
+ *   done: object | null}} Run
+ *   One exchange. A continued answer stays one exchange, under the newest `run_id`. `note`: what
+ *   the last `run` event said; `fallback`: the last change of the model.
  * @typedef {{session_id: string | null, user_id: string | null, epoch: number | null,
  *   last_seq: number, start_time: number | null, runs: Run[],
  *   ended: {end_time: number, duration_seconds: number} | null,
@@ -143,7 +147,8 @@ const folds = {
         begun: run.begun || event.status !== "queued",
         status: event.status,
         model: event.model,
-        note: pick(event, ["status", "from_model", "reason"]),
+        note: pick(event, ["status", "reason", "retry_in_ms"]),
+        fallback: event.status === "fallback" ? pick(event, ["from_model", "model", "reason"]) : run.fallback,
         done: null,
         message: event.reset_to === undefined ? message : cut(message, event.reset_to),
       };
@@ -213,6 +218,7 @@ const newRun = (run_id) => ({
   status: "queued",
   model: "",
   note: null,
+  fallback: null,
   done: null,
 });
 
@@ -307,6 +313,7 @@ function joined(older, newer) {
     status,
     model,
     note,
+    fallback: newer.fallback ?? older.fallback,
     run_ids: [...new Set([...older.run_ids, ...newer.run_ids])],
     user: newer.user ?? older.user,
     message: { ...message, message_id: message_id || older.message.message_id },

@@ -1,4 +1,4 @@
-/** What the model wrote and what its tools did, as elements. Nothing here trusts either. */
+/** What the model wrote, as elements. Nothing here trusts it. */
 
 import DOMPurify from "dompurify";
 import { blocks } from "./markdown.js";
@@ -89,74 +89,5 @@ export class MarkdownView {
     // the last blocks may yet become something else: a heading, a longer list, a table
     const settled = this.#blocks.splice(0, Math.max(0, this.#blocks.length - 3));
     this.#settled += settled.reduce((length, { raw }) => length + raw.length, 0);
-  }
-}
-
-const STATUS = {
-  streaming: "being written",
-  ready: "ready",
-  awaiting_approval: "waits for your approval",
-  running: "running",
-  completed: "completed",
-  failed: "failed",
-  denied: "denied",
-  expired: "expired",
-  cancelled: "cancelled",
-};
-
-/** One tool call: its name, arguments, status and result. */
-export class ToolCard {
-  #name = h("span", { class: "tool-name" });
-  #status = h("span", { class: "tool-status" });
-  #progress = h("p", { class: "tool-progress", hidden: true });
-  #arguments = new Field("Arguments");
-  #result = new Field("Result");
-  #actions = h("div", { class: "actions", hidden: true });
-  element = h(
-    "section",
-    { class: "tool-card", "aria-label": "Tool call" },
-    h("header", {}, this.#name, this.#status),
-    this.#arguments.element,
-    this.#progress,
-    this.#result.element,
-    this.#actions,
-  );
-
-  /** @param {(tool_call_id: string, decision: "approve" | "deny") => void} decide */
-  constructor(decide) {
-    for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
-      const onclick = () => decide(this.element.dataset.toolCallId, decision);
-      this.#actions.append(h("button", { type: "button", onclick, data: { decision } }, label));
-    }
-  }
-
-  /** @param {import("./reducer.js").ToolCall} call */
-  update(call, progress, writable) {
-    Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
-    this.#name.textContent = call.name;
-    this.#status.textContent = STATUS[call.status] ?? call.status;
-    this.#arguments.update(call.arguments);
-    this.#result.update(
-      call.error ? `${call.error.message} (${call.error.code})` : (call.output ?? call.output_ref),
-    );
-    this.#progress.hidden = !progress || call.status !== "running";
-    this.#progress.textContent = progress?.message ?? "";
-    this.#actions.hidden = !writable || call.status !== "awaiting_approval";
-  }
-}
-
-/** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */
-class Field {
-  #pre = h("pre", { tabIndex: 0 });
-
-  constructor(label) {
-    this.element = h("details", { open: true, hidden: true }, h("summary", {}, label), this.#pre);
-    this.#pre.setAttribute("aria-label", label);
-  }
-
-  update(value) {
-    this.element.hidden = value === undefined || value === null;
-    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-    if (this.#pre.textContent !== text) this.#pre.textContent = text ?? "";
   }
 }

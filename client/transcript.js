@@ -1,13 +1,15 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
-import { clock } from "./format.js";
-import { MarkdownView, ToolCard, h } from "./render.js";
+import { clock, lasting } from "./format.js";
+import { MarkdownView, h } from "./render.js";
+import { ToolCard } from "./tool-card.js";
 
 /**
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
  * @property {(run_id: string) => void} stop
  * @property {(run_id: string) => void} continue
- * @property {(tool_call_id: string, decision: "approve" | "deny") => void} approve
+ * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
+ * @property {(call: import("./reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
  */
@@ -26,14 +28,16 @@ export class Transcript {
 
   /**
    * @param {import("./reducer.js").State} state
-   * @param {{pending?: import("./outbox.js").Outgoing[], progress?: Map<string, object>}} [more]
+   * @param {{pending?: import("./outbox.js").Outgoing[], progress?: Map<string, object>,
+   *   access?: string}} [more]
    */
-  update(state, { pending = [], progress = new Map() } = {}) {
+  update(state, { pending = [], progress = new Map(), access = "owner" } = {}) {
+    const who = (user_id) => inWords(user_id, state.user_id, access);
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
     const last = state.runs.findLast((run) => run.begun);
     const elements = [
       ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
-        (view, run) => view.update(run, run === last, progress)),
+        (view, run) => view.update(run, run === last, progress, who)),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
         (view, entry) => view.update(entry)),
@@ -69,6 +73,12 @@ const NOTICES = {
   limit: "A limit was reached, and the answer ends here.",
   failed: "The answer failed.",
 };
+/** @returns {string} how this reader knows a user of the session */
+export function inWords(user_id, owner, access) {
+  if (user_id !== owner) return "somebody with the link";
+  return access === "owner" ? "you" : "the owner";
+}
+
 const CONTINUABLE = ["interrupted", "incomplete"];
 
 class RunView {
@@ -83,7 +93,8 @@ class RunView {
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
   #state = h("p", { class: "run-state" });
-  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#state);
+  #changed = h("p", { class: "hint", hidden: true });
+  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#changed, this.#state);
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
@@ -94,7 +105,7 @@ class RunView {
     this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
   }
 
-  update(run, latest, progress) {
+  update(run, latest, progress, who) {
     const working = run.message.parts.some((part) => part.call?.status === "running");
     if (run === this.#run && latest === this.#latest && !working) return;
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
@@ -104,11 +115,11 @@ class RunView {
     this.#user.hidden = !run.user;
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
     this.#queued.hidden = run.begun;
-    this.#drawAnswer(run, progress);
+    this.#drawAnswer(run, progress, who);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
   }
 
-  #drawAnswer({ message, begun, status, note, done }, progress) {
+  #drawAnswer({ message, begun, status, note, fallback, done }, progress, who) {
     const { parts, reasoning } = message;
     this.#answer.dataset.status = status;
     this.#answer.dataset.messageId = message.message_id;
@@ -119,21 +130,22 @@ class RunView {
       if (this.#parts[index]?.type !== part.type) this.#rebuild(index, part.type);
       const { view } = this.#parts[index];
       if (part.type === "text") view.update(part.text, Boolean(done) || index < parts.length - 1);
-      else view.update(part.call, progress.get(part.call.tool_call_id), Boolean(this.#actions));
+      else view.update(part.call, { progress: progress.get(part.call.tool_call_id), who, writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
     const line = done || !begun ? "" : stateLine(note, parts);
     if (this.#state.textContent !== line) this.#state.textContent = line;
     this.#state.hidden = !line;
-    this.#answer.hidden = !parts.length && !reasoning && !line;
+    this.#changed.textContent = fallback ? changed(fallback) : "";
+    this.#changed.hidden = !fallback;
+    this.#answer.hidden = !parts.length && !reasoning && !line && !fallback;
   }
 
   /** Drop the parts from `index` on, and begin one of `type` there. */
   #rebuild(index, type) {
     for (const { view } of this.#parts.splice(index)) view.element.remove();
     if (!type) return;
-    const decide = (...decision) => this.#actions?.approve(...decision);
-    const view = type === "text" ? new MarkdownView() : new ToolCard(decide);
+    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions);
     this.#parts.push({ type, view });
     this.#body.append(view.element);
   }
@@ -152,11 +164,14 @@ class RunView {
   }
 }
 
+const changed = ({ from_model = "The model", model, reason }) =>
+  `${from_model} did not finish${reason ? ` (${reason})` : ""}; ${model} answers instead.`;
+
 function stateLine(note, parts) {
   const reason = note?.reason ? ` (${note.reason})` : "";
-  if (note?.status === "waiting") return `Waiting for the model${reason}…`;
-  if (note?.status === "awaiting_approval") return "Waiting for your approval.";
-  if (note?.status === "fallback") return `${note.from_model ?? "The model"} did not answer${reason}; another one does.`;
+  const again = note?.retry_in_ms ? `, next attempt in about ${lasting(note.retry_in_ms / 1000)}` : "";
+  if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
+  if (note?.status === "awaiting_approval") return "Waiting for an approval.";
   return parts.length ? "" : "Thinking…";
 }
 

@@ -127,6 +127,32 @@ test("tool calls stand where they appeared in the text", () => {
   assert.deepEqual(parts.map((part) => part.offset), [0, 12, 12]);
 });
 
+test("another model begins anew where reset_to says, and it is known that it did", () => {
+  const call = (seq, tool_call_id) => ({ event: "tool_call", seq, run_id: "r1", message_id: "a1", tool_call_id, name: "f", status: "completed" });
+  const state = live([
+    token(4, 0, "Let me see. "),
+    call(5, "kept"),
+    token(6, 12, "It is 4"),
+    call(7, "void"),
+    { event: "run", seq: 8, run_id: "r1", message_id: "a1", status: "fallback", model: "small", from_model: "large", reason: "quota", reset_to: 12 },
+    token(9, 12, "It is 5."),
+    { event: "done", seq: 10, run_id: "r1", message_id: "a1", status: "completed", model: "small", text: "Let me see. It is 5." },
+  ], begun());
+  const [run] = state.runs;
+  assert.equal(text(state), "Let me see. It is 5.");
+  assert.deepEqual(run.message.parts.map((part) => part.text ?? part.call.tool_call_id), ["Let me see. ", "kept", "It is 5."]);
+  assert.deepEqual(run.fallback, { from_model: "large", model: "small", reason: "quota" });
+});
+
+test("an approval stays with its call, whoever decides", () => {
+  const call = (seq, status, approval) => ({ event: "tool_call", seq, run_id: "r1", message_id: "a1", tool_call_id: "t1", name: "pay", status, arguments: { sum: 3 }, approval });
+  const asked = live([call(4, "awaiting_approval", { expires_at: 9 })], begun());
+  const decided = { expires_at: 9, decision: "deny", decided_by: "u2", reason: "too much" };
+  const [part, ...rest] = live([call(5, "denied", decided), token(6, 0, "Well.")], asked).runs[0].message.parts;
+  assert.deepEqual([part.call.status, part.call.approval], ["denied", decided]);
+  assert.deepEqual(rest.map((one) => one.text), ["Well."]);
+});
+
 test("a message that begins on an older page keeps its offsets", () => {
   const state = load(initial(), page([token(9, 5, "world")], { mode: "snapshot", seq: 9 })).state;
   const done = { event: "done", seq: 10, run_id: "r1", message_id: "a1", status: "completed", text: "helloworld!" };

@@ -6,7 +6,7 @@ async (payloads) => {
   const { apply, initial } = await import("./client/reducer.js");
   const { Transcript } = await import("./client/transcript.js");
   const ignore = () => {};
-  const actions = { stop: ignore, continue: ignore, approve: ignore, retry: ignore, drop: ignore, output: ignore };
+  const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
   watch.on = true;
   let seen = 0;
 
@@ -40,7 +40,7 @@ async (payloads) => {
     take("tool_call", { ...call, status: "awaiting_approval", approval: { expires_at: Date.now() + 9e9 } });
     more.progress.set("t", { tool_call_id: "t", fraction: 0.5, message: payload });
     take("tool_call", { ...call, status: "running" });
-    const decided = { expires_at: 1, decided_by: payload };
+    const decided = { expires_at: 1, decision: payload, decided_by: payload, reason: payload };
     take("tool_call", { ...call, status: "completed", arguments: { [payload]: [payload] }, output: payload, approval: decided });
     take("tool_call", { ...call, tool_call_id: "u", status: payload, output: { [payload]: payload } });
     take("tool_call", { ...call, tool_call_id: "v", status: "failed", error: { code: payload, message: payload } });

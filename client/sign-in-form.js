@@ -1,0 +1,32 @@
+/** The form for email and password. */
+
+/**
+ * @param {HTMLFormElement} form
+ * @param {import("./sign-in.js").SignIn} user
+ * @returns {Promise<void>}  once somebody is signed in
+ */
+export function filled(form, user) {
+  const { email, password } = form.elements;
+  const said = form.querySelector("[role=alert]");
+  const say = (text) => {
+    said.textContent = text;
+    said.hidden = !text;
+  };
+  return new Promise((resolve) => {
+    async function attempt(way) {
+      say("");
+      try {
+        const entered = await user[way](email.value, password.value);
+        if (entered !== false) return resolve();
+        say(`Follow the link that was sent to ${email.value}, then sign in.`);
+      } catch (error) {
+        say(error.message);
+      }
+    }
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      attempt("enter");
+    });
+    form.elements["sign-up"].addEventListener("click", () => form.reportValidity() && attempt("join"));
+  });
+}

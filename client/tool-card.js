@@ -1,0 +1,97 @@
+/** One tool call: its name, arguments, state and result, and what a person is asked about it. */
+
+import { clock } from "./format.js";
+import { h } from "./render.js";
+
+const STATUS = {
+  streaming: "being written",
+  ready: "ready",
+  awaiting_approval: "waits for approval",
+  running: "running",
+  completed: "completed",
+  failed: "failed",
+  denied: "denied",
+  expired: "expired: nobody decided in time",
+  cancelled: "cancelled",
+};
+
+export class ToolCard {
+  #call;
+  #name = h("span", { class: "tool-name" });
+  #status = h("span", { class: "tool-status" });
+  #bar = h("progress", { max: 1, "aria-label": "Progress" });
+  #doing = h("span");
+  #progress = h("p", { class: "tool-progress", hidden: true }, this.#bar, this.#doing);
+  #arguments = new Field("Arguments");
+  #result = new Field("Result");
+  #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
+  #reason = h("input", { placeholder: "Reason, if you like", "aria-label": "Reason" });
+  #question = h("div", { class: "approval actions", hidden: true }, this.#reason);
+  element = h(
+    "section",
+    { class: "tool-card", "aria-label": "Tool call" },
+    h("header", {}, this.#name, this.#status),
+    this.#arguments.element,
+    this.#progress,
+    this.#result.element,
+    this.#whole,
+    this.#question,
+  );
+
+  /** @param {import("./transcript.js").Actions} [actions] */
+  constructor(actions) {
+    if (!actions) return;
+    for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
+      const onclick = () => actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined);
+      this.#question.append(h("button", { type: "button", onclick, data: { decision } }, label));
+    }
+    this.#whole.onclick = () => actions.save(this.#call);
+  }
+
+  /**
+   * @param {import("./reducer.js").ToolCall} call
+   * @param {{progress?: {fraction?: number, message?: string}, who: (user_id: string) => string,
+   *   writable: boolean}} more  `who`: a user in words
+   */
+  update(call, { progress, who, writable }) {
+    this.#call = call;
+    Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
+    this.#name.textContent = call.name;
+    this.#status.textContent = [STATUS[call.status] ?? call.status, asked(call, who)].filter(Boolean).join(", ");
+    this.#arguments.update(call.arguments);
+    this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
+    this.#whole.hidden = !writable || !call.output_ref;
+    this.#question.hidden = !writable || call.status !== "awaiting_approval";
+    this.#progress.hidden = !progress || call.status !== "running";
+    if (this.#progress.hidden) return;
+    if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
+    else this.#bar.removeAttribute("value"); // how far is not known
+    this.#doing.textContent = progress.message ?? "";
+  }
+}
+
+/** Until when a decision is waited for, or who made which. */
+function asked({ status, approval }, who) {
+  if (!approval) return "";
+  if (status === "awaiting_approval") return `until ${clock(approval.expires_at)}`;
+  if (!approval.decided_by) return "";
+  const denied = (approval.decision ?? status).startsWith("den");
+  const reason = approval.reason ? `: ${approval.reason}` : "";
+  return `${denied ? "denied" : "approved"} by ${who(approval.decided_by)}${reason}`;
+}
+
+/** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */
+class Field {
+  #pre = h("pre", { tabIndex: 0 });
+
+  constructor(label) {
+    this.element = h("details", { open: true, hidden: true }, h("summary", {}, label), this.#pre);
+    this.#pre.setAttribute("aria-label", label);
+  }
+
+  update(value) {
+    this.element.hidden = value === undefined || value === null;
+    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+    if (this.#pre.textContent !== text) this.#pre.textContent = text ?? "";
+  }
+}

@@ -1,0 +1,179 @@
+"""What the page shows of a run that waits, asks, changes its model or takes its time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import browser
+from tests.page.stage import OWNER, Stage
+
+CALL = {"tool_call_id": "t", "name": "send_invoice", "arguments": {"sum": 300}}
+
+
+@pytest.fixture
+async def stage(aiohttp_server: Any) -> Stage:
+    stage = Stage()
+    stage.url = str((await aiohttp_server(stage.app)).make_url("/"))
+    await stage.plays("session_started", user_id=OWNER, start_time=1)
+    await stage.plays(
+        "user_message", message_id="q", client_msg_id="c", text="Pay them", user_id=OWNER
+    )
+    await stage.plays("run", status="started", model="large")
+    return stage
+
+
+async def opened(context: Any, stage: Stage) -> Page:
+    page: Page = await context.new_page()
+    await page.goto(stage.url)
+    await page.get_by_test_id("start-session").click()
+    await expect(page.locator(".message.user")).to_contain_text("Pay them")
+    return page
+
+
+def asking(tool_call_id: str = "t", **more: Any) -> dict[str, Any]:
+    approval = {"expires_at": int(time.time() * 1000) + 600_000, **more}
+    call = {**CALL, "tool_call_id": tool_call_id}
+    return {**call, "status": "awaiting_approval", "approval": approval}
+
+
+async def test_a_person_is_asked_and_everybody_sees_who_decided(stage: Stage) -> None:
+    async with browser() as chromium:
+        one, two = [await opened(await chromium.new_context(), stage) for _ in range(2)]
+        await stage.plays("tool_call", **asking())
+        await stage.plays("run", status="awaiting_approval", model="large")
+        for page in (one, two):
+            card = page.locator(".tool-card")
+            await expect(card.locator(".tool-status")).to_contain_text("waits for approval, until")
+            await expect(card).to_contain_text('"sum": 300')
+            await expect(card.get_by_role("button", name="Approve")).to_be_visible()
+            await expect(page.locator("#announcer")).to_contain_text("send_invoice waits")
+        await one.reload()
+        await expect(one.get_by_role("button", name="Deny")).to_be_visible()
+
+        await one.get_by_label("Reason").fill("Not this month")
+        await one.get_by_role("button", name="Deny").click()
+        assert await stage.was_asked("approve") == {
+            "session_id": stage.log[0]["session_id"],
+            "tool_call_id": "t",
+            "decision": "deny",
+            "reason": "Not this month",
+        }
+        stage.answers["approve"] = {
+            "ok": False,
+            "error": {
+                "code": "already_resolved",
+                "message": "somebody else decided",
+                "retryable": False,
+                "decision": "deny",
+                "decided_by": OWNER,
+            },
+        }
+        await two.get_by_role("button", name="Approve").click()
+        assert (await stage.was_asked("approve"))["decision"] == "approve"
+        await expect(two.locator("#toast")).to_have_text("It was denied already, by you.")
+
+        decided = asking(decision="deny", decided_by=OWNER, reason="Not this month")
+        await stage.plays("tool_call", **{**decided, "status": "denied"})
+        for page in (one, two):
+            status = page.locator(".tool-card .tool-status")
+            await expect(status).to_have_text("denied, denied by you: Not this month")
+            await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
+
+        await stage.plays("tool_call", **asking(tool_call_id="late"))
+        await expect(one.get_by_role("button", name="Approve")).to_be_visible()
+        error = {"code": "expired", "message": "nobody decided in time", "retryable": False}
+        await stage.plays(
+            "tool_call", **asking(tool_call_id="late") | {"status": "expired", "error": error}
+        )
+        await expect(one.locator(".tool-status").last).to_contain_text("expired")
+        await expect(one.get_by_role("button", name="Approve")).to_be_hidden()
+
+
+async def test_a_tool_shows_its_progress_and_gives_its_whole_result(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.outputs["o1"] = '{"rows": "all of them"}'
+    async with browser() as chromium:
+        page = await opened(chromium, stage)
+        await stage.plays("tool_call", **CALL, status="running")
+        bar = page.get_by_role("progressbar")
+        await expect(bar).to_be_hidden()
+        await stage.plays("progress", tool_call_id="t", message="beginning")
+        await expect(bar).to_have_js_property("position", -1)
+        await stage.plays("progress", tool_call_id="t", fraction=0.25, message="a quarter")
+        await expect(bar).to_have_attribute("value", "0.25")
+        await expect(page.locator(".tool-card")).to_contain_text("a quarter")
+        await stage.plays(
+            "tool_call", **CALL, status="completed", output="the beginning", output_ref="o1"
+        )
+        await expect(bar).to_be_hidden()
+        async with page.expect_download() as download:
+            await page.get_by_role("button", name="Save the whole result").click()
+        saved = await download.value
+        await saved.save_as(tmp_path / "saved")
+        assert (tmp_path / "saved").read_text() == stage.outputs["o1"]
+        assert (saved.suggested_filename, stage.fetched) == (
+            "send_invoice.json",
+            ["Bearer a-token"],
+        )
+
+
+async def test_waiting_thinking_and_another_model(stage: Stage) -> None:
+    async with browser() as chromium:
+        page = await opened(chromium, stage)
+        answer = page.locator(".message.assistant")
+        await stage.plays(
+            "run", status="waiting", model="large", reason="rate_limited", retry_in_ms=12_000
+        )
+        await expect(answer).to_contain_text("Waiting for the model")
+        await expect(answer).to_contain_text("next attempt in about 12 s")
+        await stage.plays("token", kind="reasoning", offset=0, delta="They want money.")
+        thought = page.locator("details.reasoning")
+        await expect(thought).not_to_have_attribute("open", "")
+        await thought.locator("summary").click()
+        await expect(thought).to_contain_text("They want money.")
+        await stage.plays("token", kind="text", offset=0, delta="Paid **half")
+        await expect(answer).to_contain_text("Paid **half")
+        await stage.plays(
+            "run",
+            status="fallback",
+            model="small",
+            from_model="large",
+            reason="quota_exceeded",
+            reset_to=0,
+        )
+        await expect(answer).not_to_contain_text("half")
+        await stage.plays("token", kind="text", offset=0, delta="Paid **all**.")
+        done = {"status": "completed", "model": "small", "finish_reason": "stop"}
+        await stage.plays("done", **done, text="Paid **all**.", text_len=13)
+        await expect(answer.locator(".markdown")).to_have_text("Paid all.")
+        await expect(answer).to_contain_text("large did not finish (quota_exceeded); small answers")
+        await expect(page.get_by_test_id("stop")).to_be_hidden()
+
+
+async def test_a_restart_and_a_limit_are_said(stage: Stage) -> None:
+    async with browser() as chromium:
+        page = await opened(chromium, stage)
+        await stage.plays("server", type="draining", retry_in_ms=3000)
+        await expect(page.locator("#banner")).to_contain_text("The server restarts")
+        stage.answers["send"] = {
+            "ok": False,
+            "error": {
+                "code": "rate_limited",
+                "message": "Ten messages a minute.",
+                "retryable": True,
+                "retry_after_ms": 60_000,
+            },
+        }
+        await page.get_by_test_id("message-box").fill("one more")
+        await page.get_by_test_id("message-box").press("Enter")
+        first = await stage.was_asked("send")
+        pending = page.locator(".message.pending")
+        await expect(pending).to_contain_text("Ten messages a minute. It is sent again at")
+        await pending.get_by_role("button", name="Try again").click()
+        assert await stage.was_asked("send") == first, "under the same id"
