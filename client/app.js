@@ -42,6 +42,7 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
 });
 
 let viewing = null; // the past session that is read now
+let following = true; // the reader is at the end, and stays there
 let sharing = null; // the session whose link is shown
 
 // ------------------------------------------------------------------ drawing
@@ -84,6 +85,7 @@ function draw() {
   $("copy-link").disabled = !usable;
   $("copy-link").hidden = client.access !== "owner";
   $("share-panel").hidden = sharing !== state.session_id;
+  $("copy-link").setAttribute("aria-expanded", String(!$("share-panel").hidden));
   $("end-session").disabled = !usable || Boolean(state.ended);
   $("message-box").disabled = connection === "error";
   const run = activeRun(state);
@@ -93,11 +95,9 @@ function draw() {
   $("earlier").hidden = !state.next_before_seq;
   $("empty").hidden = state.runs.length + client.pending.length > 0;
 
-  const scroll = $("scroll");
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   transcript.update(state, client);
   if (!viewing) ending(state.ended, state.summary);
-  if (atEnd && !viewing) scroll.scrollTop = scroll.scrollHeight;
+  if (following && !viewing) $("scroll").scrollTop = $("scroll").scrollHeight;
   announce(state);
 }
 
@@ -182,8 +182,8 @@ function send() {
   if (!box.value.trim()) return;
   client.send(box.value);
   box.value = "";
+  following = true;
   fit();
-  $("scroll").scrollTop = $("scroll").scrollHeight;
 }
 
 /** As high as its text, within the limit of the style sheet. */
@@ -224,7 +224,7 @@ async function copyLink() {
   sharing = session_id;
   draw();
   const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-  $("share-label").textContent = copied ? "Link copied" : "Copy this link";
+  $("announcer").textContent = $("share-label").textContent = copied ? "Link copied" : "Copy this link";
   if (!copied) $("share-link").select();
 }
 
@@ -250,8 +250,8 @@ async function view(session) {
 
 function back() {
   viewing = null;
+  following = true;
   draw();
-  $("scroll").scrollTop = $("scroll").scrollHeight;
 }
 
 async function reopen() {
@@ -281,9 +281,16 @@ addEventListener("storage", () => user && !user.user && lost()); // signed out i
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
 $("end-session").addEventListener("click", () => attempt(client.end()));
-$("copy-link").addEventListener("click", () => attempt(copyLink()));
+$("copy-link").addEventListener("click", () => {
+  if ($("share-panel").hidden) return attempt(copyLink());
+  sharing = null;
+  draw();
+});
 $("share-access").addEventListener("change", () => attempt(copyLink()));
 $("unshare").addEventListener("click", () => attempt(unshare()));
+$("scroll").addEventListener("scroll", ({ target }) => {
+  following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
+});
 $("earlier").addEventListener("click", () => attempt(client.history()));
 $("back").addEventListener("click", back);
 $("reopen").addEventListener("click", () => attempt(reopen()));

@@ -29,7 +29,7 @@ export class ToolCard {
   #question = h("div", { class: "approval actions", hidden: true }, this.#reason);
   element = h(
     "section",
-    { class: "tool-card", "aria-label": "Tool call" },
+    { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
     h("header", {}, this.#name, this.#status),
     this.#arguments.element,
     this.#progress,
@@ -57,11 +57,13 @@ export class ToolCard {
     this.#call = call;
     Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
     this.#name.textContent = call.name;
-    this.#status.textContent = [STATUS[call.status] ?? call.status, asked(call, who)].filter(Boolean).join(", ");
+    this.#status.textContent = stateLine(call, who);
     this.#arguments.update(call.arguments);
     this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
     this.#whole.hidden = !writable || !call.output_ref;
-    this.#question.hidden = !writable || call.status !== "awaiting_approval";
+    const asks = writable && call.status === "awaiting_approval";
+    if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
+    this.#question.hidden = !asks;
     this.#progress.hidden = !progress || call.status !== "running";
     if (this.#progress.hidden) return;
     if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
@@ -70,19 +72,18 @@ export class ToolCard {
   }
 }
 
-/** Until when a decision is waited for, or who made which. */
-function asked({ status, approval }, who) {
-  if (!approval) return "";
-  if (status === "awaiting_approval") return `until ${clock(approval.expires_at)}`;
-  if (!approval.decided_by) return "";
-  const denied = (approval.decision ?? status).startsWith("den");
-  const reason = approval.reason ? `: ${approval.reason}` : "";
-  return `${denied ? "denied" : "approved"} by ${who(approval.decided_by)}${reason}`;
+/** The state, and until when a decision is waited for, or who made it. */
+function stateLine({ status, approval }, who) {
+  const state = STATUS[status] ?? status;
+  if (status === "awaiting_approval" && approval) return `${state} until ${clock(approval.expires_at)}`;
+  if (!approval?.decided_by) return state;
+  const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
+  return status === "denied" ? state + by : `${state}, approved${by}`;
 }
 
 /** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */
 class Field {
-  #pre = h("pre", { tabIndex: 0 });
+  #pre = h("pre", { tabIndex: 0, role: "group" });
 
   constructor(label) {
     this.element = h("details", { open: true, hidden: true }, h("summary", {}, label), this.#pre);

@@ -93,7 +93,7 @@ class RunView {
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
   #state = h("p", { class: "run-state" });
-  #changed = h("p", { class: "hint", hidden: true });
+  #changed = h("p", { class: "run-state", hidden: true });
   #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#changed, this.#state);
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);

@@ -48,7 +48,7 @@ async def test_a_person_is_asked_and_everybody_sees_who_decided(stage: Stage) ->
         await stage.plays("run", status="awaiting_approval", model="large")
         for page in (one, two):
             card = page.locator(".tool-card")
-            await expect(card.locator(".tool-status")).to_contain_text("waits for approval, until")
+            await expect(card.locator(".tool-status")).to_contain_text("waits for approval until")
             await expect(card).to_contain_text('"sum": 300')
             await expect(card.get_by_role("button", name="Approve")).to_be_visible()
             await expect(page.locator("#announcer")).to_contain_text("send_invoice waits")
@@ -81,8 +81,10 @@ async def test_a_person_is_asked_and_everybody_sees_who_decided(stage: Stage) ->
         await stage.plays("tool_call", **{**decided, "status": "denied"})
         for page in (one, two):
             status = page.locator(".tool-card .tool-status")
-            await expect(status).to_have_text("denied, denied by you: Not this month")
+            await expect(status).to_have_text("denied by you: Not this month")
             await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
+
+        await expect(one.locator(".tool-card")).to_be_focused()  # its buttons are gone
 
         await stage.plays("tool_call", **asking(tool_call_id="late"))
         await expect(one.get_by_role("button", name="Approve")).to_be_visible()
