@@ -225,7 +225,7 @@ async def test_through_the_server_and_the_whole_page(
         for page in pages:
             await page.get_by_test_id("start-session").click()
             await page.evaluate("watch.on = true")
-        await asyncio.gather(*(watch(page, PAYLOADS[at::9]) for at, page in enumerate(pages)))
+        await asyncio.gather(*(watch(page, PAYLOADS[at::12]) for at, page in enumerate(pages)))
         page = pages[0]
         await expect(page.locator("#past-sessions li")).to_have_count(3)
         await page.locator("#past-sessions button").first.click()
