@@ -205,12 +205,13 @@ async function approve(...decision) {
 
 /** A result that is too long for the conversation, as a file. */
 async function save({ name, output_ref }) {
-  const path = `./sessions/${client.state.session_id}/outputs/${encodeURIComponent(output_ref)}`;
+  const path = `./api/sessions/${client.state.session_id}/outputs/${encodeURIComponent(output_ref)}`;
   const response = await fetch(path, { headers: { authorization: `Bearer ${await client.bearer()}` } });
   if (!response.ok) throw new Error(`The result cannot be read: the server answered ${response.status}.`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());
-  link.download = `${name}.json`;
+  const kind = response.headers.get("content-type")?.includes("json") ? "json" : "txt";
+  link.download = `${name}.${kind}`;
   link.click();
   URL.revokeObjectURL(link.href);
 }

@@ -37,7 +37,7 @@ class Stage:
         self.app.router.add_get("/vendor/{name}", http.vendor_file)
         self.app.router.add_get("/api/info", self._info)
         self.app.router.add_get("/api/sessions", self._sessions)
-        self.app.router.add_get("/sessions/{session_id}/outputs/{ref}", self._output)
+        self.app.router.add_get("/api/sessions/{session_id}/outputs/{ref}", self._output)
 
     async def plays(self, event: str, **fields: Any) -> None:
         payload = {"session_id": SESSION, "run_id": "r", "message_id": "a", "ts": 1, **fields}
@@ -94,4 +94,6 @@ class Stage:
 
     async def _output(self, request: web.Request) -> web.Response:
         self.fetched.append(request.headers.get("Authorization", ""))
-        return web.Response(text=self.outputs[request.match_info["ref"]])
+        return web.Response(
+            text=self.outputs[request.match_info["ref"]], content_type="application/json"
+        )
