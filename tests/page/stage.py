@@ -30,7 +30,7 @@ class Stage:
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
         self._sio.on("connect", self._connect)
         self._sio.on("*", self._command)
-        self.app = web.Application(middlewares=[http.guard((), lambda: False)])
+        self.app = web.Application(middlewares=[http.guard((), 0, lambda request: None)])
         self._sio.attach(self.app)
         self.app.router.add_get("/", http.index)
         self.app.router.add_get("/client/{name}", http.client_file)
