@@ -89,6 +89,7 @@ class Actor:
             if ended.done:
                 budget = self._shared.means.budget
                 budget.settle(session.user_id, ended.run_id, ended.done.usage)
+                self._shared.means.count.add(ended.done)
             span = (ended.run_id, ended.first_seq, session.head)
         return self._shared.means.log.append(
             session.session_id, session.epoch, events, head=head, fold=span

@@ -33,6 +33,7 @@ from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.rows import SessionRow, StorageError
 from realtime.memory import Memory
+from realtime.metrics import exposition, measured
 from realtime.models import Model, ModelError
 from realtime.retention import keep
 from realtime.session import Bounds
@@ -87,6 +88,10 @@ class Server:
                     and not (row.end_time and row.summary_status == "none")
                 ]
         return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
+
+    def metrics(self) -> str:
+        parts = (self.log, self.hub, self.connections, self.transport)
+        return exposition(measured(*parts))
 
     async def ready(self) -> dict[str, Any]:
         state: dict[str, Any] = {
@@ -190,6 +195,7 @@ def create_app(settings: Settings, *, model: Model | None = None) -> web.Applica
     app.router.add_get("/vendor/{name}", http.vendor_file)
     app.router.add_get("/healthz", late("healthz"))
     app.router.add_get("/readyz", late("readyz"))
+    app.router.add_get("/metrics", http.metrics(server.metrics, settings.metrics_token))
     app.router.add_get("/api/info", late("info"))
     app.router.add_get("/api/sessions", late("sessions"))
     app.router.add_get("/api/sessions/{session_id}", late("session"))

@@ -260,6 +260,9 @@ class Settings:
         "above 85 % of it new connections are refused; 0: the container's limit",
         _count(0, 2**30),
     )
+    metrics_token: str = _setting(
+        "", "who may read /metrics; without it only this machine itself", secret=True
+    )
     log_level: str = _setting(
         "INFO",
         "DEBUG, INFO, WARNING or ERROR",

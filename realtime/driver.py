@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -20,7 +21,7 @@ from realtime.budget import Budget, tokens
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Model, Request
-from realtime.protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage, to_json
+from realtime.protocol import OPEN_TOOL, Done, Error, ProtocolError, ToolCall, Usage, to_json
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
@@ -40,6 +41,21 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class RunCount:
+    """Runs that ended since the start: how, how long they took, what their models used."""
+
+    def __init__(self) -> None:
+        self.by_status: Counter[str] = Counter()
+        self.seconds = 0.0
+        self.tokens: Counter[str] = Counter()
+
+    def add(self, done: Done) -> None:
+        self.by_status[done.status] += 1
+        self.seconds += done.duration_ms / 1000
+        self.tokens["input"] += done.usage.input_tokens
+        self.tokens["output"] += done.usage.output_tokens
+
+
 class Means(msgspec.Struct, frozen=True):
     """What every run of this server works with."""
 
@@ -48,6 +64,7 @@ class Means(msgspec.Struct, frozen=True):
     tools: Toolbox
     instructions: str
     budget: Budget
+    count: RunCount
 
 
 class Driver:

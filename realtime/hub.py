@@ -10,7 +10,7 @@ from typing import Protocol
 
 from realtime.actor import Actor, Shared, storage_unavailable
 from realtime.budget import Budget
-from realtime.driver import Means
+from realtime.driver import Means, RunCount
 from realtime.log.encode import Part
 from realtime.log.journal import Head
 from realtime.log.log import Log, Ticket
@@ -62,6 +62,7 @@ class Hub:
     ) -> None:
         self.log = log
         self.draining = False
+        self.count = RunCount()
         self.on_ended: Callable[[str], None] = lambda session_id: None
         self._rooms = rooms
         self._archive = archive
@@ -72,7 +73,12 @@ class Hub:
         self._sweeper: asyncio.Task[None] | None = None
         self._shared = Shared(
             means=Means(
-                log=log, model=model, tools=tools, instructions=instructions, budget=budget
+                log=log,
+                model=model,
+                tools=tools,
+                instructions=instructions,
+                budget=budget,
+                count=self.count,
             ),
             grace_s=grace_s,
             abandon_s=abandon_s,
@@ -272,6 +278,10 @@ class Hub:
     @property
     def sessions(self) -> int:
         return len(self._actors)
+
+    @property
+    def runs(self) -> int:
+        return sum(actor.session.active is not None for actor in self._actors.values())
 
 
 def not_yours() -> ProtocolError:

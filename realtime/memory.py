@@ -61,12 +61,19 @@ class Memory:
 
 def own(root: Path, limit: int) -> Gauge | None:
     """This process's resident memory, where the system tells it."""
-    statm = root / "proc/self/statm"
-    if not statm.exists():
+    if not resident(root):
         logger.warning("MEMORY_LIMIT_MB has no effect: this system does not tell what is used")
         return None
-    page = os.sysconf("SC_PAGE_SIZE")
-    return limit, lambda: int(statm.read_text().split()[1]) * page
+    return limit, lambda: resident(root)
+
+
+def resident(root: Path = Path("/")) -> int:
+    """Bytes of this process in memory; 0 where the system does not tell."""
+    try:
+        pages = int((root / "proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def container(root: Path) -> Gauge | None:

@@ -30,6 +30,7 @@ ALLOWED = {
     "hub": CORE | {"log", "driver", "actor", "tools", "budget"},
     "summary": CORE | {"log", "hub"},
     "admin": CORE | {"log"},
+    "metrics": {"edge", "hub", "log", "memory"},
     "retention": CORE | {"log", "hub", "driver"},
     "supabase": {"protocol", "log.rows", "supabase"},
     "auth": {"auth"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -60,6 +61,7 @@ class Connections:
         self._transport = transport
         self._socket_rate = socket_rate
         self._user_rate = user_rate
+        self.answered: Counter[tuple[str, str]] = Counter()  # by command and outcome
         self._connections: dict[str, Connection] = {}
         self._acks: set[asyncio.Task[None]] = set()
         transport.on_client = self._on_connect
@@ -94,12 +96,18 @@ class Connections:
         connection = self._connections.get(sid)
         if connection is None:
             return
+
+        def counted(ack: Ack) -> None:
+            known = name if name in COMMANDS else "unknown"
+            self.answered[known, "ok" if ack["ok"] else ack["error"]["code"]] += 1
+            reply(ack)
+
         try:
             self._admit(connection, name)
         except ProtocolError as error:
-            reply(refusal(error))
+            counted(refusal(error))
         else:
-            connection.waiting.put_nowait((name, payload, reply))
+            connection.waiting.put_nowait((name, payload, counted))
 
     def _admit(self, connection: Connection, name: str) -> None:
         """Raises `bad_request`, `rate_limited`."""

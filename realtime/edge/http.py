@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from realtime.auth import Authenticator, AuthError
-from realtime.edge.door import as_seen
+from realtime.edge.door import as_seen, local
 from realtime.hub import Hub
 from realtime.limits import Buckets
 from realtime.log.rows import SessionRow, StorageError
@@ -39,6 +40,8 @@ STATUS = {
     "storage_unavailable": 503,
 }
 
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Listing = Callable[[str], Awaitable[list[SessionRow]]]
 Ready = Callable[[], Awaitable[dict[str, Any]]]
@@ -47,6 +50,20 @@ logger = logging.getLogger(__name__)
 
 def answer(data: Any, status: int = 200) -> web.Response:
     return web.Response(body=to_json(data), status=status, content_type="application/json")
+
+
+def metrics(read: Callable[[], str], token: str) -> Handler:
+    """The route of the metrics: for whoever has the token; without one, for this machine,
+    as long as no proxy stands between."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        near = local(request.remote or "") and "X-Forwarded-For" not in request.headers
+        if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
+            raise web.HTTPNotFound
+        return web.Response(body=read().encode(), headers={"Content-Type": METRICS_TYPE})
+
+    return handler
 
 
 class Pages:

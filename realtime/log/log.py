@@ -64,6 +64,14 @@ class _Appended(Part):
     published: bool = False
 
 
+class LogCount:
+    """What the log has done since the start; times in seconds."""
+
+    def __init__(self) -> None:
+        self.events = self.flushes = self.failures = 0
+        self.flush_s = self.rest_s = 0.0
+
+
 class _Pending:
     """What waits for the next commit."""
 
@@ -120,6 +128,7 @@ class Log:
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._pace = Pace()
+        self.count = LogCount()
         self._closing = False
         self._prober: asyncio.Task[None] | None = None
         self._folding: set[asyncio.Future[None]] = set()
@@ -174,6 +183,11 @@ class Log:
         if self._alarm is None:
             self._alarm = self._loop.call_later(EARLY_S, self._wake.set)
 
+    @property
+    def pending(self) -> int:
+        """Appends that wait for a commit."""
+        return len(self._pending.parts)
+
     async def settled(self) -> None:
         """Wait until everything appended so far is published. Raises `StorageError`."""
         ticket: Ticket = self._loop.create_future()
@@ -194,6 +208,7 @@ class Log:
             if self.broken:
                 self._fail(batch, self.broken)
                 continue
+            begun = monotonic()
             try:
                 gone = await self._write(self._commit, batch)
             except Exception as error:
@@ -215,11 +230,16 @@ class Log:
             for session_id, run_id, first, last in batch.folds:
                 self._fold(session_id, run_id, first, last)
             self.on_commit()
-            await self._rest(sum(len(part.events) for part in batch.parts))
+            events = sum(len(part.events) for part in batch.parts)
+            self.count.events += events
+            self.count.flushes += 1
+            self.count.flush_s += monotonic() - begun
+            await self._rest(events)
 
     async def _rest(self, events: int) -> None:
         """Hold the loop up on purpose; a timer would let it wake for each arrival."""
         if not self.early_tokens and (seconds := self._pace.rest(monotonic(), events)):
+            self.count.rest_s += seconds
             sleep(seconds)  # noqa: ASYNC251
             await asyncio.sleep(0)  # what has come is read
             await asyncio.sleep(0)  # and appended
@@ -240,6 +260,7 @@ class Log:
 
     def _break(self, batch: _Pending, error: Exception) -> None:
         """Take nothing more until something can be written again."""
+        self.count.failures += 1
         logger.error("commit failed, refusing what would be stored: %s", error)
         self.broken = error if isinstance(error, StorageError) else StorageError(str(error))
         self._fail(batch, self.broken)
