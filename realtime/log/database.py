@@ -20,6 +20,9 @@ from realtime.log.rows import StorageError
 
 BUSY_S = 2.0
 CHECKED_BYTES = 512 * 1024 * 1024  # a larger file would hold up the start
+WAL_PAGES = 8000
+"""Where a commit moves the write-ahead log into the file itself, at 32 MB: `checkpoint` in
+another thread has done most of it before, for a commit that does it all waits long."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -110,6 +113,7 @@ class Database:
         )
         self._opened.append(connection)
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         return connection
 
     def _migrate(self) -> None:
@@ -147,6 +151,10 @@ class Database:
                 raise
         except sqlite3.Error as error:
             raise StorageError(f"cannot write {self.path}: {error}") from error
+
+    def checkpoint(self) -> None:
+        """Move what was committed from the write-ahead log into the file. Commits go on."""
+        self.query("PRAGMA wal_checkpoint(PASSIVE)")
 
     def query(self, sql: str, values: Any = ()) -> list[Any]:
         """Rows, as any thread sees them that is not writing."""

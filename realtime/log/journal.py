@@ -179,6 +179,10 @@ class Journal:
 
     # ---------------------------------------------------------------- reading
 
+    def checkpoint(self) -> None:
+        """Tidy the file, beside the writing thread."""
+        self._database.checkpoint()
+
     def reading(self) -> AbstractContextManager[None]:
         """What is read inside sees one state of the journal."""
         return self._database.reading()
