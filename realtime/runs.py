@@ -7,15 +7,13 @@ events, and stops it by closing it, which closes the upstream request.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
 
-from realtime.answer import as_object, as_text, result_text
+from realtime.calls import Step, call_all
 from realtime.models import (
-    AssistantText,
     Finished,
     Item,
     Model,
@@ -24,11 +22,8 @@ from realtime.models import (
     TextDelta,
     ToolCallReady,
     ToolCallStarted,
-    ToolRequest,
-    ToolResult,
 )
 from realtime.protocol import (
-    OPEN_TOOL,
     DoneStatus,
     Error,
     ErrorCode,
@@ -39,16 +34,13 @@ from realtime.protocol import (
     Token,
     ToolCall,
     Usage,
-    clean,
     clean_text,
-    to_json,
     utf16_len,
 )
-from realtime.tools import Tool, Toolbox, ToolContext, ToolError, error_value
+from realtime.tools import Toolbox, ToolContext
 
 MAX_STEPS = 8
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
-MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
 
 class Outcome(msgspec.Struct):
@@ -89,14 +81,14 @@ async def execute(
     usage: Usage | None = None
     try:
         if job.calls:
-            step = _Step(job)
+            step = Step(job.message_id, job.new_id)
             step.calls = {call.tool_call_id: call for call in job.calls}
-            async with aclosing(_call_all(step, tools, job)) as parts:
+            async with aclosing(call_all(step, tools, job.tool_context)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()
         for _ in range(job.steps, MAX_STEPS):
-            step = _Step(job)
+            step = Step(job.message_id, job.new_id)
             request = Request(job.instructions, tuple(context), tools.specs)
             job.before_call(request, usage)
             async with aclosing(model.stream(request)) as stream:
@@ -126,7 +118,7 @@ async def execute(
             if not step.calls:
                 yield _ending(step.finished, usage)
                 return
-            async with aclosing(_call_all(step, tools, job)) as parts:
+            async with aclosing(call_all(step, tools, job.tool_context)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()
@@ -230,106 +222,3 @@ class _Writer:
             self._lengths[kind] = offset + utf16_len(delta)
             self.spoke = True
         return tokens
-
-
-class _Step:
-    """One model call: its text, and the tool calls it asked for, in order."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._ids: dict[str, str] = {}
-        self.text = ""
-        self.finished: Finished | None = None
-        self.calls: dict[str, ToolCall] = {}
-
-    def _event(self, key: str, name: str) -> ToolCall:
-        call_id = self._ids.setdefault(key, self._job.new_id())
-        return ToolCall(
-            tool_call_id=call_id,
-            name=clean_text(name)[:128],
-            status="streaming",
-            message_id=self._job.message_id,
-        )
-
-    def started(self, item: ToolCallStarted) -> ToolCall:
-        return self._event(item.key, item.name)
-
-    def ready(self, item: ToolCallReady) -> ToolCall:
-        event = self._event(item.key, item.name)
-        event.status = "ready"
-        event.arguments = _recorded(item.arguments)
-        self.calls[event.tool_call_id] = event
-        return event
-
-    def items(self) -> list[Item]:
-        """The step as the context of the next one; the results keep the calls' order."""
-        items: list[Item] = [AssistantText(clean_text(self.text))] if self.text else []
-        calls = self.calls.values()
-        items += [ToolRequest(c.tool_call_id, c.name, as_object(c.arguments)) for c in calls]
-        items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
-        return items
-
-
-def _recorded(arguments: str) -> object:
-    """The arguments for the record: the JSON object, or the raw text where it is none."""
-    text = clean_text(arguments)
-    if len(to_json(text)) > MAX_ARGUMENTS:
-        return text[: MAX_ARGUMENTS // 8] + "…"
-    try:
-        return clean(msgspec.json.decode(text or "{}"))
-    except (msgspec.DecodeError, RecursionError):
-        return text
-
-
-async def _call_all(step: _Step, tools: Toolbox, job: Job) -> AsyncGenerator[list[Event], None]:
-    """Make a step's open calls side by side; an event for each change, in the order it
-    happens. No call begins before `running` was taken: a crash cannot hide its effect."""
-    begun: list[Event] = []
-    ready: list[tuple[ToolCall, Tool, dict[str, object]]] = []
-    for call in list(step.calls.values()):
-        if call.status not in OPEN_TOOL:
-            continue
-        try:
-            found = tools.find(call.name)
-            keywords = found.parse(as_text(call.arguments))
-        except ToolError as error:
-            step.calls[call.tool_call_id] = refused = _closed(call, error=error)
-            begun.append(refused)
-        else:
-            begun.append(msgspec.structs.replace(call, status="running"))
-            ready.append((call, found, keywords))
-    if begun:
-        yield begun
-    tasks = {
-        asyncio.create_task(_call(call, found, keywords, job)): call.tool_call_id
-        for call, found, keywords in ready
-    }
-    try:
-        while tasks:
-            finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closed: list[Event] = []
-            for task in finished:
-                step.calls[tasks.pop(task)] = event = task.result()
-                closed.append(event)
-            yield closed
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _call(call: ToolCall, found: Tool, keywords: dict[str, object], job: Job) -> ToolCall:
-    try:
-        output = await found.call(keywords, job.tool_context(call.tool_call_id))
-    except ToolError as error:
-        return _closed(call, error=error)
-    return _closed(call, output=output)
-
-
-def _closed(call: ToolCall, *, output: object = None, error: ToolError | None = None) -> ToolCall:
-    return msgspec.structs.replace(
-        call,
-        status="failed" if error else "completed",
-        output=output,
-        error=error_value(error) if error else None,
-    )
