@@ -20,19 +20,24 @@ from realtime.log.log import Ticket, settle
 from realtime.log.rows import StorageError
 from realtime.log.tail import Page, Tail
 from realtime.protocol import (
+    Approve,
     Error,
     Event,
     Join,
     ProtocolError,
+    Run,
     Send,
     SessionEnded,
     SessionPayload,
     Stop,
     Token,
     entry,
+    to_json,
 )
 from realtime.session import Session, new_id
 from realtime.state import RunState
+
+MAX_PENDING_ARGUMENTS = 8 * 1024
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -98,6 +103,8 @@ class Actor:
     def published(self, events: Sequence[Event]) -> None:
         """The log has committed these events."""
         self._tail.extend(events)
+        if any(isinstance(event, Run) and event.status == "resumed" for event in events):
+            self._alone_since = time.monotonic()  # a wait for approval is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._shared.on_ended(self.session.session_id)
         self.settle()
@@ -167,10 +174,21 @@ class Actor:
             next_before_seq=page.next_before_seq,
             active_run=session.active_view(),
             queue=session.queue_view(),
-            pending_approvals=[],
+            pending_approvals=self._pending(),
             ended=session.ended is not None,
             model=self.driver.model,
         )
+
+    def _pending(self) -> list[dict[str, Any]]:
+        """The calls that wait for a person, as committed; where their arguments are long
+        together, those are in the events only."""
+        waiting = [call for call in self.session.pending() if call.seq <= self._tail.committed]
+        entries, room = [entry(call) for call in waiting], MAX_PENDING_ARGUMENTS
+        for item in entries:
+            room -= len(to_json(item["arguments"]))
+            if room < 0:
+                del item["arguments"]
+        return entries
 
     async def history(self, before_seq: int | None, limit: int) -> Page:
         """Older events, folded. Raises `storage_unavailable`."""
@@ -206,8 +224,10 @@ class Actor:
             return
         session = self.session
         if session.unfinished:
-            if self._timer is None and session.active:
-                wish = session.abandon_after()
+            wish = session.abandon_after()
+            if wish is None and session.waits_for_people():
+                self._cancel_timer()  # that ends by itself
+            elif self._timer is None and session.active:
                 limit = self._shared.abandon_s if wish is None else wish
                 alone = time.monotonic() - self._alone_since
                 self._after(max(0.0, limit - alone), self._abandon)
@@ -305,6 +325,13 @@ class Actor:
             session.finish(run.run_id, "cancelled", "cancelled", now_ms())
             ticket, task = self._commit(), None
         return self._stopped(ticket, task, run.run_id)
+
+    def approve(self, command: Approve, user_id: str) -> Awaitable[dict[str, Any]]:
+        """Decide on a call that waits. Raises `ProtocolError` at once."""
+        self.session.approve(command, user_id, now_ms())
+        ticket = self._commit()
+        self.driver.decided()
+        return self._acked(ticket, status="resolved")
 
     def end(self) -> Awaitable[dict[str, Any]]:
         """End the session now, with everything that runs or waits."""

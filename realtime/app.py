@@ -307,7 +307,7 @@ async def _stopping(app: web.Application) -> None:
 
 def load_tools(settings: Settings) -> toolkit.Toolbox:
     try:
-        return toolkit.load(settings.tools)
+        return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
     except (ImportError, ValueError, TypeError) as error:
         raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
 

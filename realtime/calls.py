@@ -6,9 +6,12 @@ Like a run it writes nothing: whoever drives it records the events before it ask
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.answer import as_object, as_text, result_text
 from realtime.models import (
@@ -20,8 +23,16 @@ from realtime.models import (
     ToolRequest,
     ToolResult,
 )
-from realtime.protocol import OPEN_TOOL, Event, ToolCall, clean, clean_text, to_json
-from realtime.tools import Tool, Toolbox, ToolContext, ToolError, error_value
+from realtime.protocol import (
+    OPEN_TOOL,
+    Approval,
+    Event,
+    ToolCall,
+    clean,
+    clean_text,
+    to_json,
+)
+from realtime.tools import Toolbox, ToolContext, ToolError, error_value
 
 MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
@@ -76,59 +87,86 @@ def _recorded(arguments: str) -> object:
         return text
 
 
+Decided = Callable[[str], Awaitable[ToolCall]]
+"""Waits for the decision on a call by its id; the call as it was recorded with it."""
+
+
 async def call_all(
-    step: Step, tools: Toolbox, context: Callable[[str], ToolContext]
+    step: Step, tools: Toolbox, context: Callable[[str], ToolContext], decided: Decided
 ) -> AsyncGenerator[list[Event], None]:
     """Make a step's open calls side by side; an event for each change, in the order it
-    happens. No call begins before `running` was taken: a crash cannot hide its effect."""
-    begun: list[Event] = []
-    ready: list[tuple[ToolCall, Tool, dict[str, object]]] = []
-    for call in list(step.calls.values()):
-        if call.status not in OPEN_TOOL:
-            continue
-        try:
-            found = tools.find(call.name)
-            keywords = found.parse(as_text(call.arguments))
-        except ToolError as error:
-            step.calls[call.tool_call_id] = refused = _closed(call, error=error)
-            begun.append(refused)
-        else:
-            begun.append(msgspec.structs.replace(call, status="running"))
-            ready.append((call, found, keywords))
-    if begun:
-        yield begun
+    happens. No call begins before `running` was taken: a crash cannot hide its effect.
+    One that needs approval waits for it, and nothing else waits for that one."""
+    known = [call for call in step.calls.values() if call.status in OPEN_TOOL]
+    begun = await asyncio.gather(*(_begin(call, tools) for call in known))
+    for call in begun:
+        step.calls[call.tool_call_id] = call
+    if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
+        yield list(news)
     tasks = {
-        asyncio.create_task(
-            _call(call, found, keywords, context(call.tool_call_id))
-        ): call.tool_call_id
-        for call, found, keywords in ready
+        asyncio.create_task(_carry(call, tools, context(call.tool_call_id), decided))
+        for call in begun
+        if call.status in OPEN_TOOL
     }
     try:
         while tasks:
-            finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             closed: list[Event] = []
             for task in finished:
-                step.calls[tasks.pop(task)] = event = task.result()
-                closed.append(event)
-            yield closed
+                call = task.result()
+                step.calls[call.tool_call_id] = call
+                if call.status not in ("denied", "expired"):  # which were recorded as decided
+                    closed.append(call)
+            if closed:
+                yield closed
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _call(
-    call: ToolCall, found: Tool, keywords: dict[str, object], context: ToolContext
-) -> ToolCall:
+async def _begin(call: ToolCall, tools: Toolbox) -> ToolCall:
+    """The call as it begins: refused, `running`, or waiting for approval."""
+    if call.status == "awaiting_approval":  # since before a restart
+        return call
     try:
-        output = await found.call(keywords, context)
+        found = tools.find(call.name)
+        keywords = found.parse(as_text(call.arguments))
+        asks = call.approval is None and await found.needs_approval(keywords)
+    except ToolError as error:
+        return _closed(call, error=error)
+    if not asks:
+        return replace(call, status="running")
+    expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
+    approval = Approval(expires_at=expires_at, arguments_hash=arguments_hash(call))
+    return replace(call, status="awaiting_approval", approval=approval)
+
+
+async def _carry(
+    call: ToolCall, tools: Toolbox, context: ToolContext, decided: Decided
+) -> ToolCall:
+    """Make one call, once it may be made; what is made is what was recorded."""
+    if call.status == "awaiting_approval":
+        call = await decided(call.tool_call_id)
+        if call.status != "running":
+            return call
+    try:
+        if call.approval and call.approval.arguments_hash != arguments_hash(call):
+            raise ToolError("these are not the arguments that were approved", "internal")
+        found = tools.find(call.name)
+        output = await found.call(found.parse(as_text(call.arguments)), context)
     except ToolError as error:
         return _closed(call, error=error)
     return _closed(call, output=output)
 
 
+def arguments_hash(call: ToolCall) -> str:
+    """What an approval is bound to: SHA-256 of the tool's name and its arguments."""
+    return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
+
+
 def _closed(call: ToolCall, *, output: object = None, error: ToolError | None = None) -> ToolCall:
-    return msgspec.structs.replace(
+    return replace(
         call,
         status="failed" if error else "completed",
         output=output,

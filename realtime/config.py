@@ -218,6 +218,9 @@ class Settings:
         "modules with @tool functions, comma separated; none: no tools",
         _list,
     )
+    approval_seconds: float = _setting(
+        900.0, "how long a tool call waits for a person's approval", _number(0, 604800)
+    )
     transports: tuple[str, ...] = _setting(
         ("websocket", "polling"), "websocket,polling or websocket", _transports
     )

@@ -7,6 +7,7 @@ session and committed before more is read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -83,6 +84,7 @@ class Driver:
         self._commit = commit
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._news = asyncio.Event()  # somebody decided on a call
 
     @property
     def model(self) -> str:
@@ -134,13 +136,14 @@ class Driver:
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
         two steps. A run that was streaming, or whose tool may have had an effect that
-        nobody saw, ends `interrupted`, its text kept."""
+        nobody saw, ends `interrupted`, its text kept. What waits for a person waits on."""
         run = self._session.active
         if run and (self._task is None or self._task.done()):
             calls = run.answer.last_step()
             if calls and all(self._may_go_on(call) for call in calls):
-                self._session.go_on(run, self.model, now_ms())
-                self._commit(None)
+                if not self._session.pending():
+                    self._session.go_on(run, self.model, now_ms())
+                    self._commit(None)
                 self.start(run, calls)
             else:
                 self._session.recover(now_ms())
@@ -150,7 +153,27 @@ class Driver:
     def _may_go_on(self, call: ToolCall) -> bool:
         if call.status == "running":
             return self._means.tools.repeatable(call.name)
-        return call.status not in OPEN_TOOL
+        return call.status == "awaiting_approval" or call.status not in OPEN_TOOL
+
+    def decided(self) -> None:
+        """Somebody decided on a call: let it go on, once that is committed."""
+        self._news.set()
+        self._news.clear()
+
+    async def _decision(self, tool_call_id: str) -> ToolCall:
+        """The call when it waits no more, because of a person or of the time."""
+        while (call := self._session.call(tool_call_id)) and call.status == "awaiting_approval":
+            assert call.approval
+            left_ms = call.approval.expires_at - now_ms()
+            if left_ms <= 0:
+                self._session.expire_approval(tool_call_id, now_ms())
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_ms / 1000):
+                        await self._news.wait()
+        assert call
+        await self._commit(None)
+        return call
 
     def end(self, status: Ending) -> tuple[Ticket, asyncio.Task[None] | None]:
         """`done` for the active run now; its task is told to close the upstream request."""
@@ -168,13 +191,15 @@ class Driver:
 
     async def drain(self, deadline_s: float) -> None:
         """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
-        Nothing new starts; what is queued stays queued."""
+        Nothing new starts; what is queued stays queued, and what waits for a person waits."""
         self.draining = True
         run = self._session.active
-        if run and self._task:
+        if run and self._task and not self._session.waits_for_people():
             await asyncio.wait([self._task], timeout=deadline_s)
-            if self._session.active is run:
+            if self._session.active is run and not self._session.waits_for_people():
                 self.end("interrupted")
+        if self._session.waits_for_people():
+            self.close()
 
     def close(self) -> None:
         """Cut the run off: the session is forgotten."""
@@ -197,6 +222,8 @@ class Driver:
                     if not self._session.record(run.run_id, part, now_ms()):
                         return
                     await self._commit(None)
+                    if self.draining and self._session.waits_for_people():
+                        return
         except StorageError:
             return  # the hub has let go of this session
         except asyncio.CancelledError:
@@ -223,6 +250,7 @@ class Driver:
                 store=means.log,
             ),
             before_call=partial(self._reserve, run),
+            decided=self._decision,
             calls=list(calls),
             steps=run.answer.steps,
         )

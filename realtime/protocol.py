@@ -67,6 +67,7 @@ ToolStatus = Literal[
 ]
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
+Decision = Literal["approve", "deny"]
 OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
 
 
@@ -89,12 +90,14 @@ class ProtocolError(Exception):
         *,
         retryable: bool = False,
         retry_after_ms: int | None = None,
+        **more: str,
     ) -> None:
         super().__init__(message)
         self.code: ErrorCode = code
         self.message = message
         self.retryable = retryable
         self.retry_after_ms = retry_after_ms
+        self.more = more  # further fields of the error
 
     def error(self) -> Error:
         return Error(self.code, self.message, self.retryable, self.retry_after_ms)
@@ -104,6 +107,7 @@ class ProtocolError(Exception):
             "code": self.code,
             "message": self.message,
             "retryable": self.retryable,
+            **self.more,
         }
         if self.retry_after_ms is not None:
             error["retry_after_ms"] = self.retry_after_ms
@@ -178,12 +182,12 @@ class Continue(Command):
 
 
 class Approve(Command):
-    """Decide on a tool call that waits for a person."""
+    """Decide on a tool call that waits for a person. The first decision counts."""
 
     tool_call_id: str
-    decision: Literal["approve", "deny"]
+    decision: Decision
     session_id: str | None = None
-    reason: str | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
 class History(Command):
@@ -296,8 +300,13 @@ class Token(Event):
 
 
 class Approval(msgspec.Struct, omit_defaults=True):
+    """What a person is asked. `arguments_hash` binds the decision to what they were shown."""
+
     expires_at: int
+    arguments_hash: str
+    decision: Decision | None = None
     decided_by: str | None = None
+    reason: str | None = None
 
 
 class ToolCall(Event):

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from realtime.calls import Step, call_all
+from realtime.calls import Decided, Step, call_all
 from realtime.models import (
     Finished,
     Item,
@@ -68,6 +68,7 @@ class Job(msgspec.Struct):
     new_id: Callable[[], str]
     tool_context: Callable[[str], ToolContext]
     before_call: Callable[[Request, Usage | None], None]
+    decided: Decided
     calls: list[ToolCall] = []
     steps: int = 0
 
@@ -83,7 +84,7 @@ async def execute(
         if job.calls:
             step = Step(job.message_id, job.new_id)
             step.calls = {call.tool_call_id: call for call in job.calls}
-            async with aclosing(call_all(step, tools, job.tool_context)) as parts:
+            async with aclosing(call_all(step, tools, job.tool_context, job.decided)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()
@@ -118,7 +119,7 @@ async def execute(
             if not step.calls:
                 yield _ending(step.finished, usage)
                 return
-            async with aclosing(call_all(step, tools, job.tool_context)) as parts:
+            async with aclosing(call_all(step, tools, job.tool_context, job.decided)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()

@@ -13,6 +13,7 @@ import msgspec
 
 from realtime.protocol import (
     MAX_DONE_TEXT,
+    Approve,
     Done,
     DoneStatus,
     Error,
@@ -178,7 +179,74 @@ class Session(State):
         for event in events:
             event.run_id = run_id
             self._append(event, now)
+            if isinstance(event, ToolCall):
+                self._follow(run, now)
         return True
+
+    def _follow(self, run: RunState, now: int) -> None:
+        """The run waits for approval while one of its calls does."""
+        waits = bool(self.pending())
+        if waits != (run.status == "awaiting_approval"):
+            status: RunStatus = "awaiting_approval" if waits else "resumed"
+            self._append(
+                Run(
+                    run_id=run.run_id,
+                    message_id=run.answer.message_id,
+                    status=status,
+                    model=run.model,
+                ),
+                now,
+            )
+
+    def approve(self, command: Approve, user_id: str, now: int) -> None:
+        """A person's decision on a call of the active run.
+
+        Raises `not_found`, `already_resolved`, `expired`, `already_done`.
+        """
+        call = self.call(command.tool_call_id)
+        if call is None or call.approval is None:
+            raise ProtocolError("not_found", "no tool call of that id waits for a decision")
+        asked = call.approval
+        if asked.decision:
+            raise ProtocolError(
+                "already_resolved",
+                f"{asked.decided_by} said {asked.decision}",
+                decision=asked.decision,
+                decided_by=asked.decided_by or "",
+            )
+        if call.status == "awaiting_approval" and now < asked.expires_at:
+            error = None
+            reason = clean_text(command.reason) if command.reason else None
+            if command.decision == "deny":
+                why = f": {reason}" if reason else " and gave no reason"
+                error = Error("denied", f"a person refused this call{why}")
+            decided = msgspec.structs.replace(
+                asked, decision=command.decision, decided_by=user_id, reason=reason
+            )
+            self._resolve(
+                msgspec.structs.replace(
+                    call,
+                    status="denied" if error else "running",
+                    approval=decided,
+                    error=error,
+                ),
+                now,
+            )
+        elif call.status == "cancelled":
+            raise ProtocolError("already_done", "the run has ended")
+        else:
+            raise ProtocolError("expired", "nobody decided in time; the call was not made")
+
+    def expire_approval(self, tool_call_id: str, now: int) -> None:
+        """Nobody decided on this call of the active run in time."""
+        call = self.call(tool_call_id)
+        if call and call.status == "awaiting_approval":
+            error = Error("expired", "nobody decided in time, so this call was not made")
+            self._resolve(msgspec.structs.replace(call, status="expired", error=error), now)
+
+    def _resolve(self, call: ToolCall, now: int) -> None:
+        self._append(call, now)
+        self._follow(self.runs[call.run_id or ""], now)
 
     def finish(
         self,
@@ -207,12 +275,8 @@ class Session(State):
         for call in answer.open_calls():
             lost = call.status == "running" and status == "interrupted"
             self._append(
-                ToolCall(
-                    run_id=run_id,
-                    tool_call_id=call.tool_call_id,
-                    name=call.name,
-                    message_id=call.message_id,
-                    arguments=call.arguments,
+                msgspec.structs.replace(
+                    call,
                     status="failed" if lost else "cancelled",
                     error=outcome_unknown if lost else None,
                 ),

@@ -167,6 +167,24 @@ class State:
             if run.user
         ]
 
+    def call(self, tool_call_id: str) -> ToolCall | None:
+        """A tool call of this session, in its last state."""
+        for run in reversed(self.started):
+            if found := run.answer.calls.get(tool_call_id):
+                return found
+        return None
+
+    def pending(self) -> list[ToolCall]:
+        """The calls that wait for a person."""
+        calls = self.active.answer.open_calls() if self.active else []
+        return [call for call in calls if call.status == "awaiting_approval"]
+
+    def waits_for_people(self) -> bool:
+        """Whether the active run cannot go on before a person decides."""
+        calls = self.active.answer.open_calls() if self.active else []
+        statuses = {call.status for call in calls}
+        return "awaiting_approval" in statuses and "running" not in statuses
+
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""
         user = self.active.user if self.active else None

@@ -34,7 +34,9 @@ from realtime.protocol import Error, clean, clean_text, to_json
 
 MAX_OUTPUT = 64 * 1024
 DEADLINE_S = 30.0
+APPROVAL_S = 900.0
 
+Approval = bool | Callable[..., bool]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 logger = logging.getLogger(__name__)
@@ -78,10 +80,14 @@ class Tool:
         *,
         deadline_s: float = DEADLINE_S,
         repeatable: bool = False,
+        approval: Approval = False,
     ) -> None:
         self.function = function
         self.deadline_s = deadline_s
         self.repeatable = repeatable
+        if inspect.iscoroutinefunction(approval):
+            raise TypeError("an approval rule must be a plain function")
+        self._approval = approval
         hints = get_type_hints(function, include_extras=True)
         fields: dict[str, Any] = {}
         self._context: str | None = None
@@ -120,6 +126,17 @@ class Tool:
         except (ValueError, RecursionError):
             raise ToolError("the arguments are not a JSON object", "bad_arguments") from None
         return {name: getattr(model, name) for name in self._arguments.model_fields}
+
+    async def needs_approval(self, keywords: dict[str, Any]) -> bool:
+        """Whether a person must agree to a call. A rule that fails says that one must."""
+        if isinstance(self._approval, bool):
+            return self._approval
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return bool(await in_thread(partial(self._approval, **keywords)))
+        except (Exception, SystemExit):
+            logger.warning("the approval rule of %s failed", self.spec.name, exc_info=True)
+            return True
 
     async def call(self, keywords: dict[str, Any], context: ToolContext) -> Any:
         """Run it within its deadline. Raises `ToolError`; returns what JSON can hold."""
@@ -205,20 +222,29 @@ async def in_thread(work: Callable[[], T]) -> T:
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, deadline_s: float = DEADLINE_S, repeatable: bool = False) -> Callable[[F], F]: ...
 def tool(
-    function: F | None = None, /, *, deadline_s: float = DEADLINE_S, repeatable: bool = False
+    *, deadline_s: float = DEADLINE_S, repeatable: bool = False, approval: Approval = False
+) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None,
+    /,
+    *,
+    deadline_s: float = DEADLINE_S,
+    repeatable: bool = False,
+    approval: Approval = False,
 ) -> F | Callable[[F], F]:
     """Mark a function as a tool. It stays the function that it was.
 
     `deadline_s`: seconds it may take. `repeatable`: a call whose outcome a crash hid is
     made again, with the same `tool_call_id`; without it such a call is reported as
-    `unknown_outcome`. Raises TypeError where the signature cannot be described to a model.
+    `unknown_outcome`. `approval`: whether a person must agree to each call, or a plain
+    function that says so of the arguments, which it gets as keywords. Raises TypeError
+    where the signature cannot be described to a model.
     """
 
     def mark(function: F) -> F:
         function.__tool__ = Tool(  # type: ignore[attr-defined]
-            function, deadline_s=deadline_s, repeatable=repeatable
+            function, deadline_s=deadline_s, repeatable=repeatable, approval=approval
         )
         return function
 
@@ -226,9 +252,10 @@ def tool(
 
 
 class Toolbox:
-    """The tools of this server, by name."""
+    """The tools of this server, by name. A call that needs approval waits `approval_s` for it."""
 
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+    def __init__(self, tools: Iterable[Tool] = (), *, approval_s: float = APPROVAL_S) -> None:
+        self.approval_s = approval_s
         self._tools = {tool.spec.name: tool for tool in tools}
         self.specs = tuple(tool.spec for tool in self._tools.values())
 
@@ -246,7 +273,7 @@ class Toolbox:
             ) from None
 
 
-def load(modules: Iterable[str]) -> Toolbox:
+def load(modules: Iterable[str], *, approval_s: float = APPROVAL_S) -> Toolbox:
     """The functions marked with `@tool` in these modules. Raises ImportError, and
     ValueError where a module has none or a name is taken twice."""
     tools: dict[str, Tool] = {}
@@ -263,4 +290,4 @@ def load(modules: Iterable[str]) -> Toolbox:
             if item.spec.name in tools and tools[item.spec.name] is not item:
                 raise ValueError(f"two tools are called {item.spec.name!r}")
             tools[item.spec.name] = item
-    return Toolbox(tools.values())
+    return Toolbox(tools.values(), approval_s=approval_s)

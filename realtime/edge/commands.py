@@ -189,9 +189,10 @@ class Commands:
         async with self._open(connection, self._named(connection, command)) as actor:
             return actor.resume(command.run_id)
 
-    async def _approve(self, connection: Connection, command: Approve) -> Ack:
-        async with self._open(connection, self._named(connection, command)):
-            raise ProtocolError("not_found", "no tool call of that id waits for a decision")
+    async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
+        async with self._open(connection, self._named(connection, command)) as actor:
+            self._refuse_when_unable()
+            return actor.approve(command, user_of(connection))
 
     async def _history(self, connection: Connection, command: History) -> Ack:
         session_id = self._named(connection, command)
