@@ -199,6 +199,7 @@ def create_app(settings: Settings, *, model: Model | None = None) -> web.Applica
     app.router.add_get("/api/info", late("info"))
     app.router.add_get("/api/sessions", late("sessions"))
     app.router.add_get("/api/sessions/{session_id}", late("session"))
+    app.router.add_get("/api/sessions/{session_id}/outputs/{output_ref}", late("output"))
     app.router.add_route("OPTIONS", "/api/{path:.*}", http.preflight)
     return app
 
@@ -248,12 +249,13 @@ def _running(
                 archive=server.supabase,
             )
             undo.push_async_callback(server.hub.close)
+            shares = Shares(secret)
             Commands(
                 server.connections,
                 server.transport,
                 server.hub,
                 auth,
-                Shares(secret),
+                shares,
                 Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
             )
             app[PAGES] = http.Pages(
@@ -267,6 +269,7 @@ def _running(
                 },
                 list_sessions=server.list_sessions,
                 ready=server.ready,
+                shares=shares,
             )
             await refuse_what_cannot_work(server)
             summariser = Summariser(server.hub, server.model)
@@ -308,7 +311,7 @@ async def _stopping(app: web.Application) -> None:
 def load_tools(settings: Settings) -> toolkit.Toolbox:
     try:
         return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
-    except (ImportError, ValueError, TypeError) as error:
+    except Exception as error:  # a module of the operator's own
         raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
 
 

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -32,7 +33,7 @@ from realtime.protocol import (
     clean_text,
     to_json,
 )
-from realtime.tools import Toolbox, ToolContext, ToolError, error_value
+from realtime.tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
 
 MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
@@ -87,13 +88,19 @@ def _recorded(arguments: str) -> object:
         return text
 
 
-Decided = Callable[[str], Awaitable[ToolCall]]
-"""Waits for the decision on a call by its id; the call as it was recorded with it."""
+class Hooks(msgspec.Struct, frozen=True):
+    """What the calls of a run need of whoever drives it, each by the call's id."""
+
+    context: Callable[[str, Reporter], ToolContext]
+    told: Callable[[str, float | None, str | None], None]
+    """Shows how far the call is."""
+    decided: Callable[[str], Awaitable[ToolCall]]
+    """Waits for a decision; the call as it was recorded with it."""
+    keep: Callable[[str, Full], Awaitable[str | None]]
+    """Stores an output that is too long for the log; its reference, if it could."""
 
 
-async def call_all(
-    step: Step, tools: Toolbox, context: Callable[[str], ToolContext], decided: Decided
-) -> AsyncGenerator[list[Event], None]:
+async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[list[Event], None]:
     """Make a step's open calls side by side; an event for each change, in the order it
     happens. No call begins before `running` was taken: a crash cannot hide its effect.
     One that needs approval waits for it, and nothing else waits for that one."""
@@ -104,7 +111,7 @@ async def call_all(
     if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
         yield list(news)
     tasks = {
-        asyncio.create_task(_carry(call, tools, context(call.tool_call_id), decided))
+        asyncio.create_task(_carry(call, tools, hooks))
         for call in begun
         if call.status in OPEN_TOOL
     }
@@ -134,7 +141,7 @@ async def _begin(call: ToolCall, tools: Toolbox) -> ToolCall:
         keywords = found.parse(as_text(call.arguments))
         asks = call.approval is None and await found.needs_approval(keywords)
     except ToolError as error:
-        return _closed(call, error=error)
+        return _failed(call, error)
     if not asks:
         return replace(call, status="running")
     expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
@@ -142,22 +149,25 @@ async def _begin(call: ToolCall, tools: Toolbox) -> ToolCall:
     return replace(call, status="awaiting_approval", approval=approval)
 
 
-async def _carry(
-    call: ToolCall, tools: Toolbox, context: ToolContext, decided: Decided
-) -> ToolCall:
+async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
     """Make one call, once it may be made; what is made is what was recorded."""
     if call.status == "awaiting_approval":
-        call = await decided(call.tool_call_id)
+        call = await hooks.decided(call.tool_call_id)
         if call.status != "running":
             return call
+    reporter = Reporter(partial(hooks.told, call.tool_call_id))
     try:
         if call.approval and call.approval.arguments_hash != arguments_hash(call):
             raise ToolError("these are not the arguments that were approved", "internal")
         found = tools.find(call.name)
+        context = hooks.context(call.tool_call_id, reporter)
         output = await found.call(found.parse(as_text(call.arguments)), context)
+        ref = await hooks.keep(call.tool_call_id, output.full) if output.full else None
     except ToolError as error:
-        return _closed(call, error=error)
-    return _closed(call, output=output)
+        return _failed(call, error)
+    finally:
+        reporter.finish()
+    return replace(call, status="completed", output=output.value, output_ref=ref)
 
 
 def arguments_hash(call: ToolCall) -> str:
@@ -165,10 +175,5 @@ def arguments_hash(call: ToolCall) -> str:
     return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
 
 
-def _closed(call: ToolCall, *, output: object = None, error: ToolError | None = None) -> ToolCall:
-    return replace(
-        call,
-        status="failed" if error else "completed",
-        output=output,
-        error=error_value(error) if error else None,
-    )
+def _failed(call: ToolCall, error: ToolError) -> ToolCall:
+    return replace(call, status="failed", error=error_value(error))

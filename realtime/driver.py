@@ -19,14 +19,24 @@ from typing import Literal
 import msgspec
 
 from realtime.budget import Budget, tokens
+from realtime.calls import Hooks
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Model, Request
-from realtime.protocol import OPEN_TOOL, Done, Error, ProtocolError, ToolCall, Usage, to_json
+from realtime.protocol import (
+    OPEN_TOOL,
+    Done,
+    Error,
+    Progress,
+    ProtocolError,
+    ToolCall,
+    Usage,
+    to_json,
+)
 from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
-from realtime.tools import Toolbox, ToolContext
+from realtime.tools import Full, Toolbox, ToolContext
 
 Ending = Literal["cancelled", "interrupted"]
 Commit = Callable[[RunState | None], Ticket]
@@ -66,6 +76,7 @@ class Means(msgspec.Struct, frozen=True):
     instructions: str
     budget: Budget
     count: RunCount
+    on_progress: Callable[[Progress], None]
 
 
 class Driver:
@@ -242,18 +253,33 @@ class Driver:
             context=session.context(last_step=not calls),
             lengths=run.answer.length,
             new_id=new_id,
-            tool_context=lambda tool_call_id: ToolContext(
-                session_id=session.session_id,
-                run_id=run.run_id,
-                user_id=session.user_id,
-                tool_call_id=tool_call_id,
-                store=means.log,
+            hooks=Hooks(
+                context=lambda tool_call_id, reporter: ToolContext(
+                    session_id=session.session_id,
+                    run_id=run.run_id,
+                    user_id=session.user_id,
+                    tool_call_id=tool_call_id,
+                    store=means.log,
+                    report=reporter.report,
+                ),
+                told=lambda *report: means.on_progress(Progress(session.session_id, *report)),
+                decided=self._decision,
+                keep=self._keep,
             ),
             before_call=partial(self._reserve, run),
-            decided=self._decision,
             calls=list(calls),
             steps=run.answer.steps,
         )
+
+    async def _keep(self, tool_call_id: str, output: Full) -> str | None:
+        """A reference of the output, once it is stored; none where it cannot be."""
+        session, output_ref = self._session, new_id()
+        try:
+            await self._means.log.keep(session.session_id, output_ref, output.kind, output.data)
+        except StorageError as error:
+            logger.warning("an output is not kept: %s", error, extra={"call": tool_call_id})
+            return None
+        return output_ref
 
     def _finish(self, run: RunState, outcome: Outcome) -> None:
         if self._closed or not self._session.finish(

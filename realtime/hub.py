@@ -16,7 +16,7 @@ from realtime.log.journal import Head
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import EventRow, SessionRow, StorageError
 from realtime.models import Model
-from realtime.protocol import ProtocolError
+from realtime.protocol import Progress, ProtocolError
 from realtime.session import Bounds, Session, new_id
 from realtime.tools import Toolbox
 
@@ -30,6 +30,7 @@ class Rooms(Protocol):
 
     def broadcast(self, part: Part) -> None: ...
     def presence(self, session_id: str, devices: int) -> None: ...
+    def progress(self, report: Progress) -> None: ...
     def drop(self, session_id: str) -> None:
         """Close the sockets' transports, so that they come back and resume."""
         ...
@@ -79,6 +80,7 @@ class Hub:
                 instructions=instructions,
                 budget=budget,
                 count=self.count,
+                on_progress=rooms.progress,
             ),
             grace_s=grace_s,
             abandon_s=abandon_s,

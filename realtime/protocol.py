@@ -389,6 +389,15 @@ def entry(event: Event) -> dict[str, Any]:
     return {"event": EVENT_NAMES[type(event)], **msgspec.to_builtins(event)}
 
 
+class Progress(msgspec.Struct, omit_defaults=True):
+    """The ephemeral `progress` event: how far a tool call is."""
+
+    session_id: str
+    tool_call_id: str
+    fraction: float | None = None
+    message: str | None = None
+
+
 # ---------------------------------------------------------------- the session
 
 

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from realtime.calls import Decided, Step, call_all
+from realtime.calls import Hooks, Step, call_all
 from realtime.models import (
     Finished,
     Item,
@@ -37,7 +37,7 @@ from realtime.protocol import (
     clean_text,
     utf16_len,
 )
-from realtime.tools import Toolbox, ToolContext
+from realtime.tools import Toolbox
 
 MAX_STEPS = 8
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
@@ -66,9 +66,8 @@ class Job(msgspec.Struct):
     context: list[Item]
     lengths: dict[TextKind, int]
     new_id: Callable[[], str]
-    tool_context: Callable[[str], ToolContext]
     before_call: Callable[[Request, Usage | None], None]
-    decided: Decided
+    hooks: Hooks
     calls: list[ToolCall] = []
     steps: int = 0
 
@@ -84,7 +83,7 @@ async def execute(
         if job.calls:
             step = Step(job.message_id, job.new_id)
             step.calls = {call.tool_call_id: call for call in job.calls}
-            async with aclosing(call_all(step, tools, job.tool_context, job.decided)) as parts:
+            async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()
@@ -119,7 +118,7 @@ async def execute(
             if not step.calls:
                 yield _ending(step.finished, usage)
                 return
-            async with aclosing(call_all(step, tools, job.tool_context, job.decided)) as parts:
+            async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes
             context += step.items()

@@ -11,7 +11,7 @@ from realtime.models import Finished, TextDelta, ToolCallReady, ToolRequest, Too
 from realtime.protocol import Send, Token
 from realtime.retention import delete_ended
 from realtime.session import Session
-from realtime.tools import Tool, Toolbox, ToolContext
+from realtime.tools import FunctionTool, Toolbox, ToolContext
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.scripted import Script, ScriptedModel, says
@@ -76,7 +76,7 @@ class Effects:
                 await asyncio.Event().wait()
             return "charged"
 
-        self.box = Toolbox([Tool(charge, repeatable=repeatable)])
+        self.box = Toolbox([FunctionTool(charge, repeatable=repeatable)])
 
 
 async def crash(running: Running) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import sys
 import time
@@ -13,7 +14,17 @@ from typing import Any, Literal
 import pytest
 
 from realtime.protocol import to_json
-from realtime.tools import MAX_OUTPUT, Tool, ToolContext, ToolError, error_value, load, tool
+from realtime.tools import (
+    MAX_OUTPUT,
+    FunctionTool,
+    Output,
+    Tool,
+    ToolContext,
+    ToolError,
+    error_value,
+    load,
+    tool,
+)
 
 
 class NoFigures:
@@ -31,11 +42,15 @@ def book(city: str, nights: int = 1, kind: Literal["hotel", "hostel"] = "hotel")
 
 
 def made(function: Any, **options: Any) -> Tool:
-    return Tool(function, **options)
+    return FunctionTool(function, **options)
+
+
+async def called(found: Tool, arguments: str) -> Output:
+    return await found.call(found.parse(arguments), CONTEXT)
 
 
 async def call(found: Tool, arguments: str) -> Any:
-    return await found.call(found.parse(arguments), CONTEXT)
+    return (await called(found, arguments)).value
 
 
 def test_the_schema_comes_from_the_signature() -> None:
@@ -157,10 +172,14 @@ async def test_any_result_becomes_json_within_the_cap() -> None:
     assert result["path"] == "x"
     assert "\ud800" not in result["text"]
 
-    for huge in ("x" * 10_000_000, ["é\n"] * 1_000_000):
-        cut = await call(made(lambda value=huge: value), "{}")
-        assert "cut" in cut
-        assert len(cut.encode()) <= MAX_OUTPUT
+    for huge, kind in (("x" * 1_000_000, "text"), (["é\n"] * 100_000, "json")):
+        output = await called(made(lambda value=huge: value), "{}")
+        assert "cut" in output.value
+        assert len(to_json(output.value)) <= MAX_OUTPUT
+        assert output.full
+        assert output.full.kind == kind
+        whole = output.full.data.decode()
+        assert (json.loads(whole) if kind == "json" else whole) == huge
 
 
 def test_modules_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

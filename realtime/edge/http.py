@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from realtime.auth import Authenticator, AuthError
+from realtime.auth.shares import Shares
 from realtime.edge.door import as_seen, local
 from realtime.hub import Hub
 from realtime.limits import Buckets
@@ -30,6 +31,7 @@ VENDOR = {
     "marked.js": "marked/lib/marked.esm.js",
     "dompurify.js": "dompurify/dist/purify.es.mjs",
 }
+FILES = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
 STATUS = {
     "not_found": 404,
     "unauthorized": 401,
@@ -79,10 +81,12 @@ class Pages:
         info: dict[str, Any],
         list_sessions: Listing,
         ready: Ready,
+        shares: Shares,
     ) -> None:
         self._hub = hub
         self._auth = auth
         self._commands = commands
+        self._shares = shares
         self._info = info
         self._list_sessions = list_sessions
         self._ready = ready
@@ -116,6 +120,28 @@ class Pages:
         events = [entry(event) for event in page.events]
         return answer(
             {"session": public(row), "events": events, "next_before_seq": page.next_before_seq}
+        )
+
+    async def output(self, request: web.Request) -> web.Response:
+        """A tool's whole output, for whoever may read the session."""
+        session_id, output_ref = (request.match_info[n] for n in ("session_id", "output_ref"))
+        share = self._shares.read(request.headers.get("Share", ""))
+        key = share.key if share and share.session_id == session_id else None
+        log = self._hub.log
+        async with self._hub.open(session_id, await self._caller(request), share_key=key):
+            found = await log.read(log.journal.output, session_id, output_ref)
+        if found is None:
+            raise ProtocolError("not_found", "no such output is kept")
+        kind, data = found
+        name, content_type = FILES[kind]
+        return web.Response(
+            body=data,
+            content_type=content_type,
+            charset="utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+            },
         )
 
     async def _caller(self, request: web.Request) -> str:
@@ -224,7 +250,7 @@ def guard(
         origin = request.headers.get("Origin")
         if origin in origins and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Headers"] = "Authorization"
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Share"
             response.headers["Vary"] = "Origin"
         return response
 

@@ -15,6 +15,9 @@ from realtime.log.fold import first_seq, merge
 from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
 from realtime.protocol import Event, decode_event, to_json
 
+MAX_OUTPUTS = 100 * 1024 * 1024
+"""Bytes of tools' outputs that a session may keep."""
+
 MIGRATIONS = (
     """
     CREATE TABLE sessions (
@@ -50,6 +53,16 @@ MIGRATIONS = (
     """,
     "ALTER TABLE sessions ADD COLUMN share_key TEXT",
     "CREATE INDEX events_done ON events (created_at) WHERE event_type = 'done'",
+    """
+    CREATE TABLE outputs (
+        id INTEGER PRIMARY KEY,
+        output_ref TEXT NOT NULL UNIQUE,
+        session_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE INDEX outputs_of_session ON outputs (session_id);
+    """,
 )
 
 
@@ -167,12 +180,31 @@ class Journal:
         )
         return bool(before and before[0][0])
 
+    def keep(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
+        """Store a tool's output. A session keeps its newest, up to `MAX_OUTPUTS` bytes."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute(
+                """INSERT INTO outputs (output_ref, session_id, kind, data)
+                   SELECT ?2, ?1, ?3, ?4 FROM sessions WHERE session_id = ?1""",
+                (session_id, output_ref, kind, data),
+            )
+            writer.execute(
+                """DELETE FROM outputs WHERE id IN (SELECT id FROM (
+                     SELECT id, sum(length(data)) OVER (ORDER BY id DESC) AS so_far
+                     FROM outputs WHERE session_id = ?) WHERE so_far > ?)""",
+                (session_id, MAX_OUTPUTS),
+            )
+
+        self._database.transaction(work)
+
     def delete(self, session_ids: Iterable[str]) -> None:
         """Remove sessions for good, events and all."""
         keys = [(session_id,) for session_id in session_ids]
 
         def work(writer: sqlite3.Connection) -> None:
             writer.executemany(_DELETE_EVENTS, keys)
+            writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
             writer.executemany("DELETE FROM sessions WHERE session_id = ?", keys)
 
         self._database.transaction(work)
@@ -206,6 +238,14 @@ class Journal:
         )[::-1]
         behind = self._events("session_id = ? AND seq >= ? ORDER BY seq LIMIT 1", session_id, seq)
         return [*rows, *(event for event in behind if first_seq(event) < seq)]
+
+    def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
+        """(kind, data) of a tool's output that was kept."""
+        rows = self._database.query(
+            "SELECT kind, data FROM outputs WHERE output_ref = ? AND session_id = ?",
+            (output_ref, session_id),
+        )
+        return rows[0] if rows else None
 
     def row(self, session_id: str) -> SessionRow | None:
         heads = self._heads("session_id = ?", session_id)

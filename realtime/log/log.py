@@ -318,6 +318,10 @@ class Log:
     async def _write(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
 
+    async def keep(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
+        """Store a tool's output, which is too long for an event. Raises `StorageError`."""
+        await self._write(self.journal.keep, session_id, output_ref, kind, data)
+
     async def delete(self, session_ids: Sequence[str]) -> None:
         await self._write(self.journal.delete, session_ids)
 

@@ -37,7 +37,7 @@ from realtime.edge.transport.engine import Engine
 from realtime.edge.transport.packets import Batch
 from realtime.edge.transport.server import SocketServer, error_ack
 from realtime.log.encode import Part
-from realtime.protocol import EVENT_NAMES, to_json
+from realtime.protocol import EVENT_NAMES, Progress, to_json
 
 __all__ = ["Engine", "Reply", "SocketServer", "Transport"]
 
@@ -153,6 +153,11 @@ class Transport(SocketServer):
     def presence(self, session_id: str, devices: int) -> None:
         payload = to_json({"session_id": session_id, "devices": devices})
         self._put_all(self._members(room_of(session_id)), [_event("presence", payload)])
+
+    def progress(self, report: Progress) -> None:
+        self._put_all(
+            self._members(room_of(report.session_id)), [_event("progress", to_json(report))]
+        )
 
     def drop(self, session_id: str) -> None:
         """Close the transports in a room: clients come back, as after a lost network."""

@@ -1,0 +1,35 @@
+"""Tools: Python functions that the model may call.
+
+    from realtime.tools import tool, ToolContext
+
+    @tool
+    async def order_status(order_id: str, context: ToolContext) -> dict:
+        "Where an order is now."
+
+The schema comes from the signature and the docstring. A plain function runs in a
+thread. Whatever a tool does wrong becomes an error value for the model; it never
+reaches the server.
+"""
+
+from realtime.tools.context import Figures, ToolContext, ToolError, error_value
+from realtime.tools.functions import FunctionTool, load, tool
+from realtime.tools.output import MAX_OUTPUT, Full, Output
+from realtime.tools.progress import Reporter
+from realtime.tools.tool import Approval, Tool, Toolbox
+
+__all__ = [
+    "MAX_OUTPUT",
+    "Approval",
+    "Figures",
+    "Full",
+    "FunctionTool",
+    "Output",
+    "Reporter",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "Toolbox",
+    "error_value",
+    "load",
+    "tool",
+]

@@ -1,0 +1,59 @@
+"""What a tool is given of the call, and how it says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from realtime.protocol import Error, clean_text
+
+
+class Figures(Protocol):
+    """What the server's store can tell a tool."""
+
+    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
+        """Counts over the sessions begun at or after `since` (ms); of one user, or of all."""
+        ...
+
+
+class ToolContext(msgspec.Struct, frozen=True):
+    """Who asks. A tool gets it by a parameter annotated with this class.
+
+    `tool_call_id` is the same when a call is made again: use it as idempotency key.
+    """
+
+    session_id: str
+    run_id: str
+    user_id: str
+    tool_call_id: str
+    store: Figures
+    report: Callable[[float | None, str | None], None] = lambda fraction, message: None
+
+    def progress(self, fraction: float | None = None, message: str | None = None) -> None:
+        """Show every device how far the call is: `fraction` from 0 to 1, and a line of text.
+
+        From async tools and from threads alike, as often as you like: devices are told five
+        times a second at most, and always of the last. Raises `TypeError`, `ValueError`.
+        """
+        self.report(
+            None if fraction is None else float(fraction),
+            None if message is None else str(message),
+        )
+
+
+class ToolError(Exception):
+    """Raise it in a tool to tell the model, and the user, what is wrong."""
+
+    def __init__(self, message: str, code: str = "tool_error") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def error_value(error: ToolError) -> Error:
+    """The error as events and models get it, whatever the tool put in."""
+    try:
+        return Error(clean_text(str(error.code))[:64], clean_text(str(error))[:2000])
+    except Exception as odd:
+        return Error("tool_error", f"the tool failed, and its error too: {type(odd).__name__}")

@@ -1,0 +1,140 @@
+"""A tool as the server sees it: a spec, limits, and a call that always comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from realtime.models import ToolSpec
+from realtime.tools.context import ToolContext, ToolError
+from realtime.tools.output import Output, written
+from realtime.tools.threads import in_thread
+
+DEADLINE_S = 30.0
+APPROVAL_S = 900.0
+
+Approval = bool | Callable[..., bool]
+logger = logging.getLogger(__name__)
+_left: set[asyncio.Task[Any]] = set()  # told to stop, and not to be waited for
+
+
+class Tool:
+    """What the model may call. Subclasses say how: `validate` and `invoke`."""
+
+    def __init__(
+        self,
+        spec: ToolSpec,
+        *,
+        deadline_s: float = DEADLINE_S,
+        repeatable: bool = False,
+        approval: Approval = False,
+    ) -> None:
+        if inspect.iscoroutinefunction(approval):
+            raise TypeError(f"tool {spec.name}: an approval rule must be a plain function")
+        self.spec = spec
+        self.deadline_s = deadline_s
+        self.repeatable = repeatable
+        self._approval = approval
+
+    def validate(self, arguments: Any) -> dict[str, Any]:
+        """The arguments as keywords. Raises `ToolError("bad_arguments")`."""
+        raise NotImplementedError
+
+    async def invoke(self, keywords: dict[str, Any], context: ToolContext) -> Any:
+        """Do it. It may raise anything, hang, or refuse to be cancelled."""
+        raise NotImplementedError
+
+    def parse(self, text: str) -> dict[str, Any]:
+        """The model's arguments as keywords for the call.
+
+        Raises `ToolError("bad_arguments")` that tells the model what to mend.
+        """
+        try:
+            arguments = json.loads(text or "{}", parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise ToolError("the arguments are not a JSON object", "bad_arguments") from None
+        try:
+            return self.validate(arguments)
+        except ToolError:
+            raise
+        except Exception as error:  # a validator of the tool's own
+            logger.warning("the arguments of %s broke it", self.spec.name, exc_info=True)
+            raise ToolError(f"it failed on them: {type(error).__name__}", "bad_arguments") from None
+
+    async def needs_approval(self, keywords: dict[str, Any]) -> bool:
+        """Whether a person must agree to a call. A rule that fails says that one must."""
+        if isinstance(self._approval, bool):
+            return self._approval
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return bool(await in_thread(partial(self._approval, **keywords)))
+        except (Exception, SystemExit):
+            logger.warning("the approval rule of %s failed", self.spec.name, exc_info=True)
+            return True
+
+    async def call(self, keywords: dict[str, Any], context: ToolContext) -> Output:
+        """Call it, within its deadline. Raises `ToolError`, and nothing else."""
+        work = asyncio.create_task(self._guarded(keywords, context), name=f"tool {self.spec.name}")
+        try:
+            await asyncio.wait({work}, timeout=self.deadline_s)
+        finally:
+            if not work.done():
+                work.cancel()  # it may take its time, or not listen: nobody waits for it
+                _left.add(work)
+                work.add_done_callback(_let_go)
+        if not work.done():
+            raise ToolError(f"no result within {self.deadline_s:g} s", "timeout")
+        if work.cancelled():
+            raise ToolError("the tool was cancelled from inside", "internal")
+        return work.result()
+
+    async def _guarded(self, keywords: dict[str, Any], context: ToolContext) -> Output:
+        """In a task of its own, so that cancelling that hurts nobody else."""
+        try:
+            result = await self.invoke(keywords, context)
+            return await in_thread(partial(written, result))
+        except (ToolError, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # SystemExit, too, would go through the loop
+            logger.warning("tool %s raised %s", self.spec.name, type(error).__name__, exc_info=True)
+            raise ToolError(f"the tool failed: {type(error).__name__}", "internal") from None
+
+
+def _let_go(work: asyncio.Task[Any]) -> None:
+    _left.discard(work)
+    if not work.cancelled():
+        work.exception()  # has been seen
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+class Toolbox:
+    """The tools of this server, by name. A call that needs approval waits `approval_s` for it."""
+
+    def __init__(self, tools: Iterable[Tool] = (), *, approval_s: float = APPROVAL_S) -> None:
+        self.approval_s = approval_s
+        self._tools = {tool.spec.name: tool for tool in tools}
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        return tuple(tool.spec for tool in self._tools.values())
+
+    def repeatable(self, name: str) -> bool:
+        return name in self._tools and self._tools[name].repeatable
+
+    def find(self, name: str) -> Tool:
+        """Raises `ToolError("unknown_tool")` that names the tools there are."""
+        try:
+            return self._tools[name]
+        except KeyError:
+            known = ", ".join(self._tools) or "none"
+            raise ToolError(
+                f"there is no tool {name!r}; there are: {known}", "unknown_tool"
+            ) from None
