@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -38,6 +39,7 @@ from realtime.models import Model, ModelError
 from realtime.retention import keep
 from realtime.session import Bounds
 from realtime.summary import Summariser
+from realtime.tools.mcp_config import read_config
 
 logger = logging.getLogger(__name__)
 LISTED = 200
@@ -216,6 +218,8 @@ def _running(
         settings = server.settings
         async with AsyncExitStack() as undo:
             box = load_tools(settings)
+            if settings.mcp_config:
+                await connect_mcp(settings, box, undo)
             secret = auth_secret(settings)
             auth = make_authenticator(settings, secret)
             if isinstance(auth, SupabaseTokens):
@@ -284,6 +288,22 @@ def _running(
             yield
 
     return lifetime
+
+
+async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
+    """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
+    try:
+        from realtime.tools.mcp import McpServers
+    except ImportError as error:
+        raise ConfigError(
+            [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
+        ) from None
+    try:
+        servers = McpServers(read_config(settings.mcp_config, os.environ), box)
+    except ValueError as error:
+        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
+    undo.push_async_callback(servers.stop)
+    await servers.ready()
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:

@@ -218,6 +218,9 @@ class Settings:
         "modules with @tool functions, comma separated; none: no tools",
         _list,
     )
+    mcp_config: str = _setting(
+        "", "file that names MCP servers whose tools are offered too; needs requirements-mcp.txt"
+    )
     approval_seconds: float = _setting(
         900.0, "how long a tool call waits for a person's approval", _number(0, 604800)
     )

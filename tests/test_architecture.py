@@ -46,6 +46,7 @@ SERVICES = {
     "engineio": {"edge.transport"},
     "openai": {"models"},
     "supabase": {"supabase"},
+    "mcp": {"tools.mcp"},
     "sqlite3": {"log.journal", "log.database"},
 }
 

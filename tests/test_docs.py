@@ -27,6 +27,7 @@ from realtime.protocol import (
     ToolStatus,
     Usage,
 )
+from realtime.tools.mcp_config import McpServer
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "PROTOCOL.md").read_text("utf-8")
@@ -139,3 +140,27 @@ def test_the_readme_has_every_setting() -> None:
 def test_the_commands_have_handlers() -> None:
     handlers = {name for name in vars(Commands) if name.startswith("_")}
     assert {f"_{name}" for name in COMMANDS} <= handlers
+
+
+def test_the_page_on_tools_shows_the_example_as_it_is() -> None:
+    page = (ROOT / "docs" / "add-a-tool.md").read_text("utf-8")
+    example = (ROOT / "realtime" / "example.py").read_text("utf-8")
+    shown = re.findall(r"```python\n(.*?)```", section(page, "The example"), re.S)
+    assert len(shown) > 4
+    places = [example.find(part) for part in shown]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_the_page_on_tools_shows_tools_that_load() -> None:
+    page = (ROOT / "docs" / "add-a-tool.md").read_text("utf-8")
+    shown = re.findall(r"```python\n(.*?)```", page.split("## Your own", 1)[1], re.S)
+    scope: dict[str, object] = {}
+    for part in shown:
+        exec(part, scope)
+    names = {value.__tool__.spec.name for value in scope.values() if hasattr(value, "__tool__")}
+    assert names == {"order_status", "refund", "convert"}
+    files = re.search(r"```json\n(.*?)```", page, re.S)
+    assert files
+    servers = msgspec.json.decode(files[1])["mcpServers"]
+    assert len(msgspec.convert(servers, dict[str, McpServer])) == 3

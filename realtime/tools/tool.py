@@ -120,7 +120,17 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Tool] = (), *, approval_s: float = APPROVAL_S) -> None:
         self.approval_s = approval_s
-        self._tools = {tool.spec.name: tool for tool in tools}
+        self._tools: dict[str, Tool] = {}
+        self._offers: dict[str, dict[str, Tool]] = {}
+        self.offer("", tools)
+
+    def offer(self, source: str, tools: Iterable[Tool]) -> None:
+        """What a source of tools has now. Of two tools of one name the first source's counts."""
+        self._offers[source] = {tool.spec.name: tool for tool in tools}
+        self._tools = {}
+        for offer in self._offers.values():
+            for name, tool in offer.items():
+                self._tools.setdefault(name, tool)
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:

@@ -1,0 +1,80 @@
+"""The file that names MCP servers, in the shape that other clients read too:
+
+{"mcpServers": {"time": {"command": "mcp-server-time", "approval": ["convert_time"]},
+                "wiki": {"url": "https://wiki.example/mcp",
+                         "headers": {"Authorization": "Bearer ${WIKI_TOKEN}"}}}}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from realtime.tools.tool import DEADLINE_S
+
+
+class McpServer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One server: a `command` to start, or a `url` to reach.
+
+    Of its own environment the command gets PATH, HOME and their like, and `env`; nothing
+    else of ours. `tools`: offer only these. `approval`, `repeatable`: for all of its tools, or
+    those named.
+    """
+
+    command: str | None = None
+    args: list[str] = []
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    type: Literal["stdio", "http", "streamable-http", "streamableHttp"] | None = None
+    disabled: bool = False
+    tools: list[str] | None = None
+    approval: bool | list[str] = False
+    repeatable: bool | list[str] = False
+    deadline_s: float = DEADLINE_S
+
+
+class _File(msgspec.Struct):
+    servers: dict[str, McpServer] = msgspec.field(name="mcpServers")
+
+
+def read_config(path: str, environ: Mapping[str, str]) -> dict[str, McpServer]:
+    """The servers that are not disabled, by name; `${NAME}` in their texts is taken from the
+    environment. Raises ValueError that says what is wrong, without any value of the file."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"names a file that cannot be read: {error.strerror}") from None
+    try:
+        servers = msgspec.json.decode(text, type=_File).servers
+    except msgspec.DecodeError as error:
+        raise ValueError(f"is not as it should be: {error}") from None
+    found: dict[str, McpServer] = {}
+    for name, server in servers.items():
+        if server.disabled:
+            continue
+        if (server.command is None) == (server.url is None):
+            raise ValueError(f"{name}: give either a command or a url")
+        if server.deadline_s <= 0:
+            raise ValueError(f"{name}: deadline_s must be above 0")
+        try:
+            filled = _fill(msgspec.to_builtins(server), environ)
+        except KeyError as error:
+            raise ValueError(f"{name}: {error.args[0]} is not in the environment") from None
+        found[name] = msgspec.convert(filled, McpServer)
+    return found
+
+
+def _fill(value: object, environ: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: environ[match[1]], value)
+    if isinstance(value, list):
+        return [_fill(item, environ) for item in value]
+    if isinstance(value, dict):
+        return {key: _fill(item, environ) for key, item in value.items()}
+    return value
