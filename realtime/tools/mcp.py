@@ -41,6 +41,7 @@ from realtime.tools.tool import Tool, Toolbox
 
 ANSWER_S = 20.0  # for a greeting or a list of tools
 CHECK_S = 15.0
+READY_S = 10.0  # that a start waits for servers
 BACKOFF_S = (0.2, 1, 5, 15, 30)
 WAIT_S = 5.0  # that a call waits for a server to come back
 STOP_S = 8.0  # the SDK ends a child that does not listen after about six
@@ -247,8 +248,11 @@ class McpServers:
         self._connections = [Connection(name, config, box) for name, config in servers.items()]
 
     async def ready(self) -> None:
-        """Until each server is up or has failed once."""
-        await asyncio.gather(*(connection.tried.wait() for connection in self._connections))
+        """Until each server is up or has failed once, for a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                for connection in self._connections:
+                    await connection.tried.wait()
 
     async def stop(self) -> None:
         """Close the connections and end the processes behind them."""
