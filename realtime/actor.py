@@ -25,12 +25,12 @@ from realtime.protocol import (
     Event,
     Join,
     ProtocolError,
-    Run,
     Send,
     SessionEnded,
     SessionPayload,
     Stop,
     Token,
+    ToolCall,
     entry,
     to_json,
 )
@@ -38,6 +38,7 @@ from realtime.session import Session, new_id
 from realtime.state import RunState
 
 MAX_PENDING_ARGUMENTS = 8 * 1024
+DECIDED = ("running", "denied", "expired")
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class Actor:
     def published(self, events: Sequence[Event]) -> None:
         """The log has committed these events."""
         self._tail.extend(events)
-        if any(isinstance(event, Run) and event.status == "resumed" for event in events):
+        if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
             self._alone_since = time.monotonic()  # a wait for approval is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._shared.on_ended(self.session.session_id)
