@@ -37,7 +37,7 @@ check: .venv/dev .venv/local node_modules/.dev
 	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt
+.venv/dev: .venv/run requirements-dev.txt requirements-mcp.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
