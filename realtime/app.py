@@ -218,8 +218,6 @@ def _running(
         settings = server.settings
         async with AsyncExitStack() as undo:
             box = load_tools(settings)
-            if settings.mcp_config:
-                await connect_mcp(settings, box, undo)
             secret = auth_secret(settings)
             auth = make_authenticator(settings, secret)
             if isinstance(auth, SupabaseTokens):
@@ -234,6 +232,8 @@ def _running(
                 undo.push_async_callback(server.model.close)
             if settings.supabase_url:
                 await connect_supabase(server, undo)
+            if settings.mcp_config:
+                await connect_mcp(settings, box, undo)
             budget = Budget(
                 user_tokens=settings.budget_user_tokens,
                 server_tokens=settings.budget_server_tokens,
