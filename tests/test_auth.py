@@ -697,9 +697,11 @@ async def test_a_session_of_another_answers_like_none(serve: Serve, device: Devi
         for route in routes_of_a_session():
             for query in ("", "?before_seq=1"):
                 url = running.url + route + query
-                expected_http = await fetch(url.format(session_id=MISSING), name)
+                expected_http = await fetch(
+                    url.format(session_id=MISSING, output_ref=MISSING), name
+                )
                 for session_id in (foreign, "x", foreign.upper()):
-                    got = await fetch(url.format(session_id=session_id), name)
+                    got = await fetch(url.format(session_id=session_id, output_ref=MISSING), name)
                     assert (got.status, got.text) == (404, expected_http.text)
         refused = [
             await device(running.url, token=name, session_id=session_id).connect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -56,17 +57,23 @@ async def call(box: Toolbox, name: str, arguments: str = "{}") -> Any:
     return (await found.call(found.parse(arguments), context())).value
 
 
+def alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def children(name: str, of: int | None = None) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(of).children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and any(name in arg for arg in child.cmdline())
+        if alive(child) and any(name in arg for arg in child.cmdline())
     ]
 
 
 async def gone(processes: list[psutil.Process]) -> None:
     async with asyncio.timeout(10):
-        while any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes):
+        while any(map(alive, processes)):
             await asyncio.sleep(0.05)
 
 
