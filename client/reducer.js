@@ -275,10 +275,12 @@ function placed(message, event) {
   return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
 }
 
-/** Cut the text back to `offset`; tool calls behind it are void. */
+const OPEN = ["streaming", "ready", "awaiting_approval", "running"];
+
+/** Cut the text back to `offset`; calls behind it are void, and those that have not closed. */
 function cut(message, offset) {
   const parts = message.parts
-    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset))
+    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset && !OPEN.includes(part.call.status)))
     .map((part) =>
       part.type === "text" && part.offset + part.text.length > offset
         ? { ...part, text: part.text.slice(0, offset - part.offset) }

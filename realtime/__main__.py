@@ -22,7 +22,6 @@ from realtime.app import (
     create_app,
     load_tools,
     make_authenticator,
-    make_model,
     open_journal,
     store_label,
 )
@@ -31,6 +30,7 @@ from realtime.edge.http import missing_modules
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
 from realtime.models import ModelError
+from realtime.providers import make_chain
 
 FAILED = 1
 CONFIG_REFUSED = 2
@@ -155,7 +155,7 @@ async def serve(settings: Settings) -> int:
             raise ConfigError(
                 [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
             ) from None
-        announce(settings, runner.addresses[0][1], app[SERVER].model.label)
+        announce(settings, runner.addresses[0][1], app[SERVER].chain.label)
         await stop.wait()
         print("Draining …", flush=True)
         await app[SERVER].drain()
@@ -199,14 +199,14 @@ async def check(settings: Settings) -> int:
         report(f"auth {settings.auth}")
     open_journal(settings).close()
     report(f"journal {settings.database_path}")
-    model = await make_model(settings)
-    try:
-        await model.check()
-        report(f"model {model.label}")
-    except ModelError as error:
-        report(f"model {model.label}", error)
-    finally:
-        await model.close()
+    chain = await make_chain(settings)
+    for model in chain.models:
+        try:
+            await model.check()
+            report(f"model {model.label}")
+        except ModelError as error:
+            report(f"model {model.label}", error)
+    await chain.close()
     if settings.supabase_url:
         from realtime.supabase import Supabase, SupabaseError
 

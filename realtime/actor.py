@@ -24,6 +24,7 @@ from realtime.protocol import (
     Error,
     Event,
     Join,
+    Options,
     ProtocolError,
     Send,
     SessionEnded,
@@ -262,8 +263,8 @@ class Actor:
 
     # ----------------------------------------------------------- commands
 
-    def begin(self, user_id: str) -> Ticket:
-        self.session.begin(user_id, now_ms())
+    def begin(self, user_id: str, options: Options | None = None) -> Ticket:
+        self.session.begin(user_id, now_ms(), options)
         return self._commit()
 
     def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:

@@ -49,7 +49,10 @@ def as_json(row: SessionRow, events: list[Event]) -> str:
 
 def as_markdown(row: SessionRow, events: list[Event]) -> str:
     """The conversation for a reader."""
-    parts = [f"# Session {row.session_id}", f"{row.user_id}, {when(row.start_time)}, {length(row)}"]
+    parts = [
+        f"# Session {row.session_id}",
+        f"{row.user_id}, {when(row.start_time)}, {length(row)}, {used(events)}",
+    ]
     for event in events:
         match event:
             case UserMessage():
@@ -72,3 +75,14 @@ def when(time_ms: int) -> str:
 
 def length(row: SessionRow) -> str:
     return "open" if row.duration_seconds is None else f"{row.duration_seconds:.0f} s"
+
+
+def used(events: list[Event]) -> str:
+    """The tokens of all answers, and what they cost where that is known."""
+    usages = [event.usage for event in events if isinstance(event, Done)]
+    text = (
+        f"{sum(usage.input_tokens for usage in usages)} tokens read, "
+        f"{sum(usage.output_tokens for usage in usages)} written"
+    )
+    costs = [usage.cost for usage in usages if usage.cost is not None]
+    return f"{text}, ${sum(costs):.4f}" if costs else text

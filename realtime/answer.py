@@ -62,11 +62,13 @@ class Answer:
         self.calls[event.tool_call_id] = event
 
     def reset(self, offset: int) -> None:
-        """Cut the text back to `offset`; what came after it is void."""
+        """Cut the text back to `offset`; what came after it is void, and so is a call that
+        has not closed: no model finished the step that asked for it."""
         kept: list[TextPart | StepPart] = []
         for part in self._parts:
             if isinstance(part, StepPart):
-                if part.offset > offset:
+                open_calls = any(self.calls[call].status in OPEN_TOOL for call in part.calls)
+                if part.offset > offset or open_calls:
                     continue
             elif part.kind == "text":
                 if part.offset >= offset:

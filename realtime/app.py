@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from realtime import tools as toolkit
@@ -23,6 +24,7 @@ from realtime.auth.shares import Shares
 from realtime.auth.supabase import SupabaseTokens
 from realtime.budget import Budget
 from realtime.config import ConfigError, Settings
+from realtime.driver import Means, RunCount
 from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.connections import Connections
@@ -36,10 +38,14 @@ from realtime.log.rows import SessionRow, StorageError
 from realtime.memory import Memory
 from realtime.metrics import exposition, measured
 from realtime.models import Model, ModelError
+from realtime.models.chain import Chain, Link
+from realtime.protocol import Options
+from realtime.providers import make_chain
 from realtime.retention import keep
 from realtime.session import Bounds
 from realtime.summary import Summariser
 from realtime.tools.mcp_config import read_config
+from realtime.usage import Price
 
 logger = logging.getLogger(__name__)
 LISTED = 200
@@ -59,7 +65,7 @@ class Server:
         )
         self.log: Log
         self.hub: Hub
-        self.model: Model
+        self.chain: Chain
         self.supabase: Any = None
         self.shipper: Any = None
 
@@ -92,13 +98,14 @@ class Server:
         return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
 
     def metrics(self) -> str:
-        parts = (self.log, self.hub, self.connections, self.transport)
+        parts = (self.log, self.hub, self.chain, self.connections, self.transport)
         return exposition(measured(*parts))
 
     async def ready(self) -> dict[str, Any]:
         state: dict[str, Any] = {
             "status": "draining" if self.hub.draining else "ok",
-            "model": self.model.name,
+            "model": self.chain.name,
+            "models": self.chain.state(),
             "sessions": self.hub.sessions,
             "devices": len(self.connections),
         }
@@ -122,35 +129,12 @@ class Server:
 SERVER: web.AppKey[Server] = web.AppKey("server", Server)
 
 
-async def make_model(settings: Settings) -> Model:
-    """The model that the settings name. Raises `ConfigError`."""
-    if settings.model == "demo":
-        from realtime.models.demo import DemoModel
-
-        return DemoModel()
-    if settings.model == "local":
-        from realtime.models.local import LocalModel
-
-        try:
-            return await LocalModel.start()
-        except RuntimeError as error:
-            raise ConfigError([f"MODEL=local {error}"]) from None
-    from realtime.models.openai import OpenAIModel
-
-    return OpenAIModel(
-        api_key=settings.openai_api_key or "none",
-        base_url=settings.openai_base_url or None,
-        model=settings.openai_model,
-        api=settings.openai_api,  # type: ignore[arg-type]
-    )
-
-
 def store_label(settings: Settings) -> str:
     label = f"SQLite file {settings.database_path}"
     return f"{label}, shipped to Supabase" if settings.supabase_url else label
 
 
-def create_app(settings: Settings, *, model: Model | None = None) -> web.Application:
+def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web.Application:
     """The server as an aiohttp application, with its page, sockets and HTTP routes.
 
     `model` takes the place of the one that the settings name. Starting it raises
@@ -210,7 +194,7 @@ PAGES: web.AppKey[http.Pages] = web.AppKey("pages", http.Pages)
 
 
 def _running(
-    server: Server, given_model: Model | None
+    server: Server, given: Model | Chain | None
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     """Everything between start and end, in the order of dependence; undone backwards."""
 
@@ -227,9 +211,11 @@ def _running(
             suspect = journal.showing_early(early)
             server.log = Log(journal, early_tokens=early)
             undo.push_async_callback(server.log.close)
-            server.model = given_model or await make_model(settings)
-            if given_model is None:
-                undo.push_async_callback(server.model.close)
+            if given is None:
+                server.chain = await make_chain(settings)
+                undo.push_async_callback(server.chain.close)
+            else:
+                server.chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
             if settings.supabase_url:
                 await connect_supabase(server, undo)
             if settings.mcp_config:
@@ -241,15 +227,27 @@ def _running(
             )
             budget.restore(await server.log.read(journal.spent, budget.day_begins))
             server.hub = Hub(
-                server.log,
+                Means(
+                    log=server.log,
+                    chain=server.chain,
+                    tools=box,
+                    instructions=settings.instructions,
+                    budget=budget,
+                    count=RunCount(),
+                    on_progress=server.transport.progress,
+                    options=Options(
+                        temperature=settings.temperature,
+                        max_output_tokens=settings.max_output_tokens,
+                        reasoning_effort=settings.reasoning_effort,  # type: ignore[arg-type]
+                    ),
+                    prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
+                    show_reasoning=settings.show_reasoning,
+                ),
                 server.transport,
-                server.model,
-                box,
-                instructions=settings.instructions,
+                session_options=settings.session_options,
                 grace_s=settings.grace_seconds,
                 abandon_s=settings.abandon_seconds,
                 bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
-                budget=budget,
                 archive=server.supabase,
             )
             undo.push_async_callback(server.hub.close)
@@ -267,7 +265,9 @@ def _running(
                 auth,
                 server.user_rate,
                 info={
-                    "model": {"name": server.model.name, "label": server.model.label},
+                    "model": {"name": server.chain.name, "label": server.chain.label},
+                    "models": list(server.chain.choices),
+                    "session_options": list(settings.session_options),
                     "store": store_label(settings),
                     **({"sign_in": settings.sign_in} if settings.sign_in else {}),
                 },
@@ -276,7 +276,7 @@ def _running(
                 shares=shares,
             )
             await refuse_what_cannot_work(server)
-            summariser = Summariser(server.hub, server.model)
+            summariser = Summariser(server.hub, server.chain)
             await server.hub.start(suspect=suspect)
             await summariser.start()
             undo.push_async_callback(summariser.stop)
@@ -382,12 +382,13 @@ def open_journal(settings: Settings) -> Journal:
 
 async def refuse_what_cannot_work(server: Server) -> None:
     """A key that is wrong stays wrong; what merely cannot be reached may come back."""
-    try:
-        await server.model.check()
-    except ModelError as error:
-        if error.kind == "unauthorized":
-            raise ConfigError([f"OPENAI_API_KEY is refused: {error}"]) from None
-        logger.warning("the model does not answer yet: %s", error)
+    for model in server.chain.models:
+        try:
+            await model.check()
+        except ModelError as error:
+            if error.kind == "unauthorized":
+                raise ConfigError([f"the key of {model.label} is refused: {error}"]) from None
+            logger.warning("%s does not answer yet: %s", model.label, error)
     if server.supabase:
         from realtime.supabase import SupabaseError
 

@@ -19,6 +19,7 @@ from realtime.models import (
     AssistantText,
     Finished,
     Item,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
     ToolRequest,
@@ -45,7 +46,10 @@ class Step:
         self._message_id = message_id
         self._new_id = new_id
         self._ids: dict[str, str] = {}
-        self.text = ""
+        self._thoughts: list[tuple[int, int, Thought]] = []
+        self.spoke = False
+        self.texts: list[str] = []
+        self.reasoning = 0  # characters
         self.finished: Finished | None = None
         self.calls: dict[str, ToolCall] = {}
 
@@ -68,11 +72,31 @@ class Step:
         self.calls[event.tool_call_id] = event
         return event
 
+    def thought(self, item: Thought) -> None:
+        self._thoughts.append((len(self.texts), len(self.calls), item))
+
+    @property
+    def size(self) -> int:
+        """Characters that the model wrote so far, shown or not."""
+        calls = sum(len(c.name) + len(as_text(c.arguments)) for c in self.calls.values())
+        return sum(map(len, self.texts)) + self.reasoning + calls
+
     def items(self) -> list[Item]:
-        """The step as the context of the next one; the results keep the calls' order."""
-        items: list[Item] = [AssistantText(clean_text(self.text))] if self.text else []
-        calls = self.calls.values()
-        items += [ToolRequest(c.tool_call_id, c.name, as_object(c.arguments)) for c in calls]
+        """The step as the context of the next one, in the order in which it was written; the
+        results keep the calls' order."""
+        items: list[Item] = []
+        calls = list(self.calls.values())
+        said = asked = 0
+        end = (len(self.texts), len(calls), None)
+        for text_to, calls_to, thought in (*self._thoughts, end):
+            if text := "".join(self.texts[said:text_to]):
+                items.append(AssistantText(clean_text(text)))
+            items += [
+                ToolRequest(c.tool_call_id, c.name, as_object(c.arguments))
+                for c in calls[asked:calls_to]
+            ]
+            items += [thought] if thought else []
+            said, asked = text_to, calls_to
         items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
         return items
 

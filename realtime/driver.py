@@ -22,11 +22,13 @@ from realtime.budget import Budget, tokens
 from realtime.calls import Hooks
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
-from realtime.models import Model, Request
+from realtime.models import Request
+from realtime.models.chain import Chain
 from realtime.protocol import (
     OPEN_TOOL,
     Done,
     Error,
+    Options,
     Progress,
     ProtocolError,
     ToolCall,
@@ -37,6 +39,7 @@ from realtime.runs import Job, Outcome, execute
 from realtime.session import Session, new_id
 from realtime.state import RunState
 from realtime.tools import Full, Toolbox, ToolContext
+from realtime.usage import Meter, Prices, priced
 
 Ending = Literal["cancelled", "interrupted"]
 Commit = Callable[[RunState | None], Ticket]
@@ -68,15 +71,19 @@ class RunCount:
 
 
 class Means(msgspec.Struct, frozen=True):
-    """What every run of this server works with."""
+    """What every run of this server works with. `options` hold where a session has none of
+    its own."""
 
     log: Log
-    model: Model
+    chain: Chain
     tools: Toolbox
     instructions: str
     budget: Budget
     count: RunCount
     on_progress: Callable[[Progress], None]
+    options: Options = Options()
+    prices: Prices = {}
+    show_reasoning: bool = True
 
 
 class Driver:
@@ -94,16 +101,18 @@ class Driver:
         self._means = means
         self._commit = commit
         self._task: asyncio.Task[None] | None = None
+        self._meter: Meter | None = None  # of the active run
         self._closed = False
         self._news = asyncio.Event()  # somebody decided on a call
 
     @property
     def model(self) -> str:
-        return self._means.model.name
+        return self._means.chain.name_of(self._session.options.model)
 
     def start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
         """Carry out a run. `calls`: those of its last step, where it goes on after a crash."""
         job = self._job(run, calls)
+        self._meter = job.meter
         request = Request(job.instructions, tuple(job.context), self._means.tools.specs)
         self._reserve(run, request, None)
         self._task = asyncio.create_task(self._drive(run, job), name=f"run {run.run_id}")
@@ -157,7 +166,7 @@ class Driver:
                     self._commit(None)
                 self.start(run, calls)
             else:
-                self._session.recover(now_ms())
+                self._session.recover(now_ms(), self._estimate(run))
                 self._commit(run)
         self.advance()
 
@@ -190,11 +199,12 @@ class Driver:
         """`done` for the active run now; its task is told to close the upstream request."""
         run = self._session.active
         assert run is not None
+        usage = self._meter.usage() if self._meter else self._estimate(run)
         if status == "cancelled":
-            self._session.finish(run.run_id, status, "cancelled", now_ms())
+            self._session.finish(run.run_id, status, "cancelled", now_ms(), usage=usage)
         else:
             error = Error("interrupted", "the server is going away", retryable=True)
-            self._session.finish(run.run_id, status, "error", now_ms(), error=error)
+            self._session.finish(run.run_id, status, "error", now_ms(), usage=usage, error=error)
         task = self._task
         if task and task is not asyncio.current_task():
             task.cancel()
@@ -223,9 +233,10 @@ class Driver:
     async def _drive(self, run: RunState, job: Job) -> None:
         """Record what the run produces. It reads on when the last events are committed, so
         that a slow disk makes larger reads, not a longer queue."""
+        attempts = self._means.chain.begin(self._session.options.model)
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
         try:
-            async with aclosing(execute(job, self._means.model, self._means.tools)) as parts:
+            async with aclosing(execute(job, attempts, self._means.tools)) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):
                         outcome = part
@@ -243,13 +254,16 @@ class Driver:
             logger.exception("run was cancelled from inside", extra=self._extra(run))
         except Exception:
             logger.exception("run failed", extra=self._extra(run))
+        outcome.usage = outcome.usage or job.meter.usage()
         self._finish(run, outcome)
 
     def _job(self, run: RunState, calls: Sequence[ToolCall]) -> Job:
         session, means = self._session, self._means
+        own = session.options
+        instructions = means.instructions if own.instructions is None else own.instructions
         return Job(
             message_id=run.answer.message_id,
-            instructions=means.instructions + ("" if run.user else CONTINUE),
+            instructions=instructions + ("" if run.user else CONTINUE),
             context=session.context(last_step=not calls),
             lengths=run.answer.length,
             new_id=new_id,
@@ -267,9 +281,18 @@ class Driver:
                 keep=self._keep,
             ),
             before_call=partial(self._reserve, run),
+            meter=Meter(means.prices, self._estimate(run) if calls else None),
+            options=merged(means.options, own),
+            summary=session.summary,
+            show_reasoning=means.show_reasoning,
             calls=list(calls),
             steps=run.answer.steps,
+            made=len(run.answer.calls),
         )
+
+    def _estimate(self, run: RunState) -> Usage:
+        """What a run used whose model calls nobody here has seen."""
+        return priced(self._session.estimate(run), run.model, self._means.prices)
 
     async def _keep(self, tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -297,3 +320,11 @@ class Driver:
 
     def _extra(self, run: RunState) -> dict[str, str]:
         return {"session_id": self._session.session_id, "run_id": run.run_id}
+
+
+def merged(settings: Options, own: Options) -> Options:
+    """A session's options, and beneath them the server's."""
+    given = {
+        name: value for name in own.__struct_fields__ if (value := getattr(own, name)) is not None
+    }
+    return msgspec.structs.replace(settings, **given)

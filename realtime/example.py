@@ -18,7 +18,8 @@ TOPICS = {
     "conversation": ("sessions", "sessions_ended"),
     "message": ("messages",),
     "answer": ("answers",),
-    "token": ("output_tokens",),
+    "token": ("input_tokens", "output_tokens"),
+    "cost": ("cost",),
     "duration": ("mean_duration_seconds",),
     "long": ("mean_duration_seconds",),
 }

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from realtime.actor import Actor, Shared, storage_unavailable
-from realtime.budget import Budget
-from realtime.driver import Means, RunCount
+from realtime.driver import Means
 from realtime.log.encode import Part
 from realtime.log.journal import Head
-from realtime.log.log import Log, Ticket
+from realtime.log.log import Ticket
 from realtime.log.rows import EventRow, SessionRow, StorageError
-from realtime.models import Model
-from realtime.protocol import Progress, ProtocolError
+from realtime.protocol import Options, Progress, ProtocolError
 from realtime.session import Bounds, Session, new_id
-from realtime.tools import Toolbox
 
 DROP_S = 0.05
 
@@ -49,39 +46,29 @@ class Hub:
 
     def __init__(
         self,
-        log: Log,
+        means: Means,
         rooms: Rooms,
-        model: Model,
-        tools: Toolbox,
         *,
-        instructions: str,
         grace_s: float,
         abandon_s: float,
         bounds: Bounds,
-        budget: Budget,
+        session_options: Sequence[str] = (),
         archive: Archive | None = None,
     ) -> None:
-        self.log = log
+        self.log = log = means.log
         self.draining = False
-        self.count = RunCount()
+        self.count = means.count
         self.on_ended: Callable[[str], None] = lambda session_id: None
         self._rooms = rooms
         self._archive = archive
         self._bounds = bounds
+        self._session_options = frozenset(session_options)
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
         self._sweeper: asyncio.Task[None] | None = None
         self._shared = Shared(
-            means=Means(
-                log=log,
-                model=model,
-                tools=tools,
-                instructions=instructions,
-                budget=budget,
-                count=self.count,
-                on_progress=rooms.progress,
-            ),
+            means=means,
             grace_s=grace_s,
             abandon_s=abandon_s,
             on_ended=lambda session_id: self.on_ended(session_id),
@@ -94,11 +81,26 @@ class Hub:
 
     # ----------------------------------------------------------- sessions
 
-    def create(self, user_id: str) -> tuple[Actor, Ticket]:
-        """A new session, and the ticket of its first event."""
+    def create(self, user_id: str, options: Options | None = None) -> tuple[Actor, Ticket]:
+        """A new session, and the ticket of its first event. Raises `bad_request`."""
+        if options:
+            self._check(options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._shared)
         self._actors[actor.session.session_id] = actor
-        return actor, actor.begin(user_id)
+        return actor, actor.begin(user_id, options)
+
+    def _check(self, options: Options) -> None:
+        """Whether a session may ask for this."""
+        offered = self._shared.means.chain.choices
+        if options.model is not None and options.model not in offered:
+            raise ProtocolError(
+                "bad_request", f"there is no such model here; there are: {', '.join(offered)}"
+            )
+        for name in set(options.__struct_fields__) - {"model", *self._session_options}:
+            if getattr(options, name) is not None:
+                raise ProtocolError(
+                    "bad_request", f"a session may not set {name} here; see SESSION_OPTIONS"
+                )
 
     def leave(self, session_id: str, sid: str) -> None:
         """A device watches the session no more."""

@@ -14,6 +14,7 @@ from realtime.edge.transport import Transport
 from realtime.hub import Hub
 from realtime.log.log import Log
 from realtime.memory import resident
+from realtime.models.chain import Chain
 
 
 class Metric(NamedTuple):
@@ -26,7 +27,7 @@ class Metric(NamedTuple):
 
 
 def measured(
-    log: Log, hub: Hub, connections: Connections, transport: Transport
+    log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
 ) -> Iterator[Metric]:
     """Everything that is counted in this process, since its start."""
 
@@ -50,6 +51,8 @@ def measured(
     yield one("runs_total", "counter", "Runs that ended.", labels("status", hub.count.by_status))
     yield one("run_seconds_total", "counter", "Seconds that they took.", hub.count.seconds)
     yield one("tokens_total", "counter", "Tokens of models.", labels("kind", hub.count.tokens))
+    broken = {f'model="{m["model"]}"': float(m["state"] == "open") for m in chain.state()}
+    yield one("model_failing", "gauge", "1 while a model's circuit breaker is open.", broken)
     commands = {
         f'command="{name}",result="{result}"': number
         for (name, result), number in connections.answered.items()

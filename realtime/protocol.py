@@ -68,6 +68,7 @@ ToolStatus = Literal[
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
 Decision = Literal["approve", "deny"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
 
 
@@ -134,8 +135,22 @@ class Handshake(Command):
     share: str | None = None
 
 
+class Options(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """How a session is to be answered; what is left out is as the server's settings say."""
+
+    model: str | None = None
+    instructions: Annotated[str, msgspec.Meta(max_length=16_000)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] | None = None
+    reasoning_effort: Effort | None = None
+
+
 class Create(Command):
     """Begin another session on this socket."""
+
+    options: Options | None = None
 
 
 class Join(Command):
@@ -268,6 +283,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
 class SessionStarted(Event):
     user_id: str
     start_time: int
+    options: Options | None = None
 
 
 class UserMessage(Event):
@@ -287,6 +303,7 @@ class Run(Event):
     from_model: str | None = None
     reason: str | None = None
     reset_to: int | None = None
+    retry_in_ms: int | None = None
 
 
 class Token(Event):
@@ -325,13 +342,15 @@ class ToolCall(Event):
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
-    """What the model counted; `estimated` where it did not say."""
+    """What the model counted; `estimated` where it did not say. `cost` in US dollars, where
+    the price of every model that took part is known."""
 
     input_tokens: int
     output_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool | None = None
+    cost: float | None = None
 
 
 class Done(Event):

@@ -7,29 +7,37 @@ events, and stops it by closing it, which closes the upstream request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import msgspec
 
 from realtime.calls import Hooks, Step, call_all
+from realtime.context import History
 from realtime.models import (
     Finished,
     Item,
-    Model,
     ModelError,
+    ModelEvent,
     Request,
     TextDelta,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
 )
+from realtime.models.chain import Attempts, Switch, Wait
+from realtime.models.errors import failure
 from realtime.protocol import (
     DoneStatus,
     Error,
     ErrorCode,
     Event,
     FinishReason,
+    Options,
     ProtocolError,
+    Run,
+    RunStatus,
     TextKind,
     Token,
     ToolCall,
@@ -38,8 +46,10 @@ from realtime.protocol import (
     utf16_len,
 )
 from realtime.tools import Toolbox
+from realtime.usage import Meter
 
 MAX_STEPS = 8
+MAX_CALLS = 16
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
 
 
@@ -55,10 +65,12 @@ class Outcome(msgspec.Struct):
 class Job(msgspec.Struct):
     """What a run starts from. `lengths`: UTF-16 units its message has already, by kind.
     `before_call` is told what the model is asked and what the calls before came to; it
-    raises `ProtocolError` where that must not be.
+    raises `ProtocolError` where that must not be. `summary` takes the place of what does
+    not fit the model.
 
-    A run that goes on after a crash has taken `steps` already; `calls` are those of its
-    last one, which is not in `context`: the open ones among them are made (again).
+    A run that goes on after a crash has taken `steps` already, with `made` calls; `calls`
+    are those of its last one, which is not in `context`: the open ones among them are made
+    (again).
     """
 
     message_id: str
@@ -68,17 +80,22 @@ class Job(msgspec.Struct):
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage | None], None]
     hooks: Hooks
+    meter: Meter
+    options: Options = Options()
+    summary: str | None = None
+    show_reasoning: bool = True
     calls: list[ToolCall] = []
     steps: int = 0
+    made: int = 0
 
 
 async def execute(
-    job: Job, model: Model, tools: Toolbox
+    job: Job, attempts: Attempts, tools: Toolbox
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
     writer = _Writer(job)
-    context = list(job.context)
-    usage: Usage | None = None
+    history = History(job.context, job.summary)
+    made = job.made
     try:
         if job.calls:
             step = Step(job.message_id, job.new_id)
@@ -86,50 +103,127 @@ async def execute(
             async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes
-            context += step.items()
+            history.items += step.items()
         for _ in range(job.steps, MAX_STEPS):
-            step = Step(job.message_id, job.new_id)
-            request = Request(job.instructions, tuple(context), tools.specs)
-            job.before_call(request, usage)
-            async with aclosing(model.stream(request)) as stream:
-                async for batch in stream:
-                    events: list[Event] = []
-                    for item in batch:
-                        match item:
-                            case TextDelta():
-                                events += writer.text(item)
-                                step.text += item.text if item.kind == "text" else ""
-                            case ToolCallStarted():
-                                events.append(step.started(item))
-                            case ToolCallReady():
-                                events.append(step.ready(item))
-                            case Usage():
-                                usage = _add(usage, item)
-                            case Finished():
-                                step.finished = item
-                    if events:
-                        yield events
+            begun = writer.length
+            told: Run | None = None  # of a fallback; with text to lose, once its model speaks
+            if switch := attempts.step():
+                history.forget_thoughts()
+                yield [_fell_back(job, switch, begun)]
+            while True:
+                step = Step(job.message_id, job.new_id)
+                given, summary = history.fit(attempts.link.history_tokens)
+                request = Request(job.instructions + summary, given, tools.specs, job.options)
+                job.before_call(request, job.meter.usage())
+                job.meter.begin(attempts.model.name, request, step)
+                try:
+                    async with aclosing(attempts.model.stream(request)) as stream:
+                        async for batch in stream:
+                            events: list[Event] = []
+                            if not step.spoke:
+                                step.spoke = True
+                                attempts.answered()
+                                if told:
+                                    writer.cut(begun)
+                                    events, told = [told], None
+                            _take(batch, step, writer, job, events)
+                            if events:
+                                yield events
+                    if step.finished is None:
+                        raise failure("cut")
+                    break
+                except ModelError as error:
+                    job.meter.end(billed=step.spoke or error.kind in ("timeout", "cut"))
+                    if error.kind == "context_overflow" and history.shorten():
+                        continue
+                    model = told.from_model if told and told.from_model else attempts.model.name
+                    match attempts.failed(error, spoke=step.spoke):
+                        case Wait(reason, seconds):
+                            yield [_state(job, model, "waiting", reason, seconds)]
+                            await asyncio.sleep(seconds)
+                            yield [_state(job, model, "resumed")]
+                        case Switch() as switch:
+                            history.forget_thoughts()
+                            told = _fell_back(job, switch, begun)
+                            told.from_model = model
+                            if writer.length == begun and not step.spoke:
+                                yield [told]
+                                told = None
+                        case None:
+                            raise
+            job.meter.end()
             if rest := writer.flush():
                 yield rest
-            if step.finished is None:
-                error = Error("interrupted", "the model's answer broke off", retryable=True)
-                yield Outcome("interrupted", "error", usage, error)
-                return
             if not step.calls:
-                yield _ending(step.finished, usage)
+                yield _ending(step.finished, job.meter.usage())
+                return
+            made += len(step.calls)
+            if made > MAX_CALLS:
+                yield _limit(f"stopped at over {MAX_CALLS} tool calls", job)
                 return
             async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes
-            context += step.items()
-        error = Error("limit", f"stopped after {MAX_STEPS} steps with tools")
-        yield Outcome("limit", "limit", usage, error)
+            history.items += step.items()
+        yield _limit(f"stopped after {MAX_STEPS} steps with tools", job)
     except ProtocolError as refusal:
-        yield Outcome("quota_exceeded", "limit", usage, refusal.error())
+        yield Outcome("quota_exceeded", "limit", job.meter.usage(), refusal.error())
     except ModelError as error:
         if rest := writer.flush():
             yield rest
-        yield _failure(error, usage, spoke=writer.spoke)
+        yield _failure(error, job.meter.usage(), spoke=writer.spoke)
+
+
+def _take(
+    batch: list[ModelEvent], step: Step, writer: _Writer, job: Job, events: list[Event]
+) -> None:
+    """Add to `events` what one read from the model becomes."""
+    for item in batch:
+        match item:
+            case TextDelta(text, "text"):
+                events += writer.text(item)
+                step.texts.append(text)
+            case TextDelta(text):
+                step.reasoning += len(text)
+                if job.show_reasoning:
+                    events += writer.text(item)
+            case ToolCallStarted():
+                events.append(step.started(item))
+            case ToolCallReady():
+                events.append(step.ready(item))
+            case Thought():
+                step.thought(item)
+            case Usage():
+                job.meter.counted(item)
+            case Finished():
+                step.finished = item
+
+
+def _state(
+    job: Job, model: str, status: RunStatus, reason: str | None = None, seconds: float | None = None
+) -> Run:
+    return Run(
+        message_id=job.message_id,
+        status=status,
+        model=model,
+        reason=reason,
+        retry_in_ms=None if seconds is None else round(seconds * 1000),
+    )
+
+
+def _fell_back(job: Job, switch: Switch, offset: int) -> Run:
+    return Run(
+        message_id=job.message_id,
+        status="fallback",
+        model=switch.model,
+        from_model=switch.from_model,
+        reason=switch.reason,
+        reset_to=offset,
+    )
+
+
+def _limit(message: str, job: Job) -> Outcome:
+    return Outcome("limit", "limit", job.meter.usage(), Error("limit", message))
 
 
 def _ending(finished: Finished, usage: Usage | None) -> Outcome:
@@ -150,12 +244,18 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
         )
     broke_off = error.kind == "cut" or (spoke and error.kind in _PASSING)
     status: DoneStatus = "interrupted" if broke_off else "failed"
+    wait = error.retry_after_s
     code: ErrorCode | str = "interrupted" if broke_off else f"model_{error.kind}"
     return Outcome(
         status,
         "error",
         usage,
-        Error(code, _WORDS[error.kind], retryable=error.kind in _PASSING),
+        Error(
+            code,
+            _WORDS[error.kind],
+            retryable=error.kind in _PASSING,
+            retry_after_ms=wait if wait is None else round(wait * 1000),
+        ),
     )
 
 
@@ -175,22 +275,6 @@ _WORDS = {
 }
 
 
-def _add(total: Usage | None, more: Usage) -> Usage:
-    if total is None:
-        return more
-
-    def both(a: int | None, b: int | None) -> int | None:
-        return None if a is None and b is None else (a or 0) + (b or 0)
-
-    return Usage(
-        input_tokens=total.input_tokens + more.input_tokens,
-        output_tokens=total.output_tokens + more.output_tokens,
-        reasoning_tokens=both(total.reasoning_tokens, more.reasoning_tokens),
-        cached_tokens=both(total.cached_tokens, more.cached_tokens),
-        estimated=total.estimated or more.estimated,
-    )
-
-
 class _Writer:
     """Turns text into tokens with offsets. A trailing high surrogate waits for its pair."""
 
@@ -206,6 +290,16 @@ class _Writer:
             self._held[delta.kind] = text[-1]
             text = text[:-1]
         return self._tokens(text, delta.kind)
+
+    @property
+    def length(self) -> int:
+        """UTF-16 units of text so far."""
+        return self._lengths["text"]
+
+    def cut(self, offset: int) -> None:
+        """The text ends at `offset` again."""
+        self._lengths["text"] = offset
+        self._held.clear()
 
     def flush(self) -> list[Event]:
         """What was held back, at the end of a stream."""

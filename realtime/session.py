@@ -19,6 +19,7 @@ from realtime.protocol import (
     Error,
     Event,
     FinishReason,
+    Options,
     ProtocolError,
     Run,
     RunStatus,
@@ -77,9 +78,9 @@ class Session(State):
 
     # ------------------------------------------------------------- commands
 
-    def begin(self, user_id: str, now: int) -> None:
+    def begin(self, user_id: str, now: int, options: Options | None = None) -> None:
         """The first event of a new session."""
-        self._append(SessionStarted(user_id=user_id, start_time=now), now)
+        self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
 
     def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
         """Take a user's message: ("started" | "queued" | "duplicate", its run).
@@ -291,7 +292,7 @@ class Session(State):
                 message_id=answer.message_id,
                 text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
                 text_len=answer.length["text"],
-                usage=usage or self._estimate(run),
+                usage=usage or self.estimate(run),
                 model=run.model,
                 duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
                 error=error,
@@ -300,15 +301,21 @@ class Session(State):
         )
         return True
 
-    def _estimate(self, run: RunState) -> Usage:
-        """About four characters to a token, where the provider gave no count."""
+    def estimate(self, run: RunState) -> Usage:
+        """What a run has used, at about four characters a token, where nobody counted: each
+        of its model calls read all that was there before it."""
         if run.started_at is None:
             return Usage(input_tokens=0, output_tokens=0, estimated=True)
-        given = sum(earlier.answer.size() for earlier in self.started if earlier is not run)
-        asked = len(run.user.text) if run.user else 0
+        written = run.answer.size() - run.size_before
+        given = run.size_before + sum(
+            len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
+            for other in self.started
+            if other.user is not None
+        )
+        calls = run.answer.steps + (not run.answer.last_step())
         return Usage(
-            input_tokens=(given + asked) // 4,
-            output_tokens=(run.answer.size() + 3) // 4,
+            input_tokens=(given * calls + written * (calls - 1) // 2) // 4,
+            output_tokens=(written + 3) // 4,
             estimated=True,
         )
 
@@ -324,7 +331,7 @@ class Session(State):
             now,
         )
 
-    def recover(self, now: int) -> None:
+    def recover(self, now: int, usage: Usage | None = None) -> None:
         """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
         if self.active:
             self.finish(
@@ -332,6 +339,7 @@ class Session(State):
                 "interrupted",
                 "error",
                 now,
+                usage=usage,
                 error=Error("interrupted", "the server went away", retryable=True),
                 ended_at=self.last_ts,
             )

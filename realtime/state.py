@@ -15,6 +15,7 @@ from realtime.protocol import (
     CancelAfter,
     Done,
     Event,
+    Options,
     QueuedRun,
     Run,
     RunStatus,
@@ -39,6 +40,7 @@ class RunState:
         self.requested_at = 0
         self.started_at: int | None = None
         self.first_seq = 0
+        self.size_before = 0  # of the answer, where an earlier run began it
         self.done: Done | None = None
 
 
@@ -49,6 +51,7 @@ class State:
         self.session_id = session_id
         self.epoch = epoch
         self.user_id = ""
+        self.options = Options()
         self.start_time = 0
         self.head = 0
         self.last_ts = 0
@@ -79,6 +82,7 @@ class State:
                 self._apply_done(event)
             case SessionStarted():
                 self.user_id, self.start_time = event.user_id, event.start_time
+                self.options = event.options or self.options
             case SessionEnded():
                 self.ended = event
                 self.summary_status = "pending" if self._said else "none"
@@ -108,6 +112,7 @@ class State:
         if run is None:  # goes on with the answer of an earlier run
             earlier = next(r for r in self.started if r.answer.message_id == event.message_id)
             run = RunState(run_id, None, earlier.answer)
+            run.size_before = earlier.answer.size()
             run.requested_at, run.first_seq = event.ts, event.seq
             self.runs[run_id] = run
             self._reopen()

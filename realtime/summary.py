@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
 
 from realtime.hub import Hub
 from realtime.log.rows import StorageError
 from realtime.models import (
     AssistantText,
-    Finished,
     Item,
-    Model,
     ModelError,
     Request,
-    TextDelta,
     ToolRequest,
     UserText,
 )
-from realtime.protocol import Error, ProtocolError, clean_text
+from realtime.models.chain import Chain, ask
+from realtime.protocol import Error, ProtocolError
 
 INSTRUCTIONS = (
     "Summarise this conversation in two or three sentences for somebody who was not there: "
@@ -40,9 +37,9 @@ logger = logging.getLogger(__name__)
 class Summariser:
     """`wake(session_id)` when a session has ended; `start` looks for those left over."""
 
-    def __init__(self, hub: Hub, model: Model) -> None:
+    def __init__(self, hub: Hub, chain: Chain) -> None:
         self._hub = hub
-        self._model = model
+        self._chain = chain
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._claimed: set[str] = set()
         self._again: set[str] = set()
@@ -120,7 +117,9 @@ class Summariser:
             error: Error | None = None
             try:
                 async with asyncio.timeout(DEADLINE_S):
-                    text = await self._ask(transcribe(actor.session.context()))
+                    said = transcribe(actor.session.context())
+                    text = await ask(self._chain.begin(), Request(INSTRUCTIONS, (UserText(said),)))
+                    text = text[:MAX_TRANSCRIPT]
             except (ModelError, TimeoutError) as failure:
                 logger.warning("no summary: %s", failure, extra={"session_id": session_id})
                 error = told(failure)
@@ -128,21 +127,6 @@ class Summariser:
             if ticket:
                 await ticket
             return error is None
-
-    async def _ask(self, transcript: str) -> str:
-        pieces: list[str] = []
-        finished = False
-        request = Request(INSTRUCTIONS, (UserText(transcript),))
-        async with aclosing(self._model.stream(request)) as stream:
-            async for batch in stream:
-                for item in batch:
-                    if isinstance(item, TextDelta) and item.kind == "text":
-                        pieces.append(item.text)
-                    finished = finished or isinstance(item, Finished)
-        text = clean_text("".join(pieces)).strip()
-        if not finished or not text:
-            raise ModelError("cut", "the summary broke off")
-        return text[:MAX_TRANSCRIPT]
 
 
 def told(failure: Exception) -> Error:

@@ -11,6 +11,7 @@ import pytest
 from realtime.app import SERVER, Server, create_app
 from realtime.config import Settings
 from realtime.models import Model
+from realtime.models.chain import Chain
 from realtime.models.demo import DemoModel
 from tests.device import Device
 from tests.process import LEAK, SECRET
@@ -44,7 +45,7 @@ def settings(tmp_path: Path) -> Settings:
 async def serve(aiohttp_server: Any, settings: Settings) -> Serve:
     """`await serve(model, grace_seconds=1)`: starts the application, as often as asked."""
 
-    async def start(model: Model | None = None, **changes: Any) -> Running:
+    async def start(model: Model | Chain | None = None, **changes: Any) -> Running:
         changed = Settings(**{**vars_of(settings), **changes})
         app = create_app(changed, model=model or DemoModel(delay_s=0.002))
         server = await aiohttp_server(app)

@@ -13,6 +13,9 @@ import pytest
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.edge.commands import Commands
+from realtime.models import ErrorKind
+from realtime.models.chain import FALLS_BACK
+from realtime.models.local import LocalModel
 from realtime.protocol import (
     COMMANDS,
     EPHEMERAL,
@@ -31,6 +34,8 @@ from realtime.tools.mcp_config import McpServer
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "PROTOCOL.md").read_text("utf-8")
+FAILURES = (ROOT / "docs/failures.md").read_text("utf-8")
+MODELS = (ROOT / "docs/models.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -121,6 +126,10 @@ def settings_of_code() -> dict[str, str]:
             value = item.default
             if isinstance(value, tuple):
                 value = ",".join(value)
+            if isinstance(value, bool):
+                value = str(value).lower()
+            if value is None:
+                value = ""
             shown[item.name.upper()] = f"{value:g}" if isinstance(value, float) else str(value)
     return shown
 
@@ -164,3 +173,17 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]
     assert len(msgspec.convert(servers, dict[str, McpServer])) == 3
+
+
+def test_every_kind_of_failure_stands_there() -> None:
+    table = rows(FAILURES)
+    assert set(typing.get_args(ErrorKind)) <= set(table)
+    told = names(section(PROTOCOL, "Events"))
+    assert told >= FALLS_BACK
+
+
+def test_the_examples_of_models_can_be_used() -> None:
+    lines = dict(re.findall(r"^(FALLBACKS|PRICES)=(.*)$", MODELS, re.M))
+    settings = Settings.load({**lines, "OPENAI_API_KEY": "sk", "GROQ_API_KEY": "gsk"}, None)
+    assert [entry.name for entry in settings.fallbacks][-1] == "local"
+    assert set(settings.prices or {}) == {"gpt-5-mini", LocalModel.name}

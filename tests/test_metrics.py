@@ -46,6 +46,7 @@ async def test_what_happens_is_counted(serve: Serve, device: Devices) -> None:
     assert found["events_total"] >= 7
     assert found["flushes_total"] > 1
     assert found["journal_writable"] == 1
+    assert found['model_failing{model="scripted"}'] == 0
     assert found["memory_bytes"] > 10_000_000
     assert found['tokens_total{kind="output"}'] > 0
 

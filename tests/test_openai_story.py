@@ -9,6 +9,7 @@ import pytest
 
 from realtime.config import Settings
 from realtime.models.openai import OpenAIModel
+from realtime.providers import make_chain
 from tests.aimock import aimock, journal
 from tests.conftest import Serve
 from tests.device import Device
@@ -105,13 +106,70 @@ async def test_the_settings_choose_the_server(
         chosen = Settings.load(
             {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": base_url, "OPENAI_API": api}, None
         )
-        from realtime.app import make_model
-
-        model = await make_model(chosen)
-        one = device((await serve(model)).url)
+        chain = await make_chain(chosen)
+        one = device((await serve(chain)).url)
         session = await one.connect()
         assert session["model"] == chosen.openai_model
         await one.done((await one.send("hello"))["run_id"])
         (entry,) = await journal(base_url)
         assert entry["path"].endswith("/responses" if api == "responses" else "/chat/completions")
-        await model.close()
+        await chain.close()
+
+
+@both
+async def test_a_chain_by_settings(
+    serve: Serve, device: Devices, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without quota, one that fails and breaks off, and one that answers."""
+    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    broken: list[dict[str, Any]] = [
+        {
+            "match": {"userMessage": "break"},
+            "response": {"content": "half an answer " * 40},
+            "truncateAfterChunks": 9,
+        },
+        {
+            "match": {"userMessage": "hello"},
+            "response": {
+                "error": {"message": "no", "type": "rate_limit_error"},
+                "status": 429,
+                "retryAfter": 600,
+            },
+        },
+    ]
+    no_money = [{**FIXTURES[2], "match": {"userMessage": word}} for word in ("break", "hello")]
+    whole = [
+        {"match": {"userMessage": word}, "response": {"content": f"{word}, whole"}}
+        for word in ("break", "hello")
+    ]
+    async with aimock(no_money) as one_url, aimock(broken) as two_url, aimock(whole) as three_url:
+        chain = await make_chain(
+            Settings.load(
+                {
+                    "OPENAI_API_KEY": "sk-one",
+                    "OPENAI_BASE_URL": one_url,
+                    "OPENAI_API": api,
+                    "OPENAI_MODEL": "one",
+                    "KEY_TWO": "sk-two",
+                    "FALLBACKS": f"two@{two_url} key=KEY_TWO api={api},three@{three_url} api={api}",
+                },
+                None,
+            )
+        )
+        running = await serve(chain)
+        for word in ("break", "hello"):
+            client = device(running.url)
+            await client.connect()
+            ack = await client.send(f"{word} it")
+            done = await client.done(ack["run_id"])
+            assert (done["status"], done["model"]) == ("completed", "three")
+            assert done["text"] == f"{word}, whole"
+            steps = [
+                (event["from_model"], event["model"], event["reason"])
+                for event in client.events("run", status="fallback")
+            ]
+            assert steps[0] == ("one", "two", "quota")
+            assert steps[-1][:2] == ("two", "three")
+            assert all(event["reset_to"] == 0 for event in client.events("run", status="fallback"))
+        assert len(await journal(one_url)) == 1, "its breaker is open"
+        await chain.close()

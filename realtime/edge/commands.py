@@ -139,7 +139,7 @@ class Commands:
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
         self._sessions.spend(user_of(connection))
-        actor, ticket = self._hub.create(user_of(connection))
+        actor, ticket = self._hub.create(user_of(connection), command.options)
         await stored(ticket)
         return await self._join(connection, Join(session_id=actor.session.session_id))
 

@@ -296,20 +296,24 @@ class Journal:
         return Batch(sessions, rows, rows[-1].id if rows else 0)
 
     def figures(self, user_id: str | None, since: int) -> dict[str, float]:
-        """Counts over the sessions that began at or after `since`; of one user, or of all."""
+        """Counts over the sessions that began at or after `since`; of one user, or of all.
+        `cost` in US dollars, of the answers whose price was known."""
         sessions, ended, mean = self._database.query(
             """SELECT count(*), count(end_time), coalesce(avg(duration_seconds), 0)
                FROM sessions WHERE start_time >= ?1 AND (?2 IS NULL OR user_id = ?2)""",
             (since, user_id),
         )[0]
-        messages, answers, tokens = self._database.query(
+        messages, answers, read, written, cost = self._database.query(
             """SELECT coalesce(sum(event_type = 'user_message'), 0),
                       coalesce(sum(event_type = 'done'), 0),
-                      coalesce(sum(json_extract(CASE event_type WHEN 'done' THEN
-                          CAST(payload AS TEXT) END, '$.usage.output_tokens')), 0)
-               FROM events JOIN sessions USING (session_id)
-               WHERE event_type IN ('user_message', 'done')
-                 AND start_time >= ?1 AND (?2 IS NULL OR user_id = ?2)""",
+                      coalesce(sum(usage ->> 'input_tokens'), 0),
+                      coalesce(sum(usage ->> 'output_tokens'), 0),
+                      coalesce(sum(usage ->> 'cost'), 0)
+               FROM (SELECT event_type, json_extract(CASE event_type WHEN 'done' THEN
+                                CAST(payload AS TEXT) END, '$.usage') AS usage
+                     FROM events JOIN sessions USING (session_id)
+                     WHERE event_type IN ('user_message', 'done')
+                       AND start_time >= ?1 AND (?2 IS NULL OR user_id = ?2))""",
             (since, user_id),
         )[0]
         return {
@@ -318,7 +322,9 @@ class Journal:
             "mean_duration_seconds": round(mean, 1),
             "messages": messages,
             "answers": answers,
-            "output_tokens": tokens,
+            "input_tokens": read,
+            "output_tokens": written,
+            "cost": round(cost, 6),
         }
 
     def spent(self, since: int) -> dict[str, int]:

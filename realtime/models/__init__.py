@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from realtime.protocol import TextKind, Usage
+from realtime.protocol import Options, TextKind, Usage
 
 ErrorKind = Literal[
     "quota",  # the account is out of money or over its limit: waiting does not help
@@ -40,12 +40,14 @@ class ModelError(Exception):
         *,
         retry_after_s: float | None = None,
         code: str | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
         self.message = message
         self.retry_after_s = retry_after_s
         self.code = code
+        self.param = param  # the field of the request that the provider does not take
 
 
 # ----------------------------------------------------------------- the request
@@ -72,7 +74,14 @@ class ToolResult(msgspec.Struct, frozen=True):
     output: str
 
 
-Item = UserText | AssistantText | ToolRequest | ToolResult
+class Thought(msgspec.Struct, frozen=True):
+    """A step's reasoning as its provider wants it back before the step's calls: opaque, of
+    use to the model that wrote it only. An item of the context, and of the answer."""
+
+    data: dict[str, Any]
+
+
+Item = UserText | AssistantText | ToolRequest | ToolResult | Thought
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -85,11 +94,13 @@ class ToolSpec(msgspec.Struct, frozen=True):
 
 class Request(msgspec.Struct, frozen=True):
     """One model call. `context` is the conversation, oldest first; the consecutive
-    `ToolRequest`s of one step are followed by their `ToolResult`s in the same order."""
+    `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
+    `options` a model heeds those that it knows; `model` and `instructions` are not for it."""
 
     instructions: str
     context: tuple[Item, ...]
     tools: tuple[ToolSpec, ...] = ()
+    options: Options = Options()
 
 
 # ------------------------------------------------------------------ the answer
@@ -121,7 +132,7 @@ class Finished(msgspec.Struct, frozen=True):
     reason: Literal["stop", "tool_calls", "length", "content_filter"]
 
 
-ModelEvent = TextDelta | ToolCallStarted | ToolCallReady | Usage | Finished
+ModelEvent = TextDelta | ToolCallStarted | ToolCallReady | Thought | Usage | Finished
 
 
 class Model(Protocol):

@@ -25,19 +25,28 @@ from realtime.models import (
 )
 from realtime.models.errors import from_payload
 from realtime.models.sse import decode_json
-from realtime.protocol import Usage
+from realtime.protocol import TextKind, Usage
 
 # ----------------------------------------------------------------- the request
 
 
-def body(model: str, request: Request) -> dict[str, Any]:
-    """The JSON body of `POST /chat/completions`."""
+def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
+    """The JSON body of `POST /chat/completions`. `openai`: it goes to OpenAI itself, which has
+    another name for the longest answer than all who followed it."""
     result: dict[str, Any] = {
         "model": model,
         "messages": _messages(request),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    options = request.options
+    if options.temperature is not None:
+        result["temperature"] = options.temperature
+    if options.max_output_tokens:
+        name = "max_completion_tokens" if openai else "max_tokens"
+        result[name] = options.max_output_tokens
+    if options.reasoning_effort:
+        result["reasoning_effort"] = options.reasoning_effort
     if request.tools:
         result["tools"] = [
             {"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools
@@ -86,7 +95,7 @@ class _ToolCall(msgspec.Struct):
 
 
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -156,6 +165,7 @@ class ChatDecoder:
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self.thinking = False
         self._reason: Reason | None = None
         self._usage: _Usage | None = None
 
@@ -183,7 +193,9 @@ class ChatDecoder:
         if delta := choice.delta:
             if thought := delta.reasoning_content or delta.reasoning:
                 events.append(TextDelta(thought, "reasoning"))
-            if text := delta.content:
+            if isinstance(delta.content, list):
+                events += _parts(delta.content)
+            elif text := delta.content:
                 events.append(TextDelta(text))
             if refusal := delta.refusal:
                 events.append(TextDelta(refusal))
@@ -265,6 +277,20 @@ class ChatDecoder:
         if piece.id and call.id:
             return None
         return None if _is_json("".join(call.arguments)) else call
+
+
+def _parts(parts: list[Any], kind: TextKind = "text") -> list[ModelEvent]:
+    """Content in parts, as Mistral's reasoning models give it: texts, and thoughts of texts."""
+    events: list[ModelEvent] = []
+    for part in parts:
+        match part:
+            case str(text) | {"type": "text", "text": str(text)} if text:
+                events.append(TextDelta(text, kind))
+            case {"type": "thinking", "thinking": list(inner)}:
+                events += _parts(inner, "reasoning")
+            case {"type": "thinking", "thinking": str(text)} if text:
+                events.append(TextDelta(text, "reasoning"))
+    return events
 
 
 def _is_json(text: str) -> bool:

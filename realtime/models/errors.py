@@ -83,7 +83,9 @@ def from_status(status: int, headers: Mapping[str, str], body: object) -> ModelE
     kind = by_status if by_code in (None, "bad_request") else by_code
     passing = kind in ("rate_limited", "unavailable")
     wait = retry_after(headers) if passing else None
-    return failure(kind, code=code, status=status, retry_after_s=wait)
+    error = failure(kind, code=code, status=status, retry_after_s=wait)
+    error.param = _param(body)
+    return error
 
 
 def from_payload(body: object) -> ModelError:
@@ -148,6 +150,14 @@ def _read(body: object) -> tuple[str | None, ErrorKind | None]:
     if isinstance(status, int) and 400 <= status < 600:
         return code, _kind_of_status(status)
     return code, None
+
+
+def _param(body: object) -> str | None:
+    error = body
+    while isinstance(error, dict) and isinstance(error.get("error"), dict):
+        error = error["error"]
+    param = error.get("param") if isinstance(error, dict) else None
+    return param if isinstance(param, str) else None
 
 
 def _kind_of_status(status: int) -> ErrorKind:

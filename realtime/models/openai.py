@@ -8,9 +8,11 @@ says nothing when a stream ends early.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,35 +27,35 @@ from openai import (
     OpenAIError,
 )
 
-from realtime.models import ModelError, ModelEvent, Request, TextDelta, chat, responses
-from realtime.models.body import Read, reader
+from realtime.models import ModelError, ModelEvent, Request, chat, responses
+from realtime.models.body import reader
+from realtime.models.bookmark import Bookmark
 from realtime.models.errors import failure, from_payload, from_status
+from realtime.models.reading import BROKEN, Reads, Received
 from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
-_BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
-
-
-class Decoder(Protocol):
-    """What both APIs give: payloads in, events out."""
-
-    @property
-    def answered(self) -> bool: ...
-    @property
-    def finished(self) -> bool: ...
-    def feed(self, payload: bytes) -> list[ModelEvent]: ...
-    def finish(self) -> list[ModelEvent]: ...
+_LEFT_OUT = ("include", "reasoning", "reasoning_effort", "temperature", "stream_options")
+"""What an answer can do without."""
+Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
+Create = Callable[[], Answer]
+logger = logging.getLogger(__name__)
 
 
 class OpenAIModel:
     """A model behind an OpenAI-compatible server.
 
     `base_url` None is OpenAI itself. `options` are fields for the body of each request,
-    such as `{"temperature": 0}`. Times are in seconds: `connect_s` to a connection,
-    `first_byte_s` from the call to the first byte of the answer, `stall_s` between two
-    reads of it. May be built outside of an event loop; belongs to the first that uses it.
+    such as `{"temperature": 0}`. `background` (Responses only): an answer whose connection
+    breaks is taken up again where it broke. `extras`: whether to ask for reasoning items and
+    their summaries; by default of OpenAI and Azure, the others do not agree on them.
+
+    Times are in seconds: `connect_s` to a connection, `first_byte_s` from the call to the
+    first byte of the answer, `think_s` from one byte to the next while the model has said
+    nothing yet or reasons, `stall_s` the same once it speaks, `total_s` for all of it.
+    May be built outside of an event loop; belongs to the first that uses it.
     """
 
     def __init__(
@@ -65,17 +67,30 @@ class OpenAIModel:
         api: Literal["responses", "chat"],
         label: str | None = None,
         options: Mapping[str, Any] | None = None,
+        background: bool = False,
+        show_reasoning: bool = True,
+        extras: bool | None = None,
         connect_s: float = 10,
         first_byte_s: float = 30,
+        think_s: float = 120,
         stall_s: float = 20,
+        total_s: float = 600,
     ) -> None:
         url = base_url or OPENAI_URL
+        host = urlsplit(url).hostname or ""
+        self._openai = host == "api.openai.com" or host.endswith(".azure.com")
         self.name = model
         self.label = label or f"{model} at {urlsplit(url).hostname} ({api})"
         self._api = api
         self._options = dict(options or {})
+        self._background = background and api == "responses"
+        self._extras = self._openai if extras is None else extras
+        self._left_out = set() if show_reasoning else {"reasoning.summary"}
+        self._cancelling: set[asyncio.Task[None]] = set()
         self._first_byte_s = first_byte_s
+        self._think_s = max(think_s, first_byte_s)
         self._stall_s = stall_s
+        self._total_s = total_s
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=url,
@@ -89,46 +104,52 @@ class OpenAIModel:
     async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
         """Answer once. Raises `ModelError`."""
         now = asyncio.get_running_loop().time
-        deadline = now() + self._first_byte_s
-        decoder: Decoder = (
-            chat.ChatDecoder() if self._api == "chat" else responses.ResponsesDecoder()
-        )
-        lines = EventDecoder()
-        async with AsyncExitStack() as stack:
-            response = await self._open(stack, request, deadline)
-            reads = stack.enter_context(_Reads(reader(response)))
-            while not (lines.done or decoder.finished):
-                try:
-                    data = await reads.next(deadline)
-                except ModelError:
-                    if not decoder.answered:
-                        raise
-                    break  # the answer is whole, only its usage may be lost
-                if not data:
-                    break
-                events: list[ModelEvent] = []
-                error: ModelError | None = None
-                try:
-                    for payload in lines.feed(data):
-                        events += decoder.feed(payload)
-                    if lines.done:
-                        events += decoder.finish()
-                except ModelError as problem:
-                    error = problem
-                if events:
-                    yield _merged(events)
-                if error:
-                    raise error
-                deadline = now() + self._stall_s
-            if not lines.count and not _is_stream(response):
-                raise failure("malformed")
-            if not lines.done and (events := decoder.finish()):
-                yield events
-            if lines.done or decoder.finished:
-                deadline = now() + _DRAIN_S
-                with suppress(ModelError):
-                    while await reads.next(deadline):
-                        pass
+        end = now() + self._total_s
+        answer = Received(self._api)
+        bookmark = answer.bookmark = Bookmark() if self._background else None
+        try:
+            while True:
+                deadline = min(end, now() + self._first_byte_s)
+                async with AsyncExitStack() as stack:
+                    if bookmark and bookmark.id:
+                        response = await self._resume(stack, bookmark, end)
+                    else:
+                        response = await self._open(stack, request, deadline)
+                    reads = stack.enter_context(Reads(reader(response)))
+                    broke: ModelError | None = None
+                    answer.lines = EventDecoder()
+                    while not answer.whole:
+                        try:
+                            data = await reads.next(deadline)
+                        except ModelError as error:
+                            broke = error
+                            break
+                        if not data:
+                            break
+                        if events := answer.take(data):
+                            yield events
+                        if answer.error:
+                            raise answer.error
+                        pause = self._think_s if answer.thinking else self._stall_s
+                        deadline = min(end, now() + pause)
+                    if answer.whole:
+                        deadline = now() + _DRAIN_S
+                        with suppress(ModelError):
+                            while await reads.next(deadline):
+                                pass
+                        return
+                if bookmark and bookmark.id and now() < end:
+                    continue
+                if broke and not answer.decoder.answered:
+                    raise broke  # else the answer is whole, only its usage may be lost
+                if not answer.lines.count and not _is_stream(response):
+                    raise failure("malformed")
+                if events := answer.decoder.finish():
+                    yield events
+                return
+        finally:
+            if bookmark and bookmark.id and not answer.decoder.finished:
+                self._cancel(bookmark.id)
 
     async def check(self) -> None:
         """List the models. A server without that list is there all the same."""
@@ -138,25 +159,43 @@ class OpenAIModel:
         except APIStatusError as error:
             if error.status_code not in (404, 405, 501):
                 raise _status_error(error) from None
-        except (OpenAIError, TimeoutError, *_BROKEN) as error:
+        except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise _connection_error(error) from None
 
     async def close(self) -> None:
+        if self._cancelling:
+            await asyncio.wait(self._cancelling, timeout=self._first_byte_s)
         await self._client.close()
 
     async def _open(
         self, stack: AsyncExitStack, request: Request, deadline: float
     ) -> AsyncAPIResponse[Any]:
-        """Send the request; the answer's head is there and says that a stream follows."""
+        """Send the request. A field that this model does not take is left out from then on."""
+        while True:
+            body = self._body(request)
+            try:
+                return await self._enter(stack, partial(self._create, body), deadline)
+            except ModelError as error:
+                param = error.param or ""
+                root = param.partition(".")[0]
+                if param in self._left_out or root not in _LEFT_OUT or root not in body:
+                    raise
+                logger.warning("%s does not take %s: it is left out", self.name, param)
+                self._left_out.add(param)
+
+    async def _enter(
+        self, stack: AsyncExitStack, create: Create, deadline: float
+    ) -> AsyncAPIResponse[Any]:
+        """Send a request; the answer's head is there and says that a stream follows."""
         response: AsyncAPIResponse[Any]
         try:
             async with asyncio.timeout_at(deadline):
                 try:
-                    response = await stack.enter_async_context(self._create(request))
+                    response = await stack.enter_async_context(create())
                 except APIConnectionError as error:
                     if not _was_stale(error):
                         raise
-                    response = await stack.enter_async_context(self._create(request))
+                    response = await stack.enter_async_context(create())
                 kind = response.headers.get("content-type", "")
                 if kind.startswith("application/json"):
                     raise from_json_answer(await response.read())
@@ -164,18 +203,69 @@ class OpenAIModel:
                     raise failure("malformed")
         except APIStatusError as error:
             raise _status_error(error) from None
-        except (OpenAIError, TimeoutError, *_BROKEN) as error:
+        except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise _connection_error(error) from None
         return response
 
-    def _create(self, request: Request) -> AbstractAsyncContextManager[AsyncAPIResponse[Any], None]:
+    def _body(self, request: Request) -> dict[str, Any]:
         if self._api == "chat":
-            return self._client.chat.completions.with_streaming_response.create(
-                **chat.body(self.name, request), **self._options
+            body = chat.body(self.name, request, openai=self._openai)
+        else:
+            body = responses.body(
+                self.name, request, background=self._background, extras=self._extras
             )
-        return self._client.responses.with_streaming_response.create(
-            **responses.body(self.name, request), **self._options
+        return without({**self._options, **body}, self._left_out)
+
+    def _create(self, body: dict[str, Any]) -> Answer:
+        if self._api == "chat":
+            return self._client.chat.completions.with_streaming_response.create(**body)
+        return self._client.responses.with_streaming_response.create(**body)
+
+    async def _resume(
+        self, stack: AsyncExitStack, bookmark: Bookmark, end: float
+    ) -> AsyncAPIResponse[Any]:
+        """Take a background answer up again from where it broke off."""
+        rest = partial(
+            self._client.responses.with_streaming_response.retrieve,
+            bookmark.id or "",
+            stream=True,
+            starting_after=bookmark.sequence_number,
         )
+        while await bookmark.pause():
+            try:
+                deadline = asyncio.get_running_loop().time() + self._first_byte_s
+                return await self._enter(stack, rest, min(end, deadline))
+            except ModelError as error:
+                if error.kind not in ("unavailable", "timeout", "rate_limited"):
+                    break
+        raise failure("cut")
+
+    def _cancel(self, response_id: str) -> None:
+        """Nobody waits for this answer any more: it would go on, and be billed."""
+
+        async def cancel() -> None:
+            try:
+                async with asyncio.timeout(self._first_byte_s):
+                    await self._client.responses.with_raw_response.cancel(response_id)
+            except (OpenAIError, TimeoutError, *BROKEN) as error:
+                logger.warning("%s: an answer could not be cancelled (%s)", self.name, type(error))
+
+        task = asyncio.create_task(cancel())
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+
+def without(body: dict[str, Any], fields: set[str]) -> dict[str, Any]:
+    """The body without these fields; `outer.inner` is one of an object in it."""
+    for name in fields:
+        outer, _, inner = name.partition(".")
+        value = body.get(outer)
+        rest = {k: v for k, v in value.items() if k != inner} if isinstance(value, dict) else {}
+        if inner and rest:
+            body[outer] = rest
+        else:
+            body.pop(outer, None)
+    return body
 
 
 def from_json_answer(data: bytes) -> ModelError:
@@ -187,72 +277,6 @@ def from_json_answer(data: bytes) -> ModelError:
     if isinstance(document, dict) and document.get("error"):
         return from_payload(document)
     return failure("malformed")
-
-
-class _Reads:
-    """The reads of one answer, by one task, each with a deadline. There is one timer for
-    all of them: a timer for each would cost more than the read."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._deadline = 0.0
-        self._task: asyncio.Task[Any] | None = None
-        self._reading = False
-        self._expired = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def __enter__(self) -> _Reads:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-
-    async def next(self, deadline: float) -> bytes:
-        """The next bytes of the answer, none at its end. Raises `ModelError`."""
-        self._deadline = deadline
-        if self._task is None:
-            self._task = asyncio.current_task()
-        self._reading = True
-        if self._timer is None or deadline < self._timer.when():
-            self.__exit__()
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
-        try:
-            return await self._read()
-        except asyncio.CancelledError:
-            if self._expired and self._task and self._task.uncancel() == 0:
-                raise failure("timeout") from None
-            raise
-        except _BROKEN:
-            raise failure("cut") from None
-        finally:
-            self._reading = False
-
-    def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._reading and self._task and self._deadline <= loop.time():
-            self._expired = True
-            self._task.cancel()
-        else:
-            self._timer = loop.call_at(max(self._deadline, loop.time() + 1.0), self._check)
-
-
-def _merged(events: list[ModelEvent]) -> list[ModelEvent]:
-    """The events with neighbouring texts of one kind joined."""
-    if len(events) == 1:
-        return events
-    merged: list[ModelEvent] = []
-    texts: list[str] = []
-    for index, event in enumerate(events):
-        if not isinstance(event, TextDelta):
-            merged.append(event)
-            continue
-        texts.append(event.text)
-        following = events[index + 1] if index + 1 < len(events) else None
-        if not isinstance(following, TextDelta) or following.kind != event.kind:
-            merged.append(TextDelta("".join(texts), event.kind))
-            texts.clear()
-    return merged
 
 
 def _is_stream(response: AsyncAPIResponse[Any]) -> bool:

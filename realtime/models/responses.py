@@ -1,7 +1,7 @@
 """The Responses API: the request we send and the stream we get. No I/O.
 
-Nothing is stored with the provider (`store: false`): the session's log is the only
-memory, and each request brings its whole context.
+Nothing is stored with the provider (`store: false`) unless its answers are to outlive our
+connection: the session's log is the only memory, and each request brings its whole context.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from realtime.models import (
     ModelEvent,
     Request,
     TextDelta,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
     ToolRequest,
@@ -30,14 +31,31 @@ from realtime.protocol import TextKind, Usage
 # ----------------------------------------------------------------- the request
 
 
-def body(model: str, request: Request) -> dict[str, Any]:
-    """The JSON body of `POST /responses`."""
+def body(
+    model: str, request: Request, *, background: bool = False, extras: bool = False
+) -> dict[str, Any]:
+    """The JSON body of `POST /responses`. `background`: the answer goes on at the provider
+    when its connection breaks, which needs it stored there. `extras`: ask for what a
+    reasoning model wants back with its tools' results, and for summaries of its thoughts."""
     result: dict[str, Any] = {
         "model": model,
         "input": [_input(item) for item in request.context],
-        "store": False,
+        "store": background,
         "stream": True,
     }
+    if background:
+        result["background"] = True
+    reasoning = {"summary": "auto"} if extras else {}
+    if request.options.reasoning_effort:
+        reasoning["effort"] = request.options.reasoning_effort
+    if reasoning:
+        result["reasoning"] = reasoning
+    if extras and request.tools:
+        result["include"] = [ENCRYPTED]
+    if request.options.temperature is not None:
+        result["temperature"] = request.options.temperature
+    if request.options.max_output_tokens:
+        result["max_output_tokens"] = request.options.max_output_tokens
     if request.instructions:
         result["instructions"] = request.instructions
     if request.tools:
@@ -49,8 +67,13 @@ def body(model: str, request: Request) -> dict[str, Any]:
     return result
 
 
+ENCRYPTED = "reasoning.encrypted_content"
+
+
 def _input(item: Item) -> dict[str, Any]:
     match item:
+        case Thought(data):
+            return data
         case UserText(text):
             return {"role": "user", "content": text}
         case AssistantText(text):
@@ -148,6 +171,8 @@ class ResponsesDecoder:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
+        self.thinking = False
+        """The model reasons just now, perhaps in silence."""
         self.finished = False
 
     @property
@@ -166,6 +191,7 @@ class ResponsesDecoder:
         match event.type:
             case "response.output_item.added":
                 if event.item:
+                    self.thinking = event.item.type == "reasoning"
                     self._begin(event.item, event.output_index, events)
             case "response.function_call_arguments.delta":
                 call = self._find(event.item_id, event.output_index)
@@ -175,7 +201,9 @@ class ResponsesDecoder:
                 if call := self._find(event.item_id, event.output_index):
                     self._end(call, event.arguments, events)
             case "response.output_item.done":
-                if event.item:
+                if event.item and event.item.type == "reasoning":
+                    events += _thought(payload)
+                elif event.item:
                     self._close(event.item, event.output_index, events)
             case "response.completed" | "response.incomplete":
                 self._complete(event.type, event.response or _Response(), events)
@@ -243,3 +271,13 @@ class ResponsesDecoder:
             ready = any(call.ready for call in self._calls.values())
             events.append(Finished("tool_calls" if ready else "stop"))
         self.finished = True
+
+
+def _thought(payload: bytes) -> list[ModelEvent]:
+    """A reasoning item in the form in which the next request brings it back; none where the
+    provider keeps it to itself."""
+    item = decode_json(_any, payload)["item"]
+    if not item.get("encrypted_content"):
+        return []
+    names = ("type", "id", "summary", "encrypted_content")
+    return [Thought({name: item[name] for name in names if name in item})]

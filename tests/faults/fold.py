@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 Entry = dict[str, Any]
+OPEN = ("streaming", "ready", "awaiting_approval", "running")
 
 
 class _Exchange:
@@ -31,7 +32,11 @@ class _Exchange:
 
     def cut(self, offset: int) -> None:
         self.text["text"] = self.text["text"][: 2 * offset]
-        self.calls = {key: call for key, call in self.calls.items() if call[1] <= offset}
+        self.calls = {
+            key: (status, place)
+            for key, (status, place) in self.calls.items()
+            if place <= offset and status not in OPEN
+        }
 
     def view(self) -> dict[str, Any]:
         return {

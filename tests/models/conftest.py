@@ -19,18 +19,22 @@ class Upstream:
 
     def __init__(self) -> None:
         self.url = ""
+        self.lists = False  # its models, whatever is scripted
         self.script: Script = self.refuse
+        self.first: list[Script] = []  # played before `script`, one for each POST
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.connections: set[int] = set()
         self.gone = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.lists and request.path.endswith("/models"):
+            return web.json_response({"data": []})
         self.headers.append(dict(request.headers))
         self.connections.add(id(request.transport))
         self.bodies.append(await request.json() if request.can_read_body else {})
         try:
-            return await self.script(request)
+            return await (self.first.pop(0) if self.first else self.script)(request)
         except (asyncio.CancelledError, ConnectionError):
             self.gone.set()
             raise
@@ -55,6 +59,10 @@ class Upstream:
             return response
 
         self.script = script
+
+    def then(self) -> None:
+        """What was scripted last is for one POST; another script follows."""
+        self.first.append(self.script)
 
     def reply(self, status: int, body: Any, **headers: str) -> None:
         """Answer with this status; a body that is no text is sent as JSON."""

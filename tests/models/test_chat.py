@@ -320,3 +320,18 @@ def test_errors_in_the_stream(error: dict[str, Any], kind: str) -> None:
     with pytest.raises(ModelError) as caught:
         decode(delta(content="x"), error)
     assert caught.value.kind == kind
+
+
+def test_content_in_parts_is_text_and_reasoning() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm. "}]}
+    events = decode(
+        delta(content=[thought]),
+        delta(content=[{"type": "text", "text": "Yes"}, {"type": "reference", "ids": [1]}]),
+        delta(content=".", finish="stop"),
+    )
+    assert events == [
+        TextDelta("Hm. ", "reasoning"),
+        TextDelta("Yes"),
+        TextDelta("."),
+        Finished("stop"),
+    ]

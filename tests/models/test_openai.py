@@ -11,9 +11,10 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
-from typing import Any, Literal
+from typing import Any
 
 import pytest
+from aiohttp import web
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
@@ -23,19 +24,20 @@ from realtime.models import (
     ModelEvent,
     Request,
     TextDelta,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
     ToolSpec,
     UserText,
 )
 from realtime.models.openai import OpenAIModel
-from realtime.protocol import Usage
+from realtime.protocol import Options, Usage
 from tests.aimock import aimock, journal
 from tests.models.conftest import Upstream
+from tests.models.payloads import Api, delta, ended, said, sse
 
 KEY = "sk-test-do-not-leak"
 SECRET = "my private question"
-Api = Literal["chat", "responses"]
 Make = Callable[..., OpenAIModel]
 both = pytest.mark.parametrize("api", ["chat", "responses"])
 
@@ -88,33 +90,6 @@ def whole(events: list[ModelEvent]) -> dict[str, Any]:
         "usage": [e for e in events if isinstance(e, Usage)],
         "finished": [e.reason for e in events if isinstance(e, Finished)],
     }
-
-
-def sse(*payloads: Any) -> list[bytes]:
-    return [
-        b"data: %s\n\n"
-        % (p if isinstance(p, bytes) else json.dumps(p, ensure_ascii=False).encode())
-        for p in payloads
-    ]
-
-
-def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
-    choice = {"index": 0, "delta": fields, "finish_reason": finish}
-    base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt"}
-    return {**base, "choices": [choice]}
-
-
-def said(api: Api, *texts: str) -> list[bytes]:
-    """The bytes of some text that has not ended yet."""
-    if api == "chat":
-        return sse(*(delta(content=text) for text in texts))
-    return sse(*({"type": "response.output_text.delta", "delta": text} for text in texts))
-
-
-def ended(api: Api) -> list[bytes]:
-    if api == "chat":
-        return sse(delta("stop"), b"[DONE]")
-    return sse({"type": "response.completed", "response": {"output": []}})
 
 
 # -------------------------------------------------------------------- aimock
@@ -398,7 +373,7 @@ async def test_no_first_byte_is_a_timeout(
             await asyncio.Event().wait()
 
         upstream.script = script
-    events, error = await fails(make(upstream.url, api, first_byte_s=0.2))
+    events, error = await fails(make(upstream.url, api, first_byte_s=0.5))
     assert (events, error.kind) == ([], "timeout")
     await asyncio.wait_for(upstream.gone.wait(), 5)
 
@@ -662,3 +637,86 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(make: Mak
         assert asked == 3
         assert len(closing) == 2
         await model.close()
+
+
+# ---------------------------------------------------------------- what is asked for
+
+OPTIONS = Options(temperature=0.5, max_output_tokens=99, reasoning_effort="low")
+
+
+async def sent(api: Api, make: Make, upstream: Upstream, **more: Any) -> dict[str, Any]:
+    upstream.answer(*said(api, "a"), *ended(api))
+    request = Request("Be kind.", (UserText("hi"),), (WEATHER,), OPTIONS)
+    await collect(make(upstream.url, api, **more), request)
+    return upstream.bodies[-1]
+
+
+async def test_the_options_go_with_a_request(make: Make, upstream: Upstream) -> None:
+    body = await sent("chat", make, upstream)
+    assert (body["temperature"], body["max_tokens"], body["reasoning_effort"]) == (0.5, 99, "low")
+    body = await sent("responses", make, upstream)
+    assert (body["temperature"], body["max_output_tokens"]) == (0.5, 99)
+    assert (body["reasoning"], body["store"]) == ({"effort": "low"}, False)
+    assert "include" not in body
+    body = await sent("responses", make, upstream, extras=True)
+    assert body["include"] == ["reasoning.encrypted_content"]
+    assert body["reasoning"] == {"effort": "low", "summary": "auto"}
+    body = await sent("responses", make, upstream, extras=True, show_reasoning=False)
+    assert body["reasoning"] == {"effort": "low"}
+
+
+async def test_what_a_model_does_not_take_is_left_out_from_then_on(
+    make: Make, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    for param in ("include", "temperature", "reasoning.summary"):
+        upstream.reply(400, {"error": {"type": "invalid_request_error", "param": param}})
+        upstream.then()
+    upstream.answer(*said("responses", "a"), *ended("responses"))
+    model = make(upstream.url, "responses", extras=True)
+    request = Request("", (UserText("hi"),), (WEATHER,), OPTIONS)
+    for asked in (4, 5):
+        assert whole(await collect(model, request))["text"] == "a"
+        assert len(upstream.bodies) == asked
+    assert upstream.bodies[-1]["reasoning"] == {"effort": "low"}
+    assert not {"include", "temperature"} & set(upstream.bodies[-1])
+    assert caplog.text.count("it is left out") == 3
+
+
+async def test_what_it_cannot_do_without_is_refused(make: Make, upstream: Upstream) -> None:
+    upstream.reply(400, {"error": {"type": "invalid_request_error", "param": "model"}})
+    assert (await fails(make(upstream.url, "responses")))[1].kind == "bad_request"
+    assert len(upstream.bodies) == 1
+
+
+async def test_reasoning_items_go_back_as_they_came(make: Make, upstream: Upstream) -> None:
+    item = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": item | {"status": None}}
+    open_only = {**done, "item": item | {"encrypted_content": None}}
+    upstream.answer(*sse(done, open_only), *said("responses", "a"), *ended("responses"))
+    model = make(upstream.url, "responses")
+    events = await collect(model)
+    thoughts = [event for event in events if isinstance(event, Thought)]
+    assert thoughts == [Thought(item)]
+    await collect(model, Request("", (UserText("hi"), *thoughts), ()))
+    assert upstream.bodies[-1]["input"][1] == item
+
+
+async def test_silence_is_no_stall_while_the_model_thinks(make: Make, upstream: Upstream) -> None:
+    thinking = asyncio.Event()
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        begun = {"type": "response.output_item.added", "item": {"type": "reasoning"}}
+        for part in (*said("responses", "Well. "), *sse(begun)):
+            await response.write(part)
+        await asyncio.sleep(1.6)  # several times the stall
+        thinking.set()
+        for part in (*said("responses", "Yes."), *ended("responses")):
+            await response.write(part)
+        return response
+
+    upstream.script = script
+    model = make(upstream.url, "responses", stall_s=0.2, think_s=20)
+    assert whole(await collect(model))["text"] == "Well. Yes."
+    assert thinking.is_set()

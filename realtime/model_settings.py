@@ -1,0 +1,112 @@
+"""The settings that name models and their prices: what their text means."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+OPTIONS = ("instructions", "temperature", "max_output_tokens", "reasoning_effort")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A model by name: of OPENAI_BASE_URL's server where `url` is empty, or of another one,
+    whose key is in the environment variable `key`."""
+
+    name: str
+    url: str = ""
+    key: str = ""
+    api: str = ""
+    history: int = 0
+
+
+def parse_models(raw: str) -> tuple[ModelEntry, ...]:
+    """Entries, comma separated: `NAME`, `local`, `demo` or `NAME@URL`, then perhaps
+    `key=VARIABLE`, `api=responses|chat` and `history=TOKENS`."""
+    return tuple(_entry(item.split()) for item in raw.split(",") if item.strip())
+
+
+def _entry(words: list[str]) -> ModelEntry:
+    place, *rest = words
+    at = place.rfind("@http")
+    name, url = (place[:at], place[at + 1 :].rstrip("/")) if at >= 0 else (place, "")
+    if not name:
+        raise ValueError(f"has an entry without a model: {place}; write NAME@{url}")
+    if url and not urlsplit(url).netloc:
+        raise ValueError(f"has an entry whose URL cannot be read: {place}")
+    given: dict[str, Any] = {}
+    for word in rest:
+        option, equals, value = word.partition("=")
+        if not equals or not value or option not in ("key", "api", "history"):
+            raise ValueError(
+                f"has {word!r} after {place}; there may be key=VARIABLE, api=responses, api=chat "
+                "and history=TOKENS, and a comma before the next model"
+            )
+        given[option] = value
+    if given.get("api", "chat") not in ("responses", "chat"):
+        raise ValueError(f"has api={given['api']} after {place}; it is responses or chat")
+    if "history" in given:
+        if not given["history"].isdigit() or int(given["history"]) < 100:
+            raise ValueError(f"has history={given['history']} after {place}; at least 100 tokens")
+        given["history"] = int(given["history"])
+    if "key" in given and not url:
+        raise ValueError(f"has a key for {place}; only NAME@URL has one of its own")
+    return ModelEntry(name=name, url=url, **given)
+
+
+def parse_prices(raw: str) -> dict[str, dict[str, float]]:
+    """`{"model": {"input": …, "output": …, "cached": …}}`, in dollars for a million tokens;
+    `cached` may be left out."""
+    try:
+        table = json.loads(raw)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+    shape = 'must be like {"gpt-5-mini": {"input": 0.25, "output": 2, "cached": 0.025}}'
+    if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
+        raise ValueError(shape)
+    for model, row in table.items():
+        if not {"input", "output"} <= set(row) <= {"input", "output", "cached"}:
+            raise ValueError(f"{shape}; {model} has {', '.join(sorted(row)) or 'nothing'}")
+        for name, value in row.items():
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+            if not good or not 0 <= value <= 100_000:
+                raise ValueError(f"{shape}; {name} of {model} is no price")
+    return table
+
+
+def parse_temperature(raw: str) -> float | None:
+    try:
+        value = float(raw)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if not 0 <= value <= 2:
+        raise ValueError("must be from 0 to 2")
+    return value
+
+
+def parse_count(raw: str) -> int:
+    if not raw.isdigit() or not 16 <= int(raw) <= 1_000_000:
+        raise ValueError("must be a number of tokens from 16 to 1000000")
+    return int(raw)
+
+
+def parse_effort(raw: str) -> str:
+    if raw.lower() not in EFFORTS:
+        raise ValueError(f"must be one of: {', '.join(EFFORTS)}")
+    return raw.lower()
+
+
+def parse_options(raw: str) -> tuple[str, ...]:
+    names = tuple(item.strip() for item in raw.split(",") if item.strip())
+    if set(names) - set(OPTIONS):
+        raise ValueError(f"may have: {', '.join(OPTIONS)}")
+    return names
+
+
+def parse_flag(raw: str) -> bool:
+    if raw.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return raw.lower() == "true"

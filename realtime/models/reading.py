@@ -1,0 +1,137 @@
+"""The reads of one answer, and what they decode to: the path of every token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import aiohttp
+import httpx2
+
+from realtime.models import ModelError, ModelEvent, TextDelta, chat, responses
+from realtime.models.body import Read
+from realtime.models.bookmark import Bookmark
+from realtime.models.errors import failure
+from realtime.models.sse import EventDecoder
+
+BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
+
+
+class Decoder(Protocol):
+    """What both APIs give: payloads in, events out."""
+
+    thinking: bool
+
+    @property
+    def answered(self) -> bool: ...
+    @property
+    def finished(self) -> bool: ...
+    def feed(self, payload: bytes) -> list[ModelEvent]: ...
+    def finish(self) -> list[ModelEvent]: ...
+
+
+class Received:
+    """An answer as its bytes come. `lines` is of one connection; the decoder goes on over
+    several, where the answer is taken up again."""
+
+    def __init__(self, api: str) -> None:
+        self.lines = EventDecoder()
+        self.decoder: Decoder = (
+            chat.ChatDecoder() if api == "chat" else responses.ResponsesDecoder()
+        )
+        self.bookmark: Bookmark | None = None
+        self.error: ModelError | None = None
+        self._spoke = False
+
+    @property
+    def whole(self) -> bool:
+        return self.lines.done or self.decoder.finished
+
+    @property
+    def thinking(self) -> bool:
+        """The model has said nothing yet, or reasons: silence is no stall."""
+        return not self._spoke or self.decoder.thinking
+
+    def take(self, data: bytes) -> list[ModelEvent]:
+        """The events of one read; what went wrong behind them is in `error`."""
+        events: list[ModelEvent] = []
+        try:
+            payloads = self.lines.feed(data)
+            for payload in payloads:
+                events += self.decoder.feed(payload)
+            if self.lines.done:
+                events += self.decoder.finish()
+            if self.bookmark:
+                self.bookmark.move(payloads)
+        except ModelError as error:
+            self.error = error
+        if events:
+            self._spoke = True
+            return merged(events)
+        return events
+
+
+def merged(events: list[ModelEvent]) -> list[ModelEvent]:
+    """The events with neighbouring texts of one kind joined."""
+    if len(events) == 1:
+        return events
+    merged: list[ModelEvent] = []
+    texts: list[str] = []
+    for index, event in enumerate(events):
+        if not isinstance(event, TextDelta):
+            merged.append(event)
+            continue
+        texts.append(event.text)
+        following = events[index + 1] if index + 1 < len(events) else None
+        if not isinstance(following, TextDelta) or following.kind != event.kind:
+            merged.append(TextDelta("".join(texts), event.kind))
+            texts.clear()
+    return merged
+
+
+class Reads:
+    """The reads of one answer, by one task, each with a deadline. There is one timer for
+    all of them: a timer for each would cost more than the read."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._deadline = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._reading = False
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Reads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    async def next(self, deadline: float) -> bytes:
+        """The next bytes of the answer, none at its end. Raises `ModelError`."""
+        self._deadline = deadline
+        if self._task is None:
+            self._task = asyncio.current_task()
+        self._reading = True
+        if self._timer is None or deadline < self._timer.when():
+            self.__exit__()
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
+        try:
+            return await self._read()
+        except asyncio.CancelledError:
+            if self._expired and self._task and self._task.uncancel() == 0:
+                raise failure("timeout") from None
+            raise
+        except BROKEN:
+            raise failure("cut") from None
+        finally:
+            self._reading = False
+
+    def _check(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._reading and self._task and self._deadline <= loop.time():
+            self._expired = True
+            self._task.cancel()
+        else:
+            self._timer = loop.call_at(max(self._deadline, loop.time() + 1.0), self._check)

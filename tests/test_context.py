@@ -1,0 +1,100 @@
+"""What a model is given of a conversation: the rules, for any conversation."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.context import MAX_OLD_OUTPUT, exchanges, fit, halve
+from realtime.models import AssistantText, Item, ToolRequest, ToolResult, UserText
+from realtime.usage import tokens_of
+
+TEXT = st.text(max_size=40).map(lambda text: text * 30)
+
+
+@st.composite
+def steps(draw: st.DrawFn, number: int) -> list[Item]:
+    """Some text, and perhaps calls with their results."""
+    ids = [f"{number}.{n}" for n in range(draw(st.integers(0, 3)))]
+    items: list[Item] = [AssistantText(draw(TEXT))]
+    items += [ToolRequest(id, "look_up", "{}") for id in ids]
+    return items + [ToolResult(id, draw(TEXT) * draw(st.integers(1, 4))) for id in ids]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Item]:
+    items: list[Item] = []
+    for _ in range(draw(st.integers(1, 6))):
+        items.append(UserText(draw(TEXT)))
+        for _ in range(draw(st.integers(0, 3))):
+            items += draw(steps(len(items)))
+    return items
+
+
+def size(items: list[Item]) -> int:
+    return sum(map(tokens_of, items))
+
+
+def plain(items: list[Item]) -> list[object]:
+    """Without the outputs, which may have been shortened."""
+    return [item.tool_call_id if isinstance(item, ToolResult) else item for item in items]
+
+
+@settings(max_examples=150)
+@given(conversations(), st.integers(16, 6000))
+def test_it_fits_or_only_the_newest_exchange_is_left(items: list[Item], budget: int) -> None:
+    kept, left_out = fit(items, budget)
+    whole = exchanges(items)
+    assert plain(kept) == plain(items)[-len(kept) :], "the newest part, in its order"
+    assert exchanges(kept)[0][0] == whole[-len(exchanges(kept))][0], "exchanges stay whole"
+    assert left_out == (len(exchanges(kept)) < len(whole))
+    newest = [item for item in items if isinstance(item, UserText)][-1]
+    assert newest in kept
+    requests = [item.tool_call_id for item in kept if isinstance(item, ToolRequest)]
+    assert requests == [item.tool_call_id for item in kept if isinstance(item, ToolResult)]
+    if size(items) <= budget:
+        assert kept == items
+    elif size(kept) > budget:
+        assert len(exchanges(kept)) == 1
+    outputs = {item.tool_call_id: item.output for item in items if isinstance(item, ToolResult)}
+    for item in kept:
+        if isinstance(item, ToolResult) and item.output != outputs[item.tool_call_id]:
+            assert len(item.output) < len(outputs[item.tool_call_id])
+            assert item.output.startswith(outputs[item.tool_call_id][: MAX_OLD_OUTPUT // 2])
+
+
+@settings(max_examples=100)
+@given(conversations(), st.integers(16, 6000))
+def test_nothing_is_left_out_that_would_have_fitted(items: list[Item], budget: int) -> None:
+    kept, left_out = fit(items, budget)
+    if left_out:
+        whole = exchanges(items)
+        one_more = whole[-len(exchanges(kept)) - 1]
+        shortest = [
+            ToolResult(item.tool_call_id, item.output[:MAX_OLD_OUTPUT])
+            if isinstance(item, ToolResult)
+            else item
+            for item in one_more
+        ]
+        assert size(shortest) + size(kept) + 20 * len(one_more) > budget
+
+
+@given(conversations())
+def test_halving_ends_with_the_newest_question(items: list[Item]) -> None:
+    newest = [item for item in items if isinstance(item, UserText)][-1]
+    rounds = 0
+    while (shorter := halve(items)) is not None:
+        assert size(shorter) < size(items)
+        assert newest in shorter
+        items, rounds = shorter, rounds + 1
+    assert rounds <= 5
+    assert len(exchanges(items)) == 1
+
+
+def test_the_last_step_of_the_newest_exchange_keeps_its_output() -> None:
+    items: list[Item] = [UserText("q")]
+    for number in ("1", "2"):
+        items += [ToolRequest(number, "look_up", "{}"), ToolResult(number, number * 9000)]
+    kept, _ = fit(items, 2500)
+    results = [item for item in kept if isinstance(item, ToolResult)]
+    assert [len(result.output) < 9000 for result in results] == [True, False]
