@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -41,6 +41,9 @@ from realtime.session import Bounds
 from realtime.summary import Summariser
 from realtime.tools.mcp_config import read_config
 
+if TYPE_CHECKING:
+    from realtime.supabase.client import Lost
+
 logger = logging.getLogger(__name__)
 LISTED = 200
 USER_SOCKETS = 4  # sockets that one user may keep as busy as can be
@@ -61,6 +64,7 @@ class Server:
         self.hub: Hub
         self.model: Model
         self.supabase: Any = None
+        self.leases: Any = None
         self.shipper: Any = None
 
     async def drain(self) -> None:
@@ -250,7 +254,7 @@ def _running(
                 abandon_s=settings.abandon_seconds,
                 bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
                 budget=budget,
-                archive=server.supabase,
+                archive=server.leases,
             )
             undo.push_async_callback(server.hub.close)
             shares = Shares(secret)
@@ -277,11 +281,14 @@ def _running(
             )
             await refuse_what_cannot_work(server)
             summariser = Summariser(server.hub, server.model)
+            if server.leases:
+                await resume_leases(server)
             await server.hub.start(suspect=suspect)
             await summariser.start()
             undo.push_async_callback(summariser.stop)
             if server.shipper:
                 server.shipper.start()
+                undo.callback(start_sweep(server).cancel)
             if settings.retention_days:
                 retention = asyncio.create_task(keep(server.hub, settings.retention_days))
                 undo.callback(retention.cancel)
@@ -307,7 +314,7 @@ async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitS
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
-    from realtime.supabase import Shipper, Supabase, SupabaseError
+    from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
 
     settings = server.settings
     try:
@@ -315,10 +322,28 @@ async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)
-    shipper = Shipper(server.log, supabase)
+    leases = Leases(supabase, server.log.journal.worker())
+
+    async def lost(session: Lost) -> None:
+        await server.hub.lost(session.session_id, deleted=session.reason == "deleted")
+
+    shipper = Shipper(server.log, supabase, leases, on_lost=lost)
     undo.push_async_callback(shipper.stop)
     server.log.on_commit = shipper.wake
-    server.supabase, server.shipper = supabase, shipper
+    server.supabase, server.leases, server.shipper = supabase, leases, shipper
+
+
+async def resume_leases(server: Server) -> None:
+    """Hold what the journal has open, and let go of what others write by now."""
+    heads = await server.log.read(server.log.journal.open_sessions)
+    for lost in await server.leases.resume(heads):
+        await server.hub.lost(lost.session_id, deleted=lost.reason == "deleted")
+
+
+def start_sweep(server: Server) -> asyncio.Task[None]:
+    from realtime.supabase import sweep
+
+    return asyncio.create_task(sweep(server.leases, server.supabase, server.hub.finish))
 
 
 async def _stopping(app: web.Application) -> None:

@@ -47,7 +47,7 @@ SERVICES = {
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
-    "sqlite3": {"log.journal", "log.database"},
+    "sqlite3": {"log.journal", "log.database", "log.quarantine"},
 }
 
 

@@ -52,19 +52,6 @@ class SupabaseError(StorageError):
         self.permanent = permanent
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A row that the database did not take: the head of a session (`seq` None) or an event.
-
-    `code` is Postgres's SQLSTATE, or an HTTP status.
-    """
-
-    session_id: str
-    epoch: int
-    seq: int | None
-    code: str
-    message: str
-
-
 def checked_url(url: str) -> str:
     """The project's URL without a path. Raises `SupabaseError("url_wrong")`."""
     url = url.strip().rstrip("/").removesuffix("/rest/v1")
