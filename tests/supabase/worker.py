@@ -1,0 +1,15 @@
+"""`python -m realtime` with leases that run out soon, so that a test need not wait for long."""
+
+from __future__ import annotations
+
+import sys
+
+from realtime.__main__ import main
+from realtime.supabase import leases
+
+LEASE_S = 3.0
+
+if __name__ == "__main__":
+    leases.LEASE_S = LEASE_S
+    leases.SWEEP_S = 1.0
+    sys.exit(main())
