@@ -291,9 +291,30 @@ drop policy if exists "the server does everything" on public.realtime_deleted;
 create policy "the server does everything" on public.realtime_deleted
     for all to service_role using (true) with check (true);
 
+-- One line a session, for a dashboard. Whoever reads it sees what they may see of the tables.
+create or replace view public.session_overview with (security_invoker = true) as
+select s.session_id, s.user_id, s.start_time, s.end_time, s.duration_seconds, s.summary,
+    e.messages, e.answers, e.failed, e.input_tokens, e.output_tokens, e.last_event
+from public.sessions s
+cross join lateral (
+    select count(*) filter (where n.event_type = 'user_message') as messages,
+        count(*) filter (where n.event_type = 'done') as answers,
+        count(*) filter (
+            where n.event_type = 'done'
+              and n.status in ('failed', 'interrupted', 'quota_exceeded')
+        ) as failed,
+        sum((n.usage ->> 'input_tokens')::bigint) as input_tokens,
+        sum((n.usage ->> 'output_tokens')::bigint) as output_tokens,
+        max(n.created_at) as last_event
+    from public.session_events n where n.session_id = s.session_id
+) e;
+comment on view public.session_overview is
+    'One line a session: messages, answers, failures, tokens. Row level security holds.';
+
 -- Nothing is visible to the Data API without a grant of its own.
 revoke all on public.sessions, public.session_events, public.realtime_workers,
-    public.realtime_deleted from public, anon, authenticated;
+    public.realtime_deleted, public.session_overview from public, anon, authenticated;
+grant select on public.session_overview to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 grant select on public.sessions, public.session_events to authenticated;
 grant select, insert, update, delete on public.sessions, public.session_events,
@@ -734,9 +755,73 @@ begin
 end
 $function$;
 
+-- Sessions, the newest first, as the server's rows have them; of one user, or of all (null).
+-- With `said`, those in which something was said.
+create or replace function public.list_sessions(
+    of_user text default null, max_sessions integer default 200, said boolean default false
+) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'session_id', s.session_id, 'user_id', s.user_id, 'epoch', s.epoch,
+        'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
+        'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
+        'duration_seconds', s.duration_seconds,
+        'summary', s.summary, 'summary_status', s.summary_status
+    ) order by s.start_time desc), '[]')
+    from (
+        select * from public.sessions n
+        where (of_user is null or n.user_id = of_user)
+          and (not said or exists (
+            select from public.session_events e
+            where e.session_id = n.session_id and e.event_type = 'user_message'
+          ))
+        order by n.start_time desc limit max_sessions
+    ) s
+$$;
+
+-- Counts over the sessions that began at or after `since` (ms since 1970); of one user, or of
+-- all (null).
+create or replace function public.session_figures(of_user text, since bigint) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    with chosen as (
+        select * from public.sessions s
+        where s.start_time >= to_timestamp(since / 1000.0)
+          and (of_user is null or s.user_id = of_user)
+    ), happened as (
+        select e.event_type, (e.usage ->> 'output_tokens')::bigint as tokens
+        from public.session_events e join chosen using (session_id)
+        where e.event_type in ('user_message', 'done')
+    )
+    select jsonb_build_object(
+        'sessions', (select count(*) from chosen),
+        'sessions_ended', (select count(end_time) from chosen),
+        'mean_duration_seconds',
+            (select coalesce(round(avg(duration_seconds)::numeric, 1), 0) from chosen),
+        'messages', (select count(*) from happened where event_type = 'user_message'),
+        'answers', (select count(*) from happened where event_type = 'done'),
+        'output_tokens', (select coalesce(sum(tokens), 0) from happened)
+    )
+$$;
+
 -- Which of its versions this schema is; the server compares it with the one it needs.
 create or replace function public.realtime_schema_version() returns integer
 language sql immutable security invoker set search_path = '' as $$ select 2 $$;
+
+-- How the project is, for `python -m realtime --check`.
+create or replace function public.realtime_health() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select jsonb_build_object(
+        'version', public.realtime_schema_version(),
+        'now', (extract(epoch from clock_timestamp()) * 1000)::bigint,
+        'open_tables', (
+            select coalesce(jsonb_agg(c.relname order by c.relname), '[]') from pg_catalog.pg_class c
+            where c.relnamespace = 'public'::regnamespace
+              and c.relname in
+                ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted')
+              and not (c.relrowsecurity and c.relforcerowsecurity)
+        )
+    )
+$$;
 
 do $grant$
 declare
@@ -750,7 +835,8 @@ begin
         'public.take_session(text, text, double precision, integer, integer)',
         'public.abandoned_sessions(text, double precision, integer)',
         'public.renew_worker(text, double precision)', 'public.leave_worker(text)',
-        'public.delete_sessions(jsonb)',
+        'public.delete_sessions(jsonb)', 'public.list_sessions(text, integer, boolean)',
+        'public.session_figures(text, bigint)', 'public.realtime_health()',
         'public.realtime_schema_version()'
     ] loop
         execute format('revoke all on function %s from public, anon, authenticated', called);
@@ -776,6 +862,9 @@ comment on function public.abandoned_sessions(text, double precision, integer) i
 comment on function public.renew_worker(text, double precision) is 'A worker is alive.';
 comment on function public.leave_worker(text) is 'A worker has ended, and holds nothing more.';
 comment on function public.delete_sessions(jsonb) is 'Removes sessions for good.';
+comment on function public.list_sessions(text, integer, boolean) is 'Sessions, newest first.';
+comment on function public.session_figures(text, bigint) is 'Counts over sessions.';
+comment on function public.realtime_health() is 'Version, clock, and tables that are not closed.';
 comment on function public.realtime_schema_version() is 'Version of this schema.';
 
 notify pgrst, 'reload schema';

@@ -82,17 +82,11 @@ class Server:
 
             known = {row.session_id for row in rows}
             try:
-                stored = await self.supabase.list_sessions(user_id, LISTED)
+                stored = await self.supabase.list_sessions(user_id, LISTED, said=True)
             except SupabaseError as error:
                 logger.warning("sessions listed from the journal only: %s", error)
             else:
-                rows += [
-                    row
-                    for row in stored
-                    # an end without a summary to make: nothing was said
-                    if row.session_id not in known
-                    and not (row.end_time and row.summary_status == "none")
-                ]
+                rows += [row for row in stored if row.session_id not in known]
         return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
 
     def metrics(self) -> str:
@@ -112,9 +106,12 @@ class Server:
                 "status": shipping.status,
                 "last_error": shipping.last_error,
                 "backlog_age_s": round(shipping.backlog_age_s, 1),
-                "refused": shipping.refused,
             }
         try:
+            if self.shipper:
+                state["supabase"]["quarantined"] = await self.log.read(
+                    self.log.journal.quarantine.count
+                )
             await self.log.read(self.log.journal.row, "")
         except StorageError as error:
             state.update(status="unavailable", store=str(error))
@@ -417,8 +414,14 @@ async def refuse_what_cannot_work(server: Server) -> None:
         from realtime.supabase import SupabaseError
 
         try:
-            await server.supabase.check()
+            for wrong in await server.supabase.check():
+                logger.error("%s", wrong)
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None
             logger.warning("Supabase does not answer yet: %s", error)
+    elif server.settings.platform_disk:
+        logger.error(
+            "this platform wipes the disk at each restart, and every conversation with it: "
+            "set SUPABASE_URL and SUPABASE_KEY to keep them"
+        )

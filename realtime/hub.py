@@ -339,6 +339,11 @@ class Hub:
             actor.close()
         self._actors.clear()
 
+    @property
+    def ships(self) -> bool:
+        """Whether there is a store beyond the journal."""
+        return self._archive is not None
+
     def holds(self, session_id: str) -> bool:
         """Whether a session is in memory, or on its way there."""
         return session_id in self._actors or session_id in self._loading

@@ -270,6 +270,11 @@ class Journal:
         heads = self._heads("session_id = ?", session_id)
         return (heads[0], self.after(session_id, 0)) if heads else None
 
+    def rows(self, session_id: str) -> list[EventRow]:
+        """The rows of a session, the oldest first."""
+        where = "session_id = ? ORDER BY seq"
+        return _event_rows(self._database.query(_SELECT_EVENTS + where, (session_id,)))
+
     def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
         """The rows that end behind `seq`, in order; the first may begin before it."""
         return self._events(
@@ -297,12 +302,12 @@ class Journal:
         heads = self._heads("session_id = ?", session_id)
         return heads[0].row if heads else None
 
-    def sessions_of(self, user_id: str, limit: int) -> list[SessionRow]:
-        """A user's sessions in which something was said, newest first."""
+    def sessions_of(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """Sessions in which something was said, newest first; of a user, or of all."""
         heads = self._heads(
-            """user_id = ? AND EXISTS (SELECT 1 FROM events WHERE
+            """(?1 IS NULL OR user_id = ?1) AND EXISTS (SELECT 1 FROM events WHERE
                  events.session_id = sessions.session_id AND event_type = 'user_message')
-               ORDER BY start_time DESC LIMIT ?""",
+               ORDER BY start_time DESC LIMIT ?2""",
             user_id,
             limit,
         )
@@ -318,8 +323,16 @@ class Journal:
     def open_sessions(self) -> list[Head]:
         return self._heads("end_time IS NULL")
 
-    def ended_before(self, time_ms: int, limit: int) -> list[str]:
-        heads = self._heads("end_time < ? LIMIT ?", time_ms, limit)
+    def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
+        """Sessions that ended before then; `shipped`: of which Supabase has everything."""
+        all_there = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM events WHERE
+            events.session_id = sessions.session_id AND id > ?)"""
+        heads = self._heads(
+            f"end_time < ? AND {all_there if shipped else 'TRUE OR ?'} LIMIT ?",
+            time_ms,
+            self._cursor(),
+            limit,
+        )
         return [head.row.session_id for head in heads]
 
     def unsummarised(self) -> list[str]:

@@ -7,6 +7,7 @@ Requests are built by the `supabase` library with the secret key, and nothing of
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -28,8 +29,10 @@ from realtime.supabase.errors import (
     SupabaseError,
     check_key,
     checked_url,
+    clock_skew,
     from_response,
     not_json,
+    rls_off,
     schema_missing,
     schema_old,
     unreachable,
@@ -43,9 +46,9 @@ SCHEMA_VERSION = 2
 """What `realtime_schema_version()` of schema.sql must at least be."""
 
 PAGE_ROWS = 1000
+MAX_SKEW_S = 5
 T = TypeVar("T")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_SESSION_COLUMNS = ",".join(SessionRow.__struct_fields__)
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -60,6 +63,14 @@ class Shipped(msgspec.Struct):
 
     refused: list[Refused]
     lost: list[Lost] = []
+
+
+class Health(msgspec.Struct):
+    """What `realtime_health` says: the clock, and tables without row level security."""
+
+    version: int
+    now: int
+    open_tables: list[str]
 
 
 class Supabase:
@@ -187,39 +198,47 @@ class Supabase:
         """The worker ends and lets go of everything."""
         await self._rpc("leave_worker", {"worker": worker})
 
-    async def list_sessions(self, user_id: str, limit: int) -> list[SessionRow]:
-        """A user's sessions, the newest first, at most `limit`."""
-        query = (
-            self._client.table("sessions")
-            .select(_SESSION_COLUMNS)
-            .eq("user_id", user_id)
-            .order("start_time", desc=True)
-            .limit(limit)
+    async def list_sessions(
+        self, user_id: str | None, limit: int, *, said: bool = False
+    ) -> list[SessionRow]:
+        """As `log.store.Store`."""
+        answer = await self._rpc(
+            "list_sessions", {"of_user": user_id, "max_sessions": limit, "said": said}
         )
-        answer = await self._ask(query)
-        try:
-            return [_session_row(row) for row in answer]
-        except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
-            raise _strange("sessions", error) from error
+        return _converted(answer, list[SessionRow], "list_sessions")
+
+    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
+        """As `log.store.Store`."""
+        answer = await self._rpc("session_figures", {"of_user": user_id, "since": since})
+        return _converted(answer, dict[str, float], "session_figures")
 
     async def delete(self, session_ids: list[str]) -> None:
         """Remove sessions for good, events and all; no batch that comes late brings one back."""
         await self._rpc("delete_sessions", {"wanted": session_ids})
 
-    async def check(self) -> None:
-        """See that address, key and schema are right. Raises `SupabaseError` that says
-        which of them is not, and what to do."""
+    async def check(self) -> list[SupabaseError]:
+        """See that address, key and schema are right. Raises `SupabaseError` that says which of
+        them is not, and what to do; returns what is wrong but no reason not to start."""
         check_key(self._key)
+        asked = time.time()
         try:
             version = await self._rpc("realtime_schema_version", {})
+            if not isinstance(version, int) or version < SCHEMA_VERSION:
+                raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
+            asked = time.time()
+            health = _converted(await self._rpc("realtime_health", {}), Health, "realtime_health")
         except SupabaseError as error:
             if error.kind != "schema_missing":
                 raise
             if await self._has_table():
                 raise schema_old(None, SCHEMA_VERSION) from None
             raise schema_missing() from None
-        if not isinstance(version, int) or version < SCHEMA_VERSION:
-            raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
+        answered = time.time()
+        found = [rls_off(health.open_tables)] if health.open_tables else []
+        skew = health.now / 1000 - (asked + answered) / 2
+        if abs(skew) > MAX_SKEW_S + (answered - asked) / 2:
+            found.append(clock_skew(skew))
+        return found
 
     async def _has_table(self) -> bool:
         try:

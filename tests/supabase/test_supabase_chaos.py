@@ -22,9 +22,9 @@ import socketio.exceptions
 from tests.device import Device
 from tests.faults.upstream import upstream
 from tests.process import Process, free_port, process
+from tests.supabase.worker import LEASE_S
 from tests.supabase_lite import SupabaseLite
 
-ROUNDS = 4
 SESSIONS = 4
 
 
@@ -54,9 +54,29 @@ class Worker:
         assert "Traceback" not in self.process.output, self.process.output
         await self._stack.aclose()
 
-    def wipe(self) -> None:
+    async def replaced(self) -> None:
+        """A deploy: another disk. All of it was shipped, and its sessions are free."""
+        await self.end(signal.SIGTERM)
         self.quarantined += self.kept()
         shutil.rmtree(self.folder)
+        await self.start()
+
+    async def restarted(self) -> None:
+        """It comes back while all it holds is still its own."""
+        await self.end(signal.SIGKILL)
+        await self.start()
+
+    async def crashed(self) -> None:
+        """It comes back with what it had not shipped, when others have written on."""
+        await self.end(signal.SIGKILL)
+        await asyncio.sleep(2 * LEASE_S)
+        await self.start()
+
+    async def frozen(self) -> None:
+        """It does not even notice that it was away."""
+        self.process.child.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(2 * LEASE_S)
+        self.process.child.send_signal(signal.SIGCONT)
 
     def kept(self) -> list[str]:
         """The client_msg_ids of the messages in quarantine."""
@@ -147,14 +167,10 @@ async def test_one_history_whatever_dies(project: SupabaseLite, tmp_path: Path) 
         talkers = [Talker(workers, seed) for seed in range(SESSIONS)]
         over = asyncio.Event()
         talks = [asyncio.create_task(talker.talk(over)) for talker in talkers]
-        for number in range(ROUNDS):
+        one, two = workers
+        for fate in (one.replaced, two.crashed, one.frozen, two.restarted):
             await asyncio.sleep(chance.uniform(1.0, 2.0))
-            worker = workers[number % 2]
-            killed = number % 4 in (1, 2)
-            await worker.end(signal.SIGKILL if killed else signal.SIGTERM)
-            if not killed:
-                worker.wipe()  # all of it was shipped, and its sessions are free
-            await worker.start()
+            await fate()
         over.set()
         async with asyncio.timeout(40):
             await asyncio.gather(*talks)

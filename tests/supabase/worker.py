@@ -7,7 +7,7 @@ import sys
 from realtime.__main__ import main
 from realtime.supabase import leases
 
-LEASE_S = 3.0
+LEASE_S = 2.0
 
 if __name__ == "__main__":
     leases.LEASE_S = LEASE_S
