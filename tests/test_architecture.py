@@ -40,7 +40,7 @@ ALLOWED = {
     "memory": set(),
     "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
 }
-BUILDERS = {"app", "__main__"}
+BUILDERS = {"app", "check", "operate", "__main__"}
 SERVICES = {
     "socketio": {"edge.transport"},
     "engineio": {"edge.transport"},

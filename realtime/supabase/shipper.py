@@ -208,6 +208,8 @@ class Shipper:
         except SupabaseError as error:
             if error.kind not in ("too_large", "refused") or not batch.events:
                 raise
+            # Where nothing at all is refused as well, no row is at fault.
+            await self._supabase.ship(Batch([], [], 0), self._leases.worker, self._leases.lease_s)
             if len(batch.events) > 1:
                 # Only the row that is at fault is to stay behind: find it in smaller batches.
                 self._limit = len(batch.events) // 2
