@@ -42,8 +42,11 @@ async def test_the_schema_is_printed_and_written_as_a_migration(tmp_path: Path) 
     assert (tmp_path / name).read_text() == SCHEMA.read_text()
 
 
-async def test_the_schema_is_applied(postgres: Postgres, tmp_path: Path) -> None:
-    with SupabaseLite(postgres.database(), schema="select 1;") as project:
+async def test_the_schema_is_applied(
+    postgres: Postgres, project: SupabaseLite, tmp_path: Path
+) -> None:
+    # A project has Supabase's roles from the start; here they came with the first one.
+    with SupabaseLite(postgres.database()) as project:
         for _ in range(2):
             code, output = await realtime(tmp_path, "schema", "--apply", project.database.url)
             assert code == 0, output
