@@ -144,6 +144,7 @@ async def play(
                 ready = (await fetch(f"{url}/readyz")).json()["supabase"]
                 if ready["status"] == "ok" and not waiting(folder):
                     break
+        print(backlog, before, ready, gateway.requests[-3:], time.monotonic(), began)
         drain = gateway.asked("ship_batch")[before:]
         took = time.monotonic() - drain[0]
         assert ready["quarantined"] == 0, ready
