@@ -51,6 +51,9 @@ class Chat:
 
     async def talk(self, over: asyncio.Event) -> None:
         while not over.is_set():
+            if self.answers % 10 == 9:  # another conversation
+                await self.device.drop()
+                self.device = Device(self.device.url)
             name = str(uuid4())
             while True:  # until it is answered, whatever becomes of the server
                 try:
