@@ -177,10 +177,17 @@ def compare(folder: Path, project: SupabaseLite) -> int:
     rising = project.psql(
         "select bool_and(rising) from (select seq > lag(seq, 1, 0::bigint) over "
         "(partition by session_id order by id) as rising from session_events "
-        "where first_seq = seq) e"
+        f"where first_seq = seq and session_id = {among(folder)}) e"
     )
     assert rising == "t", "it came in order"
     return len(here)
+
+
+def among(folder: Path) -> str:
+    """The sessions of the journal, as SQL."""
+    with closing(sqlite3.connect(folder / "realtime.db")) as database:
+        names = [row[0] for row in database.execute("SELECT session_id FROM sessions")]
+    return f"any('{{{','.join(names)}}}')"
 
 
 def journalled(folder: Path) -> Iterator[tuple[Any, ...]]:
@@ -191,11 +198,9 @@ def journalled(folder: Path) -> Iterator[tuple[Any, ...]]:
 
 def stored(project: SupabaseLite, folder: Path) -> Iterator[tuple[Any, ...]]:
     columns = COLUMNS.replace("created_at", "(extract(epoch from created_at) * 1000)::bigint")
-    with closing(sqlite3.connect(folder / "realtime.db")) as database:
-        sessions = [row[0] for row in database.execute("SELECT session_id FROM sessions")]
     lines = project.psql(
         f"select json_build_array({columns}) from session_events "
-        f"where session_id = any('{{{','.join(sessions)}}}') order by session_id::text, seq"
+        f"where session_id = {among(folder)} order by session_id::text, seq"
     )
     for line in lines.splitlines():
         yield tuple(json.loads(line))
