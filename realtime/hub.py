@@ -220,10 +220,11 @@ class Hub:
             return found  # where nobody can be asked the chat goes on; shipping will tell
         if taken is None:
             return found
-        if found:
-            await self.log.void(session_id, keep=taken.head is not None)
         if taken.head is None:
+            await self.log.delete([session_id])
             return None
+        if found:
+            await self.log.void(session_id)
         await self.log.adopt(taken.head, taken.events)
         return await self.log.read(self.log.journal.session, session_id)
 
@@ -245,7 +246,10 @@ class Hub:
         if actor := self._actors.pop(session_id, None):
             actor.close()
         await self.log.settled()
-        await self.log.void(session_id, keep=not deleted)
+        if deleted:
+            await self.log.delete([session_id])
+        else:
+            await self.log.void(session_id)
         self._rooms.drop(session_id)
         return True
 

@@ -188,13 +188,12 @@ class Journal:
 
         self._database.transaction(work)
 
-    def void(self, session_id: str, *, keep: bool) -> None:
-        """Forget a session that others write now. `keep`: what was not shipped goes into
-        quarantine, since it is nowhere else."""
+    def void(self, session_id: str) -> None:
+        """Forget a session that others write now. What was not shipped goes into quarantine,
+        since it is nowhere else."""
 
         def work(writer: sqlite3.Connection) -> None:
-            if keep:
-                self.quarantine.keep_unshipped(writer, session_id, self._cursor())
+            self.quarantine.keep_unshipped(writer, session_id, self._cursor())
             writer.execute(_DELETE_EVENTS, (session_id,))
             writer.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 

@@ -12,7 +12,6 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from math import exp
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -329,8 +328,8 @@ class Log:
     async def adopt(self, head: Head, events: Sequence[EventRow]) -> None:
         await self._write(self.journal.adopt, head, events)
 
-    async def void(self, session_id: str, *, keep: bool) -> None:
-        await self._write(partial(self.journal.void, session_id, keep=keep))
+    async def void(self, session_id: str) -> None:
+        await self._write(self.journal.void, session_id)
 
     async def shipped(self, batch: Batch) -> None:
         await self._write(self.journal.shipped, batch)

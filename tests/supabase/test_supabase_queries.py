@@ -12,7 +12,8 @@ from realtime.supabase import Supabase
 from tests.supabase.samples import T0, batch, event, new_id, session, ship
 from tests.supabase_lite import ROOT, SupabaseLite
 
-STATEMENTS = re.findall(r"```sql\n(.*?);\n```", (ROOT / "docs" / "supabase.md").read_text("utf-8"), re.S)
+PAGE = (ROOT / "docs" / "supabase.md").read_text("utf-8")
+STATEMENTS = re.findall(r"```sql\n(.*?);\n```", PAGE, re.S)
 USAGE, LONGEST, FAILED, SEARCH, OVERVIEW = STATEMENTS
 
 
