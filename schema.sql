@@ -26,6 +26,19 @@ create table if not exists public.session_events (
     created_at timestamptz not null default now()
 );
 
+-- The servers' own: who of them is alive, and what may never come back.
+
+create table if not exists public.realtime_workers (
+    worker text primary key,
+    since timestamptz not null,
+    until timestamptz not null
+);
+
+create table if not exists public.realtime_deleted (
+    session_id text primary key,
+    deleted_at timestamptz not null default now()
+);
+
 -- What an older deployment may have otherwise. Only its first upgrade drops its policies
 -- and its list of event types; what you add to this schema later stays.
 do $upgrade$
@@ -133,6 +146,11 @@ alter table public.sessions
     add column if not exists head_seq bigint not null default 0,
     add column if not exists revision bigint not null default 0,
     add column if not exists updated_at timestamptz not null default now(),
+    add column if not exists left_at timestamptz,
+    add column if not exists share_key text,
+    add column if not exists worker text,
+    add column if not exists held boolean not null default false,
+    add column if not exists taken_from text,
     alter column start_time set default now(),
     drop constraint if exists sessions_epoch_check,
     add constraint sessions_epoch_check check (epoch >= 1),
@@ -172,6 +190,11 @@ create index if not exists session_events_search_idx
     where event_type in ('user_message', 'done');
 create index if not exists sessions_user_id_start_time_idx
     on public.sessions (user_id, start_time desc);
+create index if not exists sessions_held_idx on public.sessions (worker) where held;
+create index if not exists sessions_taken_from_idx
+    on public.sessions (taken_from) where taken_from is not null;
+create index if not exists sessions_unfinished_idx on public.sessions (updated_at)
+    where end_time is null or summary_status in ('pending', 'failed');
 
 -- ---------------------------------------------------------------------- comments
 
@@ -193,6 +216,13 @@ comment on column public.sessions.head_seq is 'The last seq stored under this ep
 comment on column public.sessions.revision is
     'Order of the writes: an older one that arrives late changes nothing.';
 comment on column public.sessions.updated_at is 'When this row was last written.';
+comment on column public.sessions.left_at is 'When the last device left.';
+comment on column public.sessions.share_key is
+    'What the tokens of its shares must name to be good. Null: nothing is shared.';
+comment on column public.sessions.worker is 'The server process that writes it, or wrote it last.';
+comment on column public.sessions.held is
+    'Whether that worker holds it still; nobody else may write it while the worker is alive.';
+comment on column public.sessions.taken_from is 'The worker that lost it by not being heard of.';
 
 comment on table public.session_events is
     'What happened in a conversation, in the order of seq. The tokens of a finished answer '
@@ -213,12 +243,26 @@ comment on column public.session_events.payload is 'The event as devices receive
 comment on column public.session_events.status is 'payload''s status, for filters.';
 comment on column public.session_events.usage is 'Of a done event: tokens used.';
 
+comment on table public.realtime_workers is
+    'Server processes. One is alive while it is heard of; then its sessions are its own.';
+comment on column public.realtime_workers.worker is 'Identity of a worker and its journal.';
+comment on column public.realtime_workers.since is 'Since when it has been heard of without a gap.';
+comment on column public.realtime_workers.until is 'When it is no longer thought alive.';
+comment on table public.realtime_deleted is
+    'Sessions that were deleted, so that no server that still knows one brings it back.';
+comment on column public.realtime_deleted.session_id is 'The conversation that was deleted.';
+comment on column public.realtime_deleted.deleted_at is 'When it was.';
+
 -- -------------------------------------------------------------- row level security
 
 alter table public.sessions enable row level security;
 alter table public.sessions force row level security;
 alter table public.session_events enable row level security;
 alter table public.session_events force row level security;
+alter table public.realtime_workers enable row level security;
+alter table public.realtime_workers force row level security;
+alter table public.realtime_deleted enable row level security;
+alter table public.realtime_deleted force row level security;
 
 drop policy if exists "users read their own sessions" on public.sessions;
 create policy "users read their own sessions" on public.sessions
@@ -240,11 +284,41 @@ drop policy if exists "the server does everything" on public.session_events;
 create policy "the server does everything" on public.session_events
     for all to service_role using (true) with check (true);
 
+drop policy if exists "the server does everything" on public.realtime_workers;
+create policy "the server does everything" on public.realtime_workers
+    for all to service_role using (true) with check (true);
+drop policy if exists "the server does everything" on public.realtime_deleted;
+create policy "the server does everything" on public.realtime_deleted
+    for all to service_role using (true) with check (true);
+
+-- One line a session, for a dashboard. Whoever reads it sees what they may see of the tables.
+create or replace view public.session_overview with (security_invoker = true) as
+select s.session_id, s.user_id, s.start_time, s.end_time, s.duration_seconds, s.summary,
+    e.messages, e.answers, e.failed, e.input_tokens, e.output_tokens, e.last_event
+from public.sessions s
+cross join lateral (
+    select count(*) filter (where n.event_type = 'user_message') as messages,
+        count(*) filter (where n.event_type = 'done') as answers,
+        count(*) filter (
+            where n.event_type = 'done'
+              and n.status in ('failed', 'interrupted', 'quota_exceeded')
+        ) as failed,
+        sum((n.usage ->> 'input_tokens')::bigint) as input_tokens,
+        sum((n.usage ->> 'output_tokens')::bigint) as output_tokens,
+        max(n.created_at) as last_event
+    from public.session_events n where n.session_id = s.session_id
+) e;
+comment on view public.session_overview is
+    'One line a session: messages, answers, failures, tokens. Row level security holds.';
+
 -- Nothing is visible to the Data API without a grant of its own.
-revoke all on public.sessions, public.session_events from public, anon, authenticated;
+revoke all on public.sessions, public.session_events, public.realtime_workers,
+    public.realtime_deleted, public.session_overview from public, anon, authenticated;
+grant select on public.session_overview to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 grant select on public.sessions, public.session_events to authenticated;
-grant select, insert, update, delete on public.sessions, public.session_events to service_role;
+grant select, insert, update, delete on public.sessions, public.session_events,
+    public.realtime_workers, public.realtime_deleted to service_role;
 do $grant$
 declare
     ids text := pg_get_serial_sequence('public.session_events', 'id');
@@ -264,9 +338,50 @@ language sql immutable security invoker set search_path = '' as $$
     select case jsonb_typeof(given) when 'string' then (given #>> '{}')::jsonb else given end
 $$;
 
--- Store the head of one session. True if it was stored, false if it is not newer than
--- what is here. It locks the row either way, which puts the batches of a session in order.
-create or replace function public.ship_session(head jsonb) returns boolean
+-- A worker says that it is alive, for the next lease_s seconds.
+create or replace function public.renew_worker(named text, lease_s double precision)
+returns void
+language plpgsql security invoker set search_path = '' as $function$
+declare
+    lease constant interval := lease_s * interval '1 second';
+begin
+    insert into public.realtime_workers as w (worker, since, until)
+    values (named, now(), now() + lease)
+    on conflict (worker) do update
+    set since = case when w.until < now() then now() else w.since end, until = excluded.until
+    where w.until < now() + lease * 0.9;
+end
+$function$;
+
+-- Why a worker may not write to a session of this epoch: 'taken' by another, 'deleted', or
+-- null where it may. Locks the row, which puts the batches of a session in order.
+create or replace function public.ship_refusal(head jsonb, writer text) returns text
+language plpgsql security invoker set search_path = '' as $function$
+declare
+    named public.sessions.session_id%type;
+    there record;
+begin
+    named := head ->> 'session_id';
+    select s.worker, s.epoch into there
+    from public.sessions s where s.session_id = named for update;
+    if found then
+        return case when there.worker <> writer
+            or there.epoch > (head ->> 'epoch')::integer then 'taken' end;
+    end if;
+    if exists (select from public.realtime_deleted d where d.session_id = head ->> 'session_id')
+    then
+        return 'deleted';
+    end if;
+    return null;
+exception when data_exception then
+    return null;  -- a bad head is refused as a row
+end
+$function$;
+
+-- Store the head of one session, which its worker holds from then on. True if anything
+-- changed; an older head that arrives late changes nothing.
+drop function if exists public.ship_session(jsonb);
+create or replace function public.ship_session(head jsonb, writer text) returns boolean
 language plpgsql security invoker set search_path = '' as $function$
 declare
     epoch_zero constant timestamptz := '1970-01-01 00:00:00+00';
@@ -274,28 +389,31 @@ declare
 begin
     insert into public.sessions as s (
         session_id, user_id, epoch, start_time, end_time, duration_seconds,
-        summary, summary_status, revision, updated_at
+        summary, summary_status, left_at, share_key, revision, worker, held, updated_at
     ) values (
         named, head ->> 'user_id', (head ->> 'epoch')::integer,
         epoch_zero + (head ->> 'start_time')::bigint * interval '1 millisecond',
         epoch_zero + (head ->> 'end_time')::bigint * interval '1 millisecond',
         (head ->> 'duration_seconds')::double precision,
         head ->> 'summary', head ->> 'summary_status',
-        coalesce((head ->> 'revision')::bigint, 0), now()
+        epoch_zero + (head ->> 'left_at')::bigint * interval '1 millisecond',
+        head ->> 'share_key', coalesce((head ->> 'revision')::bigint, 0), writer, true, now()
     )
     on conflict (session_id) do update set
         user_id = excluded.user_id, epoch = excluded.epoch,
         start_time = excluded.start_time, end_time = excluded.end_time,
         duration_seconds = excluded.duration_seconds,
         summary = excluded.summary, summary_status = excluded.summary_status,
-        revision = excluded.revision, updated_at = excluded.updated_at
+        left_at = excluded.left_at, share_key = excluded.share_key,
+        revision = excluded.revision, worker = excluded.worker, held = true,
+        updated_at = excluded.updated_at
     where (s.epoch, s.revision) <= (excluded.epoch, excluded.revision)
       and (s.user_id, s.epoch, s.start_time, s.end_time, s.duration_seconds,
-           s.summary, s.summary_status, s.revision)
+           s.summary, s.summary_status, s.left_at, s.share_key, s.revision, s.worker, s.held)
           is distinct from
           (excluded.user_id, excluded.epoch, excluded.start_time, excluded.end_time,
            excluded.duration_seconds, excluded.summary, excluded.summary_status,
-           excluded.revision);
+           excluded.left_at, excluded.share_key, excluded.revision, excluded.worker, true);
     return found;
 end
 $function$;
@@ -351,16 +469,24 @@ begin
 end
 $function$;
 
--- Store a batch: heads of sessions and events in order, as the server's rows have them
--- (times in ms since 1970, payload as an object or as its text). One transaction; sent
--- again, it changes nothing. A row that this database does not take is left out and named,
--- the others are stored:
---   {"sessions": stored, "events": stored, "refused": [{"session_id", "epoch", "seq" (null
---    for a head), "code", "message"}]}
-create or replace function public.ship_batch(sessions jsonb, events jsonb) returns jsonb
+-- Store a batch of one worker: heads of sessions and events in order, as the server's rows
+-- have them (times in ms since 1970, payload as an object or as its text). One transaction;
+-- sent again, it changes nothing. Each event's session has its head in the same batch.
+--
+-- It says that the worker is alive, and lets go of the sessions in `released`. A session
+-- that another worker has taken over, or that was deleted, is left out and named in `lost`,
+-- as is what was taken from this worker while nothing was heard of it. A row that this
+-- database does not take is left out and named in `refused`; all others are stored:
+--   {"sessions": stored, "events": stored, "lost": [{"session_id", "reason"}],
+--    "refused": [{"session_id", "epoch", "seq" (null for a head), "code", "message"}]}
+drop function if exists public.ship_batch(jsonb, jsonb);
+create or replace function public.ship_batch(
+    sessions jsonb, events jsonb, worker text, lease_s double precision,
+    released jsonb default '[]'
+) returns jsonb
 language plpgsql security invoker set search_path = '' as $function$
 declare
-    items constant jsonb[] := array(
+    items jsonb[] := array(
         -- Always the same order of sessions, so that two batches never wait for each other.
         select i.value from (
             select 1 as part, value ->> 'session_id' as name, ordinality, value
@@ -372,16 +498,34 @@ declare
     );
     item jsonb;
     named public.sessions.session_id%type;
+    reason text;
+    lost jsonb := '{}';
     heads integer := 0;
     stored integer := 0;
     refused jsonb := '[]';
 begin
+    perform public.renew_worker(ship_batch.worker, ship_batch.lease_s);
+
+    foreach item in array items loop
+        exit when item ? 'is_event';
+        reason := public.ship_refusal(item, ship_batch.worker);
+        if reason is not null then
+            lost := lost || jsonb_build_object(item ->> 'session_id', reason);
+        end if;
+    end loop;
+    if lost <> '{}' then
+        items := array(
+            select given.value from unnest(items) with ordinality as given (value, place)
+            where not lost ? (given.value ->> 'session_id') order by given.place
+        );
+    end if;
+
     begin
         foreach item in array items loop
             if item ? 'is_event' then
                 stored := stored + public.ship_event(item)::integer;
             else
-                heads := heads + public.ship_session(item)::integer;
+                heads := heads + public.ship_session(item, ship_batch.worker)::integer;
             end if;
         end loop;
     exception
@@ -395,7 +539,7 @@ begin
                 if item ? 'is_event' then
                     stored := stored + public.ship_event(item)::integer;
                 else
-                    heads := heads + public.ship_session(item)::integer;
+                    heads := heads + public.ship_session(item, ship_batch.worker)::integer;
                 end if;
             exception
                 when data_exception or integrity_constraint_violation
@@ -408,7 +552,8 @@ begin
     end;
 
     foreach item in array items loop
-        continue when item ? 'is_event' or refused @> jsonb_build_array(
+        exit when item ? 'is_event';
+        continue when refused @> jsonb_build_array(
             jsonb_build_object('session_id', item -> 'session_id', 'seq', null));
         named := item ->> 'session_id';
         update public.sessions s set head_seq = newest.seq
@@ -419,7 +564,140 @@ begin
         where s.session_id = named and s.head_seq <> newest.seq;
     end loop;
 
-    return jsonb_build_object('sessions', heads, 'events', stored, 'refused', refused);
+    for named in select jsonb_array_elements_text(public.ship_json(released)) order by 1 loop
+        update public.sessions s set held = false, taken_from = null
+        where s.session_id = named and s.worker = ship_batch.worker and s.held;
+    end loop;
+
+    select lost || coalesce(jsonb_object_agg(s.session_id::text, 'taken'), '{}') into lost
+    from public.sessions s where s.taken_from = ship_batch.worker;
+
+    return jsonb_build_object(
+        'sessions', heads, 'events', stored, 'refused', refused,
+        'lost', coalesce((
+            select jsonb_agg(jsonb_build_object('session_id', key, 'reason', value))
+            from jsonb_each_text(lost)
+        ), '[]'));
+end
+$function$;
+
+-- A worker takes a session to write to it. `known_epoch`: of its own copy, null where it has
+-- none. Null where there is no such session; else its `state`:
+--   "yours"    nobody else wrote since that epoch, and nobody does from now on
+--   "taken"    the epoch is raised; with "session" and "events" as read_session gives them
+--   "held"     by a worker that is alive, or whose end is not certain yet, since this one
+--              has itself not been in touch for a lease; with "retry_after_ms"
+--   "deleted"  for good
+create or replace function public.take_session(
+    wanted text, worker text, lease_s double precision, known_epoch integer default null,
+    max_events integer default 1000
+) returns jsonb
+language plpgsql security invoker set search_path = '' as $function$
+declare
+    lease constant interval := lease_s * interval '1 second';
+    named public.sessions.session_id%type;
+    there record;
+    theirs timestamptz;
+    ours timestamptz;
+begin
+    begin
+        named := wanted;
+    exception when invalid_text_representation then
+        return null;
+    end;
+    perform public.renew_worker(take_session.worker, lease_s);
+    select s.worker, s.held, s.epoch into there
+    from public.sessions s where s.session_id = named for update;
+    if not found then
+        return (
+            select jsonb_build_object('state', 'deleted')
+            from public.realtime_deleted d where d.session_id = wanted
+        );
+    end if;
+
+    if there.held and there.worker <> take_session.worker then
+        select w.until into theirs from public.realtime_workers w where w.worker = there.worker;
+        select w.since into ours from public.realtime_workers w
+        where w.worker = take_session.worker;
+        if theirs > now() then
+            return jsonb_build_object('state', 'held', 'retry_after_ms', 2000);
+        elsif ours + lease > now() then
+            return jsonb_build_object('state', 'held', 'retry_after_ms',
+                (extract(epoch from ours + lease - now()) * 1000)::integer);
+        end if;
+    end if;
+
+    if there.epoch <= known_epoch
+        and coalesce(there.worker, take_session.worker) = take_session.worker
+    then
+        update public.sessions s set worker = take_session.worker, held = true
+        where s.session_id = named
+          and (s.worker is distinct from take_session.worker or not s.held);
+        return jsonb_build_object('state', 'yours');
+    end if;
+
+    update public.sessions s set
+        worker = take_session.worker, held = true,
+        taken_from = case when s.held then nullif(s.worker, take_session.worker) end,
+        epoch = greatest(s.epoch, known_epoch) + 1, revision = 0, updated_at = now()
+    where s.session_id = named;
+    return public.read_session(wanted, 0, max_events) || jsonb_build_object('state', 'taken');
+end
+$function$;
+
+-- Sessions that a worker left behind which has not been heard of for a lease: not ended, or
+-- without their summary. Nothing, until the one that asks has been in touch for a lease
+-- itself: after an outage everybody's lease has run out.
+create or replace function public.abandoned_sessions(
+    worker text, lease_s double precision, max_sessions integer default 100
+) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(found.session_id), '[]') from (
+        select s.session_id from public.sessions s
+        left join public.realtime_workers w on w.worker = s.worker
+        where (s.end_time is null or s.summary_status in ('pending', 'failed'))
+          and s.worker <> abandoned_sessions.worker
+          and coalesce(w.until, '-infinity') < now() - lease_s * interval '1 second'
+          and exists (
+            select from public.realtime_workers o where o.worker = abandoned_sessions.worker
+            and o.since < now() - lease_s * interval '1 second' and o.until > now()
+          )
+        order by s.updated_at limit max_sessions
+    ) found
+$$;
+
+-- A worker that ends lets go of everything it holds; how many sessions that were.
+create or replace function public.leave_worker(worker text) returns integer
+language plpgsql security invoker set search_path = '' as $function$
+declare
+    free integer;
+begin
+    update public.sessions s set held = false, taken_from = null
+    where s.worker = leave_worker.worker and s.held;
+    get diagnostics free = row_count;
+    update public.realtime_workers w set until = now() where w.worker = leave_worker.worker;
+    -- Those long gone that hold nothing need not be remembered.
+    delete from public.realtime_workers w
+    where w.until < now() - interval '7 days'
+      and not exists (select from public.sessions s where s.worker = w.worker and s.held);
+    return free;
+end
+$function$;
+
+-- Remove sessions for good, whoever holds them; how many there were.
+create or replace function public.delete_sessions(wanted jsonb) returns integer
+language plpgsql security invoker set search_path = '' as $function$
+declare
+    named public.sessions.session_id%type;
+    deleted integer := 0;
+begin
+    for named in select jsonb_array_elements_text(public.ship_json(wanted)) order by 1 loop
+        insert into public.realtime_deleted (session_id) values (named::text)
+        on conflict do nothing;
+        delete from public.sessions s where s.session_id = named;
+        deleted := deleted + found::integer;
+    end loop;
+    return deleted;
 end
 $function$;
 
@@ -446,7 +724,8 @@ begin
         'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
         'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
         'duration_seconds', s.duration_seconds,
-        'summary', s.summary, 'summary_status', s.summary_status
+        'summary', s.summary, 'summary_status', s.summary_status,
+        'left_at', (extract(epoch from s.left_at) * 1000)::bigint, 'share_key', s.share_key
     ) into head from public.sessions s where s.session_id = named;
     if head is null then
         return null;
@@ -476,18 +755,88 @@ begin
 end
 $function$;
 
+-- Sessions, the newest first, as the server's rows have them; of one user, or of all (null).
+-- With `said`, those in which something was said.
+create or replace function public.list_sessions(
+    of_user text default null, max_sessions integer default 200, said boolean default false
+) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'session_id', s.session_id, 'user_id', s.user_id, 'epoch', s.epoch,
+        'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
+        'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
+        'duration_seconds', s.duration_seconds,
+        'summary', s.summary, 'summary_status', s.summary_status
+    ) order by s.start_time desc), '[]')
+    from (
+        select * from public.sessions n
+        where (of_user is null or n.user_id = of_user)
+          and (not said or exists (
+            select from public.session_events e
+            where e.session_id = n.session_id and e.event_type = 'user_message'
+          ))
+        order by n.start_time desc limit max_sessions
+    ) s
+$$;
+
+-- Counts over the sessions that began at or after `since` (ms since 1970); of one user, or of
+-- all (null).
+create or replace function public.session_figures(of_user text, since bigint) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    with chosen as (
+        select * from public.sessions s
+        where s.start_time >= to_timestamp(since / 1000.0)
+          and (of_user is null or s.user_id = of_user)
+    ), happened as (
+        select e.event_type, (e.usage ->> 'output_tokens')::bigint as tokens
+        from public.session_events e join chosen using (session_id)
+        where e.event_type in ('user_message', 'done')
+    )
+    select jsonb_build_object(
+        'sessions', (select count(*) from chosen),
+        'sessions_ended', (select count(end_time) from chosen),
+        'mean_duration_seconds',
+            (select coalesce(round(avg(duration_seconds)::numeric, 1), 0) from chosen),
+        'messages', (select count(*) from happened where event_type = 'user_message'),
+        'answers', (select count(*) from happened where event_type = 'done'),
+        'output_tokens', (select coalesce(sum(tokens), 0) from happened)
+    )
+$$;
+
 -- Which of its versions this schema is; the server compares it with the one it needs.
 create or replace function public.realtime_schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 1 $$;
+language sql immutable security invoker set search_path = '' as $$ select 2 $$;
+
+-- How the project is, for `python -m realtime --check`.
+create or replace function public.realtime_health() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select jsonb_build_object(
+        'version', public.realtime_schema_version(),
+        'now', (extract(epoch from clock_timestamp()) * 1000)::bigint,
+        'open_tables', (
+            select coalesce(jsonb_agg(c.relname order by c.relname), '[]') from pg_catalog.pg_class c
+            where c.relnamespace = 'public'::regnamespace
+              and c.relname in
+                ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted')
+              and not (c.relrowsecurity and c.relforcerowsecurity)
+        )
+    )
+$$;
 
 do $grant$
 declare
     called text;
 begin
     foreach called in array array[
-        'public.ship_json(jsonb)', 'public.ship_session(jsonb)',
-        'public.ship_event(jsonb)', 'public.ship_batch(jsonb, jsonb)',
+        'public.ship_json(jsonb)', 'public.ship_session(jsonb, text)',
+        'public.ship_event(jsonb)', 'public.ship_refusal(jsonb, text)',
+        'public.ship_batch(jsonb, jsonb, text, double precision, jsonb)',
         'public.read_session(text, bigint, integer)',
+        'public.take_session(text, text, double precision, integer, integer)',
+        'public.abandoned_sessions(text, double precision, integer)',
+        'public.renew_worker(text, double precision)', 'public.leave_worker(text)',
+        'public.delete_sessions(jsonb)', 'public.list_sessions(text, integer, boolean)',
+        'public.session_figures(text, bigint)', 'public.realtime_health()',
         'public.realtime_schema_version()'
     ] loop
         execute format('revoke all on function %s from public, anon, authenticated', called);
@@ -497,12 +846,25 @@ end
 $grant$;
 
 comment on function public.ship_json(jsonb) is 'Part of ship_batch: JSON, or the text of JSON.';
-comment on function public.ship_session(jsonb) is 'Part of ship_batch: the head of a session.';
+comment on function public.ship_session(jsonb, text) is
+    'Part of ship_batch: the head of a session.';
+comment on function public.ship_refusal(jsonb, text) is
+    'Part of ship_batch: why a worker may not write to a session.';
 comment on function public.ship_event(jsonb) is 'Part of ship_batch: an event.';
-comment on function public.ship_batch(jsonb, jsonb) is
+comment on function public.ship_batch(jsonb, jsonb, text, double precision, jsonb) is
     'Stores what the realtime server wrote since the last batch. Sent again, changes nothing.';
 comment on function public.read_session(text, bigint, integer) is
     'A session and its log, for a server that does not have it.';
+comment on function public.take_session(text, text, double precision, integer, integer) is
+    'Makes a worker the one that writes to a session.';
+comment on function public.abandoned_sessions(text, double precision, integer) is
+    'Sessions that a worker left unfinished that is no longer alive.';
+comment on function public.renew_worker(text, double precision) is 'A worker is alive.';
+comment on function public.leave_worker(text) is 'A worker has ended, and holds nothing more.';
+comment on function public.delete_sessions(jsonb) is 'Removes sessions for good.';
+comment on function public.list_sessions(text, integer, boolean) is 'Sessions, newest first.';
+comment on function public.session_figures(text, bigint) is 'Counts over sessions.';
+comment on function public.realtime_health() is 'Version, clock, and tables that are not closed.';
 comment on function public.realtime_schema_version() is 'Version of this schema.';
 
 notify pgrst, 'reload schema';

@@ -15,9 +15,8 @@ from typing import Any, Literal
 import msgspec
 
 from realtime.driver import Driver, Means, now_ms
-from realtime.log.journal import Head
 from realtime.log.log import Ticket, settle
-from realtime.log.rows import StorageError
+from realtime.log.rows import Head, StorageError
 from realtime.log.tail import Page, Tail
 from realtime.protocol import (
     Approve,

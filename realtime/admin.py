@@ -1,41 +1,73 @@
-"""What an operator does to stored sessions: list, show, export, delete. Works beside a
-running server, and on a stopped one."""
+"""What an operator does to stored sessions: list, show, export, delete."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from realtime.log.fold import fold
-from realtime.log.journal import Journal
 from realtime.log.rows import SessionRow
-from realtime.protocol import Done, Event, Summary, Token, ToolCall, UserMessage, entry
+from realtime.log.store import Store
+from realtime.protocol import (
+    Done,
+    Event,
+    Summary,
+    Token,
+    ToolCall,
+    UserMessage,
+    decode_event,
+    entry,
+)
+
+AT_ONCE = 500
 
 
 class NoSuchSession(Exception):
     """None of that id is stored here."""
 
 
-def listing(journal: Journal, user_id: str | None, limit: int) -> str:
-    """A line a session, newest first."""
+async def listing(stores: Sequence[Store], user_id: str | None, limit: int) -> str:
+    """A line a session, newest first, of all stores."""
+    rows: dict[str, SessionRow] = {}
+    for store in stores:
+        for row in await store.list_sessions(user_id, limit):
+            rows.setdefault(row.session_id, row)
+    newest = sorted(rows.values(), key=lambda row: row.start_time, reverse=True)[:limit]
     lines = [
         f"{row.session_id}  {when(row.start_time)}  {length(row):>10}  {row.summary_status:<7}  "
         f"{row.user_id}"
-        for row in journal.all_sessions(user_id, limit)
+        for row in newest
     ]
     return "\n".join(lines) or "no sessions"
 
 
-def found(journal: Journal, session_id: str) -> tuple[SessionRow, list[Event]]:
-    """Raises `NoSuchSession`."""
-    session = journal.session(session_id)
-    if session is None:
-        raise NoSuchSession(f"there is no session {session_id} in {journal.path}")
-    head, events = session
-    return head.row, fold(events)
+async def found(stores: Sequence[Store], session_id: str) -> tuple[SessionRow, list[Event]]:
+    """From the first store that has it. Raises `NoSuchSession`."""
+    for store in stores:
+        if session := await store.fetch(session_id):
+            row, rows = session
+            return row, fold(decode_event(one.event_type, one.payload) for one in rows)
+    raise NoSuchSession(f"there is no session {session_id}")
+
+
+async def delete(stores: Sequence[Store], session_ids: Sequence[str], user_id: str | None) -> int:
+    """Remove sessions, and all of a user, from every store; how many.
+
+    The last store goes first: once it refuses what comes late, nothing brings one back.
+    """
+    deleted = set(session_ids)
+    for store in reversed(stores):
+        if deleted:
+            await store.delete(sorted(deleted))
+        while user_id is not None and (rows := await store.list_sessions(user_id, AT_ONCE)):
+            named = [row.session_id for row in rows]
+            deleted.update(named)
+            await store.delete(named)
+    return len(deleted)
 
 
 def as_json(row: SessionRow, events: list[Event]) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
@@ -47,6 +47,9 @@ from realtime.summary import Summariser
 from realtime.tools.mcp_config import read_config
 from realtime.usage import Price
 
+if TYPE_CHECKING:
+    from realtime.supabase.client import Lost
+
 logger = logging.getLogger(__name__)
 LISTED = 200
 USER_SOCKETS = 4  # sockets that one user may keep as busy as can be
@@ -67,6 +70,7 @@ class Server:
         self.hub: Hub
         self.chain: Chain
         self.supabase: Any = None
+        self.leases: Any = None
         self.shipper: Any = None
 
     async def drain(self) -> None:
@@ -84,17 +88,11 @@ class Server:
 
             known = {row.session_id for row in rows}
             try:
-                stored = await self.supabase.list_sessions(user_id, LISTED)
+                stored = await self.supabase.list_sessions(user_id, LISTED, said=True)
             except SupabaseError as error:
                 logger.warning("sessions listed from the journal only: %s", error)
             else:
-                rows += [
-                    row
-                    for row in stored
-                    # an end without a summary to make: nothing was said
-                    if row.session_id not in known
-                    and not (row.end_time and row.summary_status == "none")
-                ]
+                rows += [row for row in stored if row.session_id not in known]
         return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
 
     def metrics(self) -> str:
@@ -115,9 +113,12 @@ class Server:
                 "status": shipping.status,
                 "last_error": shipping.last_error,
                 "backlog_age_s": round(shipping.backlog_age_s, 1),
-                "refused": shipping.refused,
             }
         try:
+            if self.shipper:
+                state["supabase"]["quarantined"] = await self.log.read(
+                    self.log.journal.quarantine.count
+                )
             await self.log.read(self.log.journal.row, "")
         except StorageError as error:
             state.update(status="unavailable", store=str(error))
@@ -248,7 +249,7 @@ def _running(
                 grace_s=settings.grace_seconds,
                 abandon_s=settings.abandon_seconds,
                 bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
-                archive=server.supabase,
+                archive=server.leases,
             )
             undo.push_async_callback(server.hub.close)
             shares = Shares(secret)
@@ -277,11 +278,14 @@ def _running(
             )
             await refuse_what_cannot_work(server)
             summariser = Summariser(server.hub, server.chain)
+            if server.leases:
+                await resume_leases(server)
             await server.hub.start(suspect=suspect)
             await summariser.start()
             undo.push_async_callback(summariser.stop)
             if server.shipper:
                 server.shipper.start()
+                undo.callback(start_sweep(server).cancel)
             if settings.retention_days:
                 retention = asyncio.create_task(keep(server.hub, settings.retention_days))
                 undo.callback(retention.cancel)
@@ -307,7 +311,7 @@ async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitS
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
-    from realtime.supabase import Shipper, Supabase, SupabaseError
+    from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
 
     settings = server.settings
     try:
@@ -315,10 +319,28 @@ async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)
-    shipper = Shipper(server.log, supabase)
+    leases = Leases(supabase, server.log.journal.worker())
+
+    async def lost(session: Lost) -> None:
+        await server.hub.lost(session.session_id, deleted=session.reason == "deleted")
+
+    shipper = Shipper(server.log, supabase, leases, on_lost=lost)
     undo.push_async_callback(shipper.stop)
     server.log.on_commit = shipper.wake
-    server.supabase, server.shipper = supabase, shipper
+    server.supabase, server.leases, server.shipper = supabase, leases, shipper
+
+
+async def resume_leases(server: Server) -> None:
+    """Hold what the journal has open, and let go of what others write by now."""
+    heads = await server.log.read(server.log.journal.open_sessions)
+    for lost in await server.leases.resume(heads):
+        await server.hub.lost(lost.session_id, deleted=lost.reason == "deleted")
+
+
+def start_sweep(server: Server) -> asyncio.Task[None]:
+    from realtime.supabase import sweep
+
+    return asyncio.create_task(sweep(server.leases, server.supabase, server.hub.finish))
 
 
 async def _stopping(app: web.Application) -> None:
@@ -393,8 +415,14 @@ async def refuse_what_cannot_work(server: Server) -> None:
         from realtime.supabase import SupabaseError
 
         try:
-            await server.supabase.check()
+            for wrong in await server.supabase.check():
+                logger.error("%s", wrong)
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None
             logger.warning("Supabase does not answer yet: %s", error)
+    elif server.settings.platform_disk:
+        logger.error(
+            "this platform wipes the disk at each restart, and every conversation with it: "
+            "set SUPABASE_URL and SUPABASE_KEY to keep them"
+        )

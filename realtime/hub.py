@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from realtime.actor import Actor, Shared, storage_unavailable
 from realtime.driver import Means
 from realtime.log.encode import Part
-from realtime.log.journal import Head
 from realtime.log.log import Ticket
-from realtime.log.rows import EventRow, SessionRow, StorageError
-from realtime.protocol import Options, Progress, ProtocolError
+from realtime.log.rows import Head, HeldElsewhere, StorageError, Taken
+from realtime.protocol import Event, Options, Progress, ProtocolError
 from realtime.session import Bounds, Session, new_id
 
 DROP_S = 0.05
+Stored = tuple[Head, list[Event]]
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,26 @@ class Rooms(Protocol):
 
 
 class Archive(Protocol):
-    """Where sessions are kept that the journal does not hold."""
+    """Where sessions are kept beyond the journal, and which of them this worker may write."""
 
-    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
-        """A session and its rows, oldest first. Raises `StorageError`."""
+    def holds(self, session_id: str) -> bool:
+        """Whether nobody else may write it."""
+        ...
+
+    def began(self, session_id: str) -> None:
+        """A session was begun here; nobody else can know it yet."""
+        ...
+
+    def left(self, session_id: str) -> None:
+        """It is no longer in memory: another worker may have it, once all of it is shipped."""
+        ...
+
+    async def take(self, session_id: str, epoch: int | None) -> Taken | None:
+        """Be the one that writes a session. `epoch`: of the journal's copy, if there is one.
+
+        None: nothing is known there that the journal has not. Else what counts from now on.
+        Raises `HeldElsewhere`; `StorageError` where nobody can be asked.
+        """
         ...
 
 
@@ -87,6 +103,8 @@ class Hub:
             self._check(options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._shared)
         self._actors[actor.session.session_id] = actor
+        if self._archive:
+            self._archive.began(actor.session.session_id)
         return actor, actor.begin(user_id, options)
 
     def _check(self, options: Options) -> None:
@@ -137,16 +155,18 @@ class Hub:
 
     async def _load(self, session_id: str) -> bool:
         """Read a session into memory, once for all who ask. False where there is none."""
-        task = self._loading.get(session_id)
-        if task is None:
-            task = asyncio.create_task(self._read(session_id))
-            self._loading[session_id] = task
-            task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+        task = self._loading.get(session_id) or self._let_in(session_id, self._read(session_id))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             task.add_done_callback(lambda _: self._settle(session_id))
             raise
+
+    def _let_in(self, session_id: str, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        """Until `work` is done nobody opens the session."""
+        task = self._loading[session_id] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+        return task
 
     def _settle(self, session_id: str) -> None:
         if actor := self._actors.get(session_id):
@@ -155,8 +175,15 @@ class Hub:
     async def _read(self, session_id: str) -> bool:
         try:
             found = await self.log.read(self.log.journal.session, session_id)
-            if found is None and await self._adopt(session_id):
-                found = await self.log.read(self.log.journal.session, session_id)
+            if self._archive and not self._archive.holds(session_id):
+                found = await self._taken(self._archive, session_id, found)
+        except HeldElsewhere as error:
+            raise ProtocolError(
+                "busy",
+                "another server holds this session just now; try again",
+                retryable=True,
+                retry_after_ms=error.retry_after_ms,
+            ) from None
         except StorageError:
             raise storage_unavailable() from None
         if found is None:
@@ -181,20 +208,52 @@ class Hub:
             actor.recover()
         return True
 
-    async def _adopt(self, session_id: str) -> bool:
-        """Bring a session in from the archive, under a new epoch."""
-        if self._archive is None:
-            return False
-        found = await self._archive.fetch(session_id)
-        if found is None:
-            return False
-        row, events = found
-        row.epoch += 1
-        await self.log.adopt(row, events)
-        return True
+    async def _taken(
+        self, archive: Archive, session_id: str, found: Stored | None
+    ) -> Stored | None:
+        """What counts of a session that others may have written: the journal's copy, or theirs."""
+        try:
+            taken = await archive.take(session_id, found[0].row.epoch if found else None)
+        except HeldElsewhere:
+            raise
+        except StorageError:
+            if found is None:
+                raise
+            return found  # where nobody can be asked the chat goes on; shipping will tell
+        if taken is None:
+            return found
+        if taken.head is None:
+            await self.log.delete([session_id])
+            return None
+        if found:
+            await self.log.void(session_id)
+        await self.log.adopt(taken.head, taken.events)
+        return await self.log.read(self.log.journal.session, session_id)
 
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)
+        if self._archive:
+            self._archive.left(session_id)
+
+    async def lost(self, session_id: str, *, deleted: bool) -> None:
+        """Another worker writes this session now, or it was deleted: what is here is void.
+
+        Its devices come back and take what counts. Raises `StorageError`.
+        """
+        while task := self._loading.get(session_id):
+            await asyncio.wait([task])
+        await asyncio.shield(self._let_in(session_id, self._void(session_id, deleted)))
+
+    async def _void(self, session_id: str, deleted: bool) -> bool:
+        if actor := self._actors.pop(session_id, None):
+            actor.close()
+        await self.log.settled()
+        if deleted:
+            await self.log.delete([session_id])
+        else:
+            await self.log.void(session_id)
+        self._rooms.drop(session_id)
+        return True
 
     # ------------------------------------------------------- from the log
 
@@ -249,12 +308,23 @@ class Hub:
             if head.row.session_id not in self._actors:
                 await self._tend(head.row.session_id, Actor.expire)
 
+    async def finish(self, session_id: str) -> None:
+        """See to a session that another worker left behind: its runs and its end."""
+        await self._tend(session_id, self._finish)
+
+    def _finish(self, actor: Actor) -> None:
+        actor.expire()
+        if actor.session.ended and actor.session.summary_status in ("pending", "failed"):
+            self.on_ended(actor.session.session_id)
+
     async def _tend(self, session_id: str, act: Callable[[Actor], None]) -> None:
         """Act on a session; what is wrong with one must not keep us from the others."""
         try:
             async with self.hold(session_id) as actor:
                 if actor:
                     act(actor)
+        except ProtocolError as error:
+            logger.warning("not mended yet: %s", error, extra={"session_id": session_id})
         except Exception:
             logger.exception("session cannot be mended", extra={"session_id": session_id})
 
@@ -274,6 +344,11 @@ class Hub:
         for actor in self._actors.values():
             actor.close()
         self._actors.clear()
+
+    @property
+    def ships(self) -> bool:
+        """Whether there is a store beyond the journal."""
+        return self._archive is not None
 
     def holds(self, session_id: str) -> bool:
         """Whether a session is in memory, or on its way there."""

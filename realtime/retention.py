@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from realtime.driver import now_ms
 from realtime.hub import Hub
@@ -30,7 +31,7 @@ async def keep(hub: Hub, days: float, *, pause_s: float = PAUSE_S) -> None:
 async def delete_ended(hub: Hub, before_ms: int) -> int:
     """Delete some of the sessions that ended before then and are not in use; how many."""
     log = hub.log
-    found = await log.read(log.journal.ended_before, before_ms, AT_ONCE)
+    found = await log.read(partial(log.journal.ended_before, before_ms, AT_ONCE, shipped=hub.ships))
     unused = [session_id for session_id in found if not hub.holds(session_id)]
     if unused:
         await log.delete(unused)

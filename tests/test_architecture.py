@@ -43,14 +43,14 @@ ALLOWED = {
     "memory": set(),
     "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
 }
-BUILDERS = {"app", "providers", "__main__"}
+BUILDERS = {"app", "check", "operate", "providers", "__main__"}
 SERVICES = {
     "socketio": {"edge.transport"},
     "engineio": {"edge.transport"},
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
-    "sqlite3": {"log.journal", "log.database"},
+    "sqlite3": {"log.journal", "log.database", "log.quarantine"},
 }
 
 

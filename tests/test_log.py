@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.log.fold import first_seq, fold, merge
-from realtime.log.journal import Head, Journal
+from realtime.log.journal import Journal
 from realtime.log.log import Log
-from realtime.log.rows import SessionRow, StorageError
+from realtime.log.rows import Head, SessionRow, StorageError
 from realtime.log.tail import TAIL_EVENTS, Tail
 from realtime.protocol import (
     MAX_EVENT_BYTES,
@@ -327,9 +327,9 @@ async def test_the_shipper_reads_each_row_once_and_the_folded_one_instead(opened
     await opened.append(events)
     batch = await opened.log.unshipped(7)
     assert [row.seq for row in batch.events] == list(range(1, 8))
-    assert [row.session_id for row in batch.sessions] == [events[0].session_id]
-    await opened.log.shipped(batch.cursor)
+    assert [head.row.session_id for head in batch.sessions] == [events[0].session_id]
+    await opened.log.shipped(batch)
     again = await opened.log.unshipped(10_000)
     assert [row.seq for row in again.events] == list(range(8, len(events) + 1))
-    await opened.log.shipped(again.cursor)
+    await opened.log.shipped(again)
     assert not await opened.log.unshipped(10)

@@ -40,6 +40,7 @@ STATUS = {
     "draining": 503,
     "overloaded": 503,
     "storage_unavailable": 503,
+    "busy": 503,
 }
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

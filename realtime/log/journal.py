@@ -6,13 +6,15 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
 from realtime.log.database import Database
 from realtime.log.encode import Part, event_values
 from realtime.log.fold import first_seq, merge
-from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
+from realtime.log.quarantine import Quarantine
+from realtime.log.rows import Batch, EventRow, Head, SessionRow, StorageError
 from realtime.protocol import Event, decode_event, to_json
 
 MAX_OUTPUTS = 100 * 1024 * 1024
@@ -63,17 +65,29 @@ MIGRATIONS = (
     );
     CREATE INDEX outputs_of_session ON outputs (session_id);
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE sessions ADD COLUMN shipped INTEGER NOT NULL DEFAULT 0;
+    UPDATE sessions SET revision = 1 + coalesce(
+        (SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0);
+    CREATE INDEX sessions_to_ship ON sessions (session_id) WHERE revision > shipped;
+    CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        seq INTEGER,
+        code TEXT NOT NULL,
+        message TEXT NOT NULL,
+        event_type TEXT NOT NULL,
+        content TEXT NOT NULL,
+        payload BLOB NOT NULL,
+        created_at INTEGER NOT NULL
+    );
+    CREATE UNIQUE INDEX quarantine_rows ON quarantine (session_id, epoch, ifnull(seq, 0));
+    """,
 )
 
-
-class Head(msgspec.Struct):
-    """A session's row, and what only the journal needs to know of it."""
-
-    row: SessionRow
-    unfinished: bool
-    left_at: int | None
-    share_key: str | None = None
-    """What a share token must carry to be good; None: nothing is shared."""
+HEADS_AT_ONCE = 100  # that changed without an event
 
 
 class Journal:
@@ -83,6 +97,7 @@ class Journal:
         self._database = Database(path, MIGRATIONS, synchronous=synchronous, owner=owner)
         self.path = path
         self.set_aside = self._database.set_aside
+        self.quarantine = Quarantine(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -140,7 +155,7 @@ class Journal:
 
         self._database.transaction(work)
 
-    def adopt(self, row: SessionRow, events: Sequence[EventRow]) -> None:
+    def adopt(self, head: Head, events: Sequence[EventRow]) -> None:
         """Take in a session that was read back from Supabase.
 
         Its rows get ids below zero, behind the cursor: they are there already.
@@ -153,17 +168,46 @@ class Journal:
                 _INSERT_EVENT_AT,
                 [(first + place, *_event_values(event)) for place, event in enumerate(events)],
             )
-            head = Head(row, unfinished=row.end_time is None, left_at=None)
             writer.execute(_INSERT_HEAD, _head_values(head))
+            writer.execute(
+                "UPDATE sessions SET shipped = revision WHERE session_id = ?",
+                (head.row.session_id,),
+            )
 
         self._database.transaction(work)
 
-    def shipped(self, cursor: int) -> None:
+    def shipped(self, batch: Batch) -> None:
+        """Put the cursor behind a batch, and note how far its heads are known."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute("INSERT OR REPLACE INTO meta VALUES ('shipped', ?)", (batch.cursor,))
+            writer.executemany(
+                "UPDATE sessions SET shipped = max(shipped, ?) WHERE session_id = ?",
+                [(head.revision, head.row.session_id) for head in batch.sessions],
+            )
+
+        self._database.transaction(work)
+
+    def void(self, session_id: str) -> None:
+        """Forget a session that others write now. What was not shipped goes into quarantine,
+        since it is nowhere else."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            self.quarantine.keep_unshipped(writer, session_id, self._cursor())
+            writer.execute(_DELETE_EVENTS, (session_id,))
+            writer.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
+
+        self._database.transaction(work)
+
+    def worker(self) -> str:
+        """The identity of this journal among the servers that write to one project."""
+        made = str(uuid4())
         self._database.transaction(
             lambda writer: writer.execute(
-                "INSERT OR REPLACE INTO meta VALUES ('shipped', ?)", (cursor,)
+                "INSERT OR IGNORE INTO meta VALUES ('worker', ?)", (made,)
             )
         )
+        return str(self._database.query("SELECT value FROM meta WHERE name = 'worker'")[0][0])
 
     def probe(self) -> None:
         """Whether anything can be written."""
@@ -206,6 +250,7 @@ class Journal:
             writer.executemany(_DELETE_EVENTS, keys)
             writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
             writer.executemany("DELETE FROM sessions WHERE session_id = ?", keys)
+            writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
 
         self._database.transaction(work)
 
@@ -223,6 +268,11 @@ class Journal:
         """A whole session, oldest event first."""
         heads = self._heads("session_id = ?", session_id)
         return (heads[0], self.after(session_id, 0)) if heads else None
+
+    def rows(self, session_id: str) -> list[EventRow]:
+        """The rows of a session, the oldest first."""
+        where = "session_id = ? ORDER BY seq"
+        return _event_rows(self._database.query(_SELECT_EVENTS + where, (session_id,)))
 
     def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
         """The rows that end behind `seq`, in order; the first may begin before it."""
@@ -251,12 +301,12 @@ class Journal:
         heads = self._heads("session_id = ?", session_id)
         return heads[0].row if heads else None
 
-    def sessions_of(self, user_id: str, limit: int) -> list[SessionRow]:
-        """A user's sessions in which something was said, newest first."""
+    def sessions_of(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """Sessions in which something was said, newest first; of a user, or of all."""
         heads = self._heads(
-            """user_id = ? AND EXISTS (SELECT 1 FROM events WHERE
+            """(?1 IS NULL OR user_id = ?1) AND EXISTS (SELECT 1 FROM events WHERE
                  events.session_id = sessions.session_id AND event_type = 'user_message')
-               ORDER BY start_time DESC LIMIT ?""",
+               ORDER BY start_time DESC LIMIT ?2""",
             user_id,
             limit,
         )
@@ -272,8 +322,16 @@ class Journal:
     def open_sessions(self) -> list[Head]:
         return self._heads("end_time IS NULL")
 
-    def ended_before(self, time_ms: int, limit: int) -> list[str]:
-        heads = self._heads("end_time < ? LIMIT ?", time_ms, limit)
+    def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
+        """Sessions that ended before then; `shipped`: of which Supabase has everything."""
+        all_there = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM events WHERE
+            events.session_id = sessions.session_id AND id > ?)"""
+        heads = self._heads(
+            f"end_time < ? AND {all_there if shipped else 'TRUE OR ?'} LIMIT ?",
+            time_ms,
+            self._cursor(),
+            limit,
+        )
         return [head.row.session_id for head in heads]
 
     def unsummarised(self) -> list[str]:
@@ -282,18 +340,23 @@ class Journal:
         return [head.row.session_id for head in heads]
 
     def unshipped(self, limit: int) -> Batch:
-        """The next rows for Supabase, in the order they were written."""
-        cursor = self._database.query("SELECT value FROM meta WHERE name = 'shipped'")
-        after = cursor[0][0] if cursor else 0
-        rows = _event_rows(
-            self._database.query(f"{_SELECT_EVENTS} id > ? ORDER BY id LIMIT ?", (after, limit))
-        )
-        sessions = [
-            head.row
-            for session_id in dict.fromkeys(row.session_id for row in rows)
-            for head in self._heads("session_id = ?", session_id)
-        ]
-        return Batch(sessions, rows, rows[-1].id if rows else 0)
+        """The next rows for Supabase, in the order they were written, and heads that changed."""
+        with self.reading():
+            after = self._cursor()
+            rows = _event_rows(
+                self._database.query(f"{_SELECT_EVENTS} id > ? ORDER BY id LIMIT ?", (after, limit))
+            )
+            heads = self._heads("revision > shipped LIMIT ?", HEADS_AT_ONCE)
+            complete = len(rows) < limit and len(heads) < HEADS_AT_ONCE
+            known = {head.row.session_id for head in heads}
+            for session_id in dict.fromkeys(row.session_id for row in rows):
+                if session_id not in known:
+                    heads += self._heads("session_id = ?", session_id)
+        return Batch(heads, rows, rows[-1].id if rows else after, complete)
+
+    def _cursor(self) -> int:
+        found = self._database.query("SELECT value FROM meta WHERE name = 'shipped'")
+        return int(found[0][0]) if found else 0
 
     def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         """Counts over the sessions that began at or after `since`; of one user, or of all.
@@ -342,7 +405,7 @@ class Journal:
     def _heads(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(_SELECT_HEADS + where, values)
         return [
-            Head(SessionRow(**dict(zip(_SESSION, row, strict=False))), bool(row[-3]), *row[-2:])
+            Head(SessionRow(**dict(zip(_SESSION, row, strict=False))), bool(row[-4]), *row[-3:])
             for row in rows
         ]
 
@@ -368,11 +431,11 @@ _INSERT_EVENT = _insert("events", _EVENT[1:])
 _INSERT_EVENT_AT = _insert("events", _EVENT)
 _INSERT_HEAD = _insert("sessions", _HEAD)
 _UPDATE_HEAD = (
-    f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in _HEAD[1:])} "  # noqa: S608
-    "WHERE session_id = ?"
+    f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in _HEAD[1:])}, "  # noqa: S608
+    "revision = revision + 1 WHERE session_id = ?"
 )
 _DELETE_EVENTS = "DELETE FROM events WHERE session_id = ?"
-_SELECT_HEADS = f"SELECT {', '.join(_HEAD)} FROM sessions WHERE "  # noqa: S608
+_SELECT_HEADS = f"SELECT {', '.join(_HEAD)}, revision FROM sessions WHERE "  # noqa: S608
 _SELECT_EVENTS = f"SELECT {', '.join(_EVENT)} FROM events WHERE "  # noqa: S608
 
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from realtime.log.encode import Part
 from realtime.log.fold import first_seq, fold, merge, newest
-from realtime.log.journal import Head, Journal
-from realtime.log.rows import Batch, EventRow, SessionRow, StorageError
+from realtime.log.journal import Journal
+from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
 from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
 
 CHUNK = 2000  # rows read at a time
@@ -325,11 +325,17 @@ class Log:
     async def delete(self, session_ids: Sequence[str]) -> None:
         await self._write(self.journal.delete, session_ids)
 
-    async def adopt(self, row: SessionRow, events: Sequence[EventRow]) -> None:
-        await self._write(self.journal.adopt, row, events)
+    async def adopt(self, head: Head, events: Sequence[EventRow]) -> None:
+        await self._write(self.journal.adopt, head, events)
 
-    async def shipped(self, cursor: int) -> None:
-        await self._write(self.journal.shipped, cursor)
+    async def void(self, session_id: str) -> None:
+        await self._write(self.journal.void, session_id)
+
+    async def shipped(self, batch: Batch) -> None:
+        await self._write(self.journal.shipped, batch)
+
+    async def refused(self, rows: Sequence[Refused]) -> None:
+        await self._write(self.journal.quarantine.keep, rows)
 
     async def close(self) -> None:
         """Commit what is pending, then let go of the file."""

@@ -13,6 +13,14 @@ class StorageError(Exception):
     """A store cannot be read or written; the message says what is wrong."""
 
 
+class HeldElsewhere(StorageError):
+    """Another worker holds the session; it may be asked for again after a while."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__("another worker holds the session")
+        self.retry_after_ms = retry_after_ms
+
+
 class SessionRow(msgspec.Struct, kw_only=True):
     """The head of one session. Times are ms since the Unix epoch."""
 
@@ -45,16 +53,49 @@ class EventRow(msgspec.Struct, kw_only=True):
     created_at: int
 
 
-class Batch(msgspec.Struct):
-    """What was written since the last batch: rows in order, the heads of their sessions,
-    and the cursor to acknowledge."""
+class Head(msgspec.Struct):
+    """A session's row, and what only servers need to know of it."""
 
-    sessions: list[SessionRow]
+    row: SessionRow
+    unfinished: bool
+    left_at: int | None
+    share_key: str | None = None
+    """What a share token must carry to be good; None: nothing is shared."""
+    revision: int = 0
+    """How often it was written; the journal counts."""
+
+
+class Taken(msgspec.Struct):
+    """What another worker left of a session; without a head it was deleted."""
+
+    head: Head | None
+    events: list[EventRow]
+
+
+class Batch(msgspec.Struct):
+    """What was written since the last batch: heads that changed, rows in order, the heads of
+    their sessions, and the cursor to acknowledge. `complete`: there was no more."""
+
+    sessions: list[Head]
     events: list[EventRow]
     cursor: int
+    complete: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.sessions or self.events)
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A row that the database did not take: the head of a session (`seq` None) or an event.
+
+    `code` is Postgres's SQLSTATE, an HTTP status, or `taken`.
+    """
+
+    session_id: str
+    epoch: int
+    seq: int | None
+    code: str
+    message: str
 
 
 def builtins(row: SessionRow | EventRow) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 """
 
 from realtime.supabase.client import Supabase
-from realtime.supabase.errors import Refused, SupabaseError
+from realtime.supabase.errors import SupabaseError
+from realtime.supabase.leases import Leases, sweep
 from realtime.supabase.shipper import Shipper, Source
 
-__all__ = ["Refused", "Shipper", "Source", "Supabase", "SupabaseError"]
+__all__ = ["Leases", "Shipper", "Source", "Supabase", "SupabaseError", "sweep"]

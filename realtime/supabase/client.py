@@ -7,20 +7,32 @@ Requests are built by the `supabase` library with the secret key, and nothing of
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from realtime.log.rows import Batch, EventRow, SessionRow, builtins
+from realtime.log.rows import (
+    Batch,
+    EventRow,
+    Head,
+    HeldElsewhere,
+    Refused,
+    SessionRow,
+    Taken,
+    builtins,
+)
 from realtime.protocol import clean_text
 from realtime.supabase.errors import (
-    Refused,
     SupabaseError,
     check_key,
     checked_url,
+    clock_skew,
     from_response,
     not_json,
+    rls_off,
     schema_missing,
     schema_old,
     unreachable,
@@ -30,12 +42,35 @@ if TYPE_CHECKING:
     import httpx
     import supabase
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """What `realtime_schema_version()` of schema.sql must at least be."""
 
 PAGE_ROWS = 1000
+MAX_SKEW_S = 5
+T = TypeVar("T")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_SESSION_COLUMNS = ",".join(SessionRow.__struct_fields__)
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A session that this worker may write no more."""
+
+    session_id: str
+    reason: Literal["taken", "deleted"]
+
+
+class Shipped(msgspec.Struct):
+    """What became of a batch: rows that the database does not take, sessions that were lost."""
+
+    refused: list[Refused]
+    lost: list[Lost] = []
+
+
+class Health(msgspec.Struct):
+    """What `realtime_health` says: the clock, and tables without row level security."""
+
+    version: int
+    now: int
+    open_tables: list[str]
 
 
 class Supabase:
@@ -72,85 +107,138 @@ class Supabase:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def ship(self, batch: Batch) -> list[Refused]:
+    async def ship(
+        self, batch: Batch, worker: str, lease_s: float, released: Sequence[str] = ()
+    ) -> Shipped:
         """Store a batch in one request and one transaction. Sent again, it changes nothing.
 
-        Returns the rows that the database does not take; all others are stored. When it
-        raises, none is, or all are and the answer was lost.
+        It says that the worker is alive, and lets go of the sessions `released`. All rows are
+        stored but those that the answer names. When it raises, none is, or all are and the
+        answer was lost.
         """
-        heads = [builtins(row) | {"revision": batch.cursor} for row in batch.sessions]
-        for head in heads:
-            head["user_id"] = clean_text(head["user_id"])
-            if head["summary"] is not None:
-                head["summary"] = clean_text(head["summary"])
         answer = await self._rpc(
-            "ship_batch", {"sessions": heads, "events": [_event(row) for row in batch.events]}
+            "ship_batch",
+            {
+                "sessions": [_head(head) for head in batch.sessions],
+                "events": [_event(row) for row in batch.events],
+                "worker": worker,
+                "lease_s": lease_s,
+                "released": list(released),
+            },
         )
-        try:
-            return msgspec.convert(answer["refused"], list[Refused])
-        except (msgspec.ValidationError, KeyError, TypeError) as error:
-            raise _strange("ship_batch", error) from error
+        return _converted(answer, Shipped, "ship_batch")
+
+    async def take(
+        self, session_id: str, worker: str, lease_s: float, epoch: int | None = None
+    ) -> Taken | None:
+        """Make a worker the one that writes a session; `epoch` is of its own copy.
+
+        None: there is nothing but that copy. Also raises `HeldElsewhere`.
+        """
+        answer = await self._rpc(
+            "take_session",
+            {
+                "wanted": session_id,
+                "worker": worker,
+                "lease_s": lease_s,
+                "known_epoch": epoch,
+                "max_events": PAGE_ROWS,
+            },
+        )
+        match answer and answer.get("state"):
+            case None | "yours":
+                return None
+            case "held":
+                raise HeldElsewhere(answer["retry_after_ms"])
+            case "deleted":
+                return Taken(None, [])
+        return Taken(*await self._whole(session_id, answer))
 
     async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
         """A session and its whole log, oldest first; None where there is none.
 
         `payload` is equal to what was shipped as JSON, not byte by byte; `id` is 0.
         """
-        head: SessionRow | None = None
+        page = await self._page(session_id, 0)
+        if page is None:
+            return None
+        head, events = await self._whole(session_id, page)
+        return head.row, events
+
+    async def _whole(self, session_id: str, page: Any) -> tuple[Head, list[EventRow]]:
+        """A session from its first page on."""
+        head: Head | None = None
         events: list[EventRow] = []
-        while True:
-            page = await self._rpc(
-                "read_session",
-                {
-                    "wanted": session_id,
-                    "after_seq": events[-1].seq if events else 0,
-                    "max_events": PAGE_ROWS,
-                },
-            )
-            if page is None:
-                return None
+        while page is not None:
             try:
-                head = head or _session_row(page["session"])
+                head = head or _head_row(page["session"])
                 rows = [_event_row(row) for row in page["events"]]
             except (msgspec.ValidationError, KeyError, TypeError) as error:
                 raise _strange("read_session", error) from error
             events += rows
             if len(rows) < PAGE_ROWS:
                 return head, events
+            page = await self._page(session_id, events[-1].seq)
+        raise SupabaseError("unavailable", "The session was deleted meanwhile.", "")
 
-    async def list_sessions(self, user_id: str, limit: int) -> list[SessionRow]:
-        """A user's sessions, the newest first, at most `limit`."""
-        query = (
-            self._client.table("sessions")
-            .select(_SESSION_COLUMNS)
-            .eq("user_id", user_id)
-            .order("start_time", desc=True)
-            .limit(limit)
+    async def _page(self, session_id: str, after_seq: int) -> Any:
+        return await self._rpc(
+            "read_session",
+            {"wanted": session_id, "after_seq": after_seq, "max_events": PAGE_ROWS},
         )
-        answer = await self._ask(query)
-        try:
-            return [_session_row(row) for row in answer]
-        except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
-            raise _strange("sessions", error) from error
+
+    async def abandoned(self, worker: str, lease_s: float, limit: int) -> list[str]:
+        """Sessions that a worker left unfinished which is no longer alive."""
+        answer = await self._rpc(
+            "abandoned_sessions", {"worker": worker, "lease_s": lease_s, "max_sessions": limit}
+        )
+        return _converted(answer, list[str], "abandoned_sessions")
+
+    async def leave(self, worker: str) -> None:
+        """The worker ends and lets go of everything."""
+        await self._rpc("leave_worker", {"worker": worker})
+
+    async def list_sessions(
+        self, user_id: str | None, limit: int, *, said: bool = False
+    ) -> list[SessionRow]:
+        """As `log.store.Store`."""
+        answer = await self._rpc(
+            "list_sessions", {"of_user": user_id, "max_sessions": limit, "said": said}
+        )
+        return _converted(answer, list[SessionRow], "list_sessions")
+
+    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
+        """As `log.store.Store`."""
+        answer = await self._rpc("session_figures", {"of_user": user_id, "since": since})
+        return _converted(answer, dict[str, float], "session_figures")
 
     async def delete(self, session_ids: list[str]) -> None:
-        """Remove sessions for good, events and all."""
-        await self._ask(self._client.table("sessions").delete().in_("session_id", session_ids))
+        """Remove sessions for good, events and all; no batch that comes late brings one back."""
+        await self._rpc("delete_sessions", {"wanted": session_ids})
 
-    async def check(self) -> None:
-        """See that address, key and schema are right. Raises `SupabaseError` that says
-        which of them is not, and what to do."""
+    async def check(self) -> list[SupabaseError]:
+        """See that address, key and schema are right. Raises `SupabaseError` that says which of
+        them is not, and what to do; returns what is wrong but no reason not to start."""
         check_key(self._key)
+        asked = time.time()
         try:
             version = await self._rpc("realtime_schema_version", {})
+            if not isinstance(version, int) or version < SCHEMA_VERSION:
+                raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
+            asked = time.time()
+            health = _converted(await self._rpc("realtime_health", {}), Health, "realtime_health")
         except SupabaseError as error:
             if error.kind != "schema_missing":
                 raise
             if await self._has_table():
                 raise schema_old(None, SCHEMA_VERSION) from None
             raise schema_missing() from None
-        if not isinstance(version, int) or version < SCHEMA_VERSION:
-            raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
+        answered = time.time()
+        found = [rls_off(health.open_tables)] if health.open_tables else []
+        skew = health.now / 1000 - (asked + answered) / 2
+        if abs(skew) > MAX_SKEW_S + (answered - asked) / 2:
+            found.append(clock_skew(skew))
+        return found
 
     async def _has_table(self) -> bool:
         try:
@@ -212,6 +300,23 @@ def _event(row: EventRow) -> dict[str, Any]:
     return data
 
 
+def _head(head: Head) -> dict[str, Any]:
+    data = builtins(head.row) | {
+        "revision": head.revision,
+        "left_at": head.left_at,
+        "share_key": head.share_key,
+    }
+    data["user_id"] = clean_text(data["user_id"])
+    if data["summary"] is not None:
+        data["summary"] = clean_text(data["summary"])
+    return data
+
+
+def _head_row(data: dict[str, Any]) -> Head:
+    row = _session_row(data)
+    return Head(row, row.end_time is None, _ms(data["left_at"]), data["share_key"])
+
+
 def _event_row(data: dict[str, Any]) -> EventRow:
     return msgspec.convert(
         data | {"payload": data["payload"].encode(), "content": data["content"] or ""}, EventRow
@@ -236,6 +341,13 @@ def _ms(value: str | int | None) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
+
+
+def _converted(answer: Any, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise _strange(what, error) from error
 
 
 def _strange(what: str, error: Exception) -> SupabaseError:

@@ -22,6 +22,8 @@ ErrorKind = Literal[
     "publishable_key",
     "schema_missing",
     "schema_old",
+    "rls_off",
+    "clock_skew",
     "refused",
     "too_large",
     "rate_limited",
@@ -50,19 +52,6 @@ class SupabaseError(StorageError):
         self.message = message
         self.remedy = remedy
         self.permanent = permanent
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A row that the database did not take: the head of a session (`seq` None) or an event.
-
-    `code` is Postgres's SQLSTATE, or an HTTP status.
-    """
-
-    session_id: str
-    epoch: int
-    seq: int | None
-    code: str
-    message: str
 
 
 def checked_url(url: str) -> str:
@@ -125,6 +114,25 @@ def schema_old(found: int | None, needed: int) -> SupabaseError:
         f"The tables in the project that SUPABASE_URL names are {state}; "
         f"this server needs version {needed}.",
         _RUN_SCHEMA,
+        True,
+    )
+
+
+def rls_off(tables: list[str]) -> SupabaseError:
+    return SupabaseError(
+        "rls_off",
+        f"Row level security is off for {', '.join(tables)}: users may see what is not theirs.",
+        _RUN_SCHEMA,
+        True,
+    )
+
+
+def clock_skew(seconds: float) -> SupabaseError:
+    return SupabaseError(
+        "clock_skew",
+        f"This machine's clock is {abs(seconds):.0f} s "
+        f"{'behind' if seconds > 0 else 'ahead of'} the project's.",
+        "Set it by NTP: times in the tables and the expiry of tokens follow this clock.",
         True,
     )
 

@@ -11,13 +11,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from realtime.log.rows import Batch, EventRow
-from realtime.supabase.client import Supabase
-from realtime.supabase.errors import Refused, SupabaseError
+from realtime.log.rows import Batch, EventRow, Refused
+from realtime.supabase.client import Lost, Shipped, Supabase
+from realtime.supabase.errors import SupabaseError
+from realtime.supabase.leases import Leases
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,11 @@ class Source(Protocol):
         """At most `limit` events beyond the cursor, in the order of `EventRow.id`, and the
         heads of their sessions. An empty batch where there are none."""
 
-    async def shipped(self, cursor: int) -> None:
-        """Put the cursor behind the event with this `id`."""
+    async def shipped(self, batch: Batch) -> None:
+        """Put the cursor behind a batch."""
+
+    async def refused(self, rows: Sequence[Refused]) -> None:
+        """Keep rows in quarantine that the database does not take."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +68,25 @@ class ShipperState:
 class Shipper:
     """Ships from a source to a project until it is stopped. Raises nothing, ever.
 
-    `on_refused` hears of each row that the database does not take; the cursor passes it,
-    and the row itself stays in the journal.
+    The cursor passes a row that the database does not take; it is in quarantine then.
+    `on_lost` hears of each session that this worker may write no more, before the cursor
+    passes its rows.
     """
 
     def __init__(
         self,
         source: Source,
         supabase: Supabase,
+        leases: Leases,
         *,
-        on_refused: Callable[[Refused], None] = lambda row: None,
+        on_lost: Callable[[Lost], Awaitable[None]],
         pause_s: float = PAUSE_S,
         retry_s: tuple[float, float, float] = (FIRST_RETRY_S, LAST_RETRY_S, PERMANENT_RETRY_S),
     ) -> None:
         self._source = source
         self._supabase = supabase
-        self._on_refused = on_refused
+        self._leases = leases
+        self._on_lost = on_lost
         self._pause_s = pause_s
         self._first_retry_s, self._last_retry_s, self._permanent_retry_s = retry_s
         self._woken = asyncio.Event()
@@ -112,7 +119,8 @@ class Shipper:
         self._woken.set()
 
     async def stop(self, timeout_s: float = 5) -> bool:
-        """Ship what is left, for at most `timeout_s`, then end. True if nothing is left."""
+        """Ship what is left, for at most `timeout_s`, let go of every session, and end. True
+        if nothing is left."""
         task, self._task = self._task, None
         if task is None:
             return True
@@ -132,7 +140,8 @@ class Shipper:
 
     async def _run(self) -> None:
         while True:
-            await self._woken.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._leases.renew_s)
             self._woken.clear()
             stopping = self._stopping.is_set()
             delay = 0.0
@@ -152,6 +161,7 @@ class Shipper:
                 elif sent != "nothing":
                     self._woken.set()
                 elif stopping:
+                    await self._leave()
                     return
             if stopping:
                 await asyncio.sleep(delay)
@@ -162,31 +172,60 @@ class Shipper:
     async def _ship_one(self) -> Literal["nothing", "all", "some"]:
         """Ship one batch: all that was there, or some of it."""
         read = await self._source.unshipped(self._limit)
-        if not read:
+        batch = fitting(read, MAX_BYTES)
+        named = [head.row.session_id for head in batch.sessions]
+        released = self._leases.letting_go(named, complete=batch is read and read.complete)
+        if not batch and not released and not self._leases.due():
             self._oldest = None
             return "nothing"
-        batch = fitting(read, MAX_BYTES)
         self._oldest = min((event.created_at for event in batch.events), default=None)
-        self.requests += 1
         try:
-            refused = await self._supabase.ship(batch)
+            answer = await self._ship(batch, released)
+        except _Halved:
+            return "some"
+        for lost in answer.lost:
+            self._leases.lost(lost.session_id)
+            await self._on_lost(lost)
+        if answer.refused:
+            await self._source.refused(answer.refused)
+            for row in answer.refused:
+                self._report(row)
+        if batch:
+            await self._source.shipped(batch)
+        self._oldest = None
+        self._limit = min(MAX_EVENTS, self._limit * 2)
+        return "all" if batch is read and read.complete else "some"
+
+    async def _ship(self, batch: Batch, released: list[str]) -> Shipped:
+        """One request. Raises `_Halved` where the row at fault is to be found in less."""
+        self.requests += 1
+        well = False
+        try:
+            answer = await self._supabase.ship(
+                batch, self._leases.worker, self._leases.lease_s, released
+            )
+            well = True
         except SupabaseError as error:
             if error.kind not in ("too_large", "refused") or not batch.events:
                 raise
+            # Where nothing at all is refused as well, no row is at fault.
+            await self._supabase.ship(Batch([], [], 0), self._leases.worker, self._leases.lease_s)
             if len(batch.events) > 1:
                 # Only the row that is at fault is to stay behind: find it in smaller batches.
                 self._limit = len(batch.events) // 2
-                return "some"
-            refused = [as_refused(event, error) for event in batch.events]
-        if wrong := table_at_fault(batch, refused):
+                raise _Halved from None
+            answer = Shipped([as_refused(event, error) for event in batch.events])
+        finally:
+            self._leases.answered(well=well)
+        if wrong := table_at_fault(batch, answer.refused):
             raise wrong
-        for row in refused:
-            self._report(row)
-        await self._source.shipped(batch.cursor)
-        self._oldest = None
-        full = batch is not read or len(batch.events) >= self._limit
-        self._limit = min(MAX_EVENTS, self._limit * 2)
-        return "some" if full else "all"
+        return answer
+
+    async def _leave(self) -> None:
+        try:
+            await self._supabase.leave(self._leases.worker)
+        except SupabaseError as error:
+            logger.warning("what this server holds is free when its lease ends: %s", error)
 
     # ------------------------------------------------------------- what happened
 
@@ -196,6 +235,7 @@ class Shipper:
             logger.error("the shipper failed", exc_info=error)
             error = SupabaseError("internal", f"Shipping failed: {error!r}.", "See the log.")
         self._error = error
+        self._leases.away = True
         self._failures += 1
         if error.kind == "unavailable":
             self._limit = max(min(self._limit, FEWEST_EVENTS), self._limit // 2)
@@ -211,24 +251,25 @@ class Shipper:
         if self._error is not None:
             logger.info("Supabase receives again")
         self._error = None
+        self._leases.away = False
         self._failures = 0
         self._told.clear()
 
     def _report(self, row: Refused) -> None:
         self._refused += 1
         logger.error(
-            "Supabase does not take a row, which stays in the journal only: "
-            "session %s, epoch %s, %s: %s %s",
+            "Supabase does not take a row, which is in quarantine (python -m realtime "
+            "quarantine list): session %s, epoch %s, %s: %s %s",
             row.session_id,
             row.epoch,
             "its head" if row.seq is None else f"seq {row.seq}",
             row.code,
             row.message,
         )
-        try:
-            self._on_refused(row)
-        except Exception:
-            logger.exception("on_refused failed")
+
+
+class _Halved(Exception):
+    """The batch was refused as a whole, and the next one is smaller."""
 
 
 def fitting(batch: Batch, max_bytes: int) -> Batch:
@@ -239,8 +280,8 @@ def fitting(batch: Batch, max_bytes: int) -> Batch:
         if size > max_bytes and count:
             events = batch.events[:count]
             named = {event.session_id for event in events}
-            heads = [row for row in batch.sessions if row.session_id in named]
-            return Batch(heads, events, events[-1].id)
+            heads = [head for head in batch.sessions if head.row.session_id in named]
+            return Batch(heads, events, events[-1].id, complete=False)
     return batch
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from realtime.log import fold as server_fold
 from realtime.log.encode import encoded
-from realtime.log.journal import Head, Journal
+from realtime.log.journal import Journal
+from realtime.log.rows import Head
 from realtime.protocol import (
     Error,
     Event,

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from realtime.log.rows import Batch, EventRow, SessionRow
+from realtime.log.rows import Batch, EventRow, Head, Refused, SessionRow
+from realtime.supabase import Supabase
 
 T0 = 1_767_225_600_123
 """2026-01-01T00:00:00.123Z"""
@@ -55,14 +56,23 @@ def token(of: SessionRow, first: int, last: int | None = None, **fields: Any) ->
     return event(of, last, "token", **values)
 
 
+def head_of(row: SessionRow, revision: int = 1) -> Head:
+    return Head(row, row.end_time is None, None, revision=revision)
+
+
 def batch(*rows: SessionRow | EventRow, cursor: int | None = None) -> Batch:
     events = [row for row in rows if isinstance(row, EventRow)]
     last = max((row.id for row in events), default=0)
-    return Batch(
-        [row for row in rows if isinstance(row, SessionRow)],
-        events,
-        last if cursor is None else cursor,
-    )
+    at = last if cursor is None else cursor
+    heads = [head_of(row, at) for row in rows if isinstance(row, SessionRow)]
+    return Batch(heads, events, at)
+
+
+async def ship(supabase: Supabase, batch: Batch, worker: str = "worker-1") -> list[Refused]:
+    """Ship as a worker does that is alive; the rows that were refused."""
+    answer = await supabase.ship(batch, worker, 60)
+    assert answer.lost == []
+    return answer.refused
 
 
 def plain(row: EventRow) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from realtime.supabase import Supabase, SupabaseError
-from realtime.supabase.client import _ms
-from tests.supabase.samples import T0, batch, event, new_id, plain, session, token
+from realtime.supabase.client import Lost, _ms
+from tests.supabase.samples import T0, batch, event, new_id, plain, session, ship, token
 from tests.supabase_lite import SupabaseLite
 
 
@@ -45,7 +45,7 @@ async def test_round_trip_row_for_row(supabase: Supabase) -> None:
         event(head, 41, "done", run_id="r-1", content="x\ty"),
     ]
 
-    assert await supabase.ship(batch(head, *rows)) == []
+    assert await ship(supabase, batch(head, *rows)) == []
     fetched = await supabase.fetch(head.session_id)
 
     assert fetched is not None
@@ -55,7 +55,7 @@ async def test_round_trip_row_for_row(supabase: Supabase) -> None:
 
 async def test_a_session_without_events_or_end(supabase: Supabase) -> None:
     head = session()
-    await supabase.ship(batch(head))
+    await ship(supabase, batch(head))
     assert await supabase.fetch(head.session_id) == (head, [])
 
 
@@ -67,7 +67,7 @@ async def test_fetch_of_what_is_not_there(supabase: Supabase, unknown: str) -> N
 async def test_fetch_pages_through_a_long_log(supabase: Supabase) -> None:
     head = session()
     rows = [event(head, seq) for seq in range(1, 2502)]
-    await supabase.ship(batch(head, *rows))
+    await ship(supabase, batch(head, *rows))
     fetched = await supabase.fetch(head.session_id)
     assert fetched is not None
     assert [row.seq for row in fetched[1]] == list(range(1, 2502))
@@ -78,11 +78,11 @@ async def test_shipping_twice_changes_nothing(supabase: Supabase, project: Supab
     first = batch(head, event(head, 1), token(head, 2), token(head, 3), token(head, 4))
     folded = batch(head, event(head, 5, "done"), token(head, 2, 4), cursor=6)
     for shipped in (first, folded):
-        await supabase.ship(shipped)
+        await ship(supabase, shipped)
     before = content_of_database(project, head.session_id)
 
     for shipped in (folded, first, folded, first):
-        assert await supabase.ship(shipped) == []
+        assert await ship(supabase, shipped) == []
 
     assert content_of_database(project, head.session_id) == before
     assert shape(project, head.session_id) == ["1 1..1", "1 2..4", "1 5..5"]
@@ -99,7 +99,7 @@ async def test_requests_that_come_late_and_all_at_once(
     folded = [
         batch(*heads[n : n + 2], token(one, 1, 39), token(two, 1, 39), cursor=2) for n in (0, 2)
     ]
-    answers = await asyncio.gather(*(supabase.ship(b) for b in (*singles, *folded) * 4))
+    answers = await asyncio.gather(*(ship(supabase, b) for b in (*singles, *folded) * 4))
     assert not any(answers)
     for head in (one, two):
         assert shape(project, head.session_id) == ["1 1..39"]
@@ -109,7 +109,8 @@ async def test_folding_takes_only_the_tokens_it_was_made_of(
     supabase: Supabase, project: SupabaseLite
 ) -> None:
     head = session()
-    await supabase.ship(
+    await ship(
+        supabase,
         batch(
             head,
             token(head, 1, kind="reasoning"),
@@ -118,9 +119,9 @@ async def test_folding_takes_only_the_tokens_it_was_made_of(
             token(head, 4, run_id="r-2", message_id="m-2"),
             token(head, 5, 7),
             token(head, 8),
-        )
+        ),
     )
-    await supabase.ship(batch(head, token(head, 2, 8)))
+    await ship(supabase, batch(head, token(head, 2, 8)))
     assert shape(project, head.session_id) == ["1 1..1", "1 3..3", "1 4..4", "1 2..8"]
 
 
@@ -128,7 +129,7 @@ async def test_a_fold_and_its_tokens_in_one_batch(
     supabase: Supabase, project: SupabaseLite
 ) -> None:
     head = session()
-    await supabase.ship(batch(head, token(head, 1), token(head, 2), token(head, 1, 2)))
+    await ship(supabase, batch(head, token(head, 1), token(head, 2), token(head, 1, 2)))
     assert shape(project, head.session_id) == ["1 1..2"]
     assert (
         project.psql(f"select head_seq from sessions where session_id = '{head.session_id}'") == "2"
@@ -138,22 +139,23 @@ async def test_a_fold_and_its_tokens_in_one_batch(
 async def test_an_older_head_never_undoes_a_newer_one(supabase: Supabase) -> None:
     old = session()
     ended = session(old.session_id, end_time=T0 + 1000, duration_seconds=1.0)
-    await supabase.ship(batch(old, event(old, 1), cursor=1))
-    await supabase.ship(batch(ended, event(ended, 2), cursor=2))
-    await supabase.ship(batch(old, event(old, 1), cursor=1))
+    await ship(supabase, batch(old, event(old, 1), cursor=1))
+    await ship(supabase, batch(ended, event(ended, 2), cursor=2))
+    await ship(supabase, batch(old, event(old, 1), cursor=1))
     assert (await supabase.fetch(old.session_id) or (None,))[0] == ended
 
     raised = session(old.session_id, epoch=2, summary="new")
-    await supabase.ship(batch(raised, event(raised, 3), cursor=1))
-    await supabase.ship(batch(ended, event(ended, 2), cursor=9))
+    await ship(supabase, batch(raised, event(raised, 3), cursor=1))
+    late = await supabase.ship(batch(ended, event(ended, 2), cursor=9), "worker-1", 60)
+    assert late.lost == [Lost(old.session_id, "taken")]
     assert (await supabase.fetch(old.session_id) or (None,))[0] == raised
 
 
 async def test_of_two_epochs_the_newer_log_counts(supabase: Supabase) -> None:
     old = session()
     new = session(old.session_id, epoch=2)
-    await supabase.ship(batch(old, *(event(old, seq) for seq in range(1, 6))))
-    await supabase.ship(batch(new, event(new, 4), event(new, 5), event(new, 6)))
+    await ship(supabase, batch(old, *(event(old, seq) for seq in range(1, 6))))
+    await ship(supabase, batch(new, event(new, 4), event(new, 5), event(new, 6)))
     fetched = await supabase.fetch(old.session_id)
     assert fetched is not None
     assert [(row.epoch, row.seq) for row in fetched[1]] == [
@@ -169,7 +171,7 @@ async def test_of_two_epochs_the_newer_log_counts(supabase: Supabase) -> None:
 async def test_what_postgres_cannot_hold_is_replaced(supabase: Supabase) -> None:
     head = session(summary="a\0b")
     row = event(head, 1, content="a\0b", payload=rb'{"t": "a\u0000\u0000b\\u0000c\\\u0000"}')
-    assert await supabase.ship(batch(head, row)) == []
+    assert await ship(supabase, batch(head, row)) == []
     fetched = await supabase.fetch(head.session_id)
     assert fetched is not None
     assert fetched[0].summary == "a\ufffdb"
@@ -181,7 +183,8 @@ async def test_a_bad_row_is_named_and_the_others_are_stored(
     supabase: Supabase, project: SupabaseLite
 ) -> None:
     good, bad = session(), session("no uuid")
-    refused = await supabase.ship(
+    refused = await ship(
+        supabase,
         batch(
             good,
             bad,
@@ -190,7 +193,7 @@ async def test_a_bad_row_is_named_and_the_others_are_stored(
             event(good, 3, payload=b"{"),
             event(bad, 1),
             event(good, 4),
-        )
+        ),
     )
     assert [(row.session_id, row.seq, row.code) for row in refused] == [
         ("no uuid", None, "22P02"),
@@ -203,15 +206,15 @@ async def test_a_bad_row_is_named_and_the_others_are_stored(
 
 async def test_another_event_under_a_taken_seq_is_refused(supabase: Supabase) -> None:
     head = session()
-    await supabase.ship(batch(head, event(head, 1)))
-    refused = await supabase.ship(batch(head, event(head, 1, "done"), event(head, 2)))
+    await ship(supabase, batch(head, event(head, 1)))
+    refused = await ship(supabase, batch(head, event(head, 1, "done"), event(head, 2)))
     assert [(row.seq, row.code) for row in refused] == [(1, "23505")]
 
 
 async def test_list_sessions(supabase: Supabase) -> None:
     owner = new_id()
     heads = [session(user_id=owner, start_time=T0 + n) for n in (0, 2, 1)]
-    await supabase.ship(batch(*heads, session()))
+    await ship(supabase, batch(*heads, session()))
     assert await supabase.list_sessions(owner, 10) == [heads[1], heads[2], heads[0]]
     assert await supabase.list_sessions(owner, 1) == [heads[1]]
     assert await supabase.list_sessions("nobody", 10) == []

@@ -12,7 +12,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
 from realtime.supabase import Supabase, SupabaseError
-from tests.supabase.samples import batch, event, session
+from tests.supabase.samples import batch, event, session, ship
 from tests.supabase_lite import Postgres, SupabaseLite, free_port
 
 Say = Callable[[int, Any], Awaitable[Supabase]]
@@ -54,7 +54,7 @@ async def test_publishable_key(project: SupabaseLite) -> None:
 async def test_publishable_key_is_also_told_by_what_it_may_not(project: SupabaseLite) -> None:
     supabase = await Supabase.connect(project.url, project.publishable_key)
     with pytest.raises(SupabaseError) as raised:
-        await supabase.ship(batch(session()))
+        await ship(supabase, batch(session()))
     await supabase.close()
     assert raised.value.kind == "publishable_key"
 
@@ -210,7 +210,7 @@ async def test_answers(say: Say, status: int, body: Any, kind: str, permanent: b
     supabase = await say(status, body)
     head = session()
     with pytest.raises(SupabaseError) as raised:
-        await supabase.ship(batch(head, event(head, 1)))
+        await ship(supabase, batch(head, event(head, 1)))
     assert (raised.value.kind, raised.value.permanent) == (kind, permanent)
 
 

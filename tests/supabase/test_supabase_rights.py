@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 
 from realtime.supabase import Supabase
-from tests.supabase.samples import batch, event, new_id, session
+from tests.supabase.samples import batch, event, new_id, session, ship
 from tests.supabase_lite import SupabaseLite
 
 TABLES = ("sessions", "session_events")
+OURS = (*TABLES, "realtime_workers", "realtime_deleted")
 
 
 @dataclass
@@ -47,7 +48,7 @@ async def sign_up(project: SupabaseLite, supabase: Supabase, http: aiohttp.Clien
         signed_up = await answer.json()
     user_id = signed_up["user"]["id"]
     head = session(user_id=user_id)
-    await supabase.ship(batch(head, event(head, 1), event(head, 2)))
+    await ship(supabase, batch(head, event(head, 1), event(head, 2)))
     headers["Authorization"] = f"Bearer {signed_up['access_token']}"
     headers["Prefer"] = "return=representation"
     return Person(user_id, head.session_id, project.url, headers, http)
@@ -80,6 +81,7 @@ async def test_a_user_writes_nothing(ada: Person, bob: Person, project: Supabase
     )
     own, foreign = f"session_id=eq.{ada.session_id}", f"session_id=eq.{bob.session_id}"
     new_event = {"session_id": ada.session_id, "event_type": "user_message", "content": "!"}
+    nothing: dict[str, Any] = {"sessions": [], "events": [], "worker": "w", "lease_s": 1}
     refusals = [
         await ada.ask("POST", "sessions", {"session_id": new_id(), "user_id": ada.user_id}),
         await ada.ask("POST", "session_events", new_event),
@@ -89,7 +91,8 @@ async def test_a_user_writes_nothing(ada: Person, bob: Person, project: Supabase
         await ada.ask("PATCH", f"session_events?{own}", {"content": "!"}),
         await ada.ask("DELETE", f"sessions?{own}"),
         await ada.ask("DELETE", f"session_events?{foreign}"),
-        await ada.ask("POST", "rpc/ship_batch", {"sessions": [], "events": []}),
+        await ada.ask("POST", "rpc/ship_batch", nothing),
+        await ada.ask("POST", "rpc/delete_sessions", {"wanted": [bob.session_id]}),
         await ada.ask("POST", "rpc/read_session", {"wanted": bob.session_id}),
     ]
     for status, body in refusals:
@@ -120,7 +123,7 @@ async def test_without_a_user_nothing_is_to_be_had(
         project.psql(f"select * from public.{table}", role="anon")
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", OURS)
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 @pytest.mark.parametrize("deed", ["insert into {} default values", "delete from {}", "truncate {}"])
 def test_no_role_but_the_server_s_writes(
@@ -130,7 +133,7 @@ def test_no_role_but_the_server_s_writes(
         project.psql(deed.format(f"public.{table}"), role=role)
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", OURS)
 def test_row_level_security_binds_the_owner_too(project: SupabaseLite, table: str) -> None:
     assert (
         project.psql(

@@ -6,7 +6,7 @@ import pytest
 
 from realtime.supabase import Supabase
 from realtime.supabase.client import SCHEMA_VERSION
-from tests.supabase.samples import batch, event, plain, session, token
+from tests.supabase.samples import batch, event, plain, session, ship, token
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 OLD_SESSION = "11111111-1111-4111-8111-111111111111"
@@ -150,7 +150,7 @@ async def test_over_an_older_deployment(postgres: Postgres, old: str) -> None:
         head = session(OTHER_SESSION, user_id="user-1", duration_seconds=0.25)
         rows = [event(head, 1), token(head, 2, 9), event(head, 10, "done")]
         for _ in range(2):
-            assert await supabase.ship(batch(head, *rows)) == []
+            assert await ship(supabase, batch(head, *rows)) == []
         fetched = await supabase.fetch(OTHER_SESSION)
         await supabase.close()
         assert fetched is not None
@@ -164,7 +164,7 @@ def test_every_table_and_column_has_a_comment(project: SupabaseLite) -> None:
     bare = project.psql(
         "select c.relname, a.attname from pg_class c "
         "join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped "
-        "where c.relname in ('sessions', 'session_events') "
+        "where c.relname in ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted') "
         "and c.relnamespace = 'public'::regnamespace "
         "and col_description(c.oid, a.attnum) is null"
     )
@@ -188,7 +188,8 @@ def test_the_server_knows_the_version(project: SupabaseLite) -> None:
 
 async def test_what_people_ask_the_table_for(supabase: Supabase, project: SupabaseLite) -> None:
     head = session()
-    await supabase.ship(
+    await ship(
+        supabase,
         batch(
             head,
             event(head, 1, content="Wie wird Sencha aufgegossen?"),
@@ -199,7 +200,7 @@ async def test_what_people_ask_the_table_for(supabase: Supabase, project: Supaba
                 content="Mit 70 Grad.",
                 payload=b'{"status": "completed", "usage": {"output_tokens": 4}}',
             ),
-        )
+        ),
     )
     assert (
         project.psql(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from realtime.log.rows import Batch, EventRow, SessionRow
-from realtime.supabase import Refused, Shipper, Supabase, SupabaseError
+from realtime.log.rows import Batch, EventRow, Refused, SessionRow
+from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
+from realtime.supabase.client import Lost, Shipped
 from realtime.supabase.shipper import MAX_EVENTS, fitting, table_at_fault
-from tests.supabase.samples import batch, event, plain, session
+from tests.supabase.samples import batch, event, head_of, new_id, plain, session
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
 
 QUICK = (0.02, 0.1, 0.1)
@@ -27,6 +29,8 @@ class MemorySource:
         self.heads: dict[str, SessionRow] = {}
         self.cursor = 0
         self.broken = False
+        self.worker = new_id()
+        self.quarantine: list[Refused] = []
         self._moved = asyncio.Event()
 
     def add(self, head: SessionRow, *rows: EventRow) -> None:
@@ -39,13 +43,18 @@ class MemorySource:
         if self.broken:
             raise OSError("the disk is gone")
         rows = self.rows[self.cursor : self.cursor + limit]
-        heads = [self.heads[name] for name in dict.fromkeys(row.session_id for row in rows)]
-        return Batch(heads, rows, rows[-1].id if rows else 0)
+        names = dict.fromkeys(row.session_id for row in rows)
+        cursor = rows[-1].id if rows else 0
+        heads = [head_of(self.heads[name], cursor) for name in names]
+        return Batch(heads, rows, cursor, complete=len(rows) < limit)
 
-    async def shipped(self, cursor: int) -> None:
-        assert cursor > self.cursor
-        self.cursor = cursor
+    async def shipped(self, batch: Batch) -> None:
+        assert batch.cursor > self.cursor
+        self.cursor = batch.cursor
         self._moved.set()
+
+    async def refused(self, rows: Sequence[Refused]) -> None:
+        self.quarantine += rows
 
     async def drained(self, timeout_s: float = 30) -> None:
         async with asyncio.timeout(timeout_s):
@@ -63,12 +72,24 @@ class Between:
         self.after: Callable[[Batch], None] = lambda batch: None
         self.batches: list[tuple[float, int]] = []
 
-    async def ship(self, batch: Batch) -> list[Refused]:
+    async def ship(self, batch: Batch, *lease: Any) -> Shipped:
         self.batches.append((time.monotonic(), len(batch.events)))
         self.before(batch)
-        refused = await self._supabase.ship(batch)
+        shipped = await self._supabase.ship(batch, *lease)
         self.after(batch)
-        return refused
+        return shipped
+
+    async def leave(self, worker: str) -> None:
+        await self._supabase.leave(worker)
+
+
+def shipper_of(source: MemorySource, line: Any, **options: Any) -> Shipper:
+    """As of a worker that holds nothing longer than it takes to ship it."""
+
+    async def lost(session: Lost) -> None:
+        raise AssertionError(session)
+
+    return Shipper(source, line, Leases(line, source.worker), on_lost=lost, **options)
 
 
 @pytest.fixture
@@ -119,7 +140,7 @@ async def test_a_row_is_there_at_once_and_requests_are_few(
     supabase: Supabase, source: MemorySource, shippers: list[Shipper]
 ) -> None:
     line = Between(supabase)
-    shipper = Shipper(source, line)  # type: ignore[arg-type]
+    shipper = shipper_of(source, line)
     shippers.append(shipper)
     shipper.start()
     head = session()
@@ -150,7 +171,7 @@ async def test_a_backlog_goes_in_full_batches_without_pause(
         for head in heads:
             source.add(head, event(head, seq))
     line = Between(supabase)
-    shippers.append(Shipper(source, line))  # type: ignore[arg-type]
+    shippers.append(shipper_of(source, line))
     began = time.monotonic()
     shippers[0].start()
     await source.drained()
@@ -165,7 +186,7 @@ async def test_an_outage_costs_nothing(
     unsteady: SupabaseLite, impatient: Supabase, source: MemorySource, shippers: list[Shipper]
 ) -> None:
     line = Between(impatient)
-    shipper = Shipper(source, line, pause_s=0.01, retry_s=QUICK)  # type: ignore[arg-type]
+    shipper = shipper_of(source, line, pause_s=0.01, retry_s=QUICK)
     shippers.append(shipper)
     shipper.start()
     heads = [session() for _ in range(5)]
@@ -213,7 +234,7 @@ async def test_an_answer_lost_after_the_commit(
     line.after = lose
     head = session()
     source.add(head, *(event(head, seq) for seq in range(1, 800)))
-    shippers.append(Shipper(source, line, pause_s=0, retry_s=QUICK))  # type: ignore[arg-type]
+    shippers.append(shipper_of(source, line, pause_s=0, retry_s=QUICK))
     shippers[0].start()
     await source.drained()
     assert len(lost) >= 2
@@ -228,7 +249,7 @@ async def test_the_next_life_goes_on_at_the_cursor(
     lives = 0
     while source.cursor < len(source.rows):
         line = Between(supabase)
-        shipper = Shipper(source, line)  # type: ignore[arg-type]
+        shipper = shipper_of(source, line)
         shipper.start()
         await until(lambda line=line: bool(line.batches))  # type: ignore[misc]
         await asyncio.sleep(0.03 * (lives % 5))
@@ -244,17 +265,16 @@ async def test_a_bad_row_is_reported_and_passed(
     shippers: list[Shipper],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    reported: list[Refused] = []
     head, other = session(), session()
     bad = event(head, 2, "")
     source.add(head, event(head, 1), bad, event(head, 3))
     source.add(other, event(other, 1))
-    shippers.append(Shipper(source, supabase, on_refused=reported.append))
+    shippers.append(shipper_of(source, supabase))
     shippers[0].start()
     await source.drained()
     await until(lambda: shippers[0].state.refused == 1)
 
-    assert [(row.session_id, row.seq, row.code) for row in reported] == [
+    assert [(row.session_id, row.seq, row.code) for row in source.quarantine] == [
         (head.session_id, 2, "23514")
     ]
     assert head.session_id in caplog.text
@@ -277,13 +297,12 @@ async def test_a_row_that_spoils_the_whole_request_is_found(
             raise SupabaseError(kind, "No.", "", True)  # type: ignore[arg-type]
 
     line.before = spoil
-    reported: list[Refused] = []
-    shippers.append(Shipper(source, line, on_refused=reported.append))  # type: ignore[arg-type]
+    shippers.append(shipper_of(source, line))
     shippers[0].start()
     await source.drained()
-    await until(lambda: bool(reported))
+    await until(lambda: bool(source.quarantine))
 
-    assert [row.seq for row in reported] == [bad.seq]
+    assert [row.seq for row in source.quarantine] == [bad.seq]
     assert len(line.batches) < 40
     source.rows.remove(bad)
     await assert_all_arrived(supabase, source)
@@ -298,7 +317,7 @@ async def test_permanent_trouble_is_told_once_and_retried_slowly(
 ) -> None:
     stranger = await Supabase.connect(project.url, "sb_secret_of_another_project")
     line = Between(stranger)
-    shipper = Shipper(source, line, retry_s=(0.01, 0.01, 0.15))  # type: ignore[arg-type]
+    shipper = shipper_of(source, line, retry_s=(0.01, 0.01, 0.15))
     shippers.append(shipper)
     head = session()
     source.add(head, event(head, 1))
@@ -320,7 +339,7 @@ async def test_permanent_trouble_is_told_once_and_retried_slowly(
 
 
 async def test_stop_ships_what_is_left(supabase: Supabase, source: MemorySource) -> None:
-    shipper = Shipper(source, supabase)
+    shipper = shipper_of(source, supabase)
     shipper.start()
     head = session()
     source.add(head, event(head, 1))
@@ -336,7 +355,7 @@ async def test_stop_does_not_wait_for_ever(source: MemorySource) -> None:
     nobody = await Supabase.connect(f"http://127.0.0.1:{free_port()}", "sb_secret_x")
     head = session()
     source.add(head, event(head, 1))
-    shipper = Shipper(source, nobody, retry_s=QUICK)
+    shipper = shipper_of(source, nobody, retry_s=QUICK)
     shipper.start()
     await until(lambda: shipper.state.status == "degraded")
     began = time.monotonic()
@@ -349,7 +368,7 @@ async def test_a_source_that_fails_is_asked_again(
     supabase: Supabase, source: MemorySource, shippers: list[Shipper]
 ) -> None:
     source.broken = True
-    shipper = Shipper(source, supabase, retry_s=QUICK)
+    shipper = shipper_of(source, supabase, retry_s=QUICK)
     shippers.append(shipper)
     shipper.start()
     await until(lambda: shipper.state.status == "degraded")
@@ -367,8 +386,10 @@ def test_a_batch_is_cut_to_size_behind_a_whole_row() -> None:
         row.id = number
     whole = batch(one, two, *rows)
     assert fitting(whole, 100_000) is whole
-    assert fitting(whole, 2000) == Batch([one, two], rows[:2], 2)
-    assert fitting(whole, 1) == Batch([one], rows[:1], 1)
+    assert fitting(whole, 2000) == Batch(
+        [head_of(one, 4), head_of(two, 4)], rows[:2], 2, complete=False
+    )
+    assert fitting(whole, 1) == Batch([head_of(one, 4)], rows[:1], 1, complete=False)
 
 
 def test_tables_that_take_nothing_are_not_a_bad_row() -> None:

@@ -1,0 +1,131 @@
+"""Rows that Supabase does not take: kept here with the reason until an operator decides."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+import msgspec
+
+from realtime.log.database import Database
+from realtime.log.rows import Refused, StorageError
+
+TAKEN = "taken"
+
+
+class Kept(msgspec.Struct):
+    """One row in quarantine; of a head (`seq` None) there is no content."""
+
+    id: int
+    session_id: str
+    epoch: int
+    seq: int | None
+    code: str
+    message: str
+    event_type: str
+    content: str
+    payload: bytes
+    created_at: int
+
+
+_SELECT = f"SELECT {', '.join(Kept.__struct_fields__)} FROM quarantine "  # noqa: S608
+_INSERT = (
+    "INSERT OR REPLACE INTO quarantine "
+    "(session_id, epoch, seq, code, message, event_type, content, payload, created_at) "
+)
+_KEEP = (
+    _INSERT  # noqa: S608
+    + """
+    SELECT ?1, ?2, ?3, ?4, ?5, 'head', '', x'', start_time FROM sessions
+    WHERE ?3 IS NULL AND session_id = ?1
+    UNION ALL
+    SELECT ?1, ?2, ?3, ?4, ?5, event_type, content, payload, created_at FROM events
+    WHERE session_id = ?1 AND ?3 BETWEEN first_seq AND seq
+    """
+)
+_KEEP_UNSHIPPED = (
+    _INSERT  # noqa: S608
+    + """
+    SELECT session_id, epoch, seq, ?, ?, event_type, content, payload, created_at FROM events
+    WHERE session_id = ? AND id > ? ORDER BY seq
+    """
+)
+
+
+class Quarantine:
+    """Every method raises `StorageError`. Those that write are for the writing thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, refused: Iterable[Refused]) -> None:
+        """Note rows that were refused; the journal has them still."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.executemany(
+                _KEEP,
+                [(row.session_id, row.epoch, row.seq, row.code, row.message) for row in refused],
+            )
+
+        self._database.transaction(work)
+
+    def keep_unshipped(self, writer: sqlite3.Connection, session_id: str, cursor: int) -> None:
+        """Move what was not shipped of a session that another worker took over. Inside of a
+        transaction of the journal."""
+        message = "another worker took the session over before this was shipped"
+        writer.execute(_KEEP_UNSHIPPED, (TAKEN, message, session_id, cursor))
+
+    def count(self) -> int:
+        return int(self._database.query("SELECT count(*) FROM quarantine")[0][0])
+
+    def rows(self, limit: int = -1) -> list[Kept]:
+        """The oldest first."""
+        return self._kept("ORDER BY id LIMIT ?", limit)
+
+    def row(self, number: int) -> Kept:
+        """Raises `StorageError` where there is none of that number."""
+        for kept in self._kept("WHERE id = ?", number):
+            return kept
+        raise StorageError(f"there is no row {number} in quarantine")
+
+    def _kept(self, rest: str, value: int) -> list[Kept]:
+        return [Kept(*row) for row in self._database.query(_SELECT + rest, (value,))]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Let go of rows. What is still in the journal stays there."""
+        self._database.transaction(
+            lambda writer: writer.executemany(
+                "DELETE FROM quarantine WHERE id = ?", [(number,) for number in numbers]
+            )
+        )
+
+    def resend(self, number: int) -> None:
+        """Put a row behind the cursor again. Raises `StorageError` where that cannot help."""
+        kept = self.row(number)
+        if kept.code == TAKEN:
+            raise StorageError(
+                f"row {number} cannot be sent again: another worker has written on; "
+                "its text is in `quarantine show`"
+            )
+        place = (kept.session_id, kept.epoch, kept.seq)
+
+        def work(writer: sqlite3.Connection) -> None:
+            if kept.seq is None:
+                writer.execute(
+                    "UPDATE sessions SET revision = revision + 1 WHERE session_id = ?", place[:1]
+                )
+            else:
+                (last,) = writer.execute(
+                    "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+                ).fetchone()
+                writer.execute(
+                    "UPDATE events SET id = ? WHERE session_id = ? AND epoch = ? "
+                    "AND ? BETWEEN first_seq AND seq",
+                    (last + 1, *place),
+                )
+                writer.execute(
+                    "UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (last + 1,)
+                )
+            writer.execute("DELETE FROM quarantine WHERE id = ?", (number,))
+
+        self._database.transaction(work)

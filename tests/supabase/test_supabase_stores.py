@@ -1,0 +1,165 @@
+"""One contract for both stores: what the journal and Supabase are asked in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from realtime import admin
+from realtime.log.encode import encoded
+from realtime.log.journal import Journal
+from realtime.log.rows import Head
+from realtime.log.store import JournalStore, Store
+from realtime.protocol import Send, Token, Usage, decode_event
+from realtime.session import Session
+from realtime.supabase import Supabase
+from tests.supabase.samples import T0, new_id
+
+Write = Callable[[Session], Awaitable[None]]
+
+
+class Both:
+    """A store, and how a session gets into it."""
+
+    def __init__(self, store: Store, write: Write) -> None:
+        self.store = store
+        self.write = write
+
+
+@pytest.fixture(params=["journal", "supabase"])
+async def both(
+    request: pytest.FixtureRequest, tmp_path: Path, supabase: Supabase
+) -> AsyncIterator[Both]:
+    journal = Journal(str(tmp_path / "journal.db"))
+
+    async def write(session: Session) -> None:
+        events = session.take()
+        head = Head(session.row(), session.unfinished, None)
+        journal.write([encoded(session.session_id, session.epoch, events)], [head])
+        if request.param == "supabase":
+            batch = journal.unshipped(10_000)
+            assert not (await supabase.ship(batch, journal.worker(), 60)).refused
+            journal.shipped(batch)
+
+    yield Both(JournalStore(journal) if request.param == "journal" else supabase, write)
+    journal.close()
+
+
+def begun(user: str, at: int = T0) -> Session:
+    session = Session(new_id())
+    session.begin(user, at)
+    return session
+
+
+def spoken(user: str, at: int = T0, answer: str = "Well.") -> Session:
+    """A session in which one question was answered."""
+    session = begun(user, at)
+    _, run = session.send(Send(text="Is it?", client_msg_id=new_id()), user, "m", at + 10)
+    message = run.answer.message_id
+    offset = 0
+    for piece in answer.split(" "):
+        session.record(
+            run.run_id,
+            [Token(message_id=message, offset=offset, delta=piece, kind="text")],
+            at + 20,
+        )
+        offset += len(piece)
+    usage = Usage(input_tokens=3, output_tokens=7)
+    session.finish(run.run_id, "completed", "stop", at + 30, usage=usage)
+    return session
+
+
+async def test_what_is_not_there(both: Both) -> None:
+    assert await both.store.fetch(new_id()) is None
+    assert await both.store.list_sessions(new_id(), 10) == []
+    assert (await both.store.figures(new_id(), 0))["sessions"] == 0
+    await both.store.delete([new_id()])
+
+
+async def test_a_session_row_for_row_in_order(both: Both) -> None:
+    session = spoken("ada", answer="Über 🙂 it  was")
+    events = list(session._new)
+    await both.write(session)
+    fetched = await both.store.fetch(session.session_id)
+    assert fetched
+    row, rows = fetched
+    assert row == session.row()
+    assert [decode_event(row.event_type, row.payload) for row in rows] == events
+    assert [row.seq for row in rows] == list(range(1, len(events) + 1))
+    assert {row.epoch for row in rows} == {1}
+    assert rows[1].content == "Is it?"
+
+
+async def test_an_end_and_a_summary(both: Both) -> None:
+    session = spoken(new_id())
+    session.end(T0 + 500, T0 + 600)
+    await both.write(session)
+    fetched = await both.store.fetch(session.session_id)
+    assert fetched
+    assert (fetched[0].end_time, fetched[0].duration_seconds) == (T0 + 500, 0.5)
+    assert fetched[0].summary_status == "pending"
+    ended = session.ended
+    assert ended
+    session.summarised(ended.seq, T0 + 700, text="It was.")
+    await both.write(session)
+    (row,) = await both.store.list_sessions(session.user_id, 10)
+    assert (row.summary, row.summary_status) == ("It was.", "done")
+    assert row == session.row()
+
+
+async def test_sessions_are_listed_newest_first(both: Both) -> None:
+    user = new_id()
+    silent = begun(user, T0 + 3000)
+    older, newer = spoken(user, T0), spoken(user, T0 + 2000)
+    for session in (older, silent, newer, spoken(new_id(), T0 + 4000)):
+        await both.write(session)
+
+    async def listed(limit: int, *, said: bool = False) -> list[str]:
+        rows = await both.store.list_sessions(user, limit, said=said)
+        return [row.session_id for row in rows]
+
+    assert await listed(10) == [silent.session_id, newer.session_id, older.session_id]
+    assert await listed(10, said=True) == [newer.session_id, older.session_id]
+    assert await listed(1, said=True) == [newer.session_id]
+    everybody = await both.store.list_sessions(None, 10_000)
+    assert set(await listed(10)) < {row.session_id for row in everybody}
+
+
+async def test_figures(both: Both) -> None:
+    user = new_id()
+    ended = spoken(user, T0)
+    ended.end(T0 + 4000, T0 + 4000)
+    for session in (ended, spoken(user, T0 + 100_000), begun(user, T0 + 100_000)):
+        await both.write(session)
+    assert await both.store.figures(user, 0) == {
+        "sessions": 3,
+        "sessions_ended": 1,
+        "mean_duration_seconds": 4.0,
+        "messages": 2,
+        "answers": 2,
+        "output_tokens": 14,
+    }
+    assert (await both.store.figures(user, T0 + 1))["messages"] == 1
+
+
+async def test_deletion_takes_all_of_it_and_nothing_else(both: Both) -> None:
+    user = new_id()
+    gone, stays = spoken(user), spoken(user)
+    await both.write(gone)
+    await both.write(stays)
+    await both.store.delete([gone.session_id])
+    assert await both.store.fetch(gone.session_id) is None
+    assert await both.store.fetch(stays.session_id)
+    assert (await both.store.figures(user, 0))["messages"] == 1
+
+
+async def test_an_export_is_the_same(both: Both) -> None:
+    session = spoken(new_id(), answer="One two")
+    await both.write(session)
+    row, events = await admin.found([both.store], session.session_id)
+    assert "Onetwo" in admin.as_markdown(row, events)
+    assert '"delta": "Onetwo"' in admin.as_json(row, events)
+    with pytest.raises(admin.NoSuchSession):
+        await admin.found([both.store], new_id())
