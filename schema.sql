@@ -788,7 +788,9 @@ language sql stable security invoker set search_path = '' as $$
         where s.start_time >= to_timestamp(since / 1000.0)
           and (of_user is null or s.user_id = of_user)
     ), happened as (
-        select e.event_type, (e.usage ->> 'output_tokens')::bigint as tokens
+        select e.event_type, (e.usage ->> 'input_tokens')::bigint as read,
+               (e.usage ->> 'output_tokens')::bigint as written,
+               (e.usage ->> 'cost')::numeric as cost
         from public.session_events e join chosen using (session_id)
         where e.event_type in ('user_message', 'done')
     )
@@ -799,7 +801,9 @@ language sql stable security invoker set search_path = '' as $$
             (select coalesce(round(avg(duration_seconds)::numeric, 1), 0) from chosen),
         'messages', (select count(*) from happened where event_type = 'user_message'),
         'answers', (select count(*) from happened where event_type = 'done'),
-        'output_tokens', (select coalesce(sum(tokens), 0) from happened)
+        'input_tokens', (select coalesce(sum(read), 0) from happened),
+        'output_tokens', (select coalesce(sum(written), 0) from happened),
+        'cost', (select coalesce(round(sum(cost), 6), 0) from happened)
     )
 $$;
 

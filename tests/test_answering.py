@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from realtime import admin, summary
+from realtime.log.store import JournalStore
 from realtime.model_settings import ModelEntry
 from realtime.models import (
     Finished,
@@ -185,7 +186,8 @@ async def test_the_cost_of_answers_is_on_the_record(serve: Serve, device: Device
     assert figures["cost"] == pytest.approx(cost)
     assert (figures["input_tokens"], figures["output_tokens"]) == (1100, 70)
     assert (await running.server.log.figures("somebody else", 0))["cost"] == 0
-    shown = admin.as_markdown(*admin.found(running.server.log.journal, session["session_id"]))
+    stored = await admin.found([JournalStore(running.server.log.journal)], session["session_id"])
+    shown = admin.as_markdown(*stored)
     assert "1100 tokens read, 70 written, $0.0023" in shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-import time
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -285,14 +285,16 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
     tail = Tail(opened.log, "s", 0)
     opened.log.publish = lambda part: tail.extend(part.events)
     await opened.append(session.take())
-    held = asyncio.create_task(opened.log.read(time.sleep, 0.3))
-    other = asyncio.create_task(opened.log.read(time.sleep, 0.3))
+    release = threading.Event()
+    held = asyncio.create_task(opened.log.read(release.wait))
+    other = asyncio.create_task(opened.log.read(release.wait))
     snapshot = asyncio.create_task(tail.snapshot())
     for _ in range(3 * TAIL_EVENTS):
         offset = run.answer.length["text"]
         token = Token(message_id="m", offset=offset, delta="word ", kind="text")
         session.record(run.run_id, [token], 1)
     await opened.append(session.take())
+    release.set()
     await asyncio.gather(held, other)
     page = await snapshot
     assert page.seq == tail.committed == session.head

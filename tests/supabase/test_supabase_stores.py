@@ -139,7 +139,9 @@ async def test_figures(both: Both) -> None:
         "mean_duration_seconds": 4.0,
         "messages": 2,
         "answers": 2,
+        "input_tokens": 6,
         "output_tokens": 14,
+        "cost": 0,
     }
     assert (await both.store.figures(user, T0 + 1))["messages"] == 1
 
