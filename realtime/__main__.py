@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -96,6 +97,8 @@ async def serve(settings: Settings) -> int:
             raise ConfigError(
                 [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
             ) from None
+        gc.collect()
+        gc.freeze()  # what is there now stays, so no later collection need walk through it
         announce(settings, runner.addresses[0][1], app[SERVER].chain.label)
         await stop.wait()
         print("Draining …", flush=True)

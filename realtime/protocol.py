@@ -306,7 +306,7 @@ class Run(Event):
     retry_in_ms: int | None = None
 
 
-class Token(Event):
+class Token(Event, gc=False):
     """Text of the answer. `offset` counts UTF-16 units of this `kind` before `delta`."""
 
     message_id: str

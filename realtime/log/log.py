@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Pace:
-    """How long to rest after a flush: not at all up to some hundred events a second, 8 ms
+    """How long to rest after a flush: not at all up to some hundred events a second, 10 ms
     at 3,000, never more than 33 ms.
 
     While the loop rests, what arrives gathers in the kernel, and is then taken, committed and
@@ -43,7 +43,7 @@ class Pace:
     MEMORY_S = 0.25
     LEAST_S = 0.001
     MOST_S = 0.033
-    REST_S_PER_RATE = 1 / 375_000
+    REST_S_PER_RATE = 1 / 300_000
 
     def __init__(self) -> None:
         self._last = 0.0

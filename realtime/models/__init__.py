@@ -106,7 +106,7 @@ class Request(msgspec.Struct, frozen=True):
 # ------------------------------------------------------------------ the answer
 
 
-class TextDelta(msgspec.Struct, frozen=True):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
     kind: TextKind = "text"
 
