@@ -12,17 +12,16 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from math import exp
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from realtime.log import pages
 from realtime.log.encode import Part
-from realtime.log.fold import first_seq, fold, merge, newest
 from realtime.log.journal import Journal
+from realtime.log.pace import LogCount, Pace
 from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
-from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
+from realtime.protocol import Event, to_json
 
-CHUNK = 2000  # rows read at a time
 CHECKPOINT_EVENTS = 6000
 PROBE_S = 1.0
 EARLY_S = 0.25
@@ -32,45 +31,11 @@ Ticket = asyncio.Future[None]
 logger = logging.getLogger(__name__)
 
 
-class Pace:
-    """How long to rest after a flush: not at all up to some hundred events a second, 10 ms
-    at 3,000, never more than 33 ms.
-
-    While the loop rests, what arrives gathers in the kernel, and is then taken, committed and
-    sent in one go. To wake up for each token costs half as much again as the token itself.
-    """
-
-    MEMORY_S = 0.25
-    LEAST_S = 0.001
-    MOST_S = 0.033
-    REST_S_PER_RATE = 1 / 300_000
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._rate = 0.0  # events a second, lately
-
-    def rest(self, now: float, events: int) -> float:
-        """Seconds to rest at `now`, after a flush of so many events."""
-        passed = max(now - self._last, 1e-4)
-        self._last = now
-        self._rate += (1 - exp(-passed / self.MEMORY_S)) * (events / passed - self._rate)
-        seconds = min(self.MOST_S, self._rate * self.REST_S_PER_RATE)
-        return seconds if seconds >= self.LEAST_S else 0.0
-
-
 class _Appended(Part):
     """A part, and who waits for it."""
 
     ticket: Ticket
     published: bool = False
-
-
-class LogCount:
-    """What the log has done since the start; times in seconds."""
-
-    def __init__(self) -> None:
-        self.events = self.flushes = self.failures = 0
-        self.flush_s = self.rest_s = 0.0
 
 
 class _Pending:
@@ -365,35 +330,13 @@ class Log:
 
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
         """The next page behind `after_seq`, tokens merged, bounded in size."""
-        return await self.read(self._replay, session_id, after_seq)
-
-    def _replay(self, session_id: str, after_seq: int) -> list[Event]:
-        events: list[Event] = []
-        while True:
-            after = events[-1].seq if events else after_seq
-            rows = self.journal.after(session_id, after, CHUNK)
-            events = merge([*events, *rows])
-            page = fitting(events)
-            if len(rows) < CHUNK or len(page) < len(events):
-                return page
+        return await self.read(pages.replay, self.journal, session_id, after_seq)
 
     async def page(
         self, session_id: str, before_seq: int, limit: int = 200
     ) -> tuple[list[Event], int | None]:
         """The newest folded events before `before_seq`, and where the next page ends."""
-        return await self.read(self._page, session_id, before_seq, limit)
-
-    def _page(self, session_id: str, before_seq: int, limit: int) -> tuple[list[Event], int | None]:
-        events: list[Event] = []
-        before = before_seq
-        with self.journal.reading():
-            while True:
-                rows = self.journal.before(session_id, before, CHUNK)
-                events = fold([*rows, *events])
-                page, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
-                if not rows or len(page) < len(events):
-                    return page, next_before
-                before = first_seq(rows[0])
+        return await self.read(pages.page, self.journal, session_id, before_seq, limit)
 
 
 def settle(ticket: Ticket, error: StorageError | None = None) -> None:
@@ -405,13 +348,3 @@ def settle(ticket: Ticket, error: StorageError | None = None) -> None:
     else:
         ticket.set_exception(error)
         ticket.exception()
-
-
-def fitting(events: list[Event]) -> list[Event]:
-    """As many of the first events as one page may hold; at least one."""
-    size = 0
-    for count, event in enumerate(events):
-        size += len(to_json(event)) + 32
-        if size > MAX_PAGE_BYTES and count:
-            return events[:count]
-    return events

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from realtime.log.fold import first_seq, fold, merge
-from realtime.log.log import Log, fitting
+from realtime.log.log import Log
+from realtime.log.pages import fitting
 from realtime.protocol import Event
 
 TAIL_EVENTS = 2048

@@ -1,0 +1,47 @@
+"""What a reader gets at once of a long log: bounded pages, forwards and backwards."""
+
+from __future__ import annotations
+
+from realtime.log.fold import first_seq, fold, merge, newest
+from realtime.log.journal import Journal
+from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
+
+CHUNK = 2000  # rows read at a time
+
+
+def replay(journal: Journal, session_id: str, after_seq: int) -> list[Event]:
+    """The next page behind `after_seq`, tokens merged."""
+    events: list[Event] = []
+    while True:
+        after = events[-1].seq if events else after_seq
+        rows = journal.after(session_id, after, CHUNK)
+        events = merge([*events, *rows])
+        page = fitting(events)
+        if len(rows) < CHUNK or len(page) < len(events):
+            return page
+
+
+def page(
+    journal: Journal, session_id: str, before_seq: int, limit: int
+) -> tuple[list[Event], int | None]:
+    """The newest folded events before `before_seq`, and where the next page ends."""
+    events: list[Event] = []
+    before = before_seq
+    with journal.reading():
+        while True:
+            rows = journal.before(session_id, before, CHUNK)
+            events = fold([*rows, *events])
+            found, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
+            if not rows or len(found) < len(events):
+                return found, next_before
+            before = first_seq(rows[0])
+
+
+def fitting(events: list[Event]) -> list[Event]:
+    """As many of the first events as one page may hold; at least one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(to_json(event)) + 32
+        if size > MAX_PAGE_BYTES and count:
+            return events[:count]
+    return events
