@@ -309,7 +309,7 @@ class Actor:
         budget, owner = self._shared.means.budget, self.session.user_id
         behind = self.session.active.run_id if self.session.active else None
         budget.check_runs(owner, behind=behind)
-        budget.check_tokens(owner, behind=behind if waits else None)
+        budget.check_spending(owner, behind=behind if waits else None)
 
     def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
         """Cancel the active run or the one named; it is over before this returns."""

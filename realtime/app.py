@@ -22,7 +22,7 @@ from realtime.auth.guests import Guests, kept_secret
 from realtime.auth.hook import Hook
 from realtime.auth.shares import Shares
 from realtime.auth.supabase import SupabaseTokens
-from realtime.budget import Budget
+from realtime.budget import Amount, Budget
 from realtime.config import ConfigError, Settings
 from realtime.driver import Means, RunCount
 from realtime.edge import http
@@ -222,11 +222,12 @@ def _running(
             if settings.mcp_config:
                 await connect_mcp(settings, box, undo)
             budget = Budget(
-                user_tokens=settings.budget_user_tokens,
-                server_tokens=settings.budget_server_tokens,
+                user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
+                server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
                 user_runs=settings.runs_per_user,
             )
-            budget.restore(await server.log.read(journal.spent, budget.day_begins))
+            spent = await server.log.read(journal.spent, budget.day_begins)
+            budget.restore({user_id: Amount(*sums) for user_id, sums in spent.items()})
             server.hub = Hub(
                 Means(
                     log=server.log,

@@ -1,5 +1,5 @@
-"""What may still be spent today: tokens by each user and by the whole server; and how many
-runs a user may have at once.
+"""What may still be spent today, in tokens and in money, by each user and by the whole
+server; and how many runs a user may have at once.
 
 A run reserves what a call of the model may come to before it makes it; its `done` says what
 all of them came to. So what was spent is a fold over the log's `done` events, and a restart
@@ -9,8 +9,9 @@ reads it back from there. It is the session's owner who spends. Days are UTC day
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
+
+import msgspec
 
 from realtime.limits import DAY_S, rate_limited
 from realtime.protocol import Usage
@@ -20,8 +21,28 @@ SOON_S = 5.0
 SERVER = ""  # no user's id
 
 
+class Amount(msgspec.Struct, frozen=True):
+    """Tokens, and US dollars. In a limit 0 is any number."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.tokens + other.tokens, self.dollars + other.dollars)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.tokens - other.tokens, self.dollars - other.dollars)
+
+    def reaches(self, limit: Amount) -> bool:
+        many = 0 < limit.tokens <= self.tokens
+        return many or 0 < limit.dollars <= self.dollars
+
+
+NOTHING = Amount()
+
+
 class Budget:
-    """In tokens a day, and in runs at once; 0: any number. `clock`: seconds since the epoch.
+    """What a day allows, and runs at once; 0: any number. `clock`: seconds since the epoch.
 
     Where calls come to no more than was reserved, nobody spends more than the budget and one.
     """
@@ -29,19 +50,19 @@ class Budget:
     def __init__(
         self,
         *,
-        user_tokens: int = 0,
-        server_tokens: int = 0,
+        user: Amount = NOTHING,
+        server: Amount = NOTHING,
         user_runs: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._user_tokens = user_tokens
-        self._server_tokens = server_tokens
+        self._user = user
+        self._server = server
         self._user_runs = user_runs
         self._clock = clock
         self._day = self._today()
-        self._spent: Counter[str] = Counter()
-        self._reserved: dict[str, dict[str, int]] = {}  # by user, by run
-        self._held = 0  # the sum of all that is reserved
+        self._spent: dict[str, Amount] = {}
+        self._reserved: dict[str, dict[str, Amount]] = {}  # by user, by run
+        self._held = NOTHING  # the sum of all that is reserved
 
     def _today(self) -> int:
         return int(self._clock() // DAY_S)
@@ -51,10 +72,14 @@ class Budget:
         """ms since the Unix epoch."""
         return self._day * DAY_S * 1000
 
-    def restore(self, spent: Mapping[str, int]) -> None:
-        """Tokens by user, spent since the day began."""
-        self._spent.update(spent)
-        self._spent[SERVER] += sum(spent.values())
+    def restore(self, spent: Mapping[str, Amount]) -> None:
+        """What users have spent since the day began."""
+        for user_id, amount in spent.items():
+            self._spend(user_id, amount)
+
+    def _spend(self, user_id: str, amount: Amount) -> None:
+        for who in (user_id, SERVER):
+            self._spent[who] = self._spent.get(who, NOTHING) + amount
 
     def check_runs(self, user_id: str, *, behind: str | None = None) -> None:
         """Whether this user may have one more run, or one in the place of `behind`. Raises
@@ -63,33 +88,35 @@ class Budget:
         if self._user_runs and len(others) >= self._user_runs:
             raise rate_limited(f"{len(others)} answers of yours are running; wait for one", SOON_S)
 
-    def check_tokens(self, user_id: str, *, behind: str | None = None, used: int = 0) -> None:
-        """Whether there are tokens left for one more call; with `behind`, when this run has come
-        to `used` in all, which is to be asked again then. Raises `rate_limited`."""
+    def check_spending(
+        self, user_id: str, *, behind: str | None = None, used: Amount = NOTHING
+    ) -> None:
+        """Whether there is something left for one more call; with `behind`, when this run has
+        come to `used` in all, which is to be asked again then. Raises `rate_limited`."""
         self._turn()
         mine = self._reserved.get(user_id, {})
-        freed = mine.get(behind, 0) if behind else 0
+        freed = mine.get(behind, NOTHING) if behind else NOTHING
         for whose, limit, who, held in (
-            ("your", self._user_tokens, user_id, sum(mine.values())),
-            ("this server's", self._server_tokens, SERVER, self._held),
+            ("your", self._user, user_id, sum(mine.values(), NOTHING)),
+            ("this server's", self._server, SERVER, self._held),
         ):
-            if limit and self._spent[who] + used >= limit:
+            spent = self._spent.get(who, NOTHING) + used
+            if spent.reaches(limit):
                 midnight = (self._day + 1) * DAY_S - self._clock()
                 raise rate_limited(f"{whose} budget for today is used up", midnight)
-            if limit and self._spent[who] + held - freed + used >= limit:
+            if (spent + held - freed).reaches(limit):
                 raise rate_limited(f"what runs now may use up {whose} budget for today", SOON_S)
 
-    def reserve(self, user_id: str, run_id: str, input_tokens: int, *, used: int = 0) -> None:
-        """A run is about to call the model, and has `used` so much before."""
+    def reserve(self, user_id: str, run_id: str, most: Amount) -> None:
+        """A run is about to call a model, and may come to `most` in all."""
         self.release(user_id, run_id)
-        most = used + input_tokens + ANSWER_TOKENS
         self._reserved.setdefault(user_id, {})[run_id] = most
         self._held += most
 
     def release(self, user_id: str, run_id: str) -> None:
         """A run is over, or is forgotten here."""
         if runs := self._reserved.get(user_id):
-            self._held -= runs.pop(run_id, 0)
+            self._held -= runs.pop(run_id, NOTHING)
             if not runs:
                 del self._reserved[user_id]
 
@@ -98,7 +125,7 @@ class Budget:
         is the one that takes its place."""
         self.release(user_id, run_id)
         self._turn()
-        self._spent.update({user_id: tokens(usage), SERVER: tokens(usage)})
+        self._spend(user_id, amount_of(usage))
 
     def _turn(self) -> None:
         """At midnight everybody begins anew; what is reserved stays so."""
@@ -107,5 +134,5 @@ class Budget:
             self._spent.clear()
 
 
-def tokens(usage: Usage) -> int:
-    return usage.input_tokens + usage.output_tokens
+def amount_of(usage: Usage) -> Amount:
+    return Amount(usage.input_tokens + usage.output_tokens, usage.cost or 0.0)

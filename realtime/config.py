@@ -314,6 +314,12 @@ class Settings:
     budget_server_tokens: int = _setting(
         0, "tokens that all users may spend a day (UTC); 0: any number", _count(0, 10**15)
     )
+    budget_user_dollars: float = _setting(
+        0.0, "US dollars that one user may spend a day, by PRICES; 0: any number", _number(0, 1e9)
+    )
+    budget_server_dollars: float = _setting(
+        0.0, "US dollars that all users may spend a day, by PRICES; 0: any number", _number(0, 1e9)
+    )
     text_kb: int = _setting(16, "size of one message, in KB of UTF-8", _count(1, 60))
     queued_messages: int = _setting(
         5, "messages that may wait behind a running answer", _count(0, 100)
@@ -401,6 +407,14 @@ class Settings:
                         f"{name} has {entry.name} without a URL, and there is no server of "
                         f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
                     )
+        if self.budget_user_dollars or self.budget_server_dollars:
+            default = self.openai_model if self.model == "openai" else self.model
+            used = {default, *(entry.name for entry in (*self.fallbacks, *self.models))}
+            if missing := used - set(self.prices or {}):
+                found.append(
+                    f"PRICES lacks {', '.join(sorted(missing))}: a budget in dollars needs the "
+                    "price of every model; give what costs nothing the price 0"
+                )
         if self.supabase_url and not self.supabase_key:
             found.append(
                 "SUPABASE_KEY is missing: set it to the secret key (Project Settings, API Keys), "

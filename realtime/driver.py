@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from realtime.budget import Budget, tokens
+from realtime.budget import ANSWER_TOKENS, NOTHING, Budget, amount_of
 from realtime.calls import Hooks
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
@@ -123,7 +123,7 @@ class Driver:
             return
         while run := self._session.start_next(self.model, now_ms()):
             try:
-                self._means.budget.check_tokens(self._session.user_id)
+                self._means.budget.check_spending(self._session.user_id)
             except ProtocolError as refusal:
                 self._refuse(run, refusal)
             else:
@@ -146,12 +146,14 @@ class Driver:
 
     def _reserve(self, run: RunState, request: Request, usage: Usage | None) -> None:
         """Before each call of the model. Raises `rate_limited` before a further one that there
-        are no tokens for."""
+        is nothing left for."""
         budget, user_id = self._means.budget, self._session.user_id
-        used = tokens(usage) if usage else 0
-        if used:
-            budget.check_tokens(user_id, behind=run.run_id, used=used)
-        budget.reserve(user_id, run.run_id, len(to_json(request)) // 4, used=used)
+        used = amount_of(usage) if usage else NOTHING
+        if used.tokens:
+            budget.check_spending(user_id, behind=run.run_id, used=used)
+        call = Usage(len(to_json(request)) // 4, ANSWER_TOKENS)
+        most = used + amount_of(priced(call, run.model, self._means.prices))
+        budget.reserve(user_id, run.run_id, most)
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between

@@ -116,3 +116,11 @@ def test_all_problems_are_told_at_once_and_no_secret() -> None:
     told = problems(PORT="x", MODEL="y", SUPABASE_KEY="sb_secret_hidden")
     assert len(told.splitlines()) == 3
     assert "hidden" not in told
+
+
+def test_a_budget_in_dollars_needs_the_price_of_every_model() -> None:
+    prices = '{"gpt-5-mini": {"input": 0.25, "output": 2}}'
+    given = {"OPENAI_API_KEY": "k", "BUDGET_USER_DOLLARS": "1.5"}
+    assert load(**given, PRICES=prices).budget_user_dollars == 1.5
+    assert "PRICES lacks gpt-5-mini" in problems(**given)
+    assert "PRICES lacks local" in problems(**given, PRICES=prices, FALLBACKS="local")

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import socketio
 
-from realtime.budget import ANSWER_TOKENS, Budget
+from realtime.budget import ANSWER_TOKENS, Amount, Budget
 from realtime.limits import DAY_S, SWEPT, Buckets
 from realtime.memory import FULL, LOOK_S, Memory
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolCallStarted, Usage
@@ -263,24 +263,48 @@ async def test_a_run_that_a_crash_cut_off_was_paid_for(tmp_path: Path, device: D
         assert limited(await one.send("again"), DAY_MS)
 
 
+async def test_a_budget_in_dollars_is_kept_and_outlives_the_server(
+    serve: Serve, device: Devices
+) -> None:
+    """An answer of 600 tokens costs 60 cents; one is begun while anything is left."""
+    settings = {
+        "prices": {"scripted": {"input": 1000, "output": 1000}},
+        "budget_user_dollars": 1.0,
+    }
+    running = await serve(ScriptedModel(costs(600)), **settings)
+    one, other = device(running.url), device(running.url)
+    for each in (one, other):
+        await each.connect()
+    for text in ("first", "second"):
+        done = await one.done((await one.send(text))["run_id"])
+        assert done["usage"]["cost"] == pytest.approx(0.6)
+    assert limited(await one.send("third"), DAY_MS)
+    await other.done((await other.send("my own dollar"))["run_id"])
+    await running.stop()
+    running = await serve(ScriptedModel(costs(600)), **settings)
+    one.url = running.url
+    await one.connect()
+    assert limited(await one.send("anew"), DAY_MS)
+
+
 def test_a_new_day_is_a_new_budget() -> None:
     now = [DAY_S * 10 - 5.0]
-    budget = Budget(user_tokens=100, clock=lambda: now[0])
-    budget.restore({"ada": 99})
-    budget.check_tokens("ada")
-    budget.reserve("ada", "r1", 10)
+    budget = Budget(user=Amount(100), clock=lambda: now[0])
+    budget.restore({"ada": Amount(99)})
+    budget.check_spending("ada")
+    budget.reserve("ada", "r1", Amount(10))
     budget.settle("ada", "r1", Usage(1, 0))
     with pytest.raises(ProtocolError) as refused:
-        budget.check_tokens("ada")
+        budget.check_spending("ada")
     assert refused.value.retry_after_ms == 5000
-    budget.check_tokens("bob")
-    budget.reserve("bob", "r2", 10)
+    budget.check_spending("bob")
+    budget.reserve("bob", "r2", Amount(4106))
     now[0] += 6
-    budget.check_tokens("ada")
+    budget.check_spending("ada")
     with pytest.raises(ProtocolError):
-        budget.check_tokens("bob")
+        budget.check_spending("bob")
     budget.settle("bob", "r2", Usage(99, 0))
-    budget.check_tokens("bob")
+    budget.check_spending("bob")
 
 
 # ----------------------------------------------------------------- connects

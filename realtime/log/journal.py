@@ -390,17 +390,18 @@ class Journal:
             "cost": round(cost, 6),
         }
 
-    def spent(self, since: int) -> dict[str, int]:
-        """Tokens by user, of the runs that ended at or after `since`."""
-        return dict(
-            self._database.query(
-                """SELECT user_id, sum(json_extract(CAST(payload AS TEXT), '$.usage.input_tokens')
-                                     + json_extract(CAST(payload AS TEXT), '$.usage.output_tokens'))
-                   FROM events JOIN sessions USING (session_id)
-                   WHERE event_type = 'done' AND created_at >= ? GROUP BY user_id""",
-                (since,),
-            )
+    def spent(self, since: int) -> dict[str, tuple[int, float]]:
+        """Tokens and US dollars by user, of the runs that ended at or after `since`."""
+        rows = self._database.query(
+            """SELECT user_id, sum((usage ->> 'input_tokens') + (usage ->> 'output_tokens')),
+                      coalesce(sum(usage ->> 'cost'), 0.0)
+               FROM (SELECT user_id, json_extract(CAST(payload AS TEXT), '$.usage') AS usage
+                     FROM events JOIN sessions USING (session_id)
+                     WHERE event_type = 'done' AND created_at >= ?)
+               GROUP BY user_id""",
+            (since,),
         )
+        return {user_id: (tokens, dollars) for user_id, tokens, dollars in rows}
 
     def _heads(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(_SELECT_HEADS + where, values)
