@@ -1,0 +1,99 @@
+"""A person is asked on the page of the real server: in two browsers, over a reload and a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from playwright.async_api import Page, expect
+
+from tests.browser import browser
+from tests.process import ROOT, free_port, server
+
+TOOLS = '''
+from realtime.tools import tool
+
+@tool(approval=True)
+def pay(to: str, amount: int) -> str:
+    """Pay somebody."""
+    with open("paid.txt", "a") as effects:
+        effects.write(f"{to} {amount}\\n")
+    return "paid"
+'''
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    """A provider whose model pays Ann, and then says so."""
+    if request.method == "GET":
+        return web.json_response({"object": "list", "data": []})
+    done = (await request.json())["messages"][-1]["role"] == "tool"
+    call = {"index": 0, "id": "c", "function": {"name": "pay", "arguments": PAY}}
+    delta = {"content": "Ann has it."} if done else {"tool_calls": [call]}
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for choice in (
+        {"index": 0, "delta": delta},
+        {"index": 0, "delta": {}, "finish_reason": "stop" if done else "tool_calls"},
+    ):
+        await response.write(b"data: %b\n\n" % json.dumps({"choices": [choice]}).encode())
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+PAY = '{"to": "Ann", "amount": 5}'
+
+
+async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
+    aiohttp_server: Any, tmp_path: Path
+) -> None:
+    provider = web.Application()
+    provider.router.add_route("*", "/v1/{path:.*}", answer)
+    (tmp_path / "money.py").write_text(TOOLS, "utf-8")
+    environ = {
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path))),
+        "PORT": str(free_port()),
+        "OPENAI_BASE_URL": str((await aiohttp_server(provider)).make_url("/v1")),
+        "MODEL": "openai",
+        "TOOLS": "money",
+        "GRACE_SECONDS": "60",
+    }
+    async with browser() as chromium:
+        async with server(tmp_path, **environ) as running:
+            one = await chromium.new_page()
+            await one.goto(running.url)
+            await one.get_by_test_id("start-session").click()
+            await one.get_by_test_id("message-box").fill("pay Ann")
+            await one.get_by_test_id("message-box").press("Enter")
+            await asked(one)
+            await one.get_by_test_id("copy-link").click()
+            link = one.get_by_test_id("share-link")
+            await expect(link).not_to_have_value("")
+            two = await (await chromium.new_context()).new_page()
+            await two.goto(await link.input_value())
+            await asked(two)
+            await two.reload()
+            await asked(two)
+            running.child.kill()
+            await running.ended()
+        assert not (tmp_path / "paid.txt").exists()
+        async with server(tmp_path, **environ):
+            for page in (one, two):
+                state = page.get_by_test_id("connection-state")
+                await expect(state).to_have_text("Live", timeout=20_000)
+                await asked(page)
+            await two.get_by_role("button", name="Approve").click()
+            for page in (one, two):
+                await expect(page.locator(".tool-card")).to_contain_text("approved by")
+                await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
+                await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
+    assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 5\n"
+
+
+async def asked(page: Page) -> None:
+    card = page.locator(".tool-card")
+    await expect(card).to_contain_text("waits for approval until")
+    await expect(card).to_contain_text('"amount": 5')
+    await expect(card.get_by_role("button", name="Approve")).to_be_visible()
