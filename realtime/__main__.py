@@ -18,11 +18,12 @@ from aiohttp import web
 
 from realtime import logs, operate
 from realtime.admin import NoSuchSession
-from realtime.app import SERVER, create_app, store_label
+from realtime.app import SERVER, create_app
 from realtime.check import check
 from realtime.config import ConfigError, Settings
 from realtime.edge.http import missing_modules
 from realtime.log.rows import StorageError
+from realtime.parts import store_label
 
 FAILED = 1
 CONFIG_REFUSED = 2

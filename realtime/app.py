@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
-from realtime import tools as toolkit
-from realtime.auth import Authenticator
-from realtime.auth.guests import Guests, kept_secret
-from realtime.auth.hook import Hook
 from realtime.auth.shares import Shares
 from realtime.auth.supabase import SupabaseTokens
 from realtime.budget import Amount, Budget
@@ -32,19 +26,25 @@ from realtime.edge.door import Door
 from realtime.edge.transport import Transport
 from realtime.hub import Hub
 from realtime.limits import DAY_S, MINUTE_S, Buckets
-from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.rows import SessionRow, StorageError
 from realtime.memory import Memory
 from realtime.metrics import exposition, measured
 from realtime.models import Model, ModelError
 from realtime.models.chain import Chain, Link
+from realtime.parts import (
+    auth_secret,
+    connect_mcp,
+    load_tools,
+    make_authenticator,
+    open_journal,
+    store_label,
+)
 from realtime.protocol import Options
 from realtime.providers import make_chain
 from realtime.retention import keep
 from realtime.session import Bounds
 from realtime.summary import Summariser
-from realtime.tools.mcp_config import read_config
 from realtime.usage import Price
 
 if TYPE_CHECKING:
@@ -128,11 +128,6 @@ class Server:
 
 
 SERVER: web.AppKey[Server] = web.AppKey("server", Server)
-
-
-def store_label(settings: Settings) -> str:
-    label = f"SQLite file {settings.database_path}"
-    return f"{label}, shipped to Supabase" if settings.supabase_url else label
 
 
 def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web.Application:
@@ -295,22 +290,6 @@ def _running(
     return lifetime
 
 
-async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
-    """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
-    try:
-        from realtime.tools.mcp import McpServers
-    except ImportError as error:
-        raise ConfigError(
-            [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
-        ) from None
-    try:
-        servers = McpServers(read_config(settings.mcp_config, os.environ), box)
-    except ValueError as error:
-        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
-    undo.push_async_callback(servers.stop)
-    await servers.ready()
-
-
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
     from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
 
@@ -349,58 +328,6 @@ async def _stopping(app: web.Application) -> None:
     await server.drain()
     await server.connections.close()
     await server.transport.shutdown()
-
-
-def load_tools(settings: Settings) -> toolkit.Toolbox:
-    try:
-        return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
-    except Exception as error:  # a module of the operator's own
-        raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
-
-
-def auth_secret(settings: Settings) -> str:
-    if settings.auth_secret:
-        return settings.auth_secret
-    try:
-        return kept_secret(Path(f"{settings.database_path}.secret"))
-    except OSError as error:
-        raise ConfigError(
-            [f"AUTH_SECRET is not set, and none can be kept beside DATABASE_PATH: {error}"]
-        ) from None
-
-
-def make_authenticator(settings: Settings, secret: str) -> Authenticator:
-    """Who tells users by their tokens. Raises `ConfigError`."""
-    if settings.auth == "guest":
-        if settings.supabase_url:
-            logger.warning(
-                "AUTH=guest: anybody may begin sessions in your Supabase project; "
-                "AUTH=supabase lets in its users only"
-            )
-        return Guests(secret)
-    if settings.auth == "supabase":
-        return SupabaseTokens(settings.supabase_url, secret=settings.supabase_jwt_secret)
-    try:
-        return Hook.load(settings.auth)
-    except ValueError as error:
-        raise ConfigError([f"AUTH={settings.auth} {error}"]) from error
-
-
-def open_journal(settings: Settings) -> Journal:
-    try:
-        journal = Journal(
-            settings.database_path,
-            synchronous="FULL" if settings.durability == "fsync" else "NORMAL",
-        )
-    except StorageError as error:
-        raise ConfigError([f"DATABASE_PATH: {error}"]) from None
-    if journal.set_aside:
-        logger.error(
-            "%s is damaged and was set aside as %s; a new one was begun",
-            settings.database_path,
-            journal.set_aside,
-        )
-    return journal
 
 
 async def refuse_what_cannot_work(server: Server) -> None:

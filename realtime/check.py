@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from realtime.app import auth_secret, load_tools, make_authenticator, open_journal
 from realtime.config import Settings
 from realtime.models import ModelError
+from realtime.parts import auth_secret, load_tools, make_authenticator, open_journal
 from realtime.providers import make_chain
 
 CHECK_FAILED = 3

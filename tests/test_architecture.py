@@ -43,7 +43,7 @@ ALLOWED = {
     "memory": set(),
     "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
 }
-BUILDERS = {"app", "check", "operate", "providers", "__main__"}
+BUILDERS = {"app", "parts", "check", "operate", "providers", "__main__"}
 SERVICES = {
     "socketio": {"edge.transport"},
     "engineio": {"edge.transport"},

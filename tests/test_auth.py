@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.utils import base64url_encode
 
-from realtime.app import create_app, make_authenticator
+from realtime.app import create_app
 from realtime.auth import AuthError, User
 from realtime.auth.expiry import CLOSE_S, WARN_S, Expiry
 from realtime.auth.guests import Guests
@@ -29,6 +29,7 @@ from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.log.journal import MIGRATIONS, Journal
 from realtime.models import Finished, ModelError, TextDelta, ToolCallReady, ToolCallStarted
+from realtime.parts import make_authenticator
 from realtime.protocol import COMMANDS
 from tests.conftest import Running, Serve
 from tests.device import Device
