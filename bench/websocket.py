@@ -71,9 +71,11 @@ class Client(asyncio.Protocol):
     def close(self) -> None:
         self._transport.abort()
 
-    def send(self, text: str, opcode: int = 1) -> None:
+    def send(self, text: str) -> None:
+        self.send_frame(text.encode(), 1)
+
+    def send_frame(self, payload: bytes, opcode: int) -> None:
         """Send one frame, masked with zeros."""
-        payload = text.encode()
         assert len(payload) < 65536
         head = bytes((0x80 | opcode, 0x80 | min(len(payload), 126)))
         if len(payload) > 125:
@@ -122,7 +124,7 @@ class Client(asyncio.Protocol):
             inflate = zlib.decompressobj(-15) if self._fresh_inflate else self._inflate
             self.received(inflate.decompress(payload + b"\0\0\xff\xff"), now)
         elif first == 0x89:
-            self.send(payload.decode(), opcode=10)
+            self.send_frame(payload, 10)
         elif first == 0x88:
             self._transport.abort()
         elif first != 0x8A:
