@@ -33,6 +33,7 @@ from bench.websocket import Client, Tally
 OURS = RELAYS["ours"]
 PAST = (100, 200)  # runs, events each
 SECRET = "signs the guests of one measurement and of nothing else"
+SETTLE_S = 4.0  # a question costs more the longer the past: not what is measured here
 TIDY_S = 2.0
 SHIPPED_S = 120.0
 SPARE_FILES = 500
@@ -69,7 +70,8 @@ def arguments() -> argparse.Namespace:
 
 
 def ours(**settings: str) -> Relay:
-    return replace(OURS, environ={**OURS.environ, **settings})
+    """This server. Its sessions never end: the summaries would fall into a later window."""
+    return replace(OURS, environ={**OURS.environ, "GRACE_SECONDS": "86400", **settings})
 
 
 async def rounds(sides: Sides, repeat: int) -> Rows:
@@ -103,7 +105,9 @@ class Server:
         for kind in bad:
             others += await self._viewers(kind, Tally(), [viewer.key for viewer in viewers])
         before = await self._closed()
-        row = await load.answers(self._bench, self._running, viewers, tally, RATE, self._seconds)
+        row = await load.answers(
+            self._bench, self._running, viewers, tally, RATE, self._seconds, SETTLE_S
+        )
         gone = await self._closed() - before
         for client in (*others, *viewers):
             client.close()
@@ -160,7 +164,7 @@ class Conditions:
         return Server(self._bench, running, url, self._given)
 
     async def viewers(self) -> Rows:
-        server = await self._started(OURS)
+        server = await self._started(ours())
         sides: Sides = {
             "healthy alone": server.window,
             "and three bad each": lambda: server.window(bad=BAD),
@@ -169,7 +173,7 @@ class Conditions:
 
     async def database(self) -> Rows:
         project, settings = await self._stack.enter_async_context(database())
-        without = await self._started(OURS)
+        without = await self._started(ours())
         shipping = await self._started(ours(**settings))
 
         async def window(delay_s: float) -> Row:
@@ -189,11 +193,13 @@ class Conditions:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         path = Path(folder) / "past.db"
         keys = await write_past(path, SECRET, self._given.sessions, *PAST)
-        new = await self._started(OURS)
-        old = await self._started(
-            ours(DATABASE_PATH=str(path), AUTH_SECRET=SECRET, GRACE_SECONDS="86400")
-        )
-        sides: Sides = {"new sessions": new.window, "old sessions": lambda: old.window(keys)}
+        new = await self._started(ours())
+        old = await self._started(ours(DATABASE_PATH=str(path), AUTH_SECRET=SECRET))
+        sides: Sides = {
+            "new sessions": new.window,
+            "old sessions": lambda: old.window(keys),
+            "new ones beside them": old.window,
+        }
         return await rounds(sides, self._given.repeat)
 
     async def idle(self) -> Rows:

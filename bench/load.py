@@ -110,16 +110,18 @@ async def answers(
     tally: Tally,
     rate: int,
     seconds: float,
+    settle_s: float = SETTLE_S,
 ) -> Row:
-    """One answer for each of the clients, which share the tally; a window amid them is measured."""
+    """One answer for each of the clients, which share the tally. A window of it is measured,
+    that begins so long after the last question."""
     loop = asyncio.get_running_loop()
     ramp = len(clients) / STARTS_PER_S
-    tokens = int(rate * (ramp + SETTLE_S + seconds + TAIL_S))
+    tokens = int(rate * (ramp + settle_s + seconds + TAIL_S))
     gc.collect()
     gc.freeze()
     begin = loop.time()
     await asked(clients, f"rate={rate} tokens={tokens}", STARTS_PER_S)
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(settle_s)
     before, first = bench.usage(running), len(tally.latencies)
     frames = tally.frames
     await asyncio.sleep(seconds)
