@@ -92,31 +92,46 @@ async def warmed_up(relay: Relay, url: str) -> None:
 
 async def streams(bench: Bench, relay: Relay, sessions: int, rate: int, seconds: float) -> Row:
     """`sessions` answers at `rate` tokens a second each; a window of `seconds` is measured."""
-    loop = asyncio.get_running_loop()
     tally = Tally()
     async with started(bench, relay) as (running, url):
         idle = rss(running.pid)
         await warmed_up(relay, url)
         clients = await connected(relay, url, tally, sessions)
-        ramp = sessions / STARTS_PER_S
-        tokens = int(rate * (ramp + SETTLE_S + seconds + TAIL_S))
-        gc.collect()
-        gc.freeze()
-        begin = loop.time()
-        await asked(clients, f"rate={rate} tokens={tokens}", STARTS_PER_S)
-        await asyncio.sleep(SETTLE_S)
-        before, first = bench.usage(running), len(tally.latencies)
-        frames = tally.frames
-        await asyncio.sleep(seconds)
-        after, last = bench.usage(running), len(tally.latencies)
-        frames = tally.frames - frames
-        busy = rss(running.pid)
-        rest = ramp + tokens / rate - (loop.time() - begin)
-        late = await answered(clients, max(0.0, rest) + FINISH_S)
-        ends = endings(clients, tokens)
+        row = await answers(bench, running, clients, tally, rate, seconds)
         for client in clients:
             client.close()
-        gc.unfreeze()
+    return {**row, "rss_idle_mb": round(idle / 1e6, 1)}
+
+
+async def answers(
+    bench: Bench,
+    running: Process,
+    clients: list[Client],
+    tally: Tally,
+    rate: int,
+    seconds: float,
+    settle_s: float = SETTLE_S,
+) -> Row:
+    """One answer for each of the clients, which share the tally. A window of it is measured,
+    that begins so long after the last question."""
+    loop = asyncio.get_running_loop()
+    ramp = len(clients) / STARTS_PER_S
+    tokens = int(rate * (ramp + settle_s + seconds + TAIL_S))
+    gc.collect()
+    gc.freeze()
+    begin = loop.time()
+    await asked(clients, f"rate={rate} tokens={tokens}", STARTS_PER_S)
+    await asyncio.sleep(settle_s)
+    before, first = bench.usage(running), len(tally.latencies)
+    frames = tally.frames
+    await asyncio.sleep(seconds)
+    after, last = bench.usage(running), len(tally.latencies)
+    frames = tally.frames - frames
+    busy = rss(running.pid)
+    rest = ramp + tokens / rate - (loop.time() - begin)
+    late = await answered(clients, max(0.0, rest) + FINISH_S)
+    ends = endings(clients, tokens)
+    gc.unfreeze()
     window = sorted(value / 1000 for value in tally.latencies[first:last])
     firsts = sorted(tally.first)
     return {
@@ -127,8 +142,7 @@ async def streams(bench: Bench, relay: Relay, sessions: int, rate: int, seconds:
         "latency_max_ms": round(window[-1], 2) if window else 0.0,
         "first_token_p50_ms": round(percentile(firsts, 0.50), 2),
         "first_token_p99_ms": round(percentile(firsts, 0.99), 2),
-        "held": round(len(window) / (after.at - before.at) / (sessions * rate), 3),
-        "rss_idle_mb": round(idle / 1e6, 1),
+        "held": round(len(window) / (after.at - before.at) / (len(clients) * rate), 3),
         "rss_busy_mb": round(busy / 1e6, 1),
         **integrity(tally, ends, late),
     }
