@@ -72,7 +72,7 @@ def children(name: str, of: int | None = None) -> list[psutil.Process]:
 
 
 async def gone(processes: list[psutil.Process]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while any(map(alive, processes)):
             await asyncio.sleep(0.05)
 
@@ -90,7 +90,7 @@ async def everything() -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}/mcp"
-    async with aiohttp.ClientSession() as http, asyncio.timeout(15):
+    async with aiohttp.ClientSession() as http, asyncio.timeout(60):
         while True:
             try:
                 async with http.get(url):
