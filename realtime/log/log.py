@@ -22,7 +22,7 @@ from realtime.log.pace import LogCount, Pace
 from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
 from realtime.protocol import Event, to_json
 
-CHECKPOINT_EVENTS = 6000
+CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 PROBE_S = 1.0
 EARLY_S = 0.25
 
