@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
 
 from realtime.driver import Driver, Means, now_ms
+from realtime.log.encode import Part, only_tokens
 from realtime.log.log import Ticket, settle
 from realtime.log.rows import Head, StorageError
 from realtime.log.tail import Page, Tail
 from realtime.protocol import (
     Approve,
     Error,
-    Event,
     Join,
     Options,
     ProtocolError,
@@ -29,7 +29,6 @@ from realtime.protocol import (
     SessionEnded,
     SessionPayload,
     Stop,
-    Token,
     ToolCall,
     entry,
     to_json,
@@ -87,7 +86,7 @@ class Actor:
             return lost
         events = session.take()
         head = None
-        if not events or not all(isinstance(event, Token) for event in events):
+        if not events or not only_tokens(events):
             head = Head(session.row(), session.unfinished, self._left_at, self.share_key)
         span = None
         if ended:
@@ -101,9 +100,12 @@ class Actor:
             session.session_id, session.epoch, events, head=head, fold=span
         )
 
-    def published(self, events: Sequence[Event]) -> None:
+    def published(self, part: Part) -> None:
         """The log has committed these events."""
+        events = part.events
         self._tail.extend(events)
+        if part.only_tokens:
+            return
         if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
             self._alone_since = time.monotonic()  # a wait for approval is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):

@@ -20,6 +20,7 @@ import msgspec
 
 from realtime.budget import ANSWER_TOKENS, NOTHING, Budget, amount_of
 from realtime.calls import Hooks
+from realtime.log.encode import only_tokens
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
 from realtime.models import Request
@@ -233,10 +234,12 @@ class Driver:
             self._task.cancel()
 
     async def _drive(self, run: RunState, job: Job) -> None:
-        """Record what the run produces. It reads on when the last events are committed, so
-        that a slow disk makes larger reads, not a longer queue."""
+        """Record what the run produces. It reads on when all but its last tokens are
+        committed, so that a slow disk makes larger reads, not a longer queue; what is not
+        a token, before anything follows from it."""
         attempts = self._means.chain.begin(self._session.options.model)
         outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
+        before: Ticket | None = None
         try:
             async with aclosing(execute(job, attempts, self._means.tools)) as parts:
                 async for part in parts:
@@ -245,7 +248,12 @@ class Driver:
                         break
                     if not self._session.record(run.run_id, part, now_ms()):
                         return
-                    await self._commit(None)
+                    ticket = self._commit(None)
+                    if not only_tokens(part):
+                        await ticket
+                    elif before:
+                        await before
+                    before = ticket
                     if self.draining and self._session.waits_for_people():
                         return
         except StorageError:

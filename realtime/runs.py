@@ -308,11 +308,14 @@ class _Writer:
 
     def _tokens(self, text: str, kind: TextKind) -> list[Event]:
         text = clean_text(text)
-        tokens: list[Event] = []
-        for start in range(0, len(text), MAX_DELTA):
-            delta = text[start : start + MAX_DELTA]
-            offset = self._lengths[kind]
-            tokens.append(Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind))
-            self._lengths[kind] = offset + utf16_len(delta)
-            self.spoke = True
-        return tokens
+        if len(text) > MAX_DELTA:
+            pieces = [text[start : start + MAX_DELTA] for start in range(0, len(text), MAX_DELTA)]
+        else:
+            pieces = [text] if text else []
+        return [self._token(piece, kind) for piece in pieces]
+
+    def _token(self, delta: str, kind: TextKind) -> Token:
+        offset = self._lengths[kind]
+        self._lengths[kind] = offset + utf16_len(delta)
+        self.spoke = True
+        return Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind)

@@ -58,11 +58,20 @@ class Part(msgspec.Struct):
     epoch: int
     events: Sequence[Event]
     payloads: list[bytes]
+    only_tokens: bool
 
 
 def encoded(session_id: str, epoch: int, events: Sequence[Event]) -> Part:
     """Raises `ValueError`, `TypeError` or `RecursionError` where an event is no JSON."""
-    return Part(session_id, epoch, events, [to_json(event) for event in events])
+    payloads = [to_json(event) for event in events]
+    return Part(session_id, epoch, events, payloads, only_tokens(events))
+
+
+def only_tokens(events: Sequence[Event]) -> bool:
+    for event in events:  # noqa: SIM110 - a generator costs several times as much
+        if not isinstance(event, Token):
+            return False
+    return True
 
 
 def event_values(event: Event, epoch: int, payload: bytes) -> tuple[Any, ...]:

@@ -10,9 +10,11 @@ from uuid import uuid4
 
 import msgspec
 
+from realtime.log import loose
 from realtime.log.database import Database
 from realtime.log.encode import Part, event_values
 from realtime.log.fold import first_seq, merge
+from realtime.log.loose import Loose
 from realtime.log.quarantine import Quarantine
 from realtime.log.rows import Batch, EventRow, Head, SessionRow, StorageError
 from realtime.protocol import Event, decode_event, to_json
@@ -85,6 +87,7 @@ MIGRATIONS = (
     );
     CREATE UNIQUE INDEX quarantine_rows ON quarantine (session_id, epoch, ifnull(seq, 0));
     """,
+    "CREATE TABLE loose (id INTEGER PRIMARY KEY, tokens BLOB NOT NULL)",
 )
 
 HEADS_AT_ONCE = 100  # that changed without an event
@@ -98,6 +101,9 @@ class Journal:
         self.path = path
         self.set_aside = self._database.set_aside
         self.quarantine = Quarantine(self._database)
+        self.loose = Loose()
+        if owner:
+            self._database.transaction(self._file_left)
 
     def close(self) -> None:
         self._database.close()
@@ -107,10 +113,13 @@ class Journal:
     def write(self, parts: Sequence[Part], heads: Iterable[Head]) -> set[str]:
         """Commit events and the heads of their sessions, all or nothing.
 
+        Tokens stay loose until they are filed, or anything else of their session comes.
         Returns the sessions that somebody has deleted meanwhile; nothing of them is written.
         """
         gone: set[str] = set()
         begun = {part.session_id for part in parts if part.events and part.events[0].seq == 1}
+        firm = {part.session_id for part in parts if not part.only_tokens}
+        tokens = [part for part in parts if part.events and part.session_id not in firm]
 
         def work(writer: sqlite3.Connection) -> None:
             for head in heads:
@@ -119,20 +128,41 @@ class Journal:
                     writer.execute(_INSERT_HEAD, (session_id, *values))
                 elif not writer.execute(_UPDATE_HEAD, (*values, session_id)).rowcount:
                     gone.add(session_id)
-            writer.executemany(
-                _INSERT_EVENT,
-                [
+            if tokens:
+                loose.keep(writer, tokens)
+            if firm:
+                rows = self.loose.rows(firm)
+                rows += [
                     event_values(event, part.epoch, payload)
                     for part in parts
-                    if part.session_id not in gone
+                    if part.session_id in firm and part.session_id not in gone
                     for event, payload in zip(part.events, part.payloads, strict=True)
-                ],
-            )
+                ]
+                writer.executemany(_INSERT_EVENT, rows)
             if gone:  # tokens bring no head along, so some may have come in behind it
                 writer.executemany(_DELETE_EVENTS, [(session_id,) for session_id in gone])
 
         self._database.transaction(work)
+        self.loose.add(tokens)
+        self.loose.forget(firm | gone)
         return gone
+
+    def file(self) -> None:
+        """Make rows of what is loose."""
+        if self.loose:
+            self._database.transaction(self._file)
+            self.loose.forget(self.loose.sessions())
+
+    def _file(self, writer: sqlite3.Connection) -> None:
+        writer.executemany(_INSERT_EVENT, self.loose.rows(self.loose.sessions()))
+        writer.execute("DELETE FROM loose")
+
+    def _file_left(self, writer: sqlite3.Connection) -> None:
+        try:
+            writer.executemany(_INSERT_EVENT, loose.left(writer))
+        except msgspec.DecodeError as error:
+            raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
+        writer.execute("DELETE FROM loose")
 
     def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
         """Join the neighbouring tokens of a finished run into one row each."""
@@ -197,6 +227,7 @@ class Journal:
             writer.execute(_DELETE_EVENTS, (session_id,))
             writer.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
 
+        self.file()
         self._database.transaction(work)
 
     def worker(self) -> str:
@@ -252,6 +283,7 @@ class Journal:
             writer.executemany("DELETE FROM sessions WHERE session_id = ?", keys)
             writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
 
+        self.file()
         self._database.transaction(work)
 
     # ---------------------------------------------------------------- reading

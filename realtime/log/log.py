@@ -25,6 +25,7 @@ from realtime.protocol import Event, to_json
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 PROBE_S = 1.0
 EARLY_S = 0.25
+FILE_S = 0.25  # how long tokens stay loose
 
 T = TypeVar("T")
 Ticket = asyncio.Future[None]
@@ -67,7 +68,7 @@ class Log:
 
     `publish(part)` is called on the loop after the commit, in order;
     `failed(session_ids, error)` instead of it, when the commit did not happen.
-    `on_commit()` follows every write, `repaired()` the first that works after a failure.
+    `on_commit()` follows every write of rows, `repaired()` the first that works after a failure.
     They are set by whoever listens.
 
     `broken` says why nothing can be written, while that is so: appends then fail at once,
@@ -99,7 +100,8 @@ class Log:
         self._tidying: asyncio.Future[None] | None = None
         self._closing = False
         self._prober: asyncio.Task[None] | None = None
-        self._folding: set[asyncio.Future[None]] = set()
+        self._filing: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
         self._task = asyncio.create_task(self._run(), name="log")
 
     # ---------------------------------------------------------------- writing
@@ -116,8 +118,8 @@ class Log:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed, or the session was deleted.
 
-        `head`: the session's head, where anything of it changed. `fold`: (run_id, first
-        seq, last seq) of a run that these events end.
+        `head`: the session's head; to be left out of tokens, which change nothing of it.
+        `fold`: (run_id, first seq, last seq) of a run that these events end.
         """
         pending = self._pending
         ticket: Ticket = self._loop.create_future()
@@ -129,7 +131,7 @@ class Log:
             self.failed({session_id}, refusal)  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
-        part = _Appended(session_id, epoch, events, payloads, ticket)
+        part = _Appended(session_id, epoch, events, payloads, head is None, ticket)
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
@@ -195,9 +197,11 @@ class Log:
             self._forget_unpublished(batch)
             for ticket in batch.settled:
                 settle(ticket)
-            for session_id, run_id, first, last in batch.folds:
-                self._fold(session_id, run_id, first, last)
-            self.on_commit()
+            for fold in batch.folds:
+                self._tidy_up(self.journal.fold_run, *fold)
+            self._file_later()
+            if not all(part.only_tokens for part in batch.parts):
+                self.on_commit()
             events = sum(len(part.events) for part in batch.parts)
             self.count.events += events
             self.count.flushes += 1
@@ -265,20 +269,31 @@ class Log:
             logger.warning("the journal can be written again")
             await self.repaired()
 
-    def _fold(self, session_id: str, run_id: str, first: int, last: int) -> None:
-        def folded(future: asyncio.Future[None]) -> None:
-            self._folding.discard(future)
+    def _file_later(self) -> None:
+        if self._filing is None and self.journal.loose:
+            self._filing = self._loop.call_later(FILE_S, self._file)
+
+    def _file(self) -> None:
+        if self._filing:
+            self._filing.cancel()
+            self._filing = None
+        self._tidy_up(self.journal.file)
+
+    def _tidy_up(self, work: Callable[..., None], *args: Any) -> None:
+        """Bring rows into a better form, when the writing thread comes to it."""
+
+        def done(future: asyncio.Future[None]) -> None:
+            self._tasks.discard(future)
             if future.cancelled():
                 return
             if error := future.exception():
-                logger.warning("run %s stays unfolded: %s", run_id, error)
+                logger.warning("%s%r is left undone: %s", work.__name__, args, error)
+            self._file_later()
             self.on_commit()
 
-        future = asyncio.ensure_future(
-            self._write(self.journal.fold_run, session_id, run_id, first, last)
-        )
-        self._folding.add(future)
-        future.add_done_callback(folded)
+        future = asyncio.ensure_future(self._write(work, *args))
+        self._tasks.add(future)
+        future.add_done_callback(done)
 
     async def _write(self, work: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
@@ -309,7 +324,10 @@ class Log:
             self._prober.cancel()
         self._wake.set()
         await self._task
-        await asyncio.gather(*self._folding, return_exceptions=True)
+        self._file()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._filing:
+            self._filing.cancel()
         self._writer.shutdown()
         self._readers.shutdown()
         if self.early_tokens and not self.broken:
@@ -322,20 +340,32 @@ class Log:
         """Run one of the journal's reading methods in a reader's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *args)
 
+    async def _filed(self, session_id: str) -> None:
+        """What is loose of the session is made rows, which are all that the readers see."""
+        if session_id in self.journal.loose:
+            await self._write(self.journal.file)
+
     async def unshipped(self, limit: int) -> Batch:
         return await self.read(self.journal.unshipped, limit)
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         return await self.read(self.journal.figures, user_id, since)
 
+    async def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
+        """A whole session, oldest event first."""
+        await self._filed(session_id)
+        return await self.read(self.journal.session, session_id)
+
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
         """The next page behind `after_seq`, tokens merged, bounded in size."""
+        await self._filed(session_id)
         return await self.read(pages.replay, self.journal, session_id, after_seq)
 
     async def page(
         self, session_id: str, before_seq: int, limit: int = 200
     ) -> tuple[list[Event], int | None]:
         """The newest folded events before `before_seq`, and where the next page ends."""
+        await self._filed(session_id)
         return await self.read(pages.page, self.journal, session_id, before_seq, limit)
 
 

@@ -11,7 +11,6 @@ import json
 import re
 import struct
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -167,26 +166,34 @@ class Batch:
     A `bytes` item is a whole packet with its type, a `bytearray` a binary message.
     """
 
+    __slots__ = ("_frames", "packets")
+
     def __init__(self, packets: Sequence[bytes | bytearray]) -> None:
         self.packets = packets
+        self._frames = b""
 
     @classmethod
     def messages(cls, parts: Sequence[str | bytes | bytearray]) -> Batch:
         """Each part as a message packet."""
         return cls([b"4" + p.encode() if isinstance(p, str) else bytearray(p) for p in parts])
 
-    @cached_property
+    @property
     def size(self) -> int:
         return sum(map(len, self.packets))
 
-    @cached_property
+    @property
     def frames(self) -> bytes:
         """As WebSocket frames."""
-        return b"".join(
-            frame(bytes(p), BINARY) if isinstance(p, bytearray) else frame(p) for p in self.packets
-        )
+        if not self._frames:
+            self._frames = b"".join(
+                [
+                    frame(bytes(p), BINARY) if isinstance(p, bytearray) else frame(p)
+                    for p in self.packets
+                ]
+            )
+        return self._frames
 
-    @cached_property
+    @property
     def payload(self) -> bytes:
         """As a polling body."""
         return SEPARATOR.encode().join(

@@ -78,8 +78,9 @@ class Socket:
         else:
             if self._tcp.is_closing():
                 return
-            self._tcp.write(batch.frames)
-            self._put += len(batch.frames)
+            frames = batch.frames
+            self._tcp.write(frames)
+            self._put += len(frames)
             backlog = self._tcp.get_write_buffer_size()
         if backlog:
             self.engine.watch(self)
