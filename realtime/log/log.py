@@ -26,6 +26,7 @@ CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for i
 PROBE_S = 1.0
 EARLY_S = 0.25
 FILE_S = 0.25  # how long tokens stay loose
+BRISK_S = 0.03  # after a question the loop does not rest: it crosses it several times
 
 T = TypeVar("T")
 Ticket = asyncio.Future[None]
@@ -95,6 +96,7 @@ class Log:
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._pace = Pace()
+        self._brisk_until = 0.0
         self.count = LogCount()
         self._untidy = 0  # events since the last checkpoint
         self._tidying: asyncio.Future[None] | None = None
@@ -135,6 +137,7 @@ class Log:
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
+            self._brisk_until = monotonic() + BRISK_S
         if fold:
             pending.folds.append((session_id, *fold))
         if self.early_tokens:
@@ -223,7 +226,9 @@ class Log:
 
     async def _rest(self, events: int) -> None:
         """Hold the loop up on purpose; a timer would let it wake for each arrival."""
-        if not self.early_tokens and (seconds := self._pace.rest(monotonic(), events)):
+        now = monotonic()
+        seconds = self._pace.rest(now, events)
+        if seconds and now >= self._brisk_until and not self.early_tokens:
             self.count.rest_s += seconds
             sleep(seconds)  # noqa: ASYNC251
             await asyncio.sleep(0)  # what has come is read
