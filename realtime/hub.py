@@ -174,7 +174,7 @@ class Hub:
 
     async def _read(self, session_id: str) -> bool:
         try:
-            found = await self.log.session(session_id)
+            found = await self.log.read(self.log.journal.session, session_id)
             if self._archive and not self._archive.holds(session_id):
                 found = await self._taken(self._archive, session_id, found)
         except HeldElsewhere as error:
@@ -228,7 +228,7 @@ class Hub:
         if found:
             await self.log.void(session_id)
         await self.log.adopt(taken.head, taken.events)
-        return await self.log.session(session_id)
+        return await self.log.read(self.log.journal.session, session_id)
 
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)

@@ -50,7 +50,7 @@ SERVICES = {
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
-    "sqlite3": {"log.journal", "log.database", "log.quarantine"},
+    "sqlite3": {"log.journal", "log.database", "log.quarantine", "log.loose"},
 }
 
 

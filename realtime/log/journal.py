@@ -307,19 +307,31 @@ class Journal:
         return _event_rows(self._database.query(_SELECT_EVENTS + where, (session_id,)))
 
     def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
-        """The rows that end behind `seq`, in order; the first may begin before it."""
-        return self._events(
+        """The rows that end behind `seq`, in order; the first may begin before it. What is
+        loose comes behind the last of them."""
+        newer = self.loose.events(session_id)
+        rows = self._events(
             "session_id = ? AND seq > ? ORDER BY seq LIMIT ?", session_id, seq, limit
         )
+        if len(rows) == limit:
+            return rows
+        last = rows[-1].seq if rows else seq
+        return [*rows, *(event for event in newer if event.seq > last)]
 
     def before(self, session_id: str, seq: int, limit: int) -> list[Event]:
         """The newest `limit` rows that begin before `seq`, oldest first; the last may end
-        behind it, where it was folded meanwhile."""
+        behind it, where it was folded meanwhile. What is loose counts beside the limit."""
+        newer = self.loose.events(session_id)
         rows = self._events(
             "session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?", session_id, seq, limit
         )[::-1]
         behind = self._events("session_id = ? AND seq >= ? ORDER BY seq LIMIT 1", session_id, seq)
-        return [*rows, *(event for event in behind if first_seq(event) < seq)]
+        last = rows[-1].seq if rows else 0
+        return [
+            *rows,
+            *(event for event in behind if first_seq(event) < seq),
+            *(event for event in newer if last < event.seq < seq),
+        ]
 
     def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         """(kind, data) of a tool's output that was kept."""

@@ -345,32 +345,20 @@ class Log:
         """Run one of the journal's reading methods in a reader's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *args)
 
-    async def _filed(self, session_id: str) -> None:
-        """What is loose of the session is made rows, which are all that the readers see."""
-        if session_id in self.journal.loose:
-            await self._write(self.journal.file)
-
     async def unshipped(self, limit: int) -> Batch:
         return await self.read(self.journal.unshipped, limit)
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         return await self.read(self.journal.figures, user_id, since)
 
-    async def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
-        """A whole session, oldest event first."""
-        await self._filed(session_id)
-        return await self.read(self.journal.session, session_id)
-
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
         """The next page behind `after_seq`, tokens merged, bounded in size."""
-        await self._filed(session_id)
         return await self.read(pages.replay, self.journal, session_id, after_seq)
 
     async def page(
         self, session_id: str, before_seq: int, limit: int = 200
     ) -> tuple[list[Event], int | None]:
         """The newest folded events before `before_seq`, and where the next page ends."""
-        await self._filed(session_id)
         return await self.read(pages.page, self.journal, session_id, before_seq, limit)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from realtime.log.encode import Part, event_values
 from realtime.log.fold import merge
-from realtime.protocol import Token, to_json
+from realtime.protocol import Event, Token, to_json
 
 Values = tuple[Any, ...]
 _decoder = msgspec.json.Decoder(list[Token])
@@ -27,9 +27,6 @@ class Loose:
 
     def __init__(self) -> None:
         self._parts: dict[str, list[Part]] = {}
-
-    def __contains__(self, session_id: str) -> bool:
-        return session_id in self._parts
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -45,13 +42,19 @@ class Loose:
         for session_id in session_ids:
             self._parts.pop(session_id, None)
 
+    def events(self, session_id: str) -> list[Event]:
+        """In any thread. To be asked before the rows are read, so that what is filed meanwhile
+        is found twice, not missed."""
+        parts = list(self._parts.get(session_id, ()))
+        return [event for part in parts for event in part.events]
+
     def rows(self, session_ids: Iterable[str]) -> list[Values]:
         """What is loose of these sessions, as rows of `events`."""
         return [
             row
             for session_id in session_ids
             if (parts := self._parts.get(session_id))
-            for row in _joined([event for part in parts for event in part.events], parts[0].epoch)
+            for row in _joined(self.events(session_id), parts[0].epoch)
         ]
 
 
@@ -80,5 +83,5 @@ def left(writer: sqlite3.Connection) -> list[Values]:
     return rows
 
 
-def _joined(tokens: Sequence[Any], epoch: int) -> list[Values]:
+def _joined(tokens: Sequence[Event], epoch: int) -> list[Values]:
     return [event_values(event, epoch, to_json(event)) for event in merge(tokens)]

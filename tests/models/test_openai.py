@@ -663,6 +663,9 @@ async def test_the_options_go_with_a_request(make: Make, upstream: Upstream) -> 
     assert body["reasoning"] == {"effort": "low", "summary": "auto"}
     body = await sent("responses", make, upstream, extras=True, show_reasoning=False)
     assert body["reasoning"] == {"effort": "low"}
+    for api in ("chat", "responses"):
+        body = await sent(api, make, upstream, options={"top_k": 40})  # unknown to the client
+        assert body["top_k"] == 40
 
 
 async def test_what_a_model_does_not_take_is_left_out_from_then_on(
