@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from realtime.log import pages
-from realtime.log.encode import Part
+from realtime.log.encode import Part, only_tokens
 from realtime.log.journal import Journal
 from realtime.log.pace import LogCount, Pace
 from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
@@ -120,7 +120,7 @@ class Log:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed, or the session was deleted.
 
-        `head`: the session's head; to be left out of tokens, which change nothing of it.
+        `head`: the session's head, where anything of it changed; tokens change nothing.
         `fold`: (run_id, first seq, last seq) of a run that these events end.
         """
         pending = self._pending
@@ -133,7 +133,8 @@ class Log:
             self.failed({session_id}, refusal)  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
-        part = _Appended(session_id, epoch, events, payloads, head is None, ticket)
+        loose = head is None and only_tokens(events)
+        part = _Appended(session_id, epoch, events, payloads, loose, ticket)
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
@@ -272,10 +273,11 @@ class Log:
                 continue
             self.broken = None
             logger.warning("the journal can be written again")
+            self._file_later()
             await self.repaired()
 
     def _file_later(self) -> None:
-        if self._filing is None and self.journal.loose:
+        if self._filing is None and self.journal.loose and not self.broken:
             self._filing = self._loop.call_later(FILE_S, self._file)
 
     def _file(self) -> None:
@@ -293,7 +295,6 @@ class Log:
                 return
             if error := future.exception():
                 logger.warning("%s%r is left undone: %s", work.__name__, args, error)
-            self._file_later()
             self.on_commit()
 
         future = asyncio.ensure_future(self._write(work, *args))
@@ -331,8 +332,6 @@ class Log:
         await self._task
         self._file()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._filing:
-            self._filing.cancel()
         self._writer.shutdown()
         self._readers.shutdown()
         if self.early_tokens and not self.broken:
