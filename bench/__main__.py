@@ -32,7 +32,7 @@ Result = dict[str, Any]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the relays.")
     add_common(parser)
-    parser.add_argument("--sessions", default="20,60,200,400", help="comma separated")
+    parser.add_argument("--sessions", default="5,20,60,200,400", help="comma separated")
     parser.add_argument("--quick", action="store_true", help="a short look; not for the record")
     parser.add_argument("--skip", default="", help="of: burst, idle, capacity; comma separated")
     given = parser.parse_args()

@@ -265,6 +265,19 @@ async def test_tokens_are_filed_soon_and_that_is_told(log: Log) -> None:
     assert [row.event_type for row in (await log.unshipped(10)).events][-1] == "token"
 
 
+async def test_after_a_question_the_loop_does_not_rest(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log._pace, "rest", lambda now, events: 0.001)
+    chat = Chat("s")
+    for brisk_s, rests in ((60, False), (0, True)):
+        monkeypatch.setattr("realtime.log.log.BRISK_S", brisk_s)
+        await log.append("s", 1, chat.ask(), head=chat.head)
+        await log.append("s", 1, chat.say("a"))
+        await log.append("s", 1, chat.finish(), head=chat.head)
+        assert (log.count.rest_s > 0) is rests
+
+
 async def test_closing_files_what_is_loose(tmp_path: Path) -> None:
     log = Log(Journal(str(tmp_path / "j.db")))
     log.publish = lambda part: None
