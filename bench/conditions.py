@@ -267,18 +267,32 @@ def enough_files(connections: int) -> None:
         sys.exit(f"{connections} connections need more files than {allowed}: raise ulimit -Hn")
 
 
+def keep(result: Row) -> None:
+    """Each condition's figures, and the tables of all that were ever kept."""
+    folder = HERE / "results"
+    for name, rows in result["conditions"].items():
+        one = json.dumps(result | {"conditions": {name: rows}}, indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(one + "\n")
+    parts = ["# Under trouble", "What is measured, and how: [README.md](README.md)."]
+    for name in HEADINGS:
+        if (path := folder / f"{name}.json").exists():
+            kept = json.loads(path.read_text())
+            at = f"{kept['date']}, {kept['cpu']}, {kept['cores']} cores"
+            parts.append(
+                f"{table(kept).strip()}\n\n{at}; {kept['repeat']} rounds, {kept['seconds']:g} s each"
+            )
+    (HERE / "CONDITIONS.md").write_text("\n\n".join(parts) + "\n")
+
+
 def main() -> None:
     given = arguments()
     result = report.about([OURS], given) | {
         "sessions": given.sessions,
         "conditions": uvloop.run(measured(given)),
     }
-    folder = HERE / "results"
-    folder.mkdir(exist_ok=True)
-    path = folder / ("quick.json" if given.quick else "conditions.json")
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    if not given.quick:
+        keep(result)
     print(table(result))
-    print(f"\nwritten to {path.relative_to(HERE.parent)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
