@@ -277,10 +277,9 @@ def keep(result: Row) -> None:
     for name in HEADINGS:
         if (path := folder / f"{name}.json").exists():
             kept = json.loads(path.read_text())
-            at = f"{kept['date']}, {kept['cpu']}, {kept['cores']} cores"
-            parts.append(
-                f"{table(kept).strip()}\n\n{at}; {kept['repeat']} rounds, {kept['seconds']:g} s each"
-            )
+            at = f"{kept['date']}, {kept['cpu']}, {kept['cores']} cores, Linux {kept['kernel']}"
+            runs = f"{kept['repeat']} rounds with windows of {kept['seconds']:g} s"
+            parts += [table(kept).strip(), at if name == "idle" else f"{at}; {runs}"]
     (HERE / "CONDITIONS.md").write_text("\n\n".join(parts) + "\n")
 
 
