@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import load
+from bench import load, report
 from bench.measure import Bench
 from bench.peers import Relay
 
@@ -87,10 +88,13 @@ async def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m bench.capacity")
     add_common(parser)
+    parser.add_argument("--into", type=Path, help="a result without it, to be drawn again with it")
     given = parser.parse_args()
     chosen = relays(given.relays)
     async with bench() as made:
         found = {relay.name: await search(made, relay, given.seconds) for relay in chosen}
+    if given.into:
+        report.save(json.loads(given.into.read_text()) | {"capacity": found}, record=True)
     for result in found.values():
         del result["attempts"]
     print(json.dumps(found, indent=2))

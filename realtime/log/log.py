@@ -232,6 +232,7 @@ class Log:
         if seconds and now >= self._brisk_until and not self.early_tokens:
             self.count.rest_s += seconds
             sleep(seconds)  # noqa: ASYNC251
+            self._pace.woke = monotonic()
             await asyncio.sleep(0)  # what has come is read
             await asyncio.sleep(0)  # and appended
 
