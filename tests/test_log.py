@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from realtime.log.fold import first_seq, fold, merge
 from realtime.log.journal import Journal
 from realtime.log.log import Log
+from realtime.log.pace import Pace
 from realtime.log.rows import Head, SessionRow, StorageError
 from realtime.log.tail import TAIL_EVENTS, Tail
 from realtime.protocol import (
@@ -335,3 +336,22 @@ async def test_the_shipper_reads_each_row_once_and_the_folded_one_instead(opened
     assert [row.seq for row in again.events] == list(range(8, len(events) + 1))
     await opened.log.shipped(again)
     assert not await opened.log.unshipped(10)
+
+
+def rest_of(rate: int, work_s: float) -> float:
+    """The rest that a steady stream of so many events a second settles at."""
+    pace, now, rest = Pace(), 100.0, 0.0
+    for _ in range(1000):
+        interval = max(rest + work_s, 1 / rate)
+        now += interval
+        pace.woke = now - work_s
+        rest = pace.rest(now, max(1, round(rate * interval)))
+    return rest
+
+
+def test_the_rest_grows_with_the_rate_and_shrinks_with_the_work() -> None:
+    assert rest_of(100, 0.0005) == 0
+    assert rest_of(3_000, 0.003) == pytest.approx(0.010, abs=0.001)
+    assert rest_of(30_000, 0.001) == pytest.approx(0.0325)
+    assert rest_of(30_000, 0.040) == pytest.approx(0.013)
+    assert rest_of(30_000, 0.070) == 0
