@@ -14,7 +14,6 @@ from realtime.log import loose
 from realtime.log.database import Database
 from realtime.log.encode import Part, event_values
 from realtime.log.fold import first_seq, merge
-from realtime.log.loose import Loose
 from realtime.log.quarantine import Quarantine
 from realtime.log.rows import Batch, EventRow, Head, SessionRow, StorageError
 from realtime.protocol import Event, decode_event, to_json
@@ -101,7 +100,7 @@ class Journal:
         self.path = path
         self.set_aside = self._database.set_aside
         self.quarantine = Quarantine(self._database)
-        self.loose = Loose()
+        self.loose = loose.Loose()
         if owner:
             self._database.transaction(self._file_left)
 
@@ -149,13 +148,15 @@ class Journal:
 
     def file(self) -> None:
         """Make rows of what is loose."""
-        if self.loose:
-            self._database.transaction(self._file)
-            self.loose.forget(self.loose.sessions())
+        sessions = self.loose.sessions()
 
-    def _file(self, writer: sqlite3.Connection) -> None:
-        writer.executemany(_INSERT_EVENT, self.loose.rows(self.loose.sessions()))
-        writer.execute("DELETE FROM loose")
+        def work(writer: sqlite3.Connection) -> None:
+            writer.executemany(_INSERT_EVENT, self.loose.rows(sessions))
+            writer.execute("DELETE FROM loose")
+
+        if sessions:
+            self._database.transaction(work)
+            self.loose.forget(sessions)
 
     def _file_left(self, writer: sqlite3.Connection) -> None:
         try:
