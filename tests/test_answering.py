@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from realtime import admin, summary
+from realtime.log.encode import Part
+from realtime.log.rows import Head
 from realtime.log.store import JournalStore
 from realtime.model_settings import ModelEntry
 from realtime.models import (
     Finished,
     ModelError,
+    ModelEvent,
     TextDelta,
     Thought,
     ToolCallReady,
@@ -123,6 +127,39 @@ async def test_hidden_reasoning_is_counted_and_neither_shown_nor_stored(
     assert (done["text"], done["usage"]["reasoning_tokens"]) == ("Yes.", 7)
     stored = running.server.log.journal.session(session["session_id"])
     assert "let me think" not in str(one.record) + str(stored)
+
+
+async def test_a_slow_disk_lets_a_run_read_one_step_ahead(serve: Serve, device: Devices) -> None:
+    given, disk = [], threading.Event()
+
+    def script() -> Iterator[list[ModelEvent]]:
+        for word in "abcdefgh":
+            given.append(word)
+            yield [TextDelta(word)]
+        yield [Usage(1, 8), Finished("stop")]
+
+    model = ScriptedModel()
+    model.scripts = [script()]  # type: ignore[list-item]
+    running = await serve(model)
+    journal = running.server.log.journal
+    write = journal.write
+
+    def slowly(parts: Sequence[Part], heads: Iterable[Head]) -> set[str]:
+        if any(part.events and part.only_tokens for part in parts):
+            disk.wait(30)
+        return write(parts, heads)
+
+    journal.write = slowly  # type: ignore[method-assign]
+    one = device(running.url)
+    await one.connect()
+    sent = asyncio.create_task(one.send("hi"))
+    while len(given) < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert given == ["a", "b"]
+    assert one.events("token") == []
+    disk.set()
+    assert (await one.done((await sent)["run_id"]))["text"] == "abcdefgh"
 
 
 # ---------------------------------------------------------------- limits

@@ -92,12 +92,19 @@ def test_a_flush_of_tokens_is_one_row_until_they_are_filed(tmp_path: Path) -> No
     journal.close()
 
 
-def test_what_follows_is_stored_behind_the_tokens(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "j.db"))
+def begun(journal: Journal, *texts: str) -> tuple[Chat, Chat]:
+    """Two chats whose answers are under way, these tokens of each loose."""
     one, other = Chat("one"), Chat("other")
     for chat in (one, other):
         chat.write(journal, chat.ask())
-        chat.write(journal, chat.say("a", "b"))
+        chat.write(journal, chat.say(*texts))
+    return one, other
+
+
+def test_what_follows_is_stored_behind_the_tokens(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "j.db"))
+    one, other = begun(journal, "a", "b")
+    for chat in (one, other):
         chat.write(journal, chat.say("c"))
     one.write(journal, [*one.say("d"), *one.finish()])
     rows, _ = stored(journal.path)
@@ -108,10 +115,7 @@ def test_what_follows_is_stored_behind_the_tokens(tmp_path: Path) -> None:
 
 def test_a_crash_loses_and_doubles_nothing(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j.db"))
-    one, other = Chat("one"), Chat("other")
-    for chat in (one, other):
-        chat.write(journal, chat.ask())
-        chat.write(journal, chat.say("a", "b"))
+    one, other = begun(journal, "a", "b")
     one.write(journal, one.finish())  # its tokens are rows now, and in `loose` as well
     journal = crash(journal)
     assert stored(journal.path)[1] == 0
@@ -124,10 +128,7 @@ def test_a_crash_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
 def test_tokens_of_a_deleted_session_do_not_come_back(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j.db"))
-    one, other = Chat("one"), Chat("other")
-    for chat in (one, other):
-        chat.write(journal, chat.ask())
-        chat.write(journal, chat.say("a"))
+    _, other = begun(journal, "a")
     journal.delete(["one"])
     journal.void("other")
     assert stored(journal.path) == ([], 0)
