@@ -1,9 +1,10 @@
 """The body of a streamed answer, read from aiohttp without what lies between.
 
 The `openai` client hands out bytes through five layers of generators, and aiohttp's reader
-asks its transport to go on with every read, paused or not: together they cost more than all
-the rest of a token's way in. Both are passed by here, by private names of the two packages;
-where those are not as they were, the client's own way is taken, and a test says so.
+keeps the borders of chunks and two counts of bytes that nobody here asks for: together they
+cost more than all the rest of a token's way in. Both are passed by here, by private names of
+the two packages; where those are not as they were, the client's own way is taken, and a test
+says so.
 """
 
 from __future__ import annotations
@@ -17,21 +18,46 @@ from openai import AsyncAPIResponse
 Read = Callable[[], Awaitable[bytes]]
 
 
-class _Flow:
-    """An aiohttp connection, as its reader sees it: told to go on only where it was paused."""
+class Body(aiohttp.StreamReader):
+    """What the parser feeds, and `readany` empties. The parser makes it as aiohttp's own class,
+    so an object is given this class once it is there. The connection is paused above aiohttp's
+    limit, and told to go on only where it was paused."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self.pause_reading = connection.pause_reading
+    __slots__ = ()
 
-    @property
-    def connected(self) -> bool:
-        connected: bool = self._connection.connected
-        return connected
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        if data:
+            self._buffer.append(data)
+            self._size += len(data)
+            waiter = self._waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+            if self._size > self._high_water:
+                self._protocol.pause_reading()
+        return False
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._connection._reading_paused:
-            self._connection.resume_reading(resume_parser)
+    def begin_http_chunk_receiving(self) -> None:
+        pass
+
+    def end_http_chunk_receiving(self) -> None:
+        pass
+
+    async def readany(self) -> bytes:
+        """All that is there, or comes next; nothing at the end."""
+        buffer = self._buffer
+        while not buffer:
+            if self._exception is not None:
+                raise self._exception
+            if self._eof:
+                return b""
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._size = 0
+        if self._protocol._reading_paused:
+            self._protocol.resume_reading()
+        return data
 
 
 def reader(response: AsyncAPIResponse[Any]) -> Read:
@@ -41,8 +67,13 @@ def reader(response: AsyncAPIResponse[Any]) -> Read:
     if not isinstance(found, aiohttp.ClientResponse) or "content-encoding" in found.headers:
         chunks = response.iter_bytes()
         return lambda: anext(chunks, b"")
-    content: Any = found.content
-    if hasattr(getattr(content, "_protocol", None), "_reading_paused"):
-        content._protocol = _Flow(content._protocol)
-    read: Read = content.readany
-    return read
+    content = found.content
+    known = ("_buffer", "_size", "_high_water", "_waiter", "_exception", "_eof", "_loop")
+    if (
+        type(content) is aiohttp.StreamReader
+        and all(hasattr(content, name) for name in known)
+        and hasattr(content._protocol, "_reading_paused")
+        and not content._buffer_offset
+    ):
+        content.__class__ = Body
+    return content.readany

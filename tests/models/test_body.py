@@ -13,6 +13,7 @@ from aiohttp.client_proto import ResponseHandler
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from realtime.models.body import Read, reader
+from realtime.models.reading import BROKEN
 from tests.models.conftest import Upstream
 
 
@@ -51,9 +52,9 @@ async def test_it_reads_from_aiohttp_and_asks_a_flowing_connection_for_nothing(
     upstream.answer(*(b"data: %d\n\n" % number for number in range(50)))
     response = await ask(client)
     read = reader(response)
-    assert read.__qualname__ == "StreamReader.readany"
+    assert read.__qualname__ == "Body.readany"
     assert await rest(read) == b"".join(b"data: %d\n\n" % number for number in range(50))
-    assert resumed == []
+    assert resumed == [False]  # by the parser, at the end
     await response.close()
 
 
@@ -76,6 +77,27 @@ async def test_what_is_read_too_slowly_waits_at_the_sender(
     async with asyncio.timeout(10):
         await paused.wait()
         assert await rest(read) == b"".join(parts)
+    await response.close()
+
+
+async def test_what_came_before_a_cut_is_read_before_its_error(
+    upstream: Upstream, client: AsyncOpenAI
+) -> None:
+    async def script(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: kept\n\n")
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    upstream.script = script
+    response = await ask(client)
+    read = reader(response)
+    await asyncio.sleep(0.1)
+    assert await read() == b"data: kept\n\n"
+    with pytest.raises(BROKEN):
+        await read()
     await response.close()
 
 
