@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -16,7 +15,7 @@ from dataclasses import fields
 
 from aiohttp import web
 
-from realtime import logs, operate
+from realtime import garbage, logs, operate
 from realtime.admin import NoSuchSession
 from realtime.app import SERVER, create_app
 from realtime.check import check
@@ -98,13 +97,13 @@ async def serve(settings: Settings) -> int:
             raise ConfigError(
                 [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
             ) from None
-        gc.collect()
-        gc.freeze()  # what is there now stays, so no later collection need walk through it
-        gc.set_threshold(700, 10, 50)  # a full one walks all live sessions: 10 to 40 ms for 60
-        announce(settings, runner.addresses[0][1], app[SERVER].chain.label)
+        server = app[SERVER]
+        collector = asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))
+        announce(settings, runner.addresses[0][1], server.chain.label)
         await stop.wait()
         print("Draining …", flush=True)
-        await app[SERVER].drain()
+        await server.drain()
+        collector.cancel()
     finally:
         await runner.cleanup()
     print("Stopped.", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 
 import msgspec
 
@@ -11,17 +12,18 @@ from realtime.protocol import OPEN_TOOL, TextKind, Token, ToolCall, to_json, utf
 
 
 class TextPart:
-    """A stretch of text of one kind, beginning at `offset` of that kind."""
+    """A stretch of text of one kind, beginning at `offset` of that kind.
+
+    It grows in one buffer: a list of pieces would be walked by each full garbage collection.
+    """
 
     def __init__(self, kind: TextKind, offset: int) -> None:
         self.kind = kind
         self.offset = offset
-        self.pieces: list[str] = []
+        self.buffer = StringIO()
 
     def text(self) -> str:
-        if len(self.pieces) > 1:
-            self.pieces = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
+        return self.buffer.getvalue()
 
 
 class StepPart:
@@ -46,7 +48,7 @@ class Answer:
         if not isinstance(last, TextPart) or last.kind != token.kind:
             last = TextPart(token.kind, token.offset)
             self._parts.append(last)
-        last.pieces.append(token.delta)
+        last.buffer.write(token.delta)
         self.length[token.kind] = token.offset + utf16_len(token.delta)
 
     def set_call(self, event: ToolCall) -> None:
@@ -75,7 +77,8 @@ class Answer:
                     continue
                 room = offset - part.offset
                 encoded = part.text().encode("utf-16-le", "surrogatepass")[: 2 * room]
-                part.pieces = [encoded.decode("utf-16-le", "replace")]
+                part = TextPart("text", part.offset)
+                part.buffer.write(encoded.decode("utf-16-le", "replace"))
             kept.append(part)
         self._parts = kept
         self.length["text"] = min(self.length["text"], offset)

@@ -41,6 +41,7 @@ ALLOWED = {
     "config": {"model_settings"},
     "logs": {"protocol"},
     "memory": set(),
+    "garbage": set(),
     "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
 }
 BUILDERS = {"app", "parts", "check", "operate", "providers", "__main__"}

@@ -12,7 +12,7 @@ from realtime.log.log import Log
 from realtime.log.pages import fitting
 from realtime.protocol import Event
 
-TAIL_EVENTS = 2048
+TAIL_EVENTS = 256  # five seconds of a fast answer; a longer gap is read from the journal
 WHOLE = 2**62
 
 
