@@ -180,13 +180,14 @@ def _take(
     """Add to `events` what one read from the model becomes."""
     for item in batch:
         match item:
-            case TextDelta(text, "text"):
-                events += writer.text(item)
-                step.texts.append(text)
-            case TextDelta(text):
-                step.reasoning += len(text)
-                if job.show_reasoning:
+            case TextDelta():
+                if item.kind == "text":
+                    step.texts.append(item.text)
                     events += writer.text(item)
+                else:
+                    step.reasoning += len(item.text)
+                    if job.show_reasoning:
+                        events += writer.text(item)
             case ToolCallStarted():
                 events.append(step.started(item))
             case ToolCallReady():
@@ -285,7 +286,9 @@ class _Writer:
         self.spoke = False
 
     def text(self, delta: TextDelta) -> list[Event]:
-        text = self._held.pop(delta.kind, "") + delta.text
+        text = delta.text
+        if self._held:
+            text = self._held.pop(delta.kind, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":
             self._held[delta.kind] = text[-1]
             text = text[:-1]
@@ -308,14 +311,10 @@ class _Writer:
 
     def _tokens(self, text: str, kind: TextKind) -> list[Event]:
         text = clean_text(text)
-        if len(text) > MAX_DELTA:
-            pieces = [text[start : start + MAX_DELTA] for start in range(0, len(text), MAX_DELTA)]
-        else:
-            pieces = [text] if text else []
-        return [self._token(piece, kind) for piece in pieces]
-
-    def _token(self, delta: str, kind: TextKind) -> Token:
-        offset = self._lengths[kind]
-        self._lengths[kind] = offset + utf16_len(delta)
-        self.spoke = True
-        return Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind)
+        tokens: list[Event] = []
+        for start in range(0, len(text), MAX_DELTA):
+            delta, offset = text[start : start + MAX_DELTA], self._lengths[kind]
+            tokens.append(Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind))
+            self._lengths[kind] = offset + utf16_len(delta)
+            self.spoke = True
+        return tokens

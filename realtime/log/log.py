@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from realtime.log import pages
-from realtime.log.encode import Part, only_tokens
+from realtime.log.encode import Part
 from realtime.log.journal import Journal
 from realtime.log.pace import LogCount, Pace
 from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
@@ -120,7 +120,8 @@ class Log:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed, or the session was deleted.
 
-        `head`: the session's head, where anything of it changed; tokens change nothing.
+        `head`: the session's head, with whatever changes it. Tokens do not; nothing but
+        tokens comes without one.
         `fold`: (run_id, first seq, last seq) of a run that these events end.
         """
         pending = self._pending
@@ -133,8 +134,7 @@ class Log:
             self.failed({session_id}, refusal)  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
-        loose = head is None and only_tokens(events)
-        part = _Appended(session_id, epoch, events, payloads, loose, ticket)
+        part = _Appended(session_id, epoch, events, payloads, head is None, ticket)
         pending.parts.append(part)
         if head:
             pending.heads[session_id] = head
@@ -192,7 +192,10 @@ class Log:
                 deleted = StorageError("the session was deleted")
                 self._pending.forget(gone, deleted)
                 self.failed(gone, deleted)
+            events, firm = 0, False
             for part in batch.parts:
+                events += len(part.events)
+                firm = firm or not part.only_tokens
                 if part.session_id in gone:
                     settle(part.ticket, deleted)
                 elif not part.published:
@@ -204,9 +207,8 @@ class Log:
             for fold in batch.folds:
                 self._tidy_up(self.journal.fold_run, *fold)
             self._file_later()
-            if not all(part.only_tokens for part in batch.parts):
+            if firm:
                 self.on_commit()
-            events = sum(len(part.events) for part in batch.parts)
             self.count.events += events
             self.count.flushes += 1
             self.count.flush_s += monotonic() - begun

@@ -28,7 +28,7 @@ come back after it. JSONP and compression of polling bodies are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -45,6 +45,7 @@ NAMESPACE = "/"
 MAX_FRAME = 64 * 1024
 CONNECT_TIMEOUT_S = 5.0
 
+Members = Collection[tuple[str, str]]
 Reply = Callable[[dict[str, Any]], None]
 OnConnect = Callable[[str, Any, web.Request], None]
 OnCommand = Callable[[str, str, Any, Reply], None]
@@ -57,6 +58,9 @@ def room_of(session_id: str) -> str:
 
 def _event(name: str, payload: bytes) -> bytes:
     return b'42["%b",%b]' % (name.encode(), payload)
+
+
+_BEGINNINGS = {kind: b'42["%b",' % name.encode() for kind, name in EVENT_NAMES.items()}
 
 
 class Transport(SocketServer):
@@ -118,16 +122,19 @@ class Transport(SocketServer):
 
     # ------------------------------------------------------------ outgoing
 
-    def _members(self, room: str | None) -> Mapping[str, str]:
-        """Who is in a room; in None is everybody. Values are the ids of the engine's sockets."""
-        members: Mapping[str, str] = self.manager.rooms.get(NAMESPACE, {}).get(room, {})
-        return members
+    def _members(self, room: str | None) -> Members:
+        """Who is in a room, each with the id of the engine's socket; in None is everybody."""
+        rooms = self.manager.rooms.get(NAMESPACE)
+        members: Mapping[str, str] | None = rooms and rooms.get(room)
+        return members.items() if members is not None else ()
 
-    def _put_all(self, members: Mapping[str, str], events: Sequence[bytes]) -> None:
+    def _put_all(self, members: Members, events: Sequence[bytes]) -> None:
         """Encoded once, put on each member's queue; waits for nobody."""
         batch = Batch(events)
-        for _, eio_sid in members.items():  # noqa: PERF102 - values() of these costs more
-            self.eio.put(eio_sid, batch)
+        sockets = self.eio.sockets
+        for _, eio_sid in members:
+            if socket := sockets.get(eio_sid):
+                socket.put(batch)
 
     def tell(self, sid: str, name: str, payload: dict[str, Any]) -> None:
         """Send an ephemeral event to one socket."""
@@ -147,8 +154,11 @@ class Transport(SocketServer):
     def broadcast(self, part: Part) -> None:
         """Show committed events to their session's room."""
         if members := self._members(room_of(part.session_id)):
-            names = [EVENT_NAMES[type(event)] for event in part.events]
-            self._put_all(members, list(map(_event, names, part.payloads)))
+            events = [
+                b"%b%b]" % (_BEGINNINGS[type(event)], payload)
+                for event, payload in zip(part.events, part.payloads, strict=True)
+            ]
+            self._put_all(members, events)
 
     def presence(self, session_id: str, devices: int) -> None:
         payload = to_json({"session_id": session_id, "devices": devices})
@@ -161,7 +171,7 @@ class Transport(SocketServer):
 
     def drop(self, session_id: str) -> None:
         """Close the transports in a room: clients come back, as after a lost network."""
-        for eio_sid in list(self._members(room_of(session_id)).values()):
+        for _, eio_sid in list(self._members(room_of(session_id))):
             self._close(eio_sid)
 
     def shut(self, sid: str) -> None:

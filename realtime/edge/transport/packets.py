@@ -146,14 +146,17 @@ def split_payload(body: bytes) -> list[str | bytes]:
         raise Malformed("not a payload") from None
 
 
-def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+_SHORT, _MEDIUM, _LONG = (struct.Struct(f"!BB{kind}").pack for kind in ("", "H", "Q"))
+
+
+def frame(payload: bytes | bytearray, opcode: int = TEXT) -> bytes:
     """One WebSocket frame of a server: whole, unmasked, uncompressed."""
     size = len(payload)
     if size < 126:
-        return struct.pack("!BB", 0x80 | opcode, size) + payload
+        return _SHORT(0x80 | opcode, size) + payload
     if size < 65536:
-        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
-    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+        return _MEDIUM(0x80 | opcode, 126, size) + payload
+    return _LONG(0x80 | opcode, 127, size) + payload
 
 
 def close_frame(code: int) -> bytes:
@@ -186,10 +189,7 @@ class Batch:
         """As WebSocket frames."""
         if not self._frames:
             self._frames = b"".join(
-                [
-                    frame(bytes(p), BINARY) if isinstance(p, bytearray) else frame(p)
-                    for p in self.packets
-                ]
+                [frame(p, BINARY) if isinstance(p, bytearray) else frame(p) for p in self.packets]
             )
         return self._frames
 
