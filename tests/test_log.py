@@ -351,7 +351,7 @@ def rest_of(rate: int, work_s: float) -> float:
 
 def test_the_rest_grows_with_the_rate_and_shrinks_with_the_work() -> None:
     assert rest_of(100, 0.0005) == 0
-    assert rest_of(3_000, 0.003) == pytest.approx(0.010, abs=0.001)
+    assert rest_of(3_000, 0.003) == pytest.approx(0.012, abs=0.001)
     assert rest_of(30_000, 0.001) == pytest.approx(0.032)
     assert rest_of(30_000, 0.020) == pytest.approx(0.013)
     assert rest_of(30_000, 0.040) == 0

@@ -101,6 +101,29 @@ def begun(journal: Journal, *texts: str) -> tuple[Chat, Chat]:
     return one, other
 
 
+def test_who_is_loose_longest_is_filed_first(tmp_path: Path) -> None:
+    """The others keep their rows, and lose nothing when the process dies then."""
+    journal = Journal(str(tmp_path / "j.db"))
+    chats = [Chat(name) for name in "abc"]
+    for chat in chats:
+        chat.write(journal, chat.ask())
+    for chat in (*chats, *chats):
+        chat.write(journal, chat.say("x"))
+    journal.file(2)
+    rows, loose = stored(journal.path)
+    assert [name for name, first, last in rows if last > first] == ["a", "b"]
+    assert loose == 4  # from the first of c's on
+    chats[0].write(journal, chats[0].say("y"))
+    journal.file(1)
+    assert stored(journal.path)[1] == 1
+    journal = crash(journal)
+    for chat in chats:
+        found = journal.session(chat.session.session_id)
+        assert found
+        assert fold(found[1]) == fold(chat.events)
+    journal.close()
+
+
 def test_what_follows_is_stored_behind_the_tokens(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j.db"))
     one, other = begun(journal, "a", "b")
@@ -188,7 +211,7 @@ def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
             run = chat.session.active
             what = dice.random()
             if what < 0.1:
-                journal.file()
+                journal.file(dice.choice([None, 1, 2]))
             elif what < 0.2:
                 journal = crash(journal)
             elif run is None:
@@ -264,6 +287,21 @@ async def test_tokens_are_filed_soon_and_that_is_told(log: Log) -> None:
         await log.settled()
     assert not log.journal.loose
     assert [row.event_type for row in (await log.unshipped(10)).events][-1] == "token"
+
+
+async def test_many_are_filed_a_few_at_a_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.log.log.FILED_AT_ONCE", 2)
+    chats = [Chat(f"s{number}") for number in range(5)]
+    for chat in chats:
+        await log.append(chat.session.session_id, 1, chat.ask(), head=chat.head)
+    for chat in chats:
+        await log.append(chat.session.session_id, 1, chat.say("a"))
+    left = [5]
+    while left[-1]:
+        await log.settled()
+        if len(log.journal.loose) != left[-1]:
+            left.append(len(log.journal.loose))
+    assert left == [5, 3, 1, 0]
 
 
 async def test_after_a_question_the_loop_does_not_rest(

@@ -119,8 +119,10 @@ class Journal:
         begun = {part.session_id for part in parts if part.events and part.events[0].seq == 1}
         firm = {part.session_id for part in parts if not part.only_tokens}
         tokens = [part for part in parts if part.events and part.session_id not in firm]
+        row_id = 0
 
         def work(writer: sqlite3.Connection) -> None:
+            nonlocal row_id
             for head in heads:
                 session_id, *values = _head_values(head)
                 if session_id in begun:
@@ -128,7 +130,7 @@ class Journal:
                 elif not writer.execute(_UPDATE_HEAD, (*values, session_id)).rowcount:
                     gone.add(session_id)
             if tokens:
-                loose.keep(writer, tokens)
+                row_id = loose.keep(writer, tokens)
             if firm:
                 rows = self.loose.rows(firm)
                 rows += [
@@ -142,17 +144,17 @@ class Journal:
                 writer.executemany(_DELETE_EVENTS, [(session_id,) for session_id in gone])
 
         self._database.transaction(work)
-        self.loose.add(tokens)
+        self.loose.add(row_id, tokens)
         self.loose.forget(firm | gone)
         return gone
 
-    def file(self) -> None:
-        """Make rows of what is loose."""
-        sessions = self.loose.sessions()
+    def file(self, most: int | None = None) -> None:
+        """Make rows of what is loose: all of it, or of the sessions that wait longest."""
+        sessions, needed = self.loose.oldest(most)
 
         def work(writer: sqlite3.Connection) -> None:
             writer.executemany(_INSERT_EVENT, self.loose.rows(sessions))
-            writer.execute("DELETE FROM loose")
+            loose.drop(writer, needed)
 
         if sessions:
             self._database.transaction(work)
@@ -163,7 +165,7 @@ class Journal:
             writer.executemany(_INSERT_EVENT, loose.left(writer))
         except msgspec.DecodeError as error:
             raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
-        writer.execute("DELETE FROM loose")
+        loose.drop(writer, None)
 
     def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
         """Join the neighbouring tokens of a finished run into one row each."""

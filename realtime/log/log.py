@@ -25,7 +25,8 @@ from realtime.protocol import Event, to_json
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 PROBE_S = 1.0
 EARLY_S = 0.25
-FILE_S = 0.25  # how long tokens stay loose
+FILE_S = 1.0  # how long tokens stay loose
+FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 BRISK_S = 0.03  # after a question the loop does not rest: it crosses it several times
 
 T = TypeVar("T")
@@ -280,14 +281,15 @@ class Log:
             await self.repaired()
 
     def _file_later(self) -> None:
-        if self._filing is None and self.journal.loose and not self.broken:
-            self._filing = self._loop.call_later(FILE_S, self._file)
+        if self._filing or self.broken or self._closing:
+            return
+        if self.journal.loose:
+            share = min(1.0, FILED_AT_ONCE / len(self.journal.loose))
+            self._filing = self._loop.call_later(FILE_S * share, self._file)
 
     def _file(self) -> None:
-        if self._filing:
-            self._filing.cancel()
-            self._filing = None
-        self._tidy_up(self.journal.file)
+        self._filing = None
+        self._tidy_up(self.journal.file, FILED_AT_ONCE)
 
     def _tidy_up(self, work: Callable[..., None], *args: Any) -> None:
         """Bring rows into a better form, when the writing thread comes to it."""
@@ -299,6 +301,7 @@ class Log:
             if error := future.exception():
                 logger.warning("%s%r is left undone: %s", work.__name__, args, error)
             self.on_commit()
+            self._file_later()
 
         future = asyncio.ensure_future(self._write(work, *args))
         self._tasks.add(future)
@@ -333,7 +336,9 @@ class Log:
             self._prober.cancel()
         self._wake.set()
         await self._task
-        self._file()
+        if self._filing:
+            self._filing.cancel()
+        self._tidy_up(self.journal.file)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._writer.shutdown()
         self._readers.shutdown()

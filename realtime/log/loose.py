@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,21 +27,30 @@ class Loose:
     """What is loose, by session. It follows the table, once a transaction is through."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Part]] = {}
+        self._parts: dict[str, list[Part]] = {}  # in the order of what is loose longest
+        self._since: dict[str, int] = {}  # the first row of the table that a session needs
 
-    def __bool__(self) -> bool:
-        return bool(self._parts)
+    def __len__(self) -> int:
+        return len(self._parts)
 
-    def sessions(self) -> set[str]:
-        return set(self._parts)
+    def oldest(self, most: int | None) -> tuple[list[str], int | None]:
+        """Sessions that are loose longest, and the first row that the others need."""
+        sessions = list(islice(self._parts, most))
+        following = next(islice(self._parts, len(sessions), None), None)
+        return sessions, self._since[following] if following else None
 
-    def add(self, parts: Iterable[Part]) -> None:
+    def add(self, row_id: int, parts: Iterable[Part]) -> None:
         for part in parts:
-            self._parts.setdefault(part.session_id, []).append(part)
+            if known := self._parts.get(part.session_id):
+                known.append(part)
+            else:
+                self._parts[part.session_id] = [part]
+                self._since[part.session_id] = row_id
 
     def forget(self, session_ids: Iterable[str]) -> None:
         for session_id in session_ids:
-            self._parts.pop(session_id, None)
+            if self._parts.pop(session_id, None):
+                del self._since[session_id]
 
     def events(self, session_id: str) -> list[Event]:
         """In any thread. To be asked before the rows are read, so that what is filed meanwhile
@@ -58,10 +68,20 @@ class Loose:
         ]
 
 
-def keep(writer: sqlite3.Connection, parts: Sequence[Part]) -> None:
-    """Store tokens in one row. Inside of a transaction."""
+def keep(writer: sqlite3.Connection, parts: Sequence[Part]) -> int:
+    """Store tokens in one row, and give its id. Inside of a transaction."""
     payloads = b",".join([payload for part in parts for payload in part.payloads])
-    writer.execute("INSERT INTO loose (tokens) VALUES (?)", (b"[%b]" % payloads,))
+    cursor = writer.execute("INSERT INTO loose (tokens) VALUES (?)", (b"[%b]" % payloads,))
+    assert cursor.lastrowid
+    return cursor.lastrowid
+
+
+def drop(writer: sqlite3.Connection, before: int | None) -> None:
+    """Let go of the rows before this one, or of all. Inside of a transaction."""
+    if before is None:
+        writer.execute("DELETE FROM loose")
+    else:
+        writer.execute("DELETE FROM loose WHERE id < ?", (before,))
 
 
 def left(writer: sqlite3.Connection) -> list[Values]:

@@ -7,7 +7,7 @@ from math import exp
 
 class Pace:
     """How long to rest after a flush, so that the next comes when its time is: at once up to
-    some hundred events a second, 13 ms after the last at 3,000, never more than 33 ms. The
+    some hundred events a second, 15 ms after the last at 3,000, never more than 33 ms. The
     longer the flushes themselves take, the less of that is rest; at full load there is none.
 
     While the loop rests, what arrives gathers in the kernel, and is then taken, committed and
@@ -17,7 +17,7 @@ class Pace:
     MEMORY_S = 0.25
     LEAST_S = 0.001
     MOST_S = 0.033
-    S_PER_RATE = 1 / 230_000
+    S_PER_RATE = 1 / 200_000
 
     def __init__(self) -> None:
         self.woke = 0.0  # when the last rest ended
