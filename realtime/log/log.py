@@ -25,7 +25,7 @@ from realtime.protocol import Event, to_json
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 PROBE_S = 1.0
 EARLY_S = 0.25
-FILE_S = 1.0  # how long tokens stay loose
+FILE_S = 0.5  # how long tokens stay loose
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 BRISK_S = 0.03  # after a question the loop does not rest: it crosses it several times
 
