@@ -113,6 +113,16 @@ def test_a_merged_log_has_no_hole_for_any_cursor(seed: int) -> None:
         assert last == events[-1].seq
 
 
+@given(st.integers(0, 2**32))
+def test_overlapping_tokens_are_joined_without_doubling_text(seed: int) -> None:
+    events = history(seed)
+    whole = merge(events)
+    for cut in range(1, len(events)):
+        behind = [event for event in whole if event.seq > events[cut - 1].seq]
+        joined = merge([*merge(events[:cut]), *behind])
+        assert joined == whole
+
+
 class Opened:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -303,6 +313,30 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
     for event in page.events:
         assert first_seq(event) == last + 1
         last = event.seq
+
+
+async def test_what_a_reader_missed_lately_comes_from_memory(opened: Opened) -> None:
+    session = Session("s")
+    session.begin("u", 1)
+    _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 1)
+    tail = Tail(opened.log, "s", 0)
+    opened.log.publish = lambda part: tail.extend(part.events)
+    events: list[Event] = []
+    opened.append(session.take())
+    for number in range(1000):
+        offset = run.answer.length["text"]
+        token = Token(message_id="m", offset=offset, delta=f"{number} 😀 ", kind="text")
+        session.record(run.run_id, [token], 1)
+        events += (new := session.take())
+        opened.append(new)
+    await opened.log.settled()
+    opened.journal.after = None  # type: ignore[assignment, method-assign]  # fails if it is read
+    whole = merge(events)
+    for after in range(3, session.head, 7):
+        page = await tail.missed(after)
+        assert first_seq(page.events[0]) <= after + 1
+        assert page.seq == session.head
+        assert merge([*events[: after - 3], *page.events]) == whole
 
 
 async def test_close_commits_what_is_pending(tmp_path: Path) -> None:

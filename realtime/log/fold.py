@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from realtime.protocol import Event, Token, ToolCall, to_json
+import msgspec
+
+from realtime.protocol import Event, Token, ToolCall, to_json, utf16_len
 
 MAX_DELTA_BYTES = 64 * 1024
 """A merged delta stays below this as JSON, so that its event stays below 96 KB."""
 
 
 def merge(events: Iterable[Event]) -> list[Event]:
-    """Join neighbouring tokens of one run, message and kind. The input is left alone."""
+    """Join neighbouring tokens of one run, message and kind; where two overlap, what both hold
+    is taken once. The input is left alone."""
     merged: list[Event] = []
     group: list[Token] = []
     size = 0
     for event in events:
         if isinstance(event, Token):
+            if group and first_seq(event) <= group[-1].seq:
+                event = _behind(group[-1], event)
             length = len(to_json(event.delta))
             if group and _follows(group[-1], event) and size + length <= MAX_DELTA_BYTES:
                 group.append(event)
@@ -44,6 +49,18 @@ def _follows(before: Token, after: Token) -> bool:
         and after.run_id == before.run_id
         and after.message_id == before.message_id
         and after.kind == before.kind
+    )
+
+
+def _behind(before: Token, token: Token) -> Token:
+    """What of a joined token comes behind one that ends inside of it."""
+    offset = before.offset + utf16_len(before.delta)
+    rest = token.delta.encode("utf-16-le", "surrogatepass")[2 * (offset - token.offset) :]
+    return msgspec.structs.replace(
+        token,
+        first_seq=before.seq + 1,
+        offset=offset,
+        delta=rest.decode("utf-16-le", "surrogatepass"),
     )
 
 

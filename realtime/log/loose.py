@@ -23,48 +23,53 @@ Values = tuple[Any, ...]
 _decoder = msgspec.json.Decoder(list[Token])
 
 
+class _Held(msgspec.Struct):
+    """What is loose of one session; `since`: the first row of the table that it needs."""
+
+    since: int
+    epoch: int
+    events: list[Event]
+
+
 class Loose:
     """What is loose, by session. It follows the table, once a transaction is through."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Part]] = {}  # in the order of what is loose longest
-        self._since: dict[str, int] = {}  # the first row of the table that a session needs
+        self._held: dict[str, _Held] = {}  # in the order of what is loose longest
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._held)
 
     def oldest(self, most: int | None) -> tuple[list[str], int | None]:
         """Sessions that are loose longest, and the first row that the others need."""
-        sessions = list(islice(self._parts, most))
-        following = next(islice(self._parts, len(sessions), None), None)
-        return sessions, self._since[following] if following else None
+        sessions = list(islice(self._held, most))
+        following = next(islice(self._held.values(), len(sessions), None), None)
+        return sessions, following.since if following else None
 
     def add(self, row_id: int, parts: Iterable[Part]) -> None:
         for part in parts:
-            if known := self._parts.get(part.session_id):
-                known.append(part)
+            if held := self._held.get(part.session_id):
+                held.events += part.events
             else:
-                self._parts[part.session_id] = [part]
-                self._since[part.session_id] = row_id
+                self._held[part.session_id] = _Held(row_id, part.epoch, list(part.events))
 
     def forget(self, session_ids: Iterable[str]) -> None:
         for session_id in session_ids:
-            if self._parts.pop(session_id, None):
-                del self._since[session_id]
+            self._held.pop(session_id, None)
 
     def events(self, session_id: str) -> list[Event]:
         """In any thread. To be asked before the rows are read, so that what is filed meanwhile
         is found twice, not missed."""
-        parts = list(self._parts.get(session_id, ()))
-        return [event for part in parts for event in part.events]
+        held = self._held.get(session_id)
+        return list(held.events) if held else []
 
     def rows(self, session_ids: Iterable[str]) -> list[Values]:
         """What is loose of these sessions, as rows of `events`."""
         return [
             row
             for session_id in session_ids
-            if (parts := self._parts.get(session_id))
-            for row in _joined(self.events(session_id), parts[0].epoch)
+            if (held := self._held.get(session_id))
+            for row in _joined(held.events, held.epoch)
         ]
 
 

@@ -12,7 +12,8 @@ from realtime.log.log import Log
 from realtime.log.pages import fitting
 from realtime.protocol import Event
 
-TAIL_EVENTS = 256  # five seconds of a fast answer; a longer gap is read from the journal
+FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
+TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
 WHOLE = 2**62
 
 
@@ -25,21 +26,27 @@ class Page(msgspec.Struct):
 
 
 class Tail:
-    """A ring over the log's end. `committed` is the last event that any device may see."""
+    """A ring over the log's end, older tokens joined. `committed` is the last event that any
+    device may see."""
 
     def __init__(self, log: Log, session_id: str, committed: int) -> None:
         self.committed = committed
         self._log = log
         self._session_id = session_id
         self._ring: deque[Event] = deque(maxlen=TAIL_EVENTS)
+        self._fresh: list[Event] = []  # behind the ring
 
     def extend(self, events: Sequence[Event]) -> None:
-        self._ring.extend(events)
+        self._fresh += events
+        if len(self._fresh) >= FRESH_EVENTS:
+            self._ring += merge(self._fresh)
+            self._fresh.clear()
         if events:
             self.committed = events[-1].seq
 
     def _after(self, seq: int) -> list[Event]:
-        return [event for event in self._ring if event.seq > seq]
+        """What ends behind `seq`; the first may begin before it."""
+        return [event for event in (*self._ring, *self._fresh) if event.seq > seq]
 
     async def missed(self, after: int) -> Page:
         """The events behind `after`, in order, tokens merged, as many as a page holds.
