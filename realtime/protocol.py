@@ -326,7 +326,7 @@ class Approval(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
 
 
-class ToolCall(Event):
+class ToolCall(Event, dict=True):
     """State of a function call; replaces what was known of the same `tool_call_id`."""
 
     tool_call_id: str
@@ -353,7 +353,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
     cost: float | None = None
 
 
-class Done(Event):
+class Done(Event, dict=True):
     """The end of a run: its last event, exactly once."""
 
     status: DoneStatus
@@ -415,6 +415,19 @@ class Progress(msgspec.Struct, omit_defaults=True):
     tool_call_id: str
     fraction: float | None = None
     message: str | None = None
+
+
+def provider_state(event: Event) -> bytes | None:
+    """JSON that the model's provider wants back with this event later. It is stored beside the
+    payload and never encoded with it, so no device and no export can get it."""
+    state: bytes | None = getattr(event, "_provider_state", None)
+    return state
+
+
+def keep_provider_state(event: ToolCall | Done, state: bytes | None) -> None:
+    """A copy of the event (`msgspec.structs.replace`) is without it."""
+    if state is not None:
+        event._provider_state = state  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------- the session

@@ -22,6 +22,7 @@ ErrorKind = Literal[
     "unauthorized",  # the key is wrong: the operator must act
     "not_found",  # no such model
     "context_overflow",  # the conversation does not fit the model
+    "content_filter",  # the provider's filter refused what the user, or a tool, said
     "bad_request",  # the provider refused the request
     "unavailable",  # refused, DNS, TLS, 5xx: the provider cannot be reached
     "timeout",  # no byte for too long
@@ -31,7 +32,14 @@ ErrorKind = Literal[
 
 
 class ModelError(Exception):
-    """A model call that failed. `message` never holds a key or a user's text."""
+    """A model call that failed. `message` never holds a key or a user's text.
+
+    `detail` is the provider's own words, or the cause of a failed connection: for the log and
+    `--check` only, at most 300 characters, without keys. `param` is the field of the request
+    that the provider does not take, as a path in the body: `temperature`, `reasoning.summary`,
+    `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or `tools.NAME` where it
+    refuses one of them; `messages.reasoning_content` for a field of a message.
+    """
 
     def __init__(
         self,
@@ -41,13 +49,15 @@ class ModelError(Exception):
         retry_after_s: float | None = None,
         code: str | None = None,
         param: str | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
         self.message = message
         self.retry_after_s = retry_after_s
         self.code = code
-        self.param = param  # the field of the request that the provider does not take
+        self.param = param
+        self.detail = detail
 
 
 # ----------------------------------------------------------------- the request
