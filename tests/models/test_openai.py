@@ -643,6 +643,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(make: Mak
 
 # ---------------------------------------------------------------- what is asked for
 
+SSE = "text/event-stream"
 OPTIONS = Options(temperature=0.5, max_output_tokens=99, reasoning_effort="low")
 
 
@@ -685,6 +686,28 @@ async def test_what_a_model_does_not_take_is_left_out_from_then_on(
     assert upstream.bodies[-1]["reasoning"] == {"effort": "low"}
     assert not {"include", "temperature"} & set(upstream.bodies[-1])
     assert caplog.text.count("it is left out") == 3
+
+
+async def test_requests_that_were_under_way_are_asked_again_too(
+    make: Make, upstream: Upstream
+) -> None:
+    both_there = asyncio.Barrier(2)
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        if "temperature" not in await request.json():
+            return web.Response(
+                body=b"".join([*said("chat", "a"), *ended("chat")]), content_type=SSE
+            )
+        await both_there.wait()
+        error = {"type": "invalid_request_error", "param": "temperature"}
+        return web.json_response({"error": error}, status=400)
+
+    upstream.script = script
+    model = make(upstream.url, "chat")
+    request = Request("", (UserText("hi"),), (), OPTIONS)
+    answers = await asyncio.gather(*(collect(model, request) for _ in range(2)))
+    assert [whole(answer)["text"] for answer in answers] == ["a", "a"]
+    assert len(upstream.bodies) == 4
 
 
 async def test_what_it_cannot_do_without_is_refused(make: Make, upstream: Upstream) -> None:
