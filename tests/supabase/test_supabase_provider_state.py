@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.rows import Batch, EventRow
 from realtime.protocol import Done, to_json
@@ -23,10 +21,8 @@ from tests.process import process
 from tests.scripted import ScriptedModel, says
 from tests.states import MARK, expected, filling, state_of, states
 from tests.supabase.samples import batch, event, new_id, session, ship, token
-from tests.supabase.test_supabase_moves import here, until
+from tests.supabase.test_supabase_moves import until
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
-
-__all__ = ["here"]
 
 Devices = Callable[..., Device]
 TABLE = "realtime_provider_state"
@@ -139,10 +135,13 @@ def test_no_role_but_the_server_s_reads_it(project: SupabaseLite, role: str) -> 
     with pytest.raises(AssertionError, match="permission denied"):
         project.psql(f"select * from {TABLE}", role=role)
     # Row level security holds it, too, where somebody grants too much.
-    assert project.psql(
-        f"grant select on {TABLE} to {role}; set role {role}; select * from {TABLE};"
-        f"reset role; revoke all on {TABLE} from {role}"
-    ) == ""
+    assert (
+        project.psql(
+            f"grant select on {TABLE} to {role}; set role {role}; select * from {TABLE};"
+            f"reset role; revoke all on {TABLE} from {role}"
+        )
+        == ""
+    )
 
 
 # ------------------------------------------------------- a project of the version before
@@ -201,54 +200,12 @@ async def test_the_start_tells_of_it_and_goes_on(
         one = device(running.url)
         await one.connect()
         await one.done((await one.send("hi"))["run_id"])
-        await until(project, "select content from session_events where event_type = 'done'", "Hello.")
+        await until(
+            project, "select content from session_events where event_type = 'done'", "Hello."
+        )
         assert running.server.shipper.state.status == "ok"
         found = running.server.log.journal.session(one.session["session_id"])
         assert found
         assert states(found[1]) == expected(found[1])
         await one.drop()
         await running.stop()
-
-
-# ------------------------------------------------------------------ the whole server
-
-
-async def test_another_server_goes_on_with_it(
-    serve: Serve,
-    device: Devices,
-    here: Callable[[str], dict[str, Any]],
-    project: SupabaseLite,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Log, "append", filling())
-    model = ScriptedModel(says("Hello."))
-    old = await serve(model, **{**here("old"), "grace_seconds": 60})
-    one = device(old.url)
-    await one.connect()
-    session_id = one.session["session_id"]
-    await one.done((await one.send("hi"))["run_id"])
-    found = old.server.log.journal.session(session_id)
-    assert found
-    given = states(found[1])
-    assert given
-    await one.drop()
-    await old.stop()
-
-    new = await serve(model, **{**here("new"), "grace_seconds": 60})
-    other = device(new.url, **{key: one.auth[key] for key in ("token", "session_id")})
-    assert (await other.connect())["epoch"] == 2
-    found = new.server.log.journal.session(session_id)
-    assert found
-    assert states(found[1]) == given
-    await other.done((await other.send("again"))["run_id"])
-    async with new.server.hub.hold(session_id) as actor:
-        assert actor
-        runs = [run.done for run in actor.session.started]
-    assert states(done for done in runs if done) == expected(done for done in runs if done)
-    assert MARK not in str([one.record, other.record])
-    await other.drop()
-    await new.stop()
-    with closing(Journal(here("new")["database_path"])) as journal:
-        found = journal.session(session_id)
-        assert found
-        assert len(states(found[1])) == 2
