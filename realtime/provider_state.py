@@ -11,9 +11,14 @@ from typing import Any
 
 import msgspec
 
-from realtime.protocol import Done, ToolCall, keep_provider_state, provider_state
+from realtime.protocol import (
+    MAX_PROVIDER_STATE,
+    Done,
+    ToolCall,
+    keep_provider_state,
+    provider_state,
+)
 
-MAX_BYTES = 64 * 1024
 _EMPTY_WILL_DO = "reasoning_content"
 """A field that must be there, and may say nothing."""
 
@@ -33,10 +38,10 @@ def keep(event: ToolCall | Done, state: ProviderState) -> None:
     if state.id is None and not state.extra and not state.thoughts:
         return
     data = msgspec.json.encode(state)
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_PROVIDER_STATE:
         thoughts = [(at, {_EMPTY_WILL_DO: ""}) for at, t in state.thoughts if _EMPTY_WILL_DO in t]
         data = msgspec.json.encode(ProviderState(state.by, state.id, None, thoughts))
-    keep_provider_state(event, data if len(data) <= MAX_BYTES else None)
+    keep_provider_state(event, data)
 
 
 def kept(event: ToolCall | Done) -> ProviderState | None:
