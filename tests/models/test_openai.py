@@ -139,7 +139,7 @@ FIXTURES: list[dict[str, Any]] = [
 @both
 async def test_against_aimock(api: Api, make: Make) -> None:
     async with aimock(FIXTURES, "--latency", "2") as url:
-        model = make(url, api, "o3")
+        model = make(url, api, "thinker")
         await model.check()
 
         thought = whole(await collect(model, ask("think")))
@@ -264,11 +264,11 @@ async def check_responses(url: str, seed: int, make: Make, upstream: Upstream) -
             events = [
                 event
                 async for event in await client.responses.create(
-                    model="o3", input=question, stream=True
+                    model="thinker", input=question, stream=True
                 )
             ]
             async with client.responses.with_streaming_response.create(
-                model="o3", input=question, stream=True
+                model="thinker", input=question, stream=True
             ) as raw:
                 stream = b"".join([part async for part in raw.iter_bytes()])
         upstream.answer(*pieces(stream, seed))
