@@ -641,6 +641,55 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(make: Mak
         await model.close()
 
 
+@pytest.mark.parametrize(
+    ("text", "tools", "patient"),
+    [
+        ("I look it up.", (WEATHER,), True),
+        ("Ich sehe nach:", (WEATHER,), True),
+        ("我查一下。", (WEATHER,), True),
+        ("I look it", (WEATHER,), False),
+        ("The sum of 1,", (WEATHER,), False),
+        ("I look it up.", (), False),
+    ],
+)
+async def test_behind_a_sentence_a_call_may_be_written_in_silence(
+    text: str, tools: tuple[ToolSpec, ...], patient: bool, make: Make, upstream: Upstream
+) -> None:
+    go_on = asyncio.Event()
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for part in said("chat", text):
+            await response.write(part)
+        await go_on.wait()
+        for part in called("chat", "weather", "{}"):
+            await response.write(part)
+        return response
+
+    upstream.script = script
+    model = make(upstream.url, "chat", stall_s=0.1, think_s=60)
+    request = Request("", (UserText("hi"),), tools)
+    answer = asyncio.create_task(collect(model, request))
+    done, _ = await asyncio.wait([answer], timeout=0.8)
+    assert bool(done) != patient
+    go_on.set()
+    if patient:
+        assert whole(await answer)["calls"] == [("weather", "{}")]
+    else:
+        with pytest.raises(ModelError, match="in time"):
+            await answer
+
+
+async def test_a_call_that_is_under_way_may_take_its_time(make: Make, upstream: Upstream) -> None:
+    upstream.answer(*said("chat", "I loo"), *called("chat", "f", '{"a', whole=False), end="wait")
+    model = make(upstream.url, "chat", stall_s=0.1, think_s=0.1, first_byte_s=0.7)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match="in time"):
+        await collect(model)
+    assert time.monotonic() - begun > 0.6  # think_s is no shorter than first_byte_s
+
+
 # ---------------------------------------------------------------- what is asked for
 
 SSE = "text/event-stream"
