@@ -1,4 +1,4 @@
-"""A person is asked on the page of the real server: in two tabs and to a guest, over a reload and a crash."""
+"""A person is asked on the page of the real server: in two tabs, before a guest, over a crash."""
 
 from __future__ import annotations
 
