@@ -94,11 +94,19 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
                 await expect(page.locator(".tool-card")).to_contain_text(f"approved by {who}")
                 await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
                 await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
+            await guest.get_by_test_id("message-box").fill("pay her for me, too")
+            await guest.get_by_test_id("message-box").press("Enter")
+            for page in (one, guest):
+                await asked(page)
+            await guest.get_by_role("button", name="Deny").last.click()
+            await expect(one.locator(".tool-card").last).to_contain_text(
+                "by somebody with the link"
+            )
     assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 5\n"
 
 
 async def asked(page: Page) -> None:
-    card = page.locator(".tool-card")
+    card = page.locator(".tool-card").last
     await expect(card).to_contain_text("waits for approval until")
     await expect(card).to_contain_text('"amount": 5')
     await expect(card.get_by_role("button", name="Approve")).to_be_visible()
