@@ -55,12 +55,11 @@ export class ToolCard {
    *   `who`: a user in words; `decides`: whether the reader may decide
    */
   update(call, { progress, who, decides, writable }) {
-    const others = !decides(call.approval ?? {});
-    const asks = writable && !others && call.status === "awaiting_approval";
+    const asks = writable && call.status === "awaiting_approval" && decides(call.approval ?? {});
     this.#call = call;
     Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
     this.#name.textContent = call.name;
-    this.#status.textContent = stateLine(call, who, others);
+    this.#status.textContent = stateLine(call, who);
     this.#arguments.update(call.arguments);
     this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
     this.#whole.hidden = !writable || !call.output_ref;
@@ -74,13 +73,12 @@ export class ToolCard {
   }
 }
 
-/** The state, and until when a decision is waited for, or who made it. `others`: they decide. */
-function stateLine({ status, approval }, who, others) {
+/** The state, until when a decision is waited for, and what others did: who asked, who decided. */
+function stateLine({ status, approval }, who) {
   const state = STATUS[status] ?? status;
   if (status === "awaiting_approval" && approval) {
-    const whose = new Set([who(approval.asked_by), "the owner"]);
-    const by = others ? `, by ${[...whose].join(" or ")}` : "";
-    return `${state} until ${clock(approval.expires_at)}${by}`;
+    const asker = approval.asked_by ? who(approval.asked_by) : "you"; // older servers do not say it
+    return `${state} until ${clock(approval.expires_at)}${asker === "you" ? "" : `, asked for by ${asker}`}`;
   }
   if (!approval?.decided_by) return state;
   const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;

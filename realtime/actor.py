@@ -104,10 +104,9 @@ class Actor:
 
     def _occupy(self) -> None:
         """Tell the budget who has something to run here."""
-        session = self.session
-        runs = [session.active, *session.queue] if session.active else session.queue
-        users = {user_id for run in runs for user_id in self.driver.payers(run)}
-        self._shared.means.budget.occupy(session.session_id, users)
+        runs = (self.session.active, *self.session.queue)
+        users = {user_id for run in runs if run for user_id in self.driver.payers(run)}
+        self._shared.means.budget.occupy(self.session.session_id, users)
 
     def published(self, part: Part) -> None:
         """The log has committed these events."""

@@ -3,8 +3,8 @@ server; and how many runs a user may have at once.
 
 A run reserves what a call of the model may come to before it makes it; its `done` says what
 all of them came to. So what was spent is a fold over the log's `done` events, and a restart
-reads it back from there. Who asked pays and the session's owner pays, each the whole, and the
-server once. Days are UTC days.
+reads it back from there. A run counts in full against the user who asked and against the
+session's owner, and once against the server. Days are UTC days.
 """
 
 from __future__ import annotations
@@ -92,12 +92,11 @@ class Budget:
             self._busy.pop(session_id, None)
 
     def check_runs(self, users: Sequence[str], session_id: str) -> None:
-        """Whether these users may have something to run in this session, of which one thing
-        runs at once. Raises `rate_limited`."""
-        for who in users if self._user_runs else ():
+        """Whether these users may have something to run in this session, where one run goes
+        at a time. Raises `rate_limited`."""
+        for who, whose in zip(users, ("yours", "the session's owner"), strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
-            if there >= self._user_runs:
-                whose = "yours" if who == users[0] else "the session's owner"
+            if self._user_runs and there >= self._user_runs:
                 raise rate_limited(f"{there} answers of {whose} are running; wait for one", SOON_S)
 
     def check_spending(
@@ -106,20 +105,19 @@ class Budget:
         """Whether there is something left for one more call; with `behind`, when this run has
         come to `used` in all, which is to be asked again then. Raises `rate_limited`."""
         self._turn()
-        for who, limit in (*((who, self._user) for who in users), (SERVER, self._server)):
+        whose = ("your", "the session owner's")
+        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
+        for who, name, limit in (*budgets, (SERVER, "this server's", self._server)):
             if limit == NOTHING:
                 continue
-            whose = "this server's" if who == SERVER else "the session owner's"
-            if who == users[0]:
-                whose = "your"
             spent = self._spent.get(who, NOTHING) + used
             if spent.reaches(limit):
                 midnight = (self._day + 1) * DAY_S - self._clock()
-                raise rate_limited(f"{whose} budget for today is used up", midnight)
+                raise rate_limited(f"{name} budget for today is used up", midnight)
             runs = self._reserved.get(who, {})
             held = sum((most for run_id, most in runs.items() if run_id != behind), NOTHING)
             if (spent + held).reaches(limit):
-                raise rate_limited(f"what runs now may use up {whose} budget for today", SOON_S)
+                raise rate_limited(f"what runs now may use up {name} budget for today", SOON_S)
 
     def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
         """A run is about to call a model, and may come to `most` in all."""

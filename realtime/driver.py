@@ -134,6 +134,7 @@ class Driver:
                 return
 
     def payers(self, run: RunState) -> tuple[str, ...]:
+        """Whom a run counts against."""
         return payers(run.asker, self._session.user_id)
 
     def _refuse(self, run: RunState, refusal: ProtocolError) -> None:

@@ -98,10 +98,9 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
             await guest.get_by_test_id("message-box").press("Enter")
             for page in (one, guest):
                 await asked(page)
+            await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
             await guest.get_by_role("button", name="Deny").last.click()
-            await expect(one.locator(".tool-card").last).to_contain_text(
-                "by somebody with the link"
-            )
+            await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
     assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 5\n"
 
 
@@ -115,5 +114,5 @@ async def asked(page: Page) -> None:
 async def only_shown(page: Page) -> None:
     """To somebody who may not decide."""
     card = page.locator(".tool-card")
-    await expect(card).to_contain_text("by the owner")
+    await expect(card).to_contain_text("asked for by the owner")
     await expect(card.get_by_role("button", name="Approve")).to_be_hidden()
