@@ -417,7 +417,12 @@ async def test_unshare_ends_what_others_asked_for(
         await asyncio.sleep(0.01)
     assert (await guest.connect())["error"]["code"] == "not_found"
     answer = {"tool_call_id": call, "decision": "approve", "session_id": scene.session_id}
-    assert code(await guest.call("approve", answer)) == "not_found"
+    run = {"run_id": asked[0]["run_id"]}
+    text = {"text": "again", "client_msg_id": "2"}
+    commands = {"approve": answer, "send": text, "continue": run, "stop": run, "end": {}}
+    for command, payload in commands.items():
+        ack = await guest.call(command, {**payload, "session_id": scene.session_id})
+        assert code(ack) == "not_found", command
     assert code(await owner.call("approve", answer)) == "already_done"
     await scene.running.stop()
     running = await serve(ScriptedModel(says("hello")), **TOOLS)
