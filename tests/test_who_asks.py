@@ -253,7 +253,10 @@ async def test_a_restart_changes_nobody(
     third = await scene.joined("full")
     await scene.running.stop()
     model = ScriptedModel(says("paid"), calls("pay"), says("paid"))
-    await scene.again(await serve(model, **TOOLS))
+    await scene.again(await serve(model, **TOOLS, runs_per_user=1))
+    for one in (scene.guest, scene.owner):
+        elsewhere = await scene.home(one)
+        assert code(await elsewhere.send("hello")) == "rate_limited", "theirs waits here"
     third.url = scene.running.url
     await third.connect()
     answer = {"tool_call_id": call, "decision": "approve"}
