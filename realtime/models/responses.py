@@ -108,7 +108,7 @@ def _input(context: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 class _Event(msgspec.Struct, gc=False):
-    type: Any = ""
+    type: str = ""
     delta: Any = None
     item: Any = None
     item_id: Any = None
@@ -152,8 +152,9 @@ class ResponsesDecoder:
         self._calls: dict[str, _Call] = {}  # by whatever names them
         self._known: list[_Call] = []
         self._tags: Tags | None = Tags()
-        self._place: dict[TextKind, tuple[Any, Any]] = {}  # of the newest text of a kind
-        self._messages = 0
+        self._messages = 0  # items that were begun
+        self._said = -1  # the one that the newest text is of
+        self._thought: tuple[Any, Any] | None = None  # the part of the newest reasoning
         self.thinking = False
         """The model reasons or writes a call just now, perhaps in silence."""
         self.finished = False
@@ -166,8 +167,7 @@ class ResponsesDecoder:
     def feed(self, payload: bytes) -> list[ModelEvent]:
         """The events of one payload. Raises `ModelError`, also for one in the stream."""
         event = decode_json(_decoder, payload)
-        kind = _TEXT.get(event.type) if event.type.__class__ is str else None
-        if kind:
+        if kind := _TEXT.get(event.type):
             return self._text(event, kind)
         if event.error is not None:
             raise from_payload(decode_json(_any, payload))
@@ -204,7 +204,7 @@ class ResponsesDecoder:
     def done(self) -> list[ModelEvent]:
         """At `[DONE]`, by which some proxies end an answer: a text, but never a call."""
         events = self.finish()
-        if not self.finished and self._place.get("text") and not self._known:
+        if not self.finished and self._said >= 0 and not self._known:
             self.finished = True
             events.append(Finished("stop"))
         return events
@@ -213,14 +213,17 @@ class ResponsesDecoder:
 
     def _text(self, event: _Event, kind: TextKind) -> list[ModelEvent]:
         text = event.delta
-        if text.__class__ is not str or not text:
+        if not isinstance(text, str) or not text:
             return []
-        place = (self._messages if kind == "text" else event.output_index, event.summary_index)
-        before = self._place.get(kind)
-        if before != place:
-            self._place[kind] = place
-            if before is not None:
-                text = "\n\n" + text  # another item or part is another paragraph
+        if kind == "text":
+            if self._tags is None and self._said == self._messages:
+                return [TextDelta(text)]
+            apart, self._said = 0 <= self._said < self._messages, self._messages
+        else:
+            part = (event.output_index, event.summary_index)
+            apart, self._thought = self._thought not in (None, part), part
+        if apart:
+            text = "\n\n" + text  # another item or part is another paragraph
         if kind == "text" and self._tags:
             events: list[ModelEvent] = list(self._tags.feed(text))
             if self._tags.settled:

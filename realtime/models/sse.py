@@ -6,6 +6,7 @@ The path of every token: bytes are split in bulk and no byte is looked at in Pyt
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from realtime.models.errors import from_payload
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A longer event is not a token any more; it would only fill our memory."""
 
+_ONE_NAME = re.compile(rb"event: (?!error)[^\n]*\n")
 BOM = b"\xef\xbb\xbf"
 
 T = TypeVar("T")
@@ -73,22 +75,11 @@ class EventDecoder:
     def _payloads(self, events: list[bytes]) -> list[bytes]:
         payloads = []
         for event in events:
-            if event.startswith(b"data: ") and b"\n" not in event:
-                payload = event[6:]
-            else:
-                lines = event.split(b"\n")
-                values = [
-                    line[5:].removeprefix(b" ")
-                    for line in lines
-                    if line.startswith(b"data:") or line == b"data"
-                ]
-                failed = [line for line in lines if line.startswith((b"error:", b"event: error"))]
-                if failed and (not values or failed[0].startswith(b"event:")):
-                    payload = _error(failed[0], b"\n".join(values))
-                elif not values:
-                    continue
-                else:
-                    payload = b"\n".join(values)
+            name, found, payload = event.partition(b"data: ")
+            if found and b"\n" not in payload and (not name or _ONE_NAME.fullmatch(name)):
+                pass  # one line of data, with or without a name, as most events are
+            elif (payload := _data(event)) is None:
+                continue
             self._check_size(len(event))
             self.count += 1
             if payload == b"[DONE]":
@@ -103,9 +94,28 @@ class EventDecoder:
             raise ModelError("malformed", "The provider sent an event of over 4 MB.")
 
 
-def _error(line: bytes, data: bytes) -> bytes:
-    """An event that is an error by its name, or is the field `error`, as llama.cpp sends it."""
-    told = data.strip() or line.partition(b":")[2].strip()
+def _data(event: bytes) -> bytes | None:
+    """The data of an event. None where it has none."""
+    lines = event.split(b"\n")
+    values = [
+        line[5:].removeprefix(b" ")
+        for line in lines
+        if line.startswith(b"data:") or line == b"data"
+    ]
+    data = b"\n".join(values)
+    if b"error" in event:
+        data = _error(lines, data)
+    return data if values or data else None
+
+
+def _error(lines: list[bytes], data: bytes) -> bytes:
+    """The payload of an event that is an error by its name only, or in the field `error`, as
+    llama.cpp sends it; of any other the data as it is."""
+    named = any(line.replace(b" ", b"") == b"event:error" for line in lines)
+    field = next((line[6:] for line in lines if line.startswith(b"error:")), b"")
+    if not named and (data or not field):
+        return data
+    told = data or field.strip()
     try:
         value = json.loads(told)
     except ValueError:
