@@ -4,13 +4,21 @@ providers send; docs/failures.md shows more of their sentences, which are tried 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from realtime.models import ErrorKind
-from realtime.models.errors import failure, from_payload, from_status
+from realtime.models.errors import (
+    BROKEN_REASONS,
+    REASONS,
+    failure,
+    from_payload,
+    from_status,
+)
 from realtime.models.errors.failure import MEANING
+from tests.test_docs import ROOT, section
 
 
 class Refusal(NamedTuple):
@@ -77,7 +85,7 @@ KINDS: dict[str, Refusal] = {
         403,
         {
             "code": "The caller does not have permission to execute the specified operation",
-            "error": "Your team has either used all available credits or reached its monthly limit.",
+            "error": "Your team has either used all available credits or reached its limit.",
         },
         "quota",
     ),
@@ -253,7 +261,7 @@ KINDS: dict[str, Refusal] = {
         400,
         {
             "code": "Client specified an invalid argument",
-            "error": "This model's maximum prompt length is 131072 but the request contains 537812.",
+            "error": "This model's maximum prompt length is 131072 but this has 537812.",
         },
         "context_overflow",
     ),
@@ -267,7 +275,7 @@ KINDS: dict[str, Refusal] = {
     "TGI, long": Refusal(
         422,
         {
-            "error": "Input validation error: `inputs` must have less than 4095 tokens. Given: 5000",
+            "error": "Input validation error: `inputs` must have less than 4095 tokens.",
             "error_type": "validation",
         },
         "context_overflow",
@@ -418,7 +426,7 @@ KINDS: dict[str, Refusal] = {
         403,
         {
             "error": {
-                "message": 'Model requires moderation on OpenAI. Your input was flagged for "violence"',
+                "message": 'It needs moderation on OpenAI. Your input was flagged for "violence"',
                 "code": 403,
                 "metadata": {"reasons": ["violence"], "flagged_input": "how to steal a car"},
             }
@@ -753,9 +761,7 @@ PARAMS: dict[str, tuple[int, object, str]] = {
     ),
     "Gemini, a tool": (
         400,
-        google(
-            "Unknown name \"const\" at 'tools[0].function_declarations[5].parameters': Cannot find field."
-        ),
+        google("Unknown name \"const\" at 'tools[0].function_declarations[5].parameters'"),
         "tools[5]",
     ),
     "Vertex, a tool": (
@@ -800,9 +806,7 @@ PARAMS: dict[str, tuple[int, object, str]] = {
     ),
     "vLLM, a message": (
         400,
-        flat(
-            "1 validation error\nmessages.0.assistant.extra_content\n  Extra inputs are not permitted"
-        ),
+        flat("1 error\nmessages.0.assistant.extra_content\n  Extra inputs are not permitted"),
         "messages.extra_content",
     ),
     "Groq, reasoning": (
@@ -936,3 +940,26 @@ def test_every_kind_has_words() -> None:
     assert set(MEANING) == set(get_args(ErrorKind))
     for kind in MEANING:
         assert failure(kind).detail == ""
+
+
+def documented(title: str) -> list[tuple[str, str]]:
+    """Each row's name, with one of the words behind it."""
+    text = section((ROOT / "docs/failures.md").read_text("utf-8"), title)
+    rows = re.findall(r"^\| `([^`]+)`[^|]* \| (.*) \|$", text, re.M)
+    return [(name, words) for name, cell in rows for words in re.findall(r"`([^`]+)`", cell)]
+
+
+@pytest.mark.parametrize(("name", "words"), documented("What a refusal means"))
+def test_the_words_that_are_documented_are_understood(name: str, words: str) -> None:
+    error = from_status(400, {}, openai(words))
+    if name in MEANING:
+        assert (error.kind, error.param) == (name, None)
+    else:
+        assert (error.kind, error.param) == ("bad_request", name)
+
+
+def test_the_reasons_that_are_documented_are_those_of_the_code() -> None:
+    table = documented("Why an answer ended")
+    broken = {word for name, word in table if name == "broken"}
+    assert broken == BROKEN_REASONS
+    assert {word: name for name, word in table if word not in broken} == REASONS

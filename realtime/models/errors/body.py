@@ -10,6 +10,7 @@ from typing import Any
 from realtime.models.errors.tables import named
 from realtime.models.errors.words import plain
 
+_LONGEST_BODY = 200_000
 _LONGEST = 4_000
 _DEEPEST = 8
 
@@ -60,7 +61,7 @@ def read(body: object) -> Said:
     """The error in a body: an object however deep, a list of them, text, HTML, or nothing."""
     said = Said()
     if isinstance(body, bytes | bytearray):
-        body = bytes(body[:_LONGEST]).decode("utf-8", "replace")
+        body = bytes(body[:_LONGEST_BODY]).decode("utf-8", "replace")
     _take(body, said, 0)
     return said
 
@@ -70,7 +71,7 @@ def _take(node: object, said: Said, depth: int) -> None:
         return
     match node:
         case str():
-            _take_text(node[:_LONGEST], said, depth)
+            _take_text(node[:_LONGEST_BODY], said, depth)
         case list():
             for item in node[:20]:
                 _take(item, said, depth + 1)
@@ -111,7 +112,6 @@ def _take_code(value: object, said: Said) -> None:
 
 
 def _take_text(text: str, said: Said, depth: int) -> None:
-    text = plain(text).strip()
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
     if start >= 0:
         try:
@@ -119,21 +119,21 @@ def _take_text(text: str, said: Said, depth: int) -> None:
         except (ValueError, RecursionError):
             inside = None
         if isinstance(inside, dict) or (isinstance(inside, list) and _objects(inside)):
-            before = len(said.texts)
+            known = len(said.texts)
             _take(inside, said, depth + 1)
-            if len(said.texts) > before:
-                said.texts[before:before] = [text[:start].strip()] if start else []
+            if len(said.texts) > known:
+                said.texts[known:known] = [text[:start].strip()] if start else []
                 return
-    if text:
+    if text := plain(text)[:_LONGEST].strip():
         said.texts.append(text)
     # Python's way to write what JSON would have been.
     for code in _CODES_IN_TEXT.findall(text):
         _take_code(code, said)
     for found in _PLACES_IN_TEXT.finditer(text):
         parts = [part.strip().strip("\"'") for part in found[1].split(",") if part.strip()]
-        before = _PLACE_TYPE.findall(text, 0, found.start())
+        types = _PLACE_TYPE.findall(text, 0, found.start())
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
-        said.places.append((before[-1] if before else "", path))
+        said.places.append((types[-1] if types else "", path))
 
 
 def _objects(items: list[Any]) -> bool:
@@ -149,4 +149,5 @@ def seconds(text: str) -> float | None:
     if not found or not any(found.groups()):
         return None
     hours, minutes, whole, milli = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + whole + milli / 1000
+    total = hours * 3600 + minutes * 60 + whole + milli / 1000
+    return total if total < 1e9 else None

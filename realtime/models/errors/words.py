@@ -14,7 +14,9 @@ _QUOTE = 12
 _GONE = "…"
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|h\d|title|center)\b", re.IGNORECASE)
-_UNSEEN = re.compile(r"<(script|style|svg)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_UNSEEN = re.compile(
+    r"<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<!--.*?-->", re.IGNORECASE | re.DOTALL
+)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 _KEYS = re.compile(
