@@ -15,7 +15,10 @@ from realtime.models.errors.failure import failure
 
 _PASSING = ("rate_limited", "unavailable")
 _MAY_REFUSE = (None, "bad_request", "unavailable", "not_found")
-_BACK_IN = re.compile(r"\b(?:try again|retry)(?: after)? in (\d[\dhms.]*[hms])\b", re.IGNORECASE)
+_BACK_IN = re.compile(
+    r"\b(?:try again|retry)(?: \w+){0,3} (?:in|after) ((?:\d[\d.]* ?(?:ms|[hms])[a-z]* ?)+)",
+    re.IGNORECASE,
+)
 
 
 def from_status(status: int, headers: Mapping[str, str], body: object) -> ModelError:
@@ -54,7 +57,10 @@ def _judge(said: Said, status: int | None, headers: Mapping[str, str]) -> ModelE
 
 def _back_in(text: str) -> float | None:
     found = _BACK_IN.search(text)
-    return seconds(found[1].rstrip(".")) if found else None
+    if not found:
+        return None
+    # `2 minutes` and `2m` alike.
+    return seconds(re.sub(r"(ms|[hms])[a-z]*| ", r"\1", found[1].lower()))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

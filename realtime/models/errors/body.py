@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.models.errors.tables import named
-from realtime.models.errors.words import plain
+from realtime.models.errors.words import own, plain
 
 _LONGEST_BODY = 200_000
 _LONGEST = 4_000
@@ -34,6 +34,10 @@ _CODED = named(
 _CODE = re.compile(r"[a-z][a-z0-9_.]{1,63}", re.IGNORECASE)
 _NO_CODES = frozenset({"error", "none", "null", "object"})
 _CODES_IN_TEXT = re.compile(r"""["'](?:code|type)["']:\s*["'](\w+)["']""")
+_MESSAGES_IN_TEXT = re.compile(
+    r"""["'](?:message|msg)["']:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')"""
+)
+_PARAM_IN_TEXT = re.compile(r"""["']param["']:\s*["']([\w.\[\]]+)["']""")
 _PLACES_IN_TEXT = re.compile(r"""["']loc["']:\s*[(\[]([^)\]]*)[)\]]""")
 _PLACE_TYPE = re.compile(r"""["']type["']:\s*["'](\w+)["']""")
 
@@ -54,7 +58,8 @@ class Said:
 
     @property
     def text(self) -> str:
-        return "\n".join(" ".join(text.split()) for text in self.texts)[:_LONGEST]
+        """All that the provider said of its own: nobody chooses a kind by what they send."""
+        return "\n".join(map(own, self.texts))[:_LONGEST]
 
 
 def read(body: object) -> Said:
@@ -122,11 +127,19 @@ def _take_text(text: str, said: Said, depth: int) -> None:
             known = len(said.texts)
             _take(inside, said, depth + 1)
             if len(said.texts) > known:
-                said.texts[known:known] = [text[:start].strip()] if start else []
+                said.texts[known:known] = [text[:start].rstrip(" -:")] if start else []
                 return
-    if text := plain(text)[:_LONGEST].strip():
-        said.texts.append(text)
+    if not (text := plain(text)[:_LONGEST].strip()):
+        return
     # Python's way to write what JSON would have been.
+    if messages := [a or b for a, b in _MESSAGES_IN_TEXT.findall(text)]:
+        said.texts += [text[:start].rstrip(" -:")] if start > 0 else []
+        for message in messages:
+            _take(message.replace("\\n", " ").replace("\\", ""), said, depth + 1)
+    else:
+        said.texts.append(text)
+    if said.param is None and (param := _PARAM_IN_TEXT.search(text)):
+        said.param = param[1]
     for code in _CODES_IN_TEXT.findall(text):
         _take_code(code, said)
     for found in _PLACES_IN_TEXT.finditer(text):

@@ -42,7 +42,8 @@ _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE)
 
 # What the user said: pydantic's and others' `input`, and whatever is quoted at length.
 _INPUT = re.compile(
-    r"""(["']?\b(?:input|input_value|received|got|value|content|prompt|text|messages)["']?\s*[:=]\s*)
+    r"""(["']?\b(?:input|input_value|received|got|(?<=,\ )value|content|prompt|text|messages)
+        ["']?\s*[:=]\s*)
         (?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.|(?<=\w)'(?=\w))*'|[\[{(].*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -64,6 +65,11 @@ def plain(text: str) -> str:
     return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text)))
 
 
+def own(text: str) -> str:
+    """One line, without what it calls a value of the request."""
+    return _INPUT.sub(rf"\1{_GONE}", " ".join(text.split()))
+
+
 def detail(texts: list[str]) -> str:
     """The texts as one line of at most `LIMIT` characters."""
     shown: list[str] = []
@@ -77,8 +83,7 @@ def detail(texts: list[str]) -> str:
 
 def redacted(text: str) -> str:
     """One line, freed of what looks like a key, and of what was quoted from the request."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = _INPUT.sub(rf"\1{_GONE}", line)
+    line = own("".join(c if c.isprintable() else " " for c in text))
     line = _QUOTED.sub(f"“{_GONE}”", line)
     line = _USERINFO.sub(r"\1", line)
     line = _QUERY.sub(r"\1", line)
