@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from realtime.models.errors.tables import named
@@ -40,6 +41,7 @@ _MESSAGES_IN_TEXT = re.compile(
 _PARAM_IN_TEXT = re.compile(r"""["']param["']:\s*["']([\w.\[\]]+)["']""")
 _PLACES_IN_TEXT = re.compile(r"""["']loc["']:\s*[(\[]([^)\]]*)[)\]]""")
 _PLACE_TYPE = re.compile(r"""["']type["']:\s*["'](\w+)["']""")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 Place = tuple[str, tuple[str | int, ...]]
 
@@ -56,7 +58,7 @@ class Said:
     status: int | None = None
     wait_s: float | None = None
 
-    @property
+    @cached_property
     def text(self) -> str:
         """All that the provider said of its own: nobody chooses a kind by what they send."""
         return "\n".join(map(own, self.texts))[:_LONGEST]
@@ -151,9 +153,6 @@ def _take_text(text: str, said: Said, depth: int) -> None:
 
 def _objects(items: list[Any]) -> bool:
     return bool(items) and all(isinstance(item, dict) for item in items)
-
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
 def seconds(text: str) -> float | None:

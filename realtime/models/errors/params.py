@@ -165,8 +165,9 @@ def refused(said: Said) -> str | None:
     return _one_tool(said)
 
 
-def guessed(said: Said) -> str | None:
-    """The field that is refused, by the provider's `param`, by a path, or by the sentence."""
+def guessed(said: Said, *, sure: bool) -> str | None:
+    """The field that is refused, by the provider's `param`, by a path, or by the sentence;
+    `sure`: not one that is only mentioned."""
     given = of_path(said.param) if said.param else None
     if given and given.partition(".")[0] in (*FIELDS, "messages", "input"):
         return given
@@ -182,7 +183,8 @@ def guessed(said: Said) -> str | None:
                 return param
     if _THINKING.search(text):
         return "reasoning_effort"
-    return (_mentioned(text) if _REFUSING.search(text) else None) or given
+    mentioned = None if sure or not _REFUSING.search(text) else _mentioned(text)
+    return mentioned or given
 
 
 def of_path(path: str) -> str | None:

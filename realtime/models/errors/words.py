@@ -23,10 +23,11 @@ _KEYS = re.compile(
     r"""
       eyJ[\w-]+(?:\.[\w-]*)*                        # JWTs
     | \b(?:Bearer|Basic)\s+[^\s"',;]{8,}
-    | \b(?:sk|pk|rk|ak|gsk|csk|xai|hf|r8|nvapi|pplx|tgp|fw|sb|gh[pos]|glpat|key|tok)[-_][\w*.-]{4,}
+    | \b(?:sk|gsk|csk|xai|hf|nvapi|pplx|sb|gh[pos]|glpat)[-_][\w*.-]{4,}
+    | \b(?:pk|rk|ak|r8|tgp|fw|key|tok)[-_](?=[\w.-]*\d)[\w*.-]{4,}
     | \b\w{1,8}[-_]?\*{2,}[\w*.-]*                 # masked already
     | \b(?:AIza|AKIA|ASIA|ya29\.|github_pat_)[\w*.-]+
-    | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
+    | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
     """,
     re.VERBOSE,
 )
