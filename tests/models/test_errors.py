@@ -910,6 +910,7 @@ SENTENCES: dict[str, list[str]] = {
         "LLM Provider NOT provided. You passed model=foo",
         "The model foo is no longer supported",
         "model foo is not available in your region",
+        "The requested model is not supported.",
     ],
     "context_overflow": [
         "Your request exceeded model token limit: 131072",
@@ -918,6 +919,7 @@ SENTENCES: dict[str, list[str]] = {
         "context shift is disabled",
         "litellm.ContextWindowExceededError: AnthropicException",
         "too many tokens: the total number of tokens cannot be more than 4096",
+        "prompt token count of 130000 exceeds the limit of 128000",
         "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens)",
     ],
     "content_filter": [
@@ -966,6 +968,8 @@ SENTENCES: dict[str, list[str]] = {
     ],
     "service_tier": ["gemini does not support parameters: ['service_tier'], for model=x."],
     "prompt_cache_key": ["unknown field `prompt_cache_key`, expected one of `model`"],
+    "frequency_penalty": ["body -> frequency_penalty\n  Extra inputs are not permitted"],
+    "tool_stream": ["Validation: Unsupported parameter(s): `tool_stream`"],
     "parallel_tool_calls": ["parallel_tool_calls is not supported by this model"],
     "store": [
         "Unsupported parameter: store",

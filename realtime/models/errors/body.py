@@ -149,6 +149,7 @@ def _take_text(text: str, said: Said, depth: int) -> None:
         types = _PLACE_TYPE.findall(text, 0, found.start())
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
         said.places.append((types[-1] if types else "", path))
+        said.texts.append(".".join(map(str, path)))
 
 
 def _objects(items: list[Any]) -> bool:

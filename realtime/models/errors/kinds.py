@@ -26,7 +26,7 @@ _CODES: dict[ErrorKind, str] = {
         """,
     "context_overflow": """
         context_length_exceeded exceed_context_size_error context_window_exceeded
-        request_too_large 1261
+        request_too_large model_max_prompt_tokens_exceeded 1261
         """,
     "content_filter": """
         content_filter content_policy_violation responsibleaipolicyviolation
@@ -40,7 +40,8 @@ _CODES: dict[ErrorKind, str] = {
         unsupported_country_region_territory
         """,
     "not_found": """
-        model_not_found model_not_available model_decommissioned model_terms_required
+        model_not_found model_not_available model_not_supported model_decommissioned
+        unsupported_api_for_model
         deploymentnotfound not_found_error modelnotfound 1211
         """,
     "unavailable": "overloaded_error engine_overloaded_error server_overloaded model_overloaded",
@@ -143,7 +144,7 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_MODEL}no longer (?:available|supported)",
             rf"{_MODEL}\bis not (?:available|known|served|loaded)",
             r"not a valid model|(?:no such|unknown|invalid|unsupported|unrecognized) model\b",
-            r"model (?:identifier|id|name) is (?:invalid|not valid)",
+            r"model (?:identifier|id|name) is (?:invalid|not valid)|\bmodel is not supported",
             r"no endpoints found for|no models?(?: is| are)? loaded|模型不存在",
             r"llm provider not provided",
         ),

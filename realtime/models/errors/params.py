@@ -125,7 +125,7 @@ _STRONG = (
     any_of(rf"\buse {_Q}max_\w+{_Q} instead of {_NAME}"),
     any_of(
         r"\b(?:unrecogni[sz]ed|unknown|unsupported|unexpected|extra|additional|invalid|illegal)"
-        rf" (?:(?:request|keyword|body|input) )?(?:{_PARAMETER}|name)"
+        rf" (?:(?:request|keyword|body|input) )?(?:{_PARAMETER}|name)(?:\(s\))?"
         rf"(?: (?:supplied|found|provided|passed|included|are not allowed))? ?:? {_NAME}"
     ),
     any_of(rf"\bdoes{_NOT} support (?:the )?{_PARAMETER}:? {_NAME}"),

@@ -93,8 +93,10 @@ def redacted(text: str) -> str:
     return _RUN.sub(lambda run: _GONE if _RANDOM.search(run[0]) else run[0], line)
 
 
-def unquoted(detail: str, texts: Iterable[str]) -> str:
-    """The detail without what it repeats of these texts, word for word."""
+def unquoted(detail: str, texts: Iterable[str], *secrets: str) -> str:
+    """The detail without what it repeats of these texts, word for word, and without secrets."""
+    for secret in filter(None, secrets):
+        detail = detail.replace(secret, _GONE)
     said = "\n".join(" ".join(text.split()) for text in texts)
     quoted = [False] * len(detail)
     for start in range(len(detail) - _QUOTE + 1):
