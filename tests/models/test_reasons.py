@@ -156,6 +156,11 @@ def test_a_page_becomes_its_text() -> None:
     assert from_status(502, {}, page.encode()).detail.startswith("502")
 
 
+def test_the_place_of_a_validation_error_is_told() -> None:
+    said = "[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Not permitted'}]"
+    assert detail(said) == "Not permitted; body.store"
+
+
 def test_the_same_is_said_once() -> None:
     body = {"message": "no such thing", "error": {"message": "no such thing"}, "detail": "at all"}
     assert from_status(400, {}, body).detail == "no such thing; at all"
@@ -166,6 +171,7 @@ def test_what_the_request_held_can_be_taken_out() -> None:
     assert unquoted(said, ["Hello.", "My cat\nis called Tom."]) == "cannot tokenize …: too odd"
     assert unquoted(said, ["My cat"]) == said
     assert unquoted("", ["My cat"]) == ""
+    assert unquoted("the key swordfish is odd", [], "swordfish", "") == "the key … is odd"
 
 
 def test_nothing_of_it_is_in_the_message() -> None:

@@ -14,8 +14,12 @@ from realtime.models.errors.body import Said, read, seconds
 from realtime.models.errors.failure import failure
 
 _PASSING = ("rate_limited", "unavailable")
-_MAY_REFUSE = (None, "bad_request", "unavailable", "not_found")
-_BACK_IN = re.compile(r"\b(?:try again|retry)(?: after)? in (\d[\dhms.]*[hms])\b", re.IGNORECASE)
+_MAY_REFUSE = ("bad_request", "unavailable", "not_found")
+"""The kinds that a refused field hides behind."""
+_BACK_IN = re.compile(
+    r"\b(?:try again|retry)(?: \w+){0,3} (?:in|after) ((?:\d[\d.]* ?(?:ms|[hms])[a-z]* ?)+)",
+    re.IGNORECASE,
+)
 
 
 def from_status(status: int, headers: Mapping[str, str], body: object) -> ModelError:
@@ -32,18 +36,17 @@ def from_payload(body: object) -> ModelError:
 
 
 def _judge(said: Said, status: int | None, headers: Mapping[str, str]) -> ModelError:
-    kind: ErrorKind | None
-    if param := params.refused(said):
-        kind = "bad_request"
-    elif (kind := kinds.kind_of(said, status)) in (None, "bad_request"):
-        vague = kind or kinds.vague_kind(said, status)
-        param = params.guessed(said) if vague in _MAY_REFUSE else None
-        kind = "bad_request" if param else vague
+    param = params.refused(said)
+    kind: ErrorKind = "bad_request"
+    if not param:
+        kind = kinds.kind_of(said, status) or kinds.vague_kind(said, status) or "unavailable"
+        if kind in _MAY_REFUSE and (param := params.guessed(said, sure=kind != "bad_request")):
+            kind = "bad_request"
     wait = retry_after(headers)
     if wait is None:
         wait = said.wait_s if said.wait_s is not None else _back_in(said.text)
     return failure(
-        kind or "unavailable",
+        kind,
         code=kinds.telling_code(said),
         status=status,
         retry_after_s=wait if kind in _PASSING else None,
@@ -54,7 +57,10 @@ def _judge(said: Said, status: int | None, headers: Mapping[str, str]) -> ModelE
 
 def _back_in(text: str) -> float | None:
     found = _BACK_IN.search(text)
-    return seconds(found[1].rstrip(".")) if found else None
+    if not found:
+        return None
+    # `2 minutes` and `2m` alike.
+    return seconds(re.sub(r"(ms|[hms])[a-z]*| ", r"\1", found[1].lower()))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

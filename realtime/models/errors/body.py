@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from realtime.models.errors.tables import named
-from realtime.models.errors.words import plain
+from realtime.models.errors.words import own, plain
 
+_LONGEST_BODY = 200_000
 _LONGEST = 4_000
 _DEEPEST = 8
 
@@ -33,8 +35,13 @@ _CODED = named(
 _CODE = re.compile(r"[a-z][a-z0-9_.]{1,63}", re.IGNORECASE)
 _NO_CODES = frozenset({"error", "none", "null", "object"})
 _CODES_IN_TEXT = re.compile(r"""["'](?:code|type)["']:\s*["'](\w+)["']""")
+_MESSAGES_IN_TEXT = re.compile(
+    r"""["'](?:message|msg)["']:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')"""
+)
+_PARAM_IN_TEXT = re.compile(r"""["']param["']:\s*["']([\w.\[\]]+)["']""")
 _PLACES_IN_TEXT = re.compile(r"""["']loc["']:\s*[(\[]([^)\]]*)[)\]]""")
 _PLACE_TYPE = re.compile(r"""["']type["']:\s*["'](\w+)["']""")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 Place = tuple[str, tuple[str | int, ...]]
 
@@ -51,16 +58,17 @@ class Said:
     status: int | None = None
     wait_s: float | None = None
 
-    @property
+    @cached_property
     def text(self) -> str:
-        return "\n".join(" ".join(text.split()) for text in self.texts)[:_LONGEST]
+        """All that the provider said of its own: nobody chooses a kind by what they send."""
+        return "\n".join(map(own, self.texts))[:_LONGEST]
 
 
 def read(body: object) -> Said:
     """The error in a body: an object however deep, a list of them, text, HTML, or nothing."""
     said = Said()
     if isinstance(body, bytes | bytearray):
-        body = bytes(body[:_LONGEST]).decode("utf-8", "replace")
+        body = bytes(body[:_LONGEST_BODY]).decode("utf-8", "replace")
     _take(body, said, 0)
     return said
 
@@ -70,7 +78,7 @@ def _take(node: object, said: Said, depth: int) -> None:
         return
     match node:
         case str():
-            _take_text(node[:_LONGEST], said, depth)
+            _take_text(node[:_LONGEST_BODY], said, depth)
         case list():
             for item in node[:20]:
                 _take(item, said, depth + 1)
@@ -111,7 +119,6 @@ def _take_code(value: object, said: Said) -> None:
 
 
 def _take_text(text: str, said: Said, depth: int) -> None:
-    text = plain(text).strip()
     start = min((at for at in (text.find("{"), text.find("[")) if at >= 0), default=-1)
     if start >= 0:
         try:
@@ -119,28 +126,34 @@ def _take_text(text: str, said: Said, depth: int) -> None:
         except (ValueError, RecursionError):
             inside = None
         if isinstance(inside, dict) or (isinstance(inside, list) and _objects(inside)):
-            before = len(said.texts)
+            known = len(said.texts)
             _take(inside, said, depth + 1)
-            if len(said.texts) > before:
-                said.texts[before:before] = [text[:start].strip()] if start else []
+            if len(said.texts) > known:
+                said.texts[known:known] = [text[:start].rstrip(" -:")] if start else []
                 return
-    if text:
-        said.texts.append(text)
+    if not (text := plain(text)[:_LONGEST].strip()):
+        return
     # Python's way to write what JSON would have been.
+    if messages := [a or b for a, b in _MESSAGES_IN_TEXT.findall(text)]:
+        said.texts += [text[:start].rstrip(" -:")] if start > 0 else []
+        for message in messages:
+            _take(message.replace("\\n", " ").replace("\\", ""), said, depth + 1)
+    else:
+        said.texts.append(text)
+    if said.param is None and (param := _PARAM_IN_TEXT.search(text)):
+        said.param = param[1]
     for code in _CODES_IN_TEXT.findall(text):
         _take_code(code, said)
     for found in _PLACES_IN_TEXT.finditer(text):
         parts = [part.strip().strip("\"'") for part in found[1].split(",") if part.strip()]
-        before = _PLACE_TYPE.findall(text, 0, found.start())
+        types = _PLACE_TYPE.findall(text, 0, found.start())
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
-        said.places.append((before[-1] if before else "", path))
+        said.places.append((types[-1] if types else "", path))
+        said.texts.append(".".join(map(str, path)))
 
 
 def _objects(items: list[Any]) -> bool:
     return bool(items) and all(isinstance(item, dict) for item in items)
-
-
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
 def seconds(text: str) -> float | None:
@@ -149,4 +162,5 @@ def seconds(text: str) -> float | None:
     if not found or not any(found.groups()):
         return None
     hours, minutes, whole, milli = (float(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + whole + milli / 1000
+    total = hours * 3600 + minutes * 60 + whole + milli / 1000
+    return total if total < 1e9 else None

@@ -25,10 +25,10 @@ from realtime.models.errors.words import detail, redacted
 _CERTIFICATE = {
     9: "is not valid yet: is the clock of this machine right?",
     10: "has expired",
-    18: "is self-signed: SSL_CERT_FILE may name a file with it",
-    19: "comes from an authority that is not known here: SSL_CERT_FILE may name a file with it",
-    20: "comes from an authority that is not known here: SSL_CERT_FILE may name a file with it",
-    21: "cannot be verified: the server does not send those of the authorities between",
+    18: "is self-signed: to trust it, name its file in SSL_CERT_FILE",
+    19: "comes from an unknown authority: to trust it, name its file in SSL_CERT_FILE",
+    20: "comes from an unknown authority: to trust it, name its file in SSL_CERT_FILE",
+    21: "cannot be verified: the server does not send its intermediate certificates",
     23: "was revoked",
     62: "is for another name",
     64: "is for another address",
@@ -73,8 +73,8 @@ def _told(causes: list[BaseException]) -> str:
     proxy = _Proxy.of(url)
     if proxy and proxy.scheme.startswith("socks"):
         return (
-            f"{proxy} is a SOCKS proxy, which is not supported: name an HTTP proxy there, "
-            "or the host in NO_PROXY"
+            f"{proxy} is a SOCKS proxy, which is not supported: "
+            "set an HTTP proxy, or list the host in NO_PROXY"
         )
     target = _target(causes, url, proxy)
     for cause in reversed(causes):
@@ -118,7 +118,7 @@ def _cause(cause: BaseException, target: str) -> str | None:
         case aiohttp.ClientResponseError():
             return f"{target} does not speak HTTP"
         case httpx2.UnsupportedProtocol() | aiohttp.InvalidURL():
-            return f"{target} is no address that begins with http:// or https://"
+            return f"{target} is not an address that begins with http:// or https://"
         case aiohttp.ClientError():
             return None  # it repeats the number of its cause
         case OSError(errno=number) if number in _ERRNO:

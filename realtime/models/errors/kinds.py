@@ -26,7 +26,7 @@ _CODES: dict[ErrorKind, str] = {
         """,
     "context_overflow": """
         context_length_exceeded exceed_context_size_error context_window_exceeded
-        request_too_large 1261
+        request_too_large model_max_prompt_tokens_exceeded 1261
         """,
     "content_filter": """
         content_filter content_policy_violation responsibleaipolicyviolation
@@ -34,12 +34,14 @@ _CODES: dict[ErrorKind, str] = {
         bio_policy cyber_policy misalignment_policy_violation content_filtered 1301
         """,
     "unauthorized": """
-        invalid_api_key api_key_invalid authentication_error permission_error permission_denied
-        unauthenticated unauthorized account_deactivated access_terminated
+        invalid_api_key api_key_invalid authentication_error invalid_authentication_error
+        permission_error permission_denied unauthenticated unauthorized account_deactivated
+        access_terminated
         unsupported_country_region_territory
         """,
     "not_found": """
-        model_not_found model_not_available model_decommissioned model_terms_required
+        model_not_found model_not_available model_not_supported model_decommissioned
+        unsupported_api_for_model
         deploymentnotfound not_found_error modelnotfound 1211
         """,
     "unavailable": "overloaded_error engine_overloaded_error server_overloaded model_overloaded",
@@ -78,7 +80,9 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             r"insufficient (?:\w+ )?(?:balance|credits?|funds|quota)",
             r"(?:out of|no more|used all|not enough|requires more|exhausted your)"
             r" (?:\w+ ){0,3}credits?",
-            r"exceeded your monthly",
+            r"exceeded your monthly|free (?:tier|quota)\b[^.\n]{0,40} exhausted|overdue",
+            r"(?:reached|hit|exceeded) your (?:\w+ ){0,3}usage limit",
+            r"payment (?:instrument|method)|requires a (?:paid )?(?:subscription|plan)\b",
             r"(?:credit|spend(?:ing)?|billing) (?:hard )?limit",
             r"budget (?:has been )?exceeded|exceeded budget",
             r"account is in good standing|past invoices|please recharge|余额不足|欠费",
@@ -87,8 +91,8 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
     (
         "unauthorized",
         any_of(
-            rf"(?:account|organi[sz]ation|access|project) (?:\S+ )?{_WAS}"
-            r" (?:disabled|deactivated|terminated|banned)",
+            rf"(?:account|organi[sz]ation|access|project) (?:\S+ ){{0,3}}{_WAS}"
+            r" (?:disabled|deactivated|terminated|banned|suspended)",
         ),
     ),
     (
@@ -101,7 +105,7 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_SAID} {_WAS} (?:blocked|rejected|filtered)"
             r"[^.\n]{0,60}(?:safety|polic|filter|guardrail|risk|prohibited|moderation)",
             r"safety system|PROHIBITED_CONTENT|SAFETY_CHECK|content exists risk",
-            r"inappropriate content|guardrail intervened|blocked by (?:\w+ ){0,3}guardrail|敏感",
+            r"(?:inappropriate|sensitive) (?:content|information)|guardrail|敏感",
         ),
     ),
     (
@@ -114,7 +118,8 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             r"exceeds? (?:the )?max(?:imum)? (?:allowed )?(?:length|size|number of tokens)",
             r"too many (?:input |total |prompt )?tokens(?!, please wait| per)",
             r"tokens?\b[^.\n]{0,40}\bexceeds?\b[^.\n]{0,40}\b(?:maximum|limit|max)",
-            r"exceed max message tokens|range of input length",
+            r"exceed max message tokens|range of input length|context shift is disabled",
+            r"exceed\w* (?:\w+ ){0,3}token limit(?!s? per)",
             r"\binputs?[`'\"]? (?:tokens \+|must have less than)",
             r"reduce (?:the length of )?(?:the |your )(?:messages?|prompt|input)",
         ),
@@ -126,7 +131,8 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_KEY} (?:\w+ )?(?:{_WAS} )?(?:not (?:valid|found|provided|configured)"
             r"|invalid|incorrect|expired|missing|required|disabled|revoked)",
             rf"(?:provide|renew|include) (?:(?:an?|the|your) )?(?:valid )?{_KEY}",
-            r"authentication (?:fail|credential|error)|(?:no|invalid) (?:auth )?credentials",
+            r"authentication (?:fail|credential|error)|invalid authentication",
+            r"(?:no|invalid) (?:auth )?credentials",
             r"invalid (?:bearer )?token|not authorized to|location is not supported",
         ),
     ),
@@ -138,8 +144,9 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_MODEL}no longer (?:available|supported)",
             rf"{_MODEL}\bis not (?:available|known|served|loaded)",
             r"not a valid model|(?:no such|unknown|invalid|unsupported|unrecognized) model\b",
-            r"model (?:identifier|id|name) is (?:invalid|not valid)",
+            r"model (?:identifier|id|name) is (?:invalid|not valid)|\bmodel is not supported",
             r"no endpoints found for|no models?(?: is| are)? loaded|模型不存在",
+            r"llm provider not provided",
         ),
     ),
     (
@@ -153,7 +160,7 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
         "unavailable",
         any_of(
             r"overloaded|(?:over|at) capacity|temporarily unavailable|service unavailable",
-            r"^(?:loading|load) model\b|currently loading|no healthy upstream|bad gateway",
+            r"^loading model\b|currently loading|has crashed|no healthy upstream|bad gateway",
         ),
     ),
 )

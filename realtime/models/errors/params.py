@@ -37,6 +37,7 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"\b(?:must|should|needs? to) be (?:passed|sent|included|provided|returned)",
             r"missing\b[^.\n]{0,60}\breasoning_content",
             rf"reasoning_content{_Q} (?:field )?is (?:missing|required)",
+            r"must start with a thinking block",
         ),
     ),
     (
@@ -58,12 +59,13 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
             rf"role{_Q} does{_NOT} support {_Q}(?:system|developer)",
             rf"(?:unexpected|unsupported|invalid|unknown) role:? {_Q}system",
             rf"does{_NOT} support (?:the )?{_Q}system\b",
+            rf"role: unknown variant {_Q}(?:system|developer)",
         ),
     ),
     (
         "tools",
         any_of(
-            r"tool choice requires|tool[_ -]call[_ -]parser|requires --jinja|cannot use tools",
+            r"tool[_ ]choice requires|tool[_ -]call[_ -]parser|requires --jinja|cannot use tools",
             rf"\bdo(?:es)?{_NOT} support (?:the )?(?:use of |native )?"
             rf"(?:param(?:eter)?s?:? )?{_Q}{_TOOLS}(?!{_Q} type)",
             rf"\b{_TOOLS}{_Q} (?:param(?:eter)? |features? )?(?:(?:is|are) )?(?:currently )?"
@@ -72,7 +74,7 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
             rf"unsupported (?:param(?:eter)?|field):? {_Q}tools",
             # Of one tool, and nobody says of which.
             r"failed to (?:parse|initialize|convert) (?:tools|grammar|json schema)",
-            r"json schema conversion failed|\btools\.function\.",
+            r"json schema conversion failed|\btools\.function\.|function name is invalid",
         ),
     ),
 )
@@ -83,7 +85,8 @@ _INDEXED = (
 )
 _NAMED = any_of(
     rf"(?:invalid|unsupported|bad) (?:\w+ )?schema (?:for|of|in) (?:function|tool) {_Q}([\w.-]+)",
-    rf"\b(?:function|tool) {_Q}([\w.-]+){_Q} (?:has an? invalid|(?:parameters )?schema|is invalid)",
+    rf"\b(?:function|tool) (?!name ){_Q}([\w.-]+){_Q}"
+    r" (?:has an? invalid|(?:parameters )?schema|is invalid)",
     r"because [`'\"]([\w.-]+)[`'\"] function_?declaration",
 )
 
@@ -103,8 +106,10 @@ FIELDS = named(
     chat_template_kwargs
     """
 )
-_PLAIN_WORDS = named("reasoning effort include store metadata user seed stop thinking background")
+_PLAIN_WORDS = named("reasoning effort include store metadata seed thinking background")
 """Fields that are words of any sentence: only in quotes do they mean the field."""
+_OTHER_WORDS = named("user stop")
+"""Fields that are a role and a finish reason, too: quotes do not tell."""
 _OF_MESSAGES = named(
     """
     reasoning_content reasoning_details extra_content thought_signature tool_call_id phase
@@ -120,7 +125,7 @@ _STRONG = (
     any_of(rf"\buse {_Q}max_\w+{_Q} instead of {_NAME}"),
     any_of(
         r"\b(?:unrecogni[sz]ed|unknown|unsupported|unexpected|extra|additional|invalid|illegal)"
-        rf" (?:(?:request|keyword|body|input) )?(?:{_PARAMETER}|name)"
+        rf" (?:(?:request|keyword|body|input) )?(?:{_PARAMETER}|name)(?:\(s\))?"
         rf"(?: (?:supplied|found|provided|passed|included|are not allowed))? ?:? {_NAME}"
     ),
     any_of(rf"\bdoes{_NOT} support (?:the )?{_PARAMETER}:? {_NAME}"),
@@ -136,6 +141,7 @@ _THINKING = any_of(
     r"\b(?:thinking|reasoning) (?:(?:mode|effort) )?is (?:not supported|unsupported)",
     r"\b(?:thinking|reasoning) (?:level|budget|effort)|thinking_budget",
     r"invalid (?:think|reasoning) value|\bthink value|only works in thinking mode",
+    r"reasoning is mandatory",
 )
 _REFUSING = any_of(
     r"\bnot (?:\w+ )?(?:supported|allowed|permitted|valid|recogni[sz]ed|available|compatible)",
@@ -159,8 +165,9 @@ def refused(said: Said) -> str | None:
     return _one_tool(said)
 
 
-def guessed(said: Said) -> str | None:
-    """The field that is refused, by the provider's `param`, by a path, or by the sentence."""
+def guessed(said: Said, *, sure: bool) -> str | None:
+    """The field that is refused, by the provider's `param`, by a path, or by the sentence;
+    `sure`: not one that is only mentioned."""
     given = of_path(said.param) if said.param else None
     if given and given.partition(".")[0] in (*FIELDS, "messages", "input"):
         return given
@@ -176,7 +183,8 @@ def guessed(said: Said) -> str | None:
                 return param
     if _THINKING.search(text):
         return "reasoning_effort"
-    return (_mentioned(text) if _REFUSING.search(text) else None) or given
+    mentioned = None if sure or not _REFUSING.search(text) else _mentioned(text)
+    return mentioned or given
 
 
 def of_path(path: str) -> str | None:
@@ -218,7 +226,8 @@ def _mentioned(text: str) -> str | None:
         name = _snake(found[2])
         quoted = bool(found[1]) and found[1] == found[3]
         root = name.partition(".")[0]
-        if (root in FIELDS and (quoted or root not in _PLAIN_WORDS)) or name in _OF_MESSAGES:
+        meant = root in FIELDS and (quoted or root not in _PLAIN_WORDS)
+        if (meant and root not in _OTHER_WORDS) or name in _OF_MESSAGES:
             return _field(name)
     return None
 

@@ -13,13 +13,14 @@ Reason = Literal["stop", "tool_calls", "length", "content_filter"]
 
 _WORDS: dict[Reason, str] = {
     "stop": """
-        stop end_turn stop_sequence stop_token eos eos_token eosfound stopstringfound
-        complete completed endoftext
+        stop end_turn end_of_turn stop_sequence stop_string stop_token eos eos_token eot
+        complete completed endoftext eosfound stopstringfound
         """,
     "tool_calls": "tool_calls tool_call toolcalls tool_use function_call function_calls",
     "length": """
         length max_tokens max_output_tokens max_completion_tokens max_new_tokens max_length
-        model_length token_limit time_limit limit error_limit context_length_exceeded
+        model_length token_limit time_limit limit error_limit max_tool_calls
+        context_length_exceeded
         model_context_window_exceeded maxpredictedtokensreached contextlengthreached
         """,
     "content_filter": """

@@ -14,17 +14,20 @@ _QUOTE = 12
 _GONE = "…"
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|h\d|title|center)\b", re.IGNORECASE)
-_UNSEEN = re.compile(r"<(script|style|svg)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_UNSEEN = re.compile(
+    r"<(script|style|svg)\b.*?(?:</\1\s*>|\Z)|<!--.*?-->", re.IGNORECASE | re.DOTALL
+)
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 _KEYS = re.compile(
     r"""
       eyJ[\w-]+(?:\.[\w-]*)*                        # JWTs
     | \b(?:Bearer|Basic)\s+[^\s"',;]{8,}
-    | \b(?:sk|pk|rk|ak|gsk|csk|xai|hf|r8|nvapi|pplx|tgp|fw|sb|gh[pos]|glpat|key|tok)[-_][\w*.-]{4,}
+    | \b(?:sk|gsk|csk|xai|hf|nvapi|pplx|sb|gh[pos]|glpat)[-_][\w*.-]{4,}
+    | \b(?:pk|rk|ak|r8|tgp|fw|key|tok)[-_](?=[\w.-]*\d)[\w*.-]{4,}
     | \b\w{1,8}[-_]?\*{2,}[\w*.-]*                 # masked already
     | \b(?:AIza|AKIA|ASIA|ya29\.|github_pat_)[\w*.-]+
-    | \b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b
+    | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
     """,
     re.VERBOSE,
 )
@@ -40,7 +43,8 @@ _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE)
 
 # What the user said: pydantic's and others' `input`, and whatever is quoted at length.
 _INPUT = re.compile(
-    r"""(["']?\b(?:input|input_value|received|got|value|content|prompt|text|messages)["']?\s*[:=]\s*)
+    r"""(["']?\b(?:input|input_value|received|got|(?<=,\ )value|content|prompt|text|messages)
+        ["']?\s*[:=]\s*)
         (?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.|(?<=\w)'(?=\w))*'|[\[{(].*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -62,6 +66,11 @@ def plain(text: str) -> str:
     return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text)))
 
 
+def own(text: str) -> str:
+    """One line, without what it calls a value of the request."""
+    return _INPUT.sub(rf"\1{_GONE}", " ".join(text.split()))
+
+
 def detail(texts: list[str]) -> str:
     """The texts as one line of at most `LIMIT` characters."""
     shown: list[str] = []
@@ -75,8 +84,7 @@ def detail(texts: list[str]) -> str:
 
 def redacted(text: str) -> str:
     """One line, freed of what looks like a key, and of what was quoted from the request."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = _INPUT.sub(rf"\1{_GONE}", line)
+    line = own("".join(c if c.isprintable() else " " for c in text))
     line = _QUOTED.sub(f"“{_GONE}”", line)
     line = _USERINFO.sub(r"\1", line)
     line = _QUERY.sub(r"\1", line)
@@ -85,8 +93,10 @@ def redacted(text: str) -> str:
     return _RUN.sub(lambda run: _GONE if _RANDOM.search(run[0]) else run[0], line)
 
 
-def unquoted(detail: str, texts: Iterable[str]) -> str:
-    """The detail without what it repeats of these texts, word for word."""
+def unquoted(detail: str, texts: Iterable[str], *secrets: str) -> str:
+    """The detail without what it repeats of these texts, word for word, and without secrets."""
+    for secret in filter(None, secrets):
+        detail = detail.replace(secret, _GONE)
     said = "\n".join(" ".join(text.split()) for text in texts)
     quoted = [False] * len(detail)
     for start in range(len(detail) - _QUOTE + 1):

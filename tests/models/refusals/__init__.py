@@ -1,0 +1,1 @@
+"""What providers answer when they refuse a request, as bodies and as sentences."""

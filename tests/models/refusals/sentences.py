@@ -1,0 +1,128 @@
+"""Sentences, and the kind or the part of the request that they mean."""
+
+from __future__ import annotations
+
+# Sentences that came as a 400 with a code that says no more.
+SENTENCES: dict[str, list[str]] = {
+    "quota": [
+        "insufficient balance (1008)",
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+        "The request failed because your account has an overdue balance.",
+        "Account foo is suspended, possibly due to reaching the monthly spending limit.",
+        "The free tier of the model has been exhausted.",
+        "this model requires a subscription, upgrade for access",
+        "Model access is denied: a valid payment instrument must be provided.",
+        "Credit limit exceeded, please add credits",
+    ],
+    "unauthorized": [
+        "Invalid Authentication",
+        "The API key format is incorrect: invalid api key",
+        "No API key was provided. You did not provide an API key.",
+        "Your API key has been disabled.",
+        "Missing Authentication credentials: no auth credentials found",
+        "Your access to this model has been suspended",
+        "User is not authorized to perform: bedrock:InvokeModel",
+    ],
+    "not_found": [
+        "The model `foo` does not exist or you do not have access to it.",
+        "models/gemini-9 is not found for API version v1main: model not found",
+        "The model or endpoint ep-x does not exist",
+        "Unknown model: foo",
+        "LLM Provider NOT provided. You passed model=foo",
+        "The model foo is no longer supported",
+        "model foo is not available in your region",
+        "The requested model is not supported.",
+    ],
+    "context_overflow": [
+        "Your request exceeded model token limit: 131072",
+        "Total tokens of image and text exceed max message tokens.",
+        "Please reduce the length of the messages or completion.",
+        "context shift is disabled",
+        "litellm.ContextWindowExceededError: AnthropicException",
+        "too many tokens: the total number of tokens cannot be more than 4096",
+        "prompt token count of 130000 exceeds the limit of 128000",
+        "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens)",
+    ],
+    "content_filter": [
+        "The request failed because the input text may contain sensitive information.",
+        "Prompt injection detected by guardrail 'pi'",
+        "Violated guardrail policy",
+        "Your message violates our content policy",
+        "The response was blocked by the safety filters",
+    ],
+    "unavailable": [
+        "The model has crashed without additional information. (Exit code: null)",
+        "The server is at capacity. Please try again later.",
+    ],
+    "bad_request": [
+        # About the shape of a conversation, which no field of the request can mend.
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Unexpected role 'user' after role 'tool'",
+        "Please include a valid message and store it.",
+        "messages: text content blocks must be non-empty",
+        "messages: final assistant content cannot end with trailing whitespace",
+        "Expected last role User or Tool for serving but got assistant",
+        "Request contains an invalid argument.",
+        "Tool call id was 123 but must be a-z, A-Z, 0-9, with a length of 9.",
+        "An assistant message with 'tool_calls' must be followed by tool messages",
+        "`tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
+        "No tool output found for function call call_abc.",
+        "Item 'rs_1' of type 'reasoning' was provided without its required following item.",
+        "This model does not support assistant message prefill.",
+        "Failed to call a function. Please adjust your prompt.",
+        "Tool call validation failed: parameters for tool x did not match schema",
+        "Please ensure that function call turn comes immediately after a user turn.",
+        "'NoneType' object is not iterable",
+        "Error rendering prompt with jinja template: Conversation roles must alternate",
+        # What the user said does not choose the kind.
+        "no [type=string_type, input_value='Your credit balance is too low', input_type=str]",
+        "no: 'input': 'Incorrect API key provided'",
+    ],
+    "temperature": ["temperature must be 1 when thinking is enabled: 'temperature' is invalid"],
+    "reasoning_effort": [
+        "Budget 0 is invalid. This model only works in thinking mode.",
+        "Unable to submit request because thinking is not supported by this model.",
+        "Reasoning is mandatory for this endpoint and cannot be disabled.",
+        "bedrock does not support parameters: {'reasoning_effort': 'low'}, for model=x.",
+        "#: extraneous key [reasoning_effort] is not permitted, please reformat your input",
+        "create() got an unexpected keyword argument 'reasoning_effort'",
+    ],
+    "service_tier": ["gemini does not support parameters: ['service_tier'], for model=x."],
+    "prompt_cache_key": ["unknown field `prompt_cache_key`, expected one of `model`"],
+    "frequency_penalty": ["body -> frequency_penalty\n  Extra inputs are not permitted"],
+    "tool_stream": ["Validation: Unsupported parameter(s): `tool_stream`"],
+    "parallel_tool_calls": ["parallel_tool_calls is not supported by this model"],
+    "store": [
+        "Unsupported parameter: store",
+        "Extra inputs are not permitted, field: 'store', value: False",
+    ],
+    "max_tokens": [
+        "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]",
+        "max_tokens is too large: 32000. This model supports at most 16384 completion tokens",
+    ],
+    "tools": [
+        "tool_choice requires --enable-auto-tool-choice",
+        "Failed to parse tools: unknown",
+        "JSON schema conversion failed: Unable to generate parser for this template.",
+        "tools.function.parameters is not a valid moonshot flavored json schema",
+        "Function calls are not supported by this model",
+        "foo does not support function calling",
+    ],
+    "tools[2]": [
+        "GenerateContentRequest.tools[0].function_declarations[2].parameters.items: missing field.",
+        "tools[2].type: unknown variant `custom`, expected `function`",
+    ],
+    "tools.a-b_c": ["Invalid JSON schema for tool a-b_c: no"],
+    "messages.reasoning_content": [
+        "Extra inputs are not permitted, field: 'messages[2].reasoning_content', value: 'x'",
+    ],
+    "messages.reasoning_content:missing": [
+        "messages[1]: missing field `reasoning_content` at line 1 column 200",
+        "Expected `thinking`, but found `tool_use`: it must start with a thinking block",
+    ],
+    "messages.thought_signature": ["Thought signature is not valid."],
+    "messages.system": [
+        "messages[0].role: unknown variant `developer`, expected one of `user`, `assistant`",
+        "This model does not support system messages",
+    ],
+}
