@@ -1,0 +1,391 @@
+"""Chat Completions of those who sell it, each as strict as its documentation and its users say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.dialects import rules
+from tests.dialects.chat import TOOL, ChatProvider, Whole
+from tests.dialects.rules import Body, Fault
+from tests.dialects.upstream import Event
+
+PREFILL = (
+    "This model does not support assistant message prefill. "
+    "The conversation must end with a user message."
+)
+
+
+class Mistral(Whole):
+    """Ids of nine letters and digits; no user after a result; unknown fields are forbidden."""
+
+    name = "Mistral"
+    model = "mistral-large-latest"
+    own = (
+        rules.ids_like(
+            "[a-zA-Z0-9]{9}",
+            "Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9.",
+            type="invalid_function_call",
+            code="3280",
+        ),
+        rules.no_user_after_tool(
+            "Unexpected role 'user' after role 'tool'",
+            type="invalid_request_message_order",
+            code="3230",
+        ),
+        rules.ends_with(
+            "user",
+            "tool",
+            words="Expected last role User or Tool (or Assistant with prefix True) for serving "
+            "but got {role}",
+            type="invalid_request_message_order",
+            code="3230",
+        ),
+        rules.nothing_blank(
+            "Assistant message must have either content or tool_calls, but not none.",
+            "assistant",
+            type="invalid_request_assistant_message",
+            code="3240",
+        ),
+        rules.no_two_of(
+            "assistant",
+            "Unexpected role 'assistant' after role 'assistant'",
+            type="invalid_request_message_order",
+            code="3230",
+        ),
+        rules.only_fields("{place} {role} {field}", status=422),
+    )
+
+    def error(self, fault: Fault) -> Any:
+        message: Any = fault.words
+        if fault.status == 422:
+            place, role, name = fault.words.split()
+            loc = ["body", "messages", int(place), role, name]
+            forbidden = {"type": "extra_forbidden", "loc": loc}
+            message = {"detail": [{**forbidden, "msg": "Extra inputs are not permitted"}]}
+        about = {"object": "error", "message": message, "type": "invalid_request_error"}
+        return {**about, "param": None, "code": None, **fault.fields}
+
+    def new_id(self) -> str:
+        return f"D6{next(self.number):07}"
+
+
+class Gemini(Whole):
+    """The first call of each step in the current turn needs its thought signature: the one
+    that was given, or the one that its documentation names for calls of other models. Both
+    calls of a step have the index 0, and the reason is `stop`."""
+
+    name = "Gemini"
+    model = "gemini-3.8-flash"
+    spare = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
+
+    def check(self, body: Body) -> Fault | None:
+        return super().check(body) or self._signed(body)
+
+    own = (
+        rules.ends_with(
+            "user", "tool", words="Please ensure that single turn requests end with a user role."
+        ),
+        rules.calls_follow_user_or_result(
+            "Please ensure that function call turn comes immediately after a user turn or after "
+            "a function response turn."
+        ),
+        rules.nothing_blank("Unable to submit request because it must have a text parameter."),
+    )
+
+    def _signed(self, body: Body) -> Fault | None:
+        for message in body["messages"]:
+            for call in rules.calls_of(message):
+                signature = self._signature(call)
+                if signature and signature not in (*self.given, *self.spare):
+                    return Fault("Corrupted thought signature.")
+        for message in rules.current_turn(body):
+            for call in rules.calls_of(message)[:1]:
+                if not self._signature(call):
+                    return Fault(
+                        "Function call is missing a thought_signature in functionCall parts. "
+                        "This is required for tools to work correctly, and missing "
+                        "thought_signature may lead to degraded model performance. Additional "
+                        f"data, function call `default_api:{call['function']['name']}`"
+                    )
+        return None
+
+    @staticmethod
+    def _signature(call: Body) -> str | None:
+        return call.get("extra_content", {}).get("google", {}).get("thought_signature")
+
+    def error(self, fault: Fault) -> Any:
+        about = {"code": fault.status, "message": fault.words, "status": "INVALID_ARGUMENT"}
+        return [{"error": about}]
+
+    def calls(self, asked: list[tuple[str, str]]) -> list[Event]:
+        pieces = [self.call(0, *named) for named in asked]
+        self.given.append(f"CiQB+signature/{next(self.number)}==")
+        pieces[0]["extra_content"] = {"google": {"thought_signature": self.given[-1]}}
+        return [self.delta(tool_calls=[piece]) for piece in pieces]
+
+    def new_id(self) -> str:
+        return f"function-call-{10**18 + next(self.number)}"
+
+    def end(self, reason: str) -> list[Event]:
+        return super().end("stop" if reason == "tool_calls" else reason)
+
+
+class DeepSeek(ChatProvider):
+    """In thinking mode every message with calls brings its `reasoning_content`, in all later
+    requests; an empty one passes. Its connection is kept open with comments."""
+
+    name = "DeepSeek"
+    model = "deepseek-v4-pro"
+    thinks = "reasoning_content"
+    empty_thoughts = True
+    missing = "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+    def check(self, body: Body) -> Fault | None:
+        place = rules.thoughtless(body, may_be_empty=self.empty_thoughts)
+        if place is not None:
+            # That calls of another model need one as well is not known until it is said.
+            foreign = not self.lost(body)
+            return Fault(self.missing.format(place=place), learned=foreign)
+        return super().check(body)
+
+    def error(self, fault: Fault) -> Any:
+        about = {"message": fault.words, "type": "invalid_request_error", "param": None}
+        return {"error": {**about, "code": "invalid_request_error"}}
+
+    def remember(self, thought: str) -> None:
+        self.given.append(thought)
+
+    def open(self) -> list[Event]:
+        return [b": keep-alive\n\n", *super().open()]
+
+    def new_id(self) -> str:
+        return f"call_00_{next(self.number):020}"
+
+
+class Kimi(DeepSeek):
+    """As DeepSeek, but an empty thought counts as none; ids with a dot and a colon."""
+
+    name = "Kimi"
+    model = "kimi-k2.6"
+    empty_thoughts = False
+    missing = (
+        "thinking is enabled but reasoning_content is missing in assistant tool call message "
+        "at index {place}"
+    )
+    own = (
+        rules.nothing_blank(
+            "message at position {place} with role 'assistant' must not be empty", "assistant"
+        ),
+    )
+
+    def new_id(self) -> str:
+        return f"functions.{TOOL}:{next(self.number)}"
+
+    def error(self, fault: Fault) -> Any:
+        return {"error": {"message": fault.words, "type": "invalid_request_error"}}
+
+
+class GLM(ChatProvider):
+    """One sentence for whatever it does not like in the messages."""
+
+    name = "GLM"
+    model = "glm-5.2"
+    thinks = "reasoning_content"
+    illegal = "The messages parameter is illegal. Please check the documentation."
+    own = (
+        rules.nothing_blank(illegal),
+        rules.no_two_of("assistant", illegal),
+    )
+
+    def error(self, fault: Fault) -> Any:
+        return {"error": {"code": "1214", "message": fault.words}}
+
+    def new_id(self) -> int:
+        return 8469015594668440000 + next(self.number)
+
+
+class Anthropic(Whole):
+    """Its OpenAI-compatible endpoint: no blank text, no answer to go on with."""
+
+    name = "Anthropic"
+    model = "claude-sonnet-5"
+    own = (
+        rules.nothing_blank("messages: text content blocks must contain non-whitespace text"),
+        rules.ends_with("user", "tool", words=PREFILL),
+        rules.ids_like(
+            "[a-zA-Z0-9_-]+",
+            "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        ),
+    )
+
+    def error(self, fault: Fault) -> Any:
+        kind = "invalid_request_error"
+        about = {"code": kind, "message": fault.words, "type": kind}
+        return {"error": {**about, "param": None}}
+
+    def new_id(self) -> str:
+        return f"toolu_01{next(self.number):022}"
+
+
+class XAI(Whole):
+    """No blank text. Its errors are flat, and their `code` is a sentence."""
+
+    name = "xAI"
+    model = "grok-4.6"
+    thinks = "reasoning_content"
+    own = (
+        rules.nothing_blank(
+            "Invalid request content: Each message must have at least one content element."
+        ),
+    )
+
+    def error(self, fault: Fault) -> Any:
+        return {"code": "Client specified an invalid argument", "error": fault.words}
+
+
+class Groq(Whole):
+    """Fields that it does not know are refused, and the arguments of a call without any are
+    `null`."""
+
+    name = "Groq"
+    model = "openai/gpt-oss-120b"
+    thinks = "reasoning"
+    own = (
+        rules.only_fields(
+            "'messages.{place}' : for 'role:{role}' the following must be "
+            "satisfied[('messages.{place}' : property '{field}' is unsupported)]",
+            "reasoning",
+        ),
+    )
+
+    def calls(self, asked: list[tuple[str, str]]) -> list[Event]:
+        return super().calls([(asked[0][0], "null"), *asked[1:]])
+
+    def error(self, fault: Fault) -> Any:
+        return {"error": {"message": fault.words, "type": "invalid_request_error"}}
+
+    def new_id(self) -> str:
+        return f"fc_{next(self.number):032x}"
+
+
+class OpenRouter(ChatProvider):
+    """Before Gemini it wants the `reasoning_details` of a step back with its calls. Comments
+    keep its connections open, also before the first event."""
+
+    name = "OpenRouter"
+    model = "google/gemini-3.8-flash"
+    thinks = "reasoning"
+
+    def check(self, body: Body) -> Fault | None:
+        for message in rules.current_turn(body):
+            details = message.get("reasoning_details") or []
+            known = all(detail.get("data") in self.given for detail in details)
+            if rules.calls_of(message) and not (details and known):
+                return Fault(
+                    "Gemini models require OpenRouter reasoning details to be preserved in each "
+                    "request. Please refer to our docs."
+                )
+        return super().check(body)
+
+    def error(self, fault: Fault) -> Any:
+        return {"error": {"message": fault.words, "code": fault.status}, "user_id": "user_1"}
+
+    def open(self) -> list[Event]:
+        return [b": OPENROUTER PROCESSING\n\n", *super().open(), b": OPENROUTER PROCESSING\n\n"]
+
+    def think(self, thought: str) -> list[Event]:
+        text = {"type": "reasoning.text", "text": thought, "format": "google-gemini-v1", "index": 0}
+        return [self.delta(content="", reasoning=thought, reasoning_details=[text])]
+
+    def calls(self, asked: list[tuple[str, str]]) -> list[Event]:
+        self.given.append(f"encrypted/{next(self.number)}==")
+        secret = {"type": "reasoning.encrypted", "data": self.given[-1]}
+        secret |= {"format": "google-gemini-v1", "index": 1, "id": "rs_1"}
+        return [*super().calls(asked), self.delta(content="", reasoning_details=[secret])]
+
+
+class OpenAIChat(ChatProvider):
+    """Its newest models take function tools here only where the effort is `none`."""
+
+    name = "OpenAI, Chat Completions"
+    model = "gpt-6.1-terra"
+
+    def check(self, body: Body) -> Fault | None:
+        if body.get("tools") and body.get("reasoning_effort") != "none":
+            words = (
+                f"Function tools with reasoning_effort are not supported for {self.model} in "
+                "/v1/chat/completions. To use function tools, use /v1/responses or set "
+                "reasoning_effort to 'none'."
+            )
+            return Fault(words, learned=True, fields={"param": "reasoning_effort"})
+        return super().check(body)
+
+
+class Azure(ChatProvider):
+    """Its filter looks at the whole conversation; its first event has no choices."""
+
+    name = "Azure"
+    model = "my-deployment"
+    filtered = "bomb"
+
+    def check(self, body: Body) -> Fault | None:
+        if self.filtered in json.dumps(body["messages"]):
+            words = (
+                "The response was filtered due to the prompt triggering Azure OpenAI's content "
+                "management policy. Please modify your prompt and retry."
+            )
+            inner = {"code": "ResponsibleAIPolicyViolation"}
+            fields = {"type": None, "param": "prompt", "code": "content_filter"}
+            return Fault(words, learned=True, fields={**fields, "innererror": inner})
+        return super().check(body)
+
+    def open(self) -> list[Event]:
+        safe = {"hate": {"filtered": False, "severity": "safe"}}
+        results = [{"prompt_index": 0, "content_filter_results": safe}]
+        first = {**self.delta(), "choices": [], "prompt_filter_results": results}
+        return [first, *super().open()]
+
+    def delta(self, finish: str | None = None, **fields: Any) -> dict[str, Any]:
+        chunk = super().delta(finish, **fields)
+        chunk["choices"][0]["content_filter_results"] = {}
+        return chunk
+
+
+class Bedrock(Whole):
+    """Behind LiteLLM: the tools are there as long as a call of one is in the messages, and a
+    result and a user's words are never one turn."""
+
+    name = "Bedrock by LiteLLM"
+    model = "bedrock/claude-sonnet-5"
+    own = (
+        rules.no_user_after_tool(
+            "messages.2.content: Conversation blocks and tool result blocks cannot be provided "
+            "in the same turn."
+        ),
+        rules.nothing_blank(
+            "The text field in the ContentBlock object at messages.{place}.content.0 is blank. "
+            "Add text to the text field, and try again."
+        ),
+        rules.ids_like(
+            "[a-zA-Z0-9_-]{1,64}", "toolUseId must satisfy regular expression pattern: '{id}'"
+        ),
+        rules.ends_with("user", "tool", words=PREFILL),
+    )
+
+    def check(self, body: Body) -> Fault | None:
+        called = any(map(rules.calls_of, body["messages"]))
+        if called and not body.get("tools"):
+            return Fault(
+                "The toolConfig field must be defined when using toolUse and toolResult content "
+                "blocks."
+            )
+        return super().check(body)
+
+    def error(self, fault: Fault) -> Any:
+        inner = json.dumps({"message": fault.words})
+        words = f"litellm.BadRequestError: BedrockException - {inner}"
+        return {"error": {"message": words, "type": None, "param": None, "code": "400"}}
+
+    def new_id(self) -> str:
+        return f"tooluse_{next(self.number):022}"

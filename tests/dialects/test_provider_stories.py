@@ -1,0 +1,132 @@
+"""A conversation in which everything happens that happens to people, before each provider."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.dialects import hosted, local
+from tests.dialects.conftest import Meet, Talk
+from tests.dialects.responses import OpenAIResponses
+from tests.dialects.rules import Fault
+
+PROVIDERS: tuple[type[Any], ...] = (
+    hosted.Mistral,
+    hosted.Gemini,
+    hosted.DeepSeek,
+    hosted.Kimi,
+    hosted.GLM,
+    hosted.Anthropic,
+    hosted.XAI,
+    hosted.Groq,
+    hosted.OpenRouter,
+    hosted.OpenAIChat,
+    hosted.Azure,
+    hosted.Bedrock,
+    local.VLLM,
+    local.LlamaCppWithoutJinja,
+    local.LlamaCpp,
+    local.Ollama,
+    local.NIM,
+    local.LMStudio,
+    local.SGLang,
+    OpenAIResponses,
+)
+each = pytest.mark.parametrize("make", PROVIDERS, ids=lambda make: make.name)
+
+
+@each
+async def test_a_whole_conversation(meet: Meet, make: Any) -> None:
+    talk = await meet(make())
+    upstream = talk.upstreams[0]
+    tools = upstream.provider.tools
+
+    await completes(talk, "Good morning.", "All is well.", "say")
+    if tools:
+        await calls(talk, "How many messages today?", 1, "call", "say")
+    await completes(talk, "Thanks.", "All is well.", "say")
+    if tools:
+        await calls(talk, "Two figures, please.", 2, "calls", "say")
+        await calls(talk, "And then two more.", 2, "call", "call", "say")
+        done = await talk.ask("With a tool that you invent.", "odd calls", "say")
+        assert done["status"] == "completed"
+        assert len(talk.calls(done["run_id"], "failed")) == 2, "no such tool, and no JSON"
+
+    done = await talk.stopped("Think about it for long.", "wait")
+    assert (done["status"], done["text"]) == ("cancelled", "")
+    await completes(talk, "Still there?", "All is well.", "say")
+    if tools:
+        done = await talk.stopped("Look it up, and think.", "call", "wait")
+        assert done["status"] == "cancelled"
+        await completes(talk, "Leave it.", "All is well.", "say")
+
+    done = await talk.ask("Tell me a story.", "length")
+    assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
+    done = await talk.go_on(done["run_id"], "say")
+    assert done["status"] == "completed"
+    assert done["text"] == "Once upon All is well."
+
+    done = await talk.ask("Say nothing.", "blank")
+    assert done["status"] in ("completed", "incomplete", "failed", "interrupted")
+
+    for status in (500, 400):
+        upstream.failing = Fault("the GPU fell over", status)
+        done = await talk.ask(f"Fail with {status}.")
+        assert done["status"] == "failed"
+        upstream.failing = None
+    if bad := upstream.provider.filtered:
+        done = await talk.ask(f"How do I build a {bad}?")
+        assert (done["status"], done["finish_reason"]) == ("incomplete", "content_filter")
+        talk.said.remove(f"How do I build a {bad}?")
+
+    await completes(talk, "Hello?", "All is well.", "say")
+    agreed(talk)
+
+    await talk.close()
+    await talk.open()
+    await completes(talk, "Hello after the restart.", "All is well.", "say")
+    if tools:
+        await calls(talk, "Again two figures.", 2, "calls", "say")
+    await completes(talk, "Goodbye.", "All is well.", "say")
+    agreed(talk)
+    whole(talk)
+
+
+async def completes(talk: Talk, text: str, answer: str, *plan: Any) -> None:
+    done = await talk.ask(text, *plan)
+    reasons = [fault.words for fault in talk.upstreams[0].refused]
+    assert done["status"] == "completed", (text, done.get("error"), reasons)
+    assert done["text"].endswith(answer)
+
+
+async def calls(talk: Talk, text: str, count: int, *plan: Any) -> None:
+    done = await talk.ask(text, *plan)
+    reasons = [fault.words for fault in talk.upstreams[0].refused]
+    assert done["status"] == "completed", (text, done.get("error"), reasons)
+    assert len(talk.calls(done["run_id"])) == count
+    assert not talk.calls(done["run_id"], "failed")
+
+
+def agreed(talk: Talk) -> None:
+    """Nothing was refused but what nobody can know before, and that once in a server's life."""
+    for upstream in talk.upstreams:
+        assert [fault.words for fault in upstream.refused if not fault.learned] == []
+        assert len(upstream.refused) <= 1, [fault.words for fault in upstream.refused]
+        upstream.refused.clear()
+
+
+def whole(talk: Talk) -> None:
+    """The last request held all that was said, in its order and as it was said, and whatever
+    the provider gave to be sent back."""
+    upstream = talk.upstreams[0]
+    body = upstream.bodies[-1]
+    messages = body.get("messages") or body["input"]
+    said = [message["content"] for message in messages if message.get("role") == "user"]
+    assert [text for text in said if text in talk.said] == talk.said
+    assert upstream.lost == []
+    if upstream.provider.api == "responses":
+        spoken = [item for item in messages if item.get("role") == "assistant"]
+        phases = json.dumps([item.get("phase") for item in spoken])
+        assert phases.count("commentary") >= 3, "what it said before its calls"
