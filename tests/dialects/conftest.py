@@ -79,6 +79,11 @@ class Talk:
         assert (await self._device.call("stop"))["status"] == "cancelled"
         return await self._device.done(run_id)
 
+    async def end(self) -> dict[str, Any]:
+        """The session ends; its summary."""
+        assert (await self._device.call("end"))["ok"]
+        return (await self._device.durable("summary"))[0]
+
     def calls(self, run_id: str, status: str = "completed") -> list[dict[str, Any]]:
         return self._device.events("tool_call", run_id=run_id, status=status)
 

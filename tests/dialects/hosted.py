@@ -53,14 +53,13 @@ class Mistral(Whole):
             type="invalid_request_message_order",
             code="3230",
         ),
-        rules.only_fields("{place} {role} {field}", status=422),
+        rules.only_fields("messages {place} {role} {field}", status=422),
     )
 
     def error(self, fault: Fault) -> Any:
         message: Any = fault.words
         if fault.status == 422:
-            place, role, name = fault.words.split()
-            loc = ["body", "messages", int(place), role, name]
+            loc = ["body", *(int(part) if part.isdigit() else part for part in fault.words.split())]
             forbidden = {"type": "extra_forbidden", "loc": loc}
             message = {"detail": [{**forbidden, "msg": "Extra inputs are not permitted"}]}
         about = {"object": "error", "message": message, "type": "invalid_request_error"}
@@ -102,11 +101,13 @@ class Gemini(Whole):
         for message in rules.current_turn(body):
             for call in rules.calls_of(message)[:1]:
                 if not self._signature(call):
+                    # That calls of another model need one as well is learned here.
                     return Fault(
                         "Function call is missing a thought_signature in functionCall parts. "
                         "This is required for tools to work correctly, and missing "
                         "thought_signature may lead to degraded model performance. Additional "
-                        f"data, function call `default_api:{call['function']['name']}`"
+                        f"data, function call `default_api:{call['function']['name']}`",
+                        learned=not self.lost(body),
                     )
         return None
 

@@ -80,6 +80,10 @@ def with_call(name: str, *pieces: bytes, calls: tuple[str, ...] = ("logs",), **m
     return Odd(name, "chat", (*pieces, *CALLED), text="Done.", calls=calls, **more)
 
 
+def fails(name: str, error: bytes, *status: str, api: Api = "chat") -> Odd:
+    return Odd(name, api, (error,), "", status=status)
+
+
 def errs(name: str, error: bytes, api: Api = "chat") -> Odd:
     begun = HELLO if api == "chat" else (said("Hello."),)
     return Odd(name, api, (*begun, error), status=("interrupted",))
@@ -218,6 +222,11 @@ CHAT = (
     errs("a flat error", sse({"object": "error", "message": "gone", "code": 500})),
     errs("an event called error", sse({"message": "gone", "code": 500}, "error")),
     errs("a line called error", b'error: {"code": 500, "message": "gone"}\n\n'),
+    fails("no money", sse({"error": {"code": "insufficient_quota"}}), "quota_exceeded"),
+    fails(
+        "no money, in a list", sse([{"error": {"code": "insufficient_quota"}}]), "quota_exceeded"
+    ),
+    fails("too much at once", sse([{"error": {"status": "RESOURCE_EXHAUSTED"}}]), "failed"),
     errs("an error as a reason", delta("error", content="")),
     *(
         Odd(
@@ -460,6 +469,12 @@ RESPONSES = (
         (said("Hello."), completed(usage={"input_tokens": 9.5, "output_tokens": [3]})),
     ),
     Odd("open behind the end", "responses", (said("Hello."), completed()), stays=True),
+    fails(
+        "no money",
+        event("failed", response={"error": {"code": "insufficient_quota"}}),
+        "quota_exceeded",
+        api="responses",
+    ),
     errs("a failure", event("failed", response={"error": {"code": "server_error"}}), "responses"),
     errs("an error", sse({"type": "error", "code": "server_error"}, "error"), "responses"),
     errs("an error in an error", sse({"type": "error", "error": {"code": "x"}}), "responses"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from realtime.runs import MAX_STEPS
 from tests.dialects import hosted, local
 from tests.dialects.conftest import Meet, Talk
 from tests.dialects.responses import OpenAIResponses
@@ -61,6 +62,9 @@ async def test_a_whole_conversation(meet: Meet, make: Any) -> None:
         done = await talk.stopped("Look it up, and think.", "call", "wait")
         assert done["status"] == "cancelled"
         await completes(talk, "Leave it.", "All is well.", "say")
+        done = await talk.ask("Look everything up.", *["call"] * MAX_STEPS)
+        assert done["status"] == "limit"
+        await completes(talk, "That will do.", "All is well.", "say")
 
     done = await talk.ask("Tell me a story.", "length")
     assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
@@ -93,6 +97,9 @@ async def test_a_whole_conversation(meet: Meet, make: Any) -> None:
     agreed(talk)
     whole(talk)
 
+    assert (await talk.end())["status"] == "done"
+    agreed(talk)
+
 
 async def completes(talk: Talk, text: str, answer: str, *plan: Any) -> None:
     done = await talk.ask(text, *plan)
@@ -123,10 +130,15 @@ def whole(talk: Talk) -> None:
     upstream = talk.upstreams[0]
     body = upstream.bodies[-1]
     messages = body.get("messages") or body["input"]
-    said = [message["content"] for message in messages if message.get("role") == "user"]
+    said = [text_of(message) for message in messages if message.get("role") == "user"]
     assert [text for text in said if text in talk.said] == talk.said
     assert upstream.lost == []
     if upstream.provider.api == "responses":
         spoken = [item for item in messages if item.get("role") == "assistant"]
         phases = json.dumps([item.get("phase") for item in spoken])
         assert phases.count("commentary") >= 3, "what it said before its calls"
+
+
+def text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
