@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 
 import msgspec
 
-from realtime.models import AssistantText, Item, ToolRequest, ToolResult
-from realtime.protocol import OPEN_TOOL, TextKind, Token, ToolCall, to_json, utf16_len
+from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult
+from realtime.protocol import OPEN_TOOL, Done, TextKind, Token, ToolCall, to_json, utf16_len
+from realtime.provider_state import ProviderState, kept
 
 
 class TextPart:
@@ -24,6 +25,19 @@ class TextPart:
 
     def text(self) -> str:
         return self.buffer.getvalue()
+
+    @property
+    def length(self) -> int:
+        return utf16_len(self.text())
+
+    def cut(self, offset: int) -> tuple[TextPart, TextPart]:
+        """What comes before an offset inside of it, and the rest."""
+        encoded = self.text().encode("utf-16-le", "surrogatepass")
+        parts = TextPart(self.kind, self.offset), TextPart(self.kind, offset)
+        place = 2 * (offset - self.offset)
+        for part, piece in zip(parts, (encoded[:place], encoded[place:]), strict=True):
+            part.buffer.write(piece.decode("utf-16-le", "replace"))
+        return parts
 
 
 class StepPart:
@@ -41,6 +55,8 @@ class Answer:
         self.message_id = ""
         self.length: dict[TextKind, int] = {"text": 0, "reasoning": 0}
         self.calls: dict[str, ToolCall] = {}
+        self.states: dict[str, ProviderState] = {}  # of calls
+        self._thoughts: list[tuple[int, int, Thought]] = []  # steps before, offset
         self._parts: list[TextPart | StepPart] = []
 
     def add_text(self, token: Token) -> None:
@@ -62,11 +78,20 @@ class Answer:
                 self._parts.append(last)
             last.calls.append(event.tool_call_id)
         self.calls[event.tool_call_id] = event
+        if state := kept(event):
+            self.states[event.tool_call_id] = state
+
+    def close(self, event: Done) -> None:
+        """The run that wrote it has ended."""
+        if state := kept(event):
+            self._thoughts += [
+                (self.steps, offset, Thought(data, state.by)) for offset, data in state.thoughts
+            ]
 
     def reset(self, offset: int) -> None:
         """Cut the text back to `offset`; what came after it is void, and so is a call that
         has not closed: no model finished the step that asked for it."""
-        kept: list[TextPart | StepPart] = []
+        left: list[TextPart | StepPart] = []
         for part in self._parts:
             if isinstance(part, StepPart):
                 open_calls = any(self.calls[call].status in OPEN_TOOL for call in part.calls)
@@ -75,14 +100,11 @@ class Answer:
             elif part.kind == "text":
                 if part.offset >= offset:
                     continue
-                room = offset - part.offset
-                encoded = part.text().encode("utf-16-le", "surrogatepass")[: 2 * room]
-                part = TextPart("text", part.offset)
-                part.buffer.write(encoded.decode("utf-16-le", "replace"))
-            kept.append(part)
-        self._parts = kept
+                part, _ = part.cut(offset)
+            left.append(part)
+        self._parts = left
         self.length["text"] = min(self.length["text"], offset)
-        placed = {call for part in kept if isinstance(part, StepPart) for call in part.calls}
+        placed = {call for part in left if isinstance(part, StepPart) for call in part.calls}
         self.calls = {key: call for key, call in self.calls.items() if key in placed}
 
     def open_calls(self) -> list[ToolCall]:
@@ -115,10 +137,11 @@ class Answer:
         """The answer as a model's context, with or without the calls that it ends with; a
         call that never ran is left out."""
         parts = self._parts if last_step or not self.last_step() else self._parts[:-1]
+        texts: list[TextPart] = []  # of the step under way
+        steps = 0
         for part in parts:
             if isinstance(part, TextPart):
-                if part.kind == "text":
-                    yield AssistantText(part.text())
+                texts += [part] if part.kind == "text" else []
                 continue
             calls = [self.calls[key] for key in part.calls]
             calls = [
@@ -126,10 +149,44 @@ class Answer:
                 for call in calls
                 if call.status not in OPEN_TOOL and call.arguments is not None
             ]
-            for call in calls:
-                yield ToolRequest(call.tool_call_id, call.name, as_object(call.arguments))
+            states = [self.states.get(call.tool_call_id) for call in calls]
+            yield from _placed(texts, [*self._before(steps), *_thoughts(states[:1])])
+            texts, steps = [], steps + 1
+            for place, (call, state) in enumerate(zip(calls, states, strict=True)):
+                yield from (thought for _, thought in (_thoughts([state]) if place else ()))
+                extra, by = (state.extra, state.by) if state else (None, "")
+                arguments = as_object(call.arguments)
+                yield ToolRequest(call.tool_call_id, call.name, arguments, extra, by)
             for call in calls:
                 yield ToolResult(call.tool_call_id, result_text(call))
+        yield from _placed(texts, self._before(steps))
+
+    def _before(self, steps: int) -> list[tuple[int, Thought]]:
+        """The thoughts of ended runs behind so many steps."""
+        return [(offset, thought) for step, offset, thought in self._thoughts if step == steps]
+
+
+def _thoughts(states: Sequence[ProviderState | None]) -> list[tuple[int, Thought]]:
+    return [
+        (offset, Thought(data, state.by))
+        for state in states
+        if state
+        for offset, data in state.thoughts
+    ]
+
+
+def _placed(texts: list[TextPart], thoughts: list[tuple[int, Thought]]) -> Iterator[Item]:
+    """Texts of one step, and where they stand between them its thoughts."""
+    waiting = sorted(thoughts, key=lambda thought: thought[0])
+    for text in texts:
+        while waiting and waiting[0][0] < text.offset + text.length:
+            offset, thought = waiting.pop(0)
+            if offset > text.offset:
+                before, text = text.cut(offset)
+                yield AssistantText(before.text())
+            yield thought
+        yield AssistantText(text.text())
+    yield from (thought for _, thought in waiting)
 
 
 def as_text(value: object) -> str:

@@ -334,11 +334,14 @@ async def refuse_what_cannot_work(server: Server) -> None:
     """A key that is wrong stays wrong; what merely cannot be reached may come back."""
     for model in server.chain.models:
         try:
-            await model.check()
+            if notice := await model.check():
+                logger.warning("%s", notice)
         except ModelError as error:
             if error.kind == "unauthorized":
-                raise ConfigError([f"the key of {model.label} is refused: {error}"]) from None
-            logger.warning("%s does not answer yet: %s", model.label, error)
+                raise ConfigError(
+                    [f"the key of {model.label} is refused: {error.report}"]
+                ) from None
+            logger.warning("%s does not answer yet: %s", model.label, error.report)
     if server.supabase:
         from realtime.supabase import SupabaseError
 

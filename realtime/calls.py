@@ -34,18 +34,23 @@ from realtime.protocol import (
     clean_text,
     to_json,
 )
+from realtime.provider_state import ProviderState, keep
 from realtime.tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
 
 MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
 
 class Step:
-    """One model call: its text, and the tool calls it asked for, in order."""
+    """One model call: its text, and the tool calls it asked for, in order. `by`: the label of
+    the model."""
 
-    def __init__(self, message_id: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, message_id: str, new_id: Callable[[], str], by: str) -> None:
         self._message_id = message_id
         self._new_id = new_id
         self._ids: dict[str, str] = {}
+        self.by = by
+        self.states: dict[str, ProviderState] = {}
+        self.state = ProviderState(by)  # of what comes next
         self._thoughts: list[tuple[int, int, Thought]] = []
         self.spoke = False
         self.texts: list[str] = []
@@ -70,10 +75,16 @@ class Step:
         event.status = "ready"
         event.arguments = _recorded(item.arguments)
         self.calls[event.tool_call_id] = event
+        state = replace(self.state, id=item.id, extra=item.extra)
+        keep(event, state)
+        self.states[event.tool_call_id] = state
+        self.state = ProviderState(self.by)
         return event
 
-    def thought(self, item: Thought) -> None:
-        self._thoughts.append((len(self.texts), len(self.calls), item))
+    def thought(self, item: Thought, offset: int) -> None:
+        """`offset`: where the text of the message has come to."""
+        self._thoughts.append((len(self.texts), len(self.calls), replace(item, by=self.by)))
+        self.state.thoughts = [*self.state.thoughts, (offset, item.data)]
 
     @property
     def size(self) -> int:
@@ -91,14 +102,17 @@ class Step:
         for text_to, calls_to, thought in (*self._thoughts, end):
             if text := "".join(self.texts[said:text_to]):
                 items.append(AssistantText(clean_text(text)))
-            items += [
-                ToolRequest(c.tool_call_id, c.name, as_object(c.arguments))
-                for c in calls[asked:calls_to]
-            ]
+            items += [self._request(call) for call in calls[asked:calls_to]]
             items += [thought] if thought else []
             said, asked = text_to, calls_to
         items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
         return items
+
+    def _request(self, call: ToolCall) -> ToolRequest:
+        state = self.states.get(call.tool_call_id)
+        extra, by = (state.extra, state.by) if state else (None, "")
+        arguments = as_object(call.arguments)
+        return ToolRequest(call.tool_call_id, call.name, arguments, extra, by)
 
 
 def _recorded(arguments: str) -> object:
@@ -107,7 +121,8 @@ def _recorded(arguments: str) -> object:
     if len(to_json(text)) > MAX_ARGUMENTS:
         return text[: MAX_ARGUMENTS // 8] + "…"
     try:
-        return clean(msgspec.json.decode(text or "{}"))
+        value = msgspec.json.decode(text if text.strip() else "{}")
+        return {} if value is None else clean(value)
     except (msgspec.DecodeError, RecursionError):
         return text
 

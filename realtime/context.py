@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime.models import Item, Thought, ToolRequest, ToolResult, UserText
+from realtime.models import Item, ToolRequest, ToolResult, UserText
 from realtime.usage import tokens_of
 
 MAX_OVERFLOWS = 2
@@ -45,9 +45,14 @@ class History:
         self.items = shorter
         return True
 
-    def forget_thoughts(self) -> None:
-        """Another model takes over, which could not read them."""
-        self.items = [item for item in self.items if not isinstance(item, Thought)]
+    def alone(self) -> bool:
+        """After a refusal that may be for something said long ago: the newest exchange only.
+        False where there is nothing else."""
+        *earlier, newest = exchanges(self.items)
+        if earlier:
+            self._overflows += 1
+            self.items = newest
+        return bool(earlier)
 
 
 def fit(items: Sequence[Item], budget: int) -> tuple[list[Item], bool]:
@@ -86,7 +91,7 @@ def exchanges(items: Sequence[Item]) -> list[Exchange]:
     """The items cut before each user's message; at least one exchange, perhaps empty."""
     parts: list[Exchange] = [[]]
     for item in items:
-        if isinstance(item, UserText) and parts[-1]:
+        if isinstance(item, UserText) and not item.ours and parts[-1]:
             parts.append([])
         parts[-1].append(item)
     return parts

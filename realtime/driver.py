@@ -23,8 +23,9 @@ from realtime.calls import Hooks
 from realtime.log.encode import only_tokens
 from realtime.log.log import Log, Ticket
 from realtime.log.rows import StorageError
-from realtime.models import Request
+from realtime.models import Item, Request, ToolResult, UserText
 from realtime.models.chain import Chain
+from realtime.models.fitting import CONTINUE
 from realtime.protocol import (
     OPEN_TOOL,
     Done,
@@ -45,11 +46,6 @@ from realtime.usage import Meter, Prices, priced
 Ending = Literal["cancelled", "interrupted"]
 Commit = Callable[[RunState | None], Ticket]
 logger = logging.getLogger(__name__)
-
-CONTINUE = (
-    "\n\nYour last answer broke off. Continue it exactly where it stopped, "
-    "without repeating anything of it."
-)
 
 
 def now_ms() -> int:
@@ -273,8 +269,8 @@ class Driver:
         instructions = means.instructions if own.instructions is None else own.instructions
         return Job(
             message_id=run.answer.message_id,
-            instructions=instructions + ("" if run.user else CONTINUE),
-            context=session.context(last_step=not calls),
+            instructions=instructions,
+            context=self._context(run, last_step=not calls),
             lengths=run.answer.length,
             new_id=new_id,
             hooks=Hooks(
@@ -296,9 +292,20 @@ class Driver:
             summary=session.summary,
             show_reasoning=means.show_reasoning,
             calls=list(calls),
+            states=run.answer.states,
+            session_id=session.session_id,
+            user_id=session.user_id,
             steps=run.answer.steps,
             made=len(run.answer.calls),
+            after_calls=bool(run.answer.last_step()),
         )
+
+    def _context(self, run: RunState, *, last_step: bool) -> list[Item]:
+        """What the model is asked: where it is to continue, that is asked of it at the end."""
+        items = self._session.context(last_step=last_step)
+        if run.user is None and items and not isinstance(items[-1], UserText | ToolResult):
+            items.append(UserText(CONTINUE, ours=True))
+        return items
 
     def _estimate(self, run: RunState) -> Usage:
         """What a run used whose model calls nobody here has seen."""
@@ -322,6 +329,7 @@ class Driver:
             now_ms(),
             usage=outcome.usage,
             error=outcome.error,
+            state=outcome.state,
         ):
             return
         logger.info("run ended: %s", outcome.status, extra=self._extra(run))

@@ -349,6 +349,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
     output_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     estimated: bool | None = None
     cost: float | None = None
 

@@ -8,6 +8,7 @@ events, and stops it by closing it, which closes the upstream request.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -45,9 +46,15 @@ from realtime.protocol import (
     clean_text,
     utf16_len,
 )
+from realtime.provider_state import ProviderState
+from realtime.state import FILTERED
 from realtime.tools import Toolbox
 from realtime.usage import Meter
 
+logger = logging.getLogger(__name__)
+
+WHOLE = ("stop", "tool_calls")
+"""Reasons behind which the calls of an answer may be made."""
 MAX_STEPS = 8
 MAX_CALLS = 16
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
@@ -60,6 +67,7 @@ class Outcome(msgspec.Struct):
     reason: FinishReason
     usage: Usage | None = None
     error: Error | None = None
+    state: ProviderState | None = None
 
 
 class Job(msgspec.Struct):
@@ -70,7 +78,10 @@ class Job(msgspec.Struct):
 
     A run that goes on after a crash has taken `steps` already, with `made` calls; `calls`
     are those of its last one, which is not in `context`: the open ones among them are made
-    (again).
+    (again). `states`: what the provider of those wants back. `after_calls`: the message ends
+    with calls so far, so that what follows is another paragraph.
+
+    `session_id` and `user_id`, of the one who asks, are for the model's request.
     """
 
     message_id: str
@@ -85,8 +96,12 @@ class Job(msgspec.Struct):
     summary: str | None = None
     show_reasoning: bool = True
     calls: list[ToolCall] = []
+    states: dict[str, ProviderState] = {}
     steps: int = 0
     made: int = 0
+    after_calls: bool = False
+    session_id: str = ""
+    user_id: str = ""
 
 
 async def execute(
@@ -95,11 +110,12 @@ async def execute(
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
     writer = _Writer(job)
     history = History(job.context, job.summary)
-    made = job.made
+    made, after_calls = job.made, job.after_calls
     try:
         if job.calls:
-            step = Step(job.message_id, job.new_id)
+            step = Step(job.message_id, job.new_id, attempts.model.label)
             step.calls = {call.tool_call_id: call for call in job.calls}
+            step.states = job.states
             async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes
@@ -108,12 +124,19 @@ async def execute(
             begun = writer.length
             told: Run | None = None  # of a fallback; with text to lose, once its model speaks
             if switch := attempts.step():
-                history.forget_thoughts()
                 yield [_fell_back(job, switch, begun)]
             while True:
-                step = Step(job.message_id, job.new_id)
+                writer.begin(paragraph=after_calls)
+                step = Step(job.message_id, job.new_id, attempts.model.label)
                 given, summary = history.fit(attempts.link.history_tokens)
-                request = Request(job.instructions + summary, given, tools.specs, job.options)
+                request = Request(
+                    instructions=job.instructions + summary,
+                    context=given,
+                    tools=tools.specs,
+                    options=job.options,
+                    session_id=job.session_id,
+                    user_id=job.user_id,
+                )
                 job.before_call(request, job.meter.usage())
                 job.meter.begin(attempts.model.name, request, step)
                 try:
@@ -125,6 +148,7 @@ async def execute(
                                 attempts.answered()
                                 if told:
                                     writer.cut(begun)
+                                    writer.begin(paragraph=after_calls)
                                     events, told = [told], None
                             _take(batch, step, writer, job, events)
                             if events:
@@ -143,19 +167,25 @@ async def execute(
                             await asyncio.sleep(seconds)
                             yield [_state(job, model, "resumed")]
                         case Switch() as switch:
-                            history.forget_thoughts()
                             told = _fell_back(job, switch, begun)
                             told.from_model = model
                             if writer.length == begun and not step.spoke:
                                 yield [told]
                                 told = None
                         case None:
-                            raise
+                            refused = error.kind in ("bad_request", "content_filter")
+                            if step.spoke or not refused or not history.alone():
+                                raise
+                            logger.warning(
+                                "%s: asked again without what was said before", attempts.model.name
+                            )
             job.meter.end()
             if rest := writer.flush():
                 yield rest
-            if not step.calls:
-                yield _ending(step.finished, job.meter.usage())
+            if not step.calls or step.finished.reason not in WHOLE:
+                outcome = _ending(step.finished, job.meter.usage())
+                outcome.state = step.state
+                yield outcome
                 return
             made += len(step.calls)
             if made > MAX_CALLS:
@@ -165,6 +195,7 @@ async def execute(
                 async for changes in parts:
                     yield changes
             history.items += step.items()
+            after_calls = True
         yield _limit(f"stopped after {MAX_STEPS} steps with tools", job)
     except ProtocolError as refusal:
         yield Outcome("quota_exceeded", "limit", job.meter.usage(), refusal.error())
@@ -193,7 +224,7 @@ def _take(
             case ToolCallReady():
                 events.append(step.ready(item))
             case Thought():
-                step.thought(item)
+                step.thought(item, writer.length)
             case Usage():
                 job.meter.counted(item)
             case Finished():
@@ -243,6 +274,9 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
             usage,
             Error("quota_exceeded", "the model's quota is used up", retryable=True),
         )
+    if error.kind == "content_filter":
+        what = None if spoke else Error(FILTERED, _WORDS[error.kind])
+        return Outcome("incomplete", "content_filter", usage, what)
     broke_off = error.kind == "cut" or (spoke and error.kind in _PASSING)
     status: DoneStatus = "interrupted" if broke_off else "failed"
     wait = error.retry_after_s
@@ -268,6 +302,7 @@ _WORDS = {
     "unauthorized": "the model is not set up correctly; the operator has been told",
     "not_found": "the model is not set up correctly; the operator has been told",
     "context_overflow": "the conversation is too long for the model",
+    "content_filter": "the model's provider refused this message; say it in another way",
     "bad_request": "the model refused the request",
     "unavailable": "the model cannot be reached; try again shortly",
     "timeout": "the model did not answer in time",
@@ -283,10 +318,21 @@ class _Writer:
         self._message_id = job.message_id
         self._lengths = dict(job.lengths)
         self._held: dict[TextKind, str] = {}
+        self._apart: set[TextKind] = set()  # what comes next begins a paragraph
         self.spoke = False
+
+    def begin(self, *, paragraph: bool) -> None:
+        """A step begins; behind another one what it says is a paragraph of its own."""
+        self._apart = {kind for kind, length in self._lengths.items() if paragraph and length}
 
     def text(self, delta: TextDelta) -> list[Event]:
         text = delta.text
+        if self._apart and delta.kind in self._apart:
+            text = text.lstrip("\n")
+            if not text:
+                return []
+            self._apart.discard(delta.kind)
+            text = "\n\n" + text
         if self._held:
             text = self._held.pop(delta.kind, "") + text
         if text and "\ud800" <= text[-1] <= "\udbff":

@@ -33,6 +33,7 @@ from realtime.protocol import (
     clean_text,
     to_json,
 )
+from realtime.provider_state import ProviderState, keep
 from realtime.state import RunState, State
 
 
@@ -143,11 +144,21 @@ class Session(State):
             raise ProtocolError("not_found", "no such run has ended in this session")
         if self.active or self.queue:
             raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
-        if run.done.status not in ("interrupted", "incomplete") or run is not self.started[-1]:
+        if run.refused:
+            raise ProtocolError(
+                "conflict", "the model's provider refused this message; say it in another way"
+            )
+        if not self._continuable(run) or run is not self.started[-1]:
             raise ProtocolError(
                 "conflict", "only the last answer, interrupted or incomplete, can be continued"
             )
         return self._enter(self._ids(), run.answer.message_id, model, now)
+
+    def _continuable(self, run: RunState) -> bool:
+        """Whether its answer broke off; a failure to continue it leaves it so."""
+        assert run.done
+        broke_off = run.done.status in ("interrupted", "incomplete")
+        return broke_off or (run.user is None and run.done.status != "completed")
 
     def _enter(self, run_id: str, message_id: str, model: str, now: int) -> tuple[str, RunState]:
         status: RunStatus = "queued" if self.active else "started"
@@ -259,10 +270,12 @@ class Session(State):
         usage: Usage | None = None,
         error: Error | None = None,
         ended_at: int | None = None,
+        state: ProviderState | None = None,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
-        `ended_at`: when it really ended, where that was before `now`.
+        `ended_at`: when it really ended, where that was before `now`. `state`: what the
+        provider wants back with the end of the answer.
         """
         run = self.runs[run_id]
         if run.done:
@@ -284,21 +297,21 @@ class Session(State):
                 now,
             )
         text = answer.text()
-        self._append(
-            Done(
-                run_id=run_id,
-                status=status,
-                finish_reason=reason,
-                message_id=answer.message_id,
-                text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
-                text_len=answer.length["text"],
-                usage=usage or self.estimate(run),
-                model=run.model,
-                duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
-                error=error,
-            ),
-            now,
+        done = Done(
+            run_id=run_id,
+            status=status,
+            finish_reason=reason,
+            message_id=answer.message_id,
+            text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
+            text_len=answer.length["text"],
+            usage=usage or self.estimate(run),
+            model=run.model,
+            duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
+            error=error,
         )
+        if state:
+            keep(done, state)
+        self._append(done, now)
         return True
 
     def estimate(self, run: RunState) -> Usage:

@@ -27,6 +27,8 @@ from realtime.protocol import (
     UserMessage,
 )
 
+FILTERED = "content_filter"
+
 
 class RunState:
     """One user message on its way to its `done`; a continued run has no message of its own."""
@@ -42,6 +44,12 @@ class RunState:
         self.first_seq = 0
         self.size_before = 0  # of the answer, where an earlier run began it
         self.done: Done | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the provider's filter refused what was said in it."""
+        error = self.done.error if self.done else None
+        return error is not None and error.code == FILTERED
 
 
 class State:
@@ -132,6 +140,7 @@ class State:
     def _apply_done(self, event: Done) -> None:
         run = self.runs[event.run_id or ""]
         run.done = event
+        run.answer.close(event)
         if run in self.queue:
             self.queue.remove(run)
         if self.active is run:
@@ -205,11 +214,13 @@ class State:
         """What a model should see: the started runs, in the order they started; with or
         without the calls that the newest answer ends with.
 
-        A run that ended without an answer still counts: the user did say it.
+        A run that ended without an answer still counts: the user did say it. What the
+        provider's filter refused is not said again: it would refuse all that follows.
         """
         items: list[Item] = []
+        refused = {id(run.answer) for run in self.started if run.refused}
         for run in self.started:
-            if run.user:
+            if run.user and id(run.answer) not in refused:
                 items.append(UserText(run.user.text))
                 newest = run.answer is self.started[-1].answer
                 items.extend(run.answer.items(last_step=last_step or not newest))

@@ -10,22 +10,26 @@ import pytest
 ROOT = Path(__file__).parent.parent / "realtime"
 
 # What a module may import of ours. A name stands for the module and all below it.
-CORE = {"protocol", "log.rows", "log.fold", "models", "answer", "state", "session"}
+CORE = {
+    *("protocol", "log.rows", "log.fold", "models", "provider_state", "answer", "state"),
+    "session",
+}
 ALLOWED = {
     "protocol": set(),
     "models": {"protocol", "models"},
     "log.rows": set(),
     "log.fold": {"protocol"},
     "log": {"protocol", "log"},
-    "answer": {"protocol", "models"},
+    "provider_state": {"protocol"},
+    "answer": {"protocol", "models", "provider_state"},
     "state": {"protocol", "models", "answer", "log.rows"},
-    "session": {"protocol", "state"},
+    "session": {"protocol", "provider_state", "state"},
     "tools": {"protocol", "models", "tools"},
     "example": {"tools"},
-    "calls": {"protocol", "models", "answer", "tools"},
+    "calls": {"protocol", "models", "provider_state", "answer", "tools"},
     "usage": {"protocol", "models"},
     "context": {"models", "usage"},
-    "runs": {"protocol", "models", "answer", "calls", "tools", "usage", "context"},
+    "runs": CORE | {"calls", "tools", "usage", "context"},
     "limits": {"protocol"},
     "budget": {"protocol", "limits"},
     "driver": CORE | {"log", "runs", "calls", "tools", "budget", "usage"},

@@ -59,12 +59,20 @@ class ModelError(Exception):
         self.param = param
         self.detail = detail
 
+    @property
+    def report(self) -> str:
+        """All that is known, for the operator."""
+        return f"{self.message} {self.detail}".rstrip()
+
 
 # ----------------------------------------------------------------- the request
 
 
 class UserText(msgspec.Struct, frozen=True):
+    """`ours`: the server says it in the user's place, to have an answer go on."""
+
     text: str
+    ours: bool = False
 
 
 class AssistantText(msgspec.Struct, frozen=True):
@@ -72,11 +80,14 @@ class AssistantText(msgspec.Struct, frozen=True):
 
 
 class ToolRequest(msgspec.Struct, frozen=True):
-    """A call the model made earlier; `arguments` is the JSON text of an object."""
+    """A call the model made earlier; `arguments` is the JSON text of an object. `extra`: what
+    its provider put beside it and wants back; `by`: the label of the model that wrote it."""
 
     tool_call_id: str
     name: str
     arguments: str
+    extra: dict[str, Any] | None = None
+    by: str = ""
 
 
 class ToolResult(msgspec.Struct, frozen=True):
@@ -85,10 +96,11 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Thought(msgspec.Struct, frozen=True):
-    """A step's reasoning as its provider wants it back before the step's calls: opaque, of
-    use to the model that wrote it only. An item of the context, and of the answer."""
+    """A part of a model's answer as its provider wants it back: opaque, of use to the model that
+    wrote it only, whose label `by` is. It belongs to what follows it in the same answer."""
 
     data: dict[str, Any]
+    by: str = ""
 
 
 Item = UserText | AssistantText | ToolRequest | ToolResult | Thought
@@ -105,12 +117,16 @@ class ToolSpec(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """One model call. `context` is the conversation, oldest first; the consecutive
     `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
-    `options` a model heeds those that it knows; `model` and `instructions` are not for it."""
+    `options` a model heeds those that it knows; `model` and `instructions` are not for it.
+    `session_id` and `user_id`, of the one who asks, are for the provider's cache and its watch
+    over abuse; empty in a request that is no session's."""
 
     instructions: str
     context: tuple[Item, ...]
     tools: tuple[ToolSpec, ...] = ()
     options: Options = Options()
+    session_id: str = ""
+    user_id: str = ""
 
 
 # ------------------------------------------------------------------ the answer
@@ -129,11 +145,14 @@ class ToolCallStarted(msgspec.Struct, frozen=True):
 
 
 class ToolCallReady(msgspec.Struct, frozen=True):
-    """The call is whole; `arguments` is the text the model gave, valid JSON or not."""
+    """The call is whole; `arguments` is the text the model gave, valid JSON or not. `id` is the
+    model's own name for it, `extra` what its provider put beside it and wants back."""
 
     key: str
     name: str
     arguments: str
+    id: str | None = None
+    extra: dict[str, Any] | None = None
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -146,7 +165,8 @@ ModelEvent = TextDelta | ToolCallStarted | ToolCallReady | Thought | Usage | Fin
 
 
 class Model(Protocol):
-    """`name` is what users see in `run.model`; `label` one line for the operator."""
+    """`name` is what users see in `run.model`; `label` one line for the operator, which tells
+    this model of this server from all others."""
 
     name: str
     label: str
@@ -155,8 +175,9 @@ class Model(Protocol):
         """Answer once. Raises `ModelError`."""
         ...
 
-    async def check(self) -> None:
-        """Reach the model without spending anything worth naming. Raises `ModelError`."""
+    async def check(self) -> str | None:
+        """Reach the model without spending anything; perhaps a sentence that the operator should
+        read. Raises `ModelError`."""
         ...
 
     async def close(self) -> None:

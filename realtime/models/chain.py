@@ -29,7 +29,7 @@ PROBE_S = 60.0
 HISTORY_TOKENS = 100_000
 
 _RETRIED = frozenset({"rate_limited", "unavailable", "timeout", "cut"})
-FALLS_BACK = _RETRIED | {"quota", "unauthorized", "not_found", "malformed"}
+FALLS_BACK = _RETRIED | {"quota", "unauthorized", "not_found", "malformed", "bad_request"}
 _FOR_THE_OPERATOR = frozenset({"quota", "unauthorized", "not_found"})
 
 logger = logging.getLogger(__name__)
@@ -188,7 +188,7 @@ class Attempts:
     def failed(self, error: ModelError, *, spoke: bool) -> Wait | Switch | None:
         """What to do after a call that failed; `spoke`: some of its answer had come."""
         level = logging.ERROR if error.kind in _FOR_THE_OPERATOR else logging.WARNING
-        logger.log(level, "%s: %s", self.model.name, error)
+        logger.log(level, "%s: %s", self.model.name, error.report)
         if not spoke and error.kind in _RETRIED and (wait := self._wait(error)):
             return wait
         self._breakers[self._at].failed(error.kind)

@@ -7,7 +7,7 @@ as little as it can: any field may be absent or null.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -17,27 +17,33 @@ from realtime.models import (
     ModelEvent,
     Request,
     TextDelta,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
     ToolRequest,
     ToolResult,
     UserText,
 )
-from realtime.models.errors import from_payload
+from realtime.models.counts import usage_of
+from realtime.models.errors import broken, from_payload
+from realtime.models.reasons import Reason, reason
 from realtime.models.sse import decode_json
+from realtime.models.tags import Tags
 from realtime.protocol import TextKind, Usage
 
 # ----------------------------------------------------------------- the request
 
 
 def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
-    """The JSON body of `POST /chat/completions`. `openai`: it goes to OpenAI itself, which has
-    another name for the longest answer than all who followed it."""
+    """The JSON body of `POST /chat/completions`; the context is `fitted`. `openai`: it goes to
+    OpenAI itself, which has another name for the longest answer than all who followed it, and
+    fields of its own."""
+    streaming = {"include_usage": True}
     result: dict[str, Any] = {
         "model": model,
         "messages": _messages(request),
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "stream_options": streaming,
     }
     options = request.options
     if options.temperature is not None:
@@ -47,6 +53,8 @@ def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any
         result[name] = options.max_output_tokens
     if options.reasoning_effort:
         result["reasoning_effort"] = options.reasoning_effort
+    if openai:
+        streaming["include_obfuscation"] = False
     if request.tools:
         result["tools"] = [
             {"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools
@@ -56,118 +64,110 @@ def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any
 
 def _messages(request: Request) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
-    if request.instructions:
+    if request.instructions.strip():
         messages.append({"role": "system", "content": request.instructions})
+    thoughts: dict[str, Any] = {}  # of the step under way
     for item in request.context:
         match item:
             case UserText(text):
+                thoughts = {}
                 messages.append({"role": "user", "content": text})
+            case ToolResult(tool_call_id, output):
+                thoughts = {}
+                messages.append({"role": "tool", "tool_call_id": tool_call_id, "content": output})
+            case Thought(data):
+                thoughts |= data
             case AssistantText(text):
-                messages.append({"role": "assistant", "content": text})
-            case ToolRequest(tool_call_id, name, arguments):
-                # The calls of a step are one message, together with the text before them.
-                if not messages or messages[-1]["role"] != "assistant":
-                    messages.append({"role": "assistant", "content": None})
-                messages[-1].setdefault("tool_calls", []).append(
+                message = _assistant(messages)
+                message["content"] = (message["content"] or "") + text
+            case ToolRequest(tool_call_id, name, arguments, extra):
+                # The calls of a step are one message, together with its text.
+                message = _assistant(messages)
+                message.setdefault("tool_calls", []).append(
                     {
                         "id": tool_call_id,
                         "type": "function",
                         "function": {"name": name, "arguments": arguments},
+                        **(extra or {}),
                     }
                 )
-            case ToolResult(tool_call_id, output):
-                messages.append({"role": "tool", "tool_call_id": tool_call_id, "content": output})
+                message |= thoughts
     return messages
+
+
+def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message of the step under way, begun if it is new."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    return messages[-1]
 
 
 # ------------------------------------------------------------------ the answer
 
 
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-
-class _ToolCall(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
 class _Delta(msgspec.Struct, gc=False):
-    content: str | list[Any] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
+    finish_reason: Any = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: Any = None
-    object: str | None = None
-    type: str | None = None
+    object: Any = None
+    type: Any = None
+    message: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
 _any = msgspec.json.Decoder()
 
-Reason = Literal["stop", "tool_calls", "length", "content_filter"]
-_REASONS: dict[str, Reason] = {
-    "stop": "stop",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "length": "length",
-    "content_filter": "content_filter",
-}
-
 
 class _Call:
     """A tool call under way."""
 
-    def __init__(self, key: str, index: int, id: str | None) -> None:
-        self.key = key
+    def __init__(self, index: object, id: str | None) -> None:
+        self.key = ""  # once it is announced
         self.index = index
         self.id = id
+        self.first_id = id
         self.name = ""
         self.arguments: list[str] = []
+        self.extra: dict[str, Any] = {}
+
+    @property
+    def whole(self) -> str:
+        return "".join(self.arguments)
 
 
 class ChatDecoder:
     """Turns the payloads of one answer into events.
 
-    A call is ready when the answer's finish reason says that the model meant to stop:
-    an answer that was cut short (`length`, `content_filter`) has no call that is
-    surely whole. Usage follows the finish reason, so `Finished` comes from `finish`.
+    A call is ready when a finish reason says that the answer is whole. One that was cut short,
+    that ended for a reason which nobody knows or without one, has no call that is surely whole.
+    Usage follows the finish reason, so `Finished` comes from `finish`.
     """
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
-        self.thinking = False
+        self._tags: Tags | None = Tags()
+        self._thoughts: dict[str, list[str]] = {}  # by the field that they came in
+        self._details: list[dict[str, Any]] = []
         self._reason: Reason | None = None
-        self._usage: _Usage | None = None
+        self._usage: Usage | None = None
+        self._spoke = False
+        self.thinking = False
+        """The model reasons or writes a call just now, perhaps in silence."""
 
     @property
     def answered(self) -> bool:
@@ -176,112 +176,203 @@ class ChatDecoder:
 
     @property
     def finished(self) -> bool:
-        """`Finished` was given out. Here that is only done at the end of the stream."""
+        """Whether nothing can follow; here only `[DONE]` says that."""
         return False
 
     def feed(self, payload: bytes) -> list[ModelEvent]:
         """The events of one payload. Raises `ModelError`, also for one in the stream."""
         chunk = decode_json(_decoder, payload)
-        if chunk.error is not None or chunk.object == "error" or chunk.type == "error":
-            raise from_payload(decode_json(_any, payload))
-        if chunk.usage is not None:
-            self._usage = chunk.usage  # some servers count up with every chunk
+        if usage := usage_of(chunk.usage):
+            self._usage = usage
         if not chunk.choices:
+            if chunk.error or "error" in (chunk.object, chunk.type) or chunk.message:
+                raise from_payload(decode_json(_any, payload))
             return []
+        if chunk.error:
+            raise from_payload(decode_json(_any, payload))
         choice = chunk.choices[0]
         events: list[ModelEvent] = []
         if delta := choice.delta:
-            if thought := delta.reasoning_content or delta.reasoning:
-                events.append(TextDelta(thought, "reasoning"))
-            if isinstance(delta.content, list):
-                events += _parts(delta.content)
-            elif text := delta.content:
-                events.append(TextDelta(text))
-            if refusal := delta.refusal:
-                events.append(TextDelta(refusal))
-            if delta.tool_calls:
-                for piece in delta.tool_calls:
-                    self._take(piece, events)
-            if delta.function_call:
-                self._take(_ToolCall(0, None, delta.function_call), events)
+            content = delta.content
+            if content.__class__ is str and content and self._tags is None:
+                self.thinking = bool(self._calls)
+                events.append(TextDelta(content))
+            else:
+                self._think(delta, events)
+                self._say(content, events)
+            if delta.refusal and isinstance(delta.refusal, str):
+                events.append(TextDelta(delta.refusal))
+            if delta.tool_calls or delta.function_call:
+                self._call(delta, events)
         if choice.finish_reason and self._reason is None:
-            events += self._end(choice.finish_reason)
+            events += self._end(str(choice.finish_reason))
         return events
 
     def finish(self) -> list[ModelEvent]:
-        """What is left to say at `[DONE]` or the clean end of the stream."""
-        events: list[ModelEvent] = []
-        usage = self._usage
-        if usage and (usage.prompt_tokens or usage.completion_tokens):
-            prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-            events.append(
-                Usage(
-                    input_tokens=usage.prompt_tokens or 0,
-                    output_tokens=usage.completion_tokens or 0,
-                    reasoning_tokens=completion.reasoning_tokens if completion else None,
-                    cached_tokens=prompt.cached_tokens if prompt else None,
-                )
-            )
+        """What is left to say at `[DONE]` or the clean end of the stream. `[DONE]` without a
+        reason ends a text; it never releases a call."""
+        events: list[ModelEvent] = list(self._tags.finish()) if self._tags else []
+        self._tags = None
+        if self._usage:
+            events.append(self._usage)
         if self._reason:
             events.append(Finished(self._reason))
         return events
 
+    def done(self) -> list[ModelEvent]:
+        """At `[DONE]`, which says that the answer is over where no reason did."""
+        events = self.finish()
+        if self._reason is None and (self._spoke or events) and not self._calls:
+            self._reason = "stop"
+            events.append(Finished("stop"))
+        return events
+
+    # ------------------------------------------------------------- the text
+
+    def _say(self, content: Any, events: list[ModelEvent]) -> None:
+        if not content:
+            return
+        said = _parts(content) if isinstance(content, list) else [TextDelta(str(content))]
+        for piece in said:
+            if piece.kind == "text" and self._tags:
+                events += self._tags.feed(piece.text)
+                if self._tags.settled:
+                    self._tags = None
+            else:
+                events.append(piece)
+        self._spoke = True
+        self.thinking = bool(self._calls) or self._tags is not None
+
+    def _think(self, delta: _Delta, events: list[ModelEvent]) -> None:
+        for field in ("reasoning_content", "reasoning"):
+            thought = getattr(delta, field)
+            if isinstance(thought, str) and thought:
+                self._thoughts.setdefault(field, []).append(thought)
+                if not (field == "reasoning" and delta.reasoning_content):
+                    events.append(TextDelta(thought, "reasoning"))
+                self.thinking = True
+        if isinstance(delta.reasoning_details, list):
+            for piece in delta.reasoning_details:
+                if isinstance(piece, dict):
+                    _add_detail(self._details, piece)
+
+    # ------------------------------------------------------------ the calls
+
     def _end(self, finish_reason: str) -> list[ModelEvent]:
-        reason = _REASONS.get(finish_reason, "stop")
-        if reason == "stop" and self._calls:
-            reason = "tool_calls"  # what some servers mean by `stop`
-        self._reason = reason
-        if reason != "tool_calls":
-            return []
-        return [
-            ToolCallReady(call.key, call.name, "".join(call.arguments))
-            for call in sorted(self._calls, key=lambda call: call.index)
-            if call.name
-        ]
+        known = reason(finish_reason)
+        if known is None:
+            raise broken(finish_reason)
+        events: list[ModelEvent] = []
+        if known == "stop" and self._calls:
+            known = "tool_calls"  # what some servers mean by `stop`
+        self._reason = known
+        if known == "tool_calls":
+            thoughts = {field: "".join(pieces) for field, pieces in self._thoughts.items()}
+            if self._details:
+                thoughts["reasoning_details"] = self._details  # type: ignore[assignment]
+            if thoughts:
+                events.append(Thought(thoughts))
+            for call in sorted(self._calls, key=_place):
+                if call.name:
+                    self._announce(call, events)
+                    given = call.extra or None
+                    events.append(
+                        ToolCallReady(call.key, call.name, call.whole, call.first_id, given)
+                    )
+        return events
 
-    def _take(self, piece: _ToolCall, events: list[ModelEvent]) -> None:
-        function = piece.function or _Function()
-        call = self._find(piece, function.name)
+    def _call(self, delta: _Delta, events: list[ModelEvent]) -> None:
+        pieces = delta.tool_calls if isinstance(delta.tool_calls, list) else []
+        if isinstance(delta.function_call, dict):
+            pieces = [*pieces, {"index": 0, "function": delta.function_call}]
+        for piece in pieces:
+            if isinstance(piece, dict):
+                self._take(piece, events)
+        self.thinking = bool(self._calls)
+
+    def _take(self, piece: dict[str, Any], events: list[ModelEvent]) -> None:
+        function = piece.get("function")
+        if not isinstance(function, dict):
+            function = {}
+        given = piece.get("id")
+        id = None if given in (None, "") else str(given)
+        name = function.get("name")
+        name = name if isinstance(name, str) else ""
+        arguments = function.get("arguments")
+        call = self._find(piece.get("index"), id, name)
         if call is None:
-            index = len(self._calls) if piece.index is None else piece.index
-            call = _Call(str(len(self._calls)), index, piece.id or None)
+            call = _Call(piece.get("index"), id)
             self._calls.append(call)
-        call.id = call.id or piece.id
-        if function.name and not call.name:
-            call.name = function.name
-            events.append(ToolCallStarted(call.key, call.name))
-        match function.arguments:
-            case str(text):
-                call.arguments.append(text)
-            case dict(arguments):
-                call.arguments.append(json.dumps(arguments, ensure_ascii=False))
+        call.id = id or call.id
+        call.first_id = call.first_id or id
+        if name and name != call.name and not call.arguments:
+            call.name += name
+        if isinstance(arguments, str):
+            if arguments:
+                call.arguments.append(arguments)
+        elif arguments is not None:
+            call.arguments.append(json.dumps(arguments, ensure_ascii=False))
+        call.extra |= {
+            key: value
+            for key, value in piece.items()
+            if key not in ("index", "id", "type", "function") and value is not None
+        }
+        if call.name and call.arguments:
+            self._announce(call, events)
 
-    def _find(self, piece: _ToolCall, name: str | None) -> _Call | None:
+    def _announce(self, call: _Call, events: list[ModelEvent]) -> None:
+        """Once, and not before its name is whole."""
+        if not call.key:
+            call.key = str(self._calls.index(call))
+            events.append(ToolCallStarted(call.key, call.name))
+
+    def _find(self, index: object, id: str | None, name: str) -> _Call | None:
         """The call that a piece belongs to: the newest with its index, or else its id.
 
         Some servers give every call the index 0, or none; then a new id, or without
         ids a name after whole arguments, begins the next call. A later piece that
         merely repeats the id or the name does not.
         """
-        if piece.index is not None:
-            known = [call for call in self._calls if call.index == piece.index]
+        if index is not None:
+            known = [call for call in self._calls if call.index == index]
         else:
-            known = [call for call in self._calls if piece.id and call.id == piece.id]
-            if not known and not piece.id:
+            known = [call for call in self._calls if id and call.id == id]
+            if not known and not id:
                 known = self._calls
-        if piece.id and (same := [call for call in known if call.id == piece.id]):
+        if id and (same := [call for call in known if call.id == id]):
             return same[-1]
         call = known[-1] if known else None
         if call is None or not name or not call.name:
             return call
-        if piece.id and call.id:
-            return None
-        return None if _is_json("".join(call.arguments)) else call
+        if id and call.id:
+            repeated = name == call.name and call.arguments and not _is_json(call.whole)
+            return call if repeated else None
+        if index is None and not call.arguments:
+            return None  # without an index names come whole: the last call took no arguments
+        return None if _is_json(call.whole) else call
 
 
-def _parts(parts: list[Any], kind: TextKind = "text") -> list[ModelEvent]:
+def _place(call: _Call) -> tuple[bool, int]:
+    index = call.index
+    return (False, index) if isinstance(index, int) else (True, 0)
+
+
+def _add_detail(details: list[dict[str, Any]], piece: dict[str, Any]) -> None:
+    """Pieces of one detail, by index and type, become one: its texts joined."""
+    last = details[-1] if details else None
+    same = last and all(last.get(key) == piece.get(key) for key in ("index", "type"))
+    if not last or not same or "index" not in piece:
+        details.append(dict(piece))
+        return
+    for key, value in piece.items():
+        joined = key in ("text", "summary", "data") and isinstance(value, str)
+        before = last.get(key)
+        last[key] = before + value if joined and isinstance(before, str) else value
+
+
+def _parts(parts: list[Any], kind: TextKind = "text") -> list[TextDelta]:
     """Content in parts, as Mistral's reasoning models give it: texts, and thoughts of texts."""
-    events: list[ModelEvent] = []
+    events: list[TextDelta] = []
     for part in parts:
         match part:
             case str(text) | {"type": "text", "text": str(text)} if text:

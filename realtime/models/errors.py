@@ -75,6 +75,13 @@ def failure(
     return ModelError(kind, message, retry_after_s=retry_after_s, code=code)
 
 
+def broken(finish_reason: str) -> ModelError:
+    """The answer ended for a reason that does not mean that it is whole."""
+    error = failure("cut")
+    error.detail = f"finish reason {finish_reason[:80]!r}"
+    return error
+
+
 def from_status(status: int, headers: Mapping[str, str], body: object) -> ModelError:
     """The error of an HTTP answer that is not a success; `body` is its JSON, if any."""
     code, by_code = _read(body)

@@ -8,7 +8,9 @@ says nothing when a stream ends early.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
@@ -27,18 +29,31 @@ from openai import (
     OpenAIError,
 )
 
-from realtime.models import ModelError, ModelEvent, Request, chat, responses
+from realtime.models import (
+    AssistantText,
+    ModelError,
+    ModelEvent,
+    Request,
+    ToolRequest,
+    ToolResult,
+    UserText,
+    chat,
+    responses,
+)
 from realtime.models.body import reader
 from realtime.models.bookmark import Bookmark
 from realtime.models.errors import failure, from_payload, from_status
+from realtime.models.manners import Manners
 from realtime.models.reading import BROKEN, Reads, Received
 from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
+QUOTED = 12
+"""Characters in a row that a provider's words have in common with a text to be its quotation."""
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
-_LEFT_OUT = ("include", "reasoning", "reasoning_effort", "temperature", "stream_options")
-"""What an answer can do without."""
+_END_S = 0.5
+"""How long usage and the end of the stream are waited for, once the model said that it is done."""
 Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
 Create = Callable[[], Answer]
 logger = logging.getLogger(__name__)
@@ -49,12 +64,14 @@ class OpenAIModel:
 
     `base_url` None is OpenAI itself. `options` are fields for the body of each request,
     such as `{"temperature": 0}`. `background` (Responses only): an answer whose connection
-    breaks is taken up again where it broke. `extras`: whether to ask for reasoning items and
-    their summaries; by default of OpenAI and Azure, the others do not agree on them.
+    breaks is taken up again where it broke. `extras`: whether to use fields that are OpenAI's
+    own, for reasoning items and their summaries, caching and abuse; by default with OpenAI and
+    Azure, since the others do not agree on them.
 
     Times are in seconds: `connect_s` to a connection, `first_byte_s` from the call to the
     first byte of the answer, `think_s` from one byte to the next while the model has said
-    nothing yet or reasons, `stall_s` the same once it speaks, `total_s` for all of it.
+    nothing yet, reasons, or may write a call, `stall_s` the same inside a sentence, `total_s`
+    for all of it.
     May be built outside of an event loop; belongs to the first that uses it.
     """
 
@@ -77,15 +94,13 @@ class OpenAIModel:
         total_s: float = 600,
     ) -> None:
         url = base_url or OPENAI_URL
-        host = urlsplit(url).hostname or ""
-        self._openai = host == "api.openai.com" or host.endswith(".azure.com")
         self.name = model
-        self.label = label or f"{model} at {urlsplit(url).hostname} ({api})"
+        self.label = label or f"{model} at {place(url)} ({api})"
         self._api = api
         self._options = dict(options or {})
         self._background = background and api == "responses"
-        self._extras = self._openai if extras is None else extras
-        self._left_out = set() if show_reasoning else {"reasoning.summary"}
+        self._extras = is_openai(url) if extras is None else extras
+        self._manners = Manners(() if show_reasoning else ("reasoning.summary",))
         self._cancelling: set[asyncio.Task[None]] = set()
         self._first_byte_s = first_byte_s
         self._think_s = max(think_s, first_byte_s)
@@ -105,7 +120,8 @@ class OpenAIModel:
         """Answer once. Raises `ModelError`."""
         now = asyncio.get_running_loop().time
         end = now() + self._total_s
-        answer = Received(self._api)
+        answer = Received(self._api, tools=bool(request.tools))
+        body: dict[str, Any] = {}
         bookmark = answer.bookmark = Bookmark() if self._background else None
         try:
             while True:
@@ -114,7 +130,7 @@ class OpenAIModel:
                     if bookmark and bookmark.id:
                         response = await self._resume(stack, bookmark, end)
                     else:
-                        response = await self._open(stack, request, deadline)
+                        response, body = await self._open(stack, request, deadline)
                     reads = stack.enter_context(Reads(reader(response)))
                     broke: ModelError | None = None
                     answer.lines = EventDecoder()
@@ -129,7 +145,10 @@ class OpenAIModel:
                         if events := answer.take(data):
                             yield events
                         if answer.error:
-                            raise answer.error
+                            break
+                        if answer.decoder.answered:
+                            deadline = min(deadline, now() + _END_S)
+                            continue
                         pause = self._think_s if answer.thinking else self._stall_s
                         deadline = min(end, now() + pause)
                     if answer.whole:
@@ -138,29 +157,36 @@ class OpenAIModel:
                             while await reads.next(deadline):
                                 pass
                         return
+                if answer.error:
+                    if answer.silent and self._learned(answer.error, request, body):
+                        answer.error = None
+                        continue
+                    raise answer.error
                 if bookmark and bookmark.id and now() < end:
                     continue
-                if broke and not answer.decoder.answered:
-                    raise broke  # else the answer is whole, only its usage may be lost
-                if not answer.lines.count and not _is_stream(response):
+                if not answer.lines.count and not broke and not _is_stream(response):
                     raise failure("malformed")
                 if events := answer.decoder.finish():
                     yield events
+                if broke and not answer.decoder.answered:
+                    raise broke  # else the answer is whole, only its usage may be lost
                 return
         finally:
             if bookmark and bookmark.id and not answer.decoder.finished:
                 self._cancel(bookmark.id)
 
-    async def check(self) -> None:
+    async def check(self) -> str | None:
         """List the models. A server without that list is there all the same."""
         try:
             async with asyncio.timeout(self._first_byte_s):
-                await self._client.models.with_raw_response.list()
+                listed = await self._client.models.with_raw_response.list()
         except APIStatusError as error:
-            if error.status_code not in (404, 405, 501):
-                raise _status_error(error) from None
+            if error.status_code in (404, 405, 501):
+                return None
+            raise _status_error(error) from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise _connection_error(error) from None
+        return shutdown_notice(self.name, listed.content)
 
     async def close(self) -> None:
         if self._cancelling:
@@ -169,19 +195,23 @@ class OpenAIModel:
 
     async def _open(
         self, stack: AsyncExitStack, request: Request, deadline: float
-    ) -> AsyncAPIResponse[Any]:
-        """Send the request. A field that this model does not take is left out from then on."""
+    ) -> tuple[AsyncAPIResponse[Any], dict[str, Any]]:
+        """Send the request; the answer's head, and the body that it answers."""
         while True:
             body = self._body(request)
             try:
-                return await self._enter(stack, partial(self._create, body), deadline)
+                return await self._enter(stack, partial(self._create, body), deadline), body
             except ModelError as error:
-                param = error.param or ""
-                root = param.partition(".")[0]
-                if param in self._left_out or root not in _LEFT_OUT or root not in body:
+                if not self._learned(error, request, body):
                     raise
-                logger.warning("%s does not take %s: it is left out", self.name, param)
-                self._left_out.add(param)
+
+    def _learned(self, error: ModelError, request: Request, body: dict[str, Any]) -> bool:
+        """Whether a refused request can be asked in another way, as from now on all are."""
+        error.detail = without_texts(error.detail, request)
+        learned = self._manners.learn(error, body)
+        if learned:
+            logger.warning("%s %s. %s", self.label, learned, error.detail)
+        return learned is not None
 
     async def _enter(
         self, stack: AsyncExitStack, create: Create, deadline: float
@@ -208,13 +238,16 @@ class OpenAIModel:
         return response
 
     def _body(self, request: Request) -> dict[str, Any]:
+        request = self._manners.shape(request, self.label)
         if self._api == "chat":
-            body = chat.body(self.name, request, openai=self._openai)
+            body = chat.body(self.name, request, openai=self._extras)
         else:
             body = responses.body(
                 self.name, request, background=self._background, extras=self._extras
             )
-        return without({**self._options, **body}, self._left_out)
+        if self._extras:
+            body |= identifiers(request)
+        return self._manners.trim({**self._options, **body})
 
     def _create(self, body: dict[str, Any]) -> Answer:
         # As `extra_body`: the client looks at each message that comes by another name, which
@@ -261,17 +294,57 @@ class OpenAIModel:
         task.add_done_callback(self._cancelling.discard)
 
 
-def without(body: dict[str, Any], fields: set[str]) -> dict[str, Any]:
-    """The body without these fields; `outer.inner` is one of an object in it."""
-    for name in fields:
-        outer, _, inner = name.partition(".")
-        value = body.get(outer)
-        rest = {k: v for k, v in value.items() if k != inner} if isinstance(value, dict) else {}
-        if inner and rest:
-            body[outer] = rest
-        else:
-            body.pop(outer, None)
-    return body
+def place(url: str) -> str:
+    """Where a server is, without the credentials that an URL may hold."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def is_openai(url: str) -> bool:
+    """Whether the server is OpenAI's own, or Azure's."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith((".azure.com", ".openai.com"))
+
+
+def identifiers(request: Request) -> dict[str, str]:
+    """What tells OpenAI which requests share a beginning, and which come from one person."""
+    found = {}
+    if request.session_id:
+        found["prompt_cache_key"] = request.session_id
+    if request.user_id:
+        found["safety_identifier"] = hashlib.sha256(request.user_id.encode()).hexdigest()
+    return found
+
+
+def shutdown_notice(model: str, listed: bytes) -> str | None:
+    """What the list of models says about the end of this one, if anything."""
+    try:
+        data = msgspec.json.decode(listed)["data"]
+        found = next(item for item in data if item.get("id") == model)
+        date = found.get("shutdown_date")
+    except (msgspec.DecodeError, LookupError, StopIteration, TypeError, AttributeError):
+        return None
+    return f"{model} is switched off on {str(date)[:40]}: choose another model" if date else None
+
+
+def without_texts(detail: str, request: Request) -> str:
+    """A provider's words without what they quote of the conversation."""
+    texts = [request.instructions]
+    for item in request.context:
+        match item:
+            case UserText(text) | AssistantText(text) | ToolResult(_, text):
+                texts.append(text)
+            case ToolRequest(arguments=text):
+                texts.append(text)
+    said = "\n".join(texts)
+    places = range(len(detail) - QUOTED + 1)
+    quoted = {
+        place + n
+        for place in places
+        if detail[place : place + QUOTED] in said
+        for n in range(QUOTED)
+    }
+    kept = [("…" if place in quoted else c) for place, c in enumerate(detail)]
+    return re.sub("…+", "…", "".join(kept))
 
 
 def from_json_answer(data: bytes) -> ModelError:

@@ -28,29 +28,40 @@ class Decoder(Protocol):
     def finished(self) -> bool: ...
     def feed(self, payload: bytes) -> list[ModelEvent]: ...
     def finish(self) -> list[ModelEvent]: ...
+    def done(self) -> list[ModelEvent]: ...
 
 
 class Received:
     """An answer as its bytes come. `lines` is of one connection; the decoder goes on over
     several, where the answer is taken up again."""
 
-    def __init__(self, api: str) -> None:
+    def __init__(self, api: str, *, tools: bool = False) -> None:
+        self._tools = tools
+        self._last: ModelEvent | None = None
         self.lines = EventDecoder()
         self.decoder: Decoder = (
             chat.ChatDecoder() if api == "chat" else responses.ResponsesDecoder()
         )
         self.bookmark: Bookmark | None = None
         self.error: ModelError | None = None
-        self._spoke = False
 
     @property
     def whole(self) -> bool:
         return self.lines.done or self.decoder.finished
 
     @property
+    def silent(self) -> bool:
+        """Nothing was said yet."""
+        return self._last is None
+
+    @property
     def thinking(self) -> bool:
-        """The model has said nothing yet, or reasons: silence is no stall."""
-        return not self._spoke or self.decoder.thinking
+        """Whether silence is no stall: the model has said nothing yet, reasons or writes a call;
+        or it has said what it would do, and may write a call that comes in one piece."""
+        last = self._last
+        if last is None or self.decoder.thinking:
+            return True
+        return self._tools and (last.__class__ is not TextDelta or ends_sentence(last.text))
 
     def take(self, data: bytes) -> list[ModelEvent]:
         """The events of one read; what went wrong behind them is in `error`."""
@@ -60,15 +71,24 @@ class Received:
             for payload in payloads:
                 events += self.decoder.feed(payload)
             if self.lines.done:
-                events += self.decoder.finish()
+                events += self.decoder.done()
             if self.bookmark:
                 self.bookmark.move(payloads)
         except ModelError as error:
             self.error = error
         if events:
-            self._spoke = True
-            return merged(events)
+            events = merged(events)
+            self._last = events[-1]
         return events
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a text that goes no further stops behind a sentence, and not inside of one."""
+    last = text.rstrip()[-1:]
+    return text.endswith("\n") or not (last.isalnum() or last in _GOES_ON)
+
+
+_GOES_ON = frozenset(",-–—([{<'’\"“&+=/%$#@")
 
 
 def merged(events: list[ModelEvent]) -> list[ModelEvent]:

@@ -6,6 +6,7 @@ connection: the session's log is the only memory, and each request brings its wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -24,9 +25,12 @@ from realtime.models import (
     ToolResult,
     UserText,
 )
-from realtime.models.errors import from_payload
+from realtime.models.counts import usage_of
+from realtime.models.errors import broken, from_payload
+from realtime.models.reasons import reason
 from realtime.models.sse import decode_json
-from realtime.protocol import TextKind, Usage
+from realtime.models.tags import Tags
+from realtime.protocol import TextKind
 
 # ----------------------------------------------------------------- the request
 
@@ -39,7 +43,7 @@ def body(
     reasoning model wants back with its tools' results, and for summaries of its thoughts."""
     result: dict[str, Any] = {
         "model": model,
-        "input": [_input(item) for item in request.context],
+        "input": _input(request.context),
         "store": background,
         "stream": True,
     }
@@ -50,13 +54,14 @@ def body(
         reasoning["effort"] = request.options.reasoning_effort
     if reasoning:
         result["reasoning"] = reasoning
-    if extras and request.tools:
+    if extras:
         result["include"] = [ENCRYPTED]
+        result["stream_options"] = {"include_obfuscation": False}
     if request.options.temperature is not None:
         result["temperature"] = request.options.temperature
     if request.options.max_output_tokens:
         result["max_output_tokens"] = request.options.max_output_tokens
-    if request.instructions:
+    if request.instructions.strip():
         result["instructions"] = request.instructions
     if request.tools:
         # Strict schemas forbid optional arguments, which tools here may have.
@@ -70,74 +75,48 @@ def body(
 ENCRYPTED = "reasoning.encrypted_content"
 
 
-def _input(item: Item) -> dict[str, Any]:
-    match item:
-        case Thought(data):
-            return data
-        case UserText(text):
-            return {"role": "user", "content": text}
-        case AssistantText(text):
-            return {"role": "assistant", "content": text}
-        case ToolRequest(tool_call_id, name, arguments):
-            return {
-                "type": "function_call",
-                "call_id": tool_call_id,
-                "name": name,
-                "arguments": arguments,
-            }
-        case ToolResult(tool_call_id, output):
-            return {
-                "type": "function_call_output",
-                "call_id": tool_call_id,
-                "output": output,
-            }
+def _input(context: Iterable[Item]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    phase: dict[str, Any] = {}  # of the next message
+    for item in context:
+        match item:
+            case Thought(data) if "type" not in data:
+                phase = data
+            case Thought(data):
+                items.append(data)
+            case UserText(text):
+                items.append({"role": "user", "content": text})
+            case AssistantText(text):
+                items.append({"role": "assistant", "content": text, **phase})
+                phase = {}
+            case ToolRequest(tool_call_id, name, arguments):
+                items.append(
+                    {
+                        "type": "function_call",
+                        "call_id": tool_call_id,
+                        "name": name,
+                        "arguments": arguments,
+                    }
+                )
+            case ToolResult(tool_call_id, output):
+                items.append(
+                    {"type": "function_call_output", "call_id": tool_call_id, "output": output}
+                )
+    return items
 
 
 # ------------------------------------------------------------------ the answer
 
 
-class _Item(msgspec.Struct):
-    type: str | None = None
-    id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    status: str | None = None
-
-
-class _InputDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Response(msgspec.Struct):
-    output: list[_Item] | None = None
-    usage: _Usage | None = None
-    incomplete_details: _Incomplete | None = None
-    error: Any = None
-
-
 class _Event(msgspec.Struct, gc=False):
-    type: str = ""
+    type: Any = ""
     delta: Any = None
-    item: _Item | None = None
-    item_id: str | None = None
-    output_index: int | None = None
-    arguments: str | None = None
-    response: _Response | None = None
+    item: Any = None
+    item_id: Any = None
+    output_index: Any = None
+    summary_index: Any = None
+    arguments: Any = None
+    response: Any = None
     error: Any = None
 
 
@@ -155,11 +134,12 @@ _TEXT: dict[str, TextKind] = {
 class _Call:
     """A tool call under way."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, name: str) -> None:
         self.key = key
-        self.name = ""
+        self.name = name
+        self.id: str | None = None  # what its result has to name
         self.arguments: list[str] = []
-        self.ready = False
+        self.whole: str | None = None  # once it is ready
 
 
 class ResponsesDecoder:
@@ -170,9 +150,13 @@ class ResponsesDecoder:
     """
 
     def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, _Call] = {}  # by whatever names them
+        self._known: list[_Call] = []
+        self._tags: Tags | None = Tags()
+        self._place: dict[TextKind, tuple[Any, Any]] = {}  # of the newest text of a kind
+        self._messages = 0
         self.thinking = False
-        """The model reasons just now, perhaps in silence."""
+        """The model reasons or writes a call just now, perhaps in silence."""
         self.finished = False
 
     @property
@@ -183,16 +167,16 @@ class ResponsesDecoder:
     def feed(self, payload: bytes) -> list[ModelEvent]:
         """The events of one payload. Raises `ModelError`, also for one in the stream."""
         event = decode_json(_decoder, payload)
-        if kind := _TEXT.get(event.type):
-            return [TextDelta(event.delta, kind)] if isinstance(event.delta, str) else []
+        kind = _TEXT.get(event.type) if event.type.__class__ is str else None
+        if kind:
+            return self._text(event, kind)
         if event.error is not None:
             raise from_payload(decode_json(_any, payload))
+        item = event.item if isinstance(event.item, dict) else {}
         events: list[ModelEvent] = []
         match event.type:
             case "response.output_item.added":
-                if event.item:
-                    self.thinking = event.item.type == "reasoning"
-                    self._begin(event.item, event.output_index, events)
+                self._added(item, event, events)
             case "response.function_call_arguments.delta":
                 call = self._find(event.item_id, event.output_index)
                 if call and isinstance(event.delta, str):
@@ -201,82 +185,177 @@ class ResponsesDecoder:
                 if call := self._find(event.item_id, event.output_index):
                     self._end(call, event.arguments, events)
             case "response.output_item.done":
-                if event.item and event.item.type == "reasoning":
-                    events += _thought(payload)
-                elif event.item:
-                    self._close(event.item, event.output_index, events)
+                self._done(item, event.output_index, events)
             case "response.completed" | "response.incomplete":
-                self._complete(event.type, event.response or _Response(), events)
+                response = event.response if isinstance(event.response, dict) else {}
+                self._complete(response, events, event.type == "response.incomplete")
             case "response.failed":
-                raise from_payload(event.response.error if event.response else None)
+                response = event.response if isinstance(event.response, dict) else {}
+                raise from_payload(response.get("error"))
             case "error":
                 raise from_payload(decode_json(_any, payload))
         return events
 
     def finish(self) -> list[ModelEvent]:
-        """What is left to say at the end of the stream: nothing, the events said it."""
-        return []
+        """What is left to say at the end of the stream."""
+        events: list[ModelEvent] = list(self._tags.finish()) if self._tags else []
+        self._tags = None
+        return events
 
-    # The calls. llama.cpp's server names them by `item_id` only, others by the index, too.
+    def done(self) -> list[ModelEvent]:
+        """At `[DONE]`, by which some proxies end an answer: a text, but never a call."""
+        events = self.finish()
+        if not self.finished and self._place.get("text") and not self._known:
+            self.finished = True
+            events.append(Finished("stop"))
+        return events
 
-    def _find(self, item_id: str | None, index: int | None) -> _Call | None:
+    # ------------------------------------------------------------- the text
+
+    def _text(self, event: _Event, kind: TextKind) -> list[ModelEvent]:
+        text = event.delta
+        if text.__class__ is not str or not text:
+            return []
+        place = (self._messages if kind == "text" else event.output_index, event.summary_index)
+        before = self._place.get(kind)
+        if before != place:
+            self._place[kind] = place
+            if before is not None:
+                text = "\n\n" + text  # another item or part is another paragraph
+        if kind == "text" and self._tags:
+            events: list[ModelEvent] = list(self._tags.feed(text))
+            if self._tags.settled:
+                self._tags = None
+            self.thinking = self._tags is not None
+            return events
+        return [TextDelta(text, kind)]
+
+    def _added(self, item: dict[str, Any], event: _Event, events: list[ModelEvent]) -> None:
+        self.thinking = item.get("type") in ("reasoning", "function_call")
+        if item.get("type") == "message":
+            self._messages += 1
+            if phase := item.get("phase"):
+                events.append(Thought({"phase": phase}))
+        self._begin(item, event.output_index, events)
+
+    def _done(self, item: dict[str, Any], index: Any, events: list[ModelEvent]) -> None:
+        if item.get("type") == "reasoning":
+            events += _thought(item)
+        else:
+            self._close(item, index, events)
+
+    # ------------------------------------------------------------ the calls
+    # llama.cpp's server names them by `item_id` only, others by the index, too; some give a
+    # new id with each event.
+
+    def _find(self, item_id: Any, index: Any) -> _Call | None:
+        if item_id is None and index is None:
+            return next((c for c in reversed(self._known) if c.whole is None), None)
         return self._calls.get(f"item {item_id}") or self._calls.get(f"index {index}")
 
-    def _begin(self, item: _Item, index: int | None, events: list[ModelEvent]) -> _Call | None:
-        """The call of an item, begun if it is new."""
-        if item.type != "function_call" or not item.name:
+    def _begin(
+        self, item: dict[str, Any], index: Any, events: list[ModelEvent], *, ends: bool = False
+    ) -> _Call | None:
+        """The call of an item, begun if it is new. One that `ends` may be known by its index
+        alone; one that begins under an index that was given before is another."""
+        name = item.get("name")
+        if item.get("type") != "function_call" or not isinstance(name, str) or not name:
             return None
-        call = self._find(item.id, index)
+        call_id, id = item.get("call_id"), item.get("id")
+        call = self._calls.get(f"call {call_id}") or self._calls.get(f"item {id}")
         if call is None:
-            call = _Call(str(len({call.key for call in self._calls.values()})))
-            call.name = item.name
-            if item.id is not None:
-                self._calls[f"item {item.id}"] = call
-            if index is not None:
-                self._calls[f"index {index}"] = call
+            known = self._calls.get(f"index {index}") if call_id or id or index else None
+            if index is None and ends and not (call_id or id):
+                known = self._find(None, None)
+            if known and known.name == name and (known.whole is None if ends else not call_id):
+                call = known
+        if call is None:
+            call = _Call(str(len(self._known)), name)
+            self._known.append(call)
             events.append(ToolCallStarted(call.key, call.name))
+        for kind, given in (("call", call_id), ("item", id), ("index", index)):
+            if given is not None:
+                self._calls[f"{kind} {given}"] = call
+        if call.id is None and call_id is not None:
+            call.id = str(call_id)
         return call
 
-    def _close(self, item: _Item, index: int | None, events: list[ModelEvent]) -> None:
-        call = self._begin(item, index, events)
-        if call and item.status != "incomplete":
-            self._end(call, item.arguments, events)
+    def _close(self, item: dict[str, Any], index: Any, events: list[ModelEvent]) -> None:
+        call = self._begin(item, index, events, ends=True)
+        if call and item.get("status") != "incomplete":
+            self._end(call, item.get("arguments"), events)
 
-    def _end(self, call: _Call, arguments: str | None, events: list[ModelEvent]) -> None:
-        if not call.ready:
-            call.ready = True
-            whole = "".join(call.arguments) if arguments is None else arguments
-            events.append(ToolCallReady(call.key, call.name, whole))
+    def _end(self, call: _Call, arguments: Any, events: list[ModelEvent]) -> None:
+        """The call is whole. What its pieces said counts before an end that says nothing."""
+        if call.whole is None:
+            given = _argument_text(arguments)
+            call.whole = given if given.strip() else "".join(call.arguments)
+            events.append(ToolCallReady(call.key, call.name, call.whole, call.id))
 
-    def _complete(self, type: str, response: _Response, events: list[ModelEvent]) -> None:
-        for index, item in enumerate(response.output or ()):
-            self._close(item, index, events)  # calls that no event announced
-        usage = response.usage
-        if usage and (usage.input_tokens or usage.output_tokens):
-            read, written = usage.input_tokens_details, usage.output_tokens_details
-            events.append(
-                Usage(
-                    input_tokens=usage.input_tokens or 0,
-                    output_tokens=usage.output_tokens or 0,
-                    reasoning_tokens=written.reasoning_tokens if written else None,
-                    cached_tokens=read.cached_tokens if read else None,
-                )
-            )
-        details = response.incomplete_details
-        if details and details.reason == "content_filter":
-            events.append(Finished("content_filter"))
-        elif (details and details.reason) or type == "response.incomplete":
-            events.append(Finished("length"))
+    def _listed(self, output: Any, events: list[ModelEvent]) -> None:
+        """The calls that the end of the answer lists. Proxies give them other ids there, so one
+        with the name and the arguments of a call that is known is that call."""
+        items = output if isinstance(output, list) else []
+        items = [i for i in items if isinstance(i, dict) and i.get("type") == "function_call"]
+        left = list(self._known)
+        others = []
+        for item in items:
+            call = self._calls.get(f"call {item.get('call_id')}")
+            call = call or self._calls.get(f"item {item.get('id')}")
+            if call in left:
+                left.remove(call)
+                self._close(item, None, events)
+            elif call is None:
+                others.append(item)
+        for item in others:
+            same = next((call for call in left if _same(call, item)), None)
+            if same is None:
+                self._close(item, None, events)
+                continue
+            left.remove(same)
+            if item.get("status") != "incomplete":
+                self._end(same, item.get("arguments"), events)
+
+    def _complete(self, response: dict[str, Any], events: list[ModelEvent], cut: bool) -> None:
+        self._listed(response.get("output"), events)
+        events += self.finish()
+        if usage := usage_of(response.get("usage")):
+            events.append(usage)
+        details = response.get("incomplete_details")
+        why = details.get("reason") if isinstance(details, dict) else None
+        if why or cut or response.get("status") == "incomplete":
+            known = reason(str(why)) if why else "length"
+            if known is None:
+                raise broken(str(why))
+            events.append(Finished("content_filter" if known == "content_filter" else "length"))
         else:
-            ready = any(call.ready for call in self._calls.values())
+            ready = any(call.whole is not None for call in self._known)
             events.append(Finished("tool_calls" if ready else "stop"))
         self.finished = True
 
 
-def _thought(payload: bytes) -> list[ModelEvent]:
+def _same(call: _Call, item: dict[str, Any]) -> bool:
+    """Whether an item is a call that came under another id."""
+    if call.name != item.get("name"):
+        return False
+    if call.whole is None:
+        return True
+    given = _argument_text(item.get("arguments"))
+    try:
+        return bool(_any.decode(call.whole or "{}") == _any.decode(given or "{}"))
+    except msgspec.DecodeError:
+        return call.whole == given
+
+
+def _argument_text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
+
+
+def _thought(item: dict[str, Any]) -> list[ModelEvent]:
     """A reasoning item in the form in which the next request brings it back; none where the
     provider keeps it to itself."""
-    item = decode_json(_any, payload)["item"]
     if not item.get("encrypted_content"):
         return []
     names = ("type", "id", "summary", "encrypted_content")

@@ -15,6 +15,8 @@ from realtime.models import ModelError
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A longer event is not a token any more; it would only fill our memory."""
 
+BOM = b"\xef\xbb\xbf"
+
 T = TypeVar("T")
 
 
@@ -32,9 +34,18 @@ class EventDecoder:
         self._max = max_event_bytes
         self._rest = bytearray()
         self._after_cr = False
+        self._begun = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The payloads that these bytes complete, in order. Raises `ModelError`."""
+        if not self._begun:
+            data = bytes(self._rest) + data
+            self._rest.clear()
+            if len(data) < len(BOM) and BOM.startswith(data):
+                self._rest += data
+                return []
+            self._begun = True
+            data = data.removeprefix(BOM)
         if self._after_cr and data:
             # The read before ended with CR, which ended the line already.
             data = data.removeprefix(b"\n")
@@ -64,14 +75,19 @@ class EventDecoder:
             if event.startswith(b"data: ") and b"\n" not in event:
                 payload = event[6:]
             else:
+                lines = event.split(b"\n")
                 values = [
                     line[5:].removeprefix(b" ")
-                    for line in event.split(b"\n")
+                    for line in lines
                     if line.startswith(b"data:") or line == b"data"
                 ]
-                if not values:
+                failed = [line for line in lines if line.startswith((b"error:", b"event: error"))]
+                if failed and (not values or failed[0].startswith(b"event:")):
+                    payload = _error(failed[0], b"\n".join(values))
+                elif not values:
                     continue
-                payload = b"\n".join(values)
+                else:
+                    payload = b"\n".join(values)
             self._check_size(len(event))
             self.count += 1
             if payload == b"[DONE]":
@@ -84,6 +100,18 @@ class EventDecoder:
     def _check_size(self, size: int) -> None:
         if size > self._max:
             raise ModelError("malformed", "The provider sent an event of over 4 MB.")
+
+
+def _error(line: bytes, data: bytes) -> bytes:
+    """An event that is an error by its name, or is the field `error`, as llama.cpp sends it."""
+    told = data.strip() or line.partition(b":")[2].strip()
+    try:
+        value = json.loads(told)
+    except ValueError:
+        value = told.decode("utf-8", "replace")
+    if isinstance(value, dict) and ("error" in value or "response" in value):
+        return told
+    return json.dumps({"error": value}).encode()
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:

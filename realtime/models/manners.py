@@ -1,0 +1,140 @@
+"""What one model of one server turns out not to take, learned from what it refuses. No I/O.
+
+Compatible servers differ in more ways than any list could hold. A request that was refused for
+something it can do without is asked again in another way, once for each thing learned, and the
+next requests are made so from the start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from realtime.models import AssistantText, ModelError, Request, UserText
+from realtime.models.fitting import fitted
+
+_LEFT_OUT = frozenset(
+    {
+        *("include", "reasoning", "reasoning_effort", "temperature", "stream_options", "store"),
+        *("service_tier", "prompt_cache_key", "safety_identifier", "max_tokens"),
+        *("max_completion_tokens", "max_output_tokens"),
+    }
+)
+"""What an answer can do without."""
+_OTHER_NAME = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+_BESIDE = frozenset({"reasoning_content", "reasoning", "reasoning_details", "extra_content"})
+"""Fields of a message or a call that hold what a model wants back."""
+_IN_MESSAGES = frozenset(
+    {
+        *(f"messages.{field}" for field in _BESIDE),
+        *(f"messages.{field}:missing" for field in ("reasoning_content", "thought_signature")),
+        "messages.system",
+    }
+)
+_TOOL = re.compile(r"tools(?:\[(\d+)\]|\.(.+))")
+_SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
+"""What Google takes in place of the signature of a call that another model made."""
+
+
+class Manners:
+    """`shape` makes a request of the conversation as this model takes it, `trim` a body."""
+
+    def __init__(self, left_out: Iterable[str] = ()) -> None:
+        self._left_out = set(left_out)
+        self._tools: set[str] = set()  # that it refuses, by name
+        self._taught: set[str] = set()
+
+    def shape(self, request: Request, by: str) -> Request:
+        """The request for the model with the label `by`."""
+        calls = "tools" not in self._taught
+        tools = tuple(tool for tool in request.tools if calls and tool.name not in self._tools)
+        context = fitted(request.context, by, calls=calls)
+        instructions = request.instructions
+        if "messages.system" in self._taught and instructions.strip():
+            context = [UserText(instructions), AssistantText("OK."), *context]
+            instructions = ""
+        return replace(request, instructions=instructions, context=tuple(context), tools=tools)
+
+    def trim(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with what it refuses taken out or put in another way."""
+        for old, new in _OTHER_NAME.items():
+            if f"{old}:renamed" in self._taught and old in body:
+                body[new] = body.pop(old)
+        if "reasoning_effort:none" in self._taught and body.get("tools"):
+            body["reasoning_effort"] = "none"
+        for message in body.get("messages", ()):
+            if message["role"] == "assistant":
+                self._trim_message(message)
+        return without(body, self._left_out)
+
+    def _trim_message(self, message: dict[str, Any]) -> None:
+        calls = message.get("tool_calls")
+        if calls and "messages.reasoning_content:missing" in self._taught:
+            message.setdefault("reasoning_content", "")
+        for call in calls or ():
+            if "messages.thought_signature:missing" in self._taught:
+                call.setdefault("extra_content", _SIGNATURE)
+        for field in _BESIDE:
+            if f"messages.{field}" in self._taught:
+                for part in (message, *(calls or ())):
+                    part.pop(field, None)
+
+    def learn(self, error: ModelError, body: dict[str, Any]) -> str | None:
+        """What is done otherwise from now on, for the log, after a request that was refused.
+        None where there is nothing to be learned: asking again would not help."""
+        param = error.param or ""
+        if param in self._taught:
+            return None
+        if tool := _TOOL.match(param):
+            return self._learn_tool(tool, body)
+        if param == "tools" and body.get("tools"):
+            self._taught.add(param)
+            return "takes no tools: it is asked without them (TOOLS=none says so from the start)"
+        if param == "reasoning_effort:none" and body.get("tools"):
+            self._taught.add(param)
+            return "takes tools without reasoning only: reasoning_effort is none with them"
+        if param in _IN_MESSAGES and "messages" in body:
+            self._taught.add(param)
+            return f"wants its messages otherwise ({param.removeprefix('messages.')})"
+        if param == "reasoning_effort" and "reasoning" in body:
+            param = "reasoning.effort"
+        root = param.partition(".")[0]
+        if root not in _LEFT_OUT or root not in body or param in self._left_out:
+            return None
+        if (other := _OTHER_NAME.get(param)) and f"{other}:renamed" not in self._taught:
+            self._taught.add(f"{param}:renamed")
+            return f"does not take {param}: it is given {other}"
+        if other:
+            self._taught.discard(f"{other}:renamed")
+            self._left_out |= {param, other}
+        self._left_out.add(param)
+        return f"does not take {param}: it is left out"
+
+    def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
+        names = [tool.get("function", tool).get("name") for tool in body.get("tools", ())]
+        place, name = named.groups()
+        if place is not None:
+            name = names[int(place)] if int(place) < len(names) else None
+        if name not in names:
+            return None
+        self._tools.add(name)
+        return f"refuses the tool {name}: it is left out"
+
+
+def without(body: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """The body without these fields; `outer.inner` is one of an object in it."""
+    for name in fields:
+        outer, _, inner = name.partition(".")
+        value = body.get(outer)
+        rest = {k: v for k, v in value.items() if k != inner} if isinstance(value, dict) else {}
+        if inner and rest:
+            body[outer] = rest
+        else:
+            body.pop(outer, None)
+    return body

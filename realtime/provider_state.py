@@ -1,0 +1,48 @@
+"""Provider state: what a model's provider wants back with the events of an answer. No I/O.
+
+Signatures, encrypted reasoning, the thoughts before a call: opaque, and of use to the model that
+wrote them only. It is stored beside a tool call, or beside the `done` of an answer that ends
+with text, for whatever of the answer comes before it and behind the last call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from realtime.protocol import Done, ToolCall, keep_provider_state, provider_state
+
+MAX_BYTES = 64 * 1024
+_EMPTY_WILL_DO = "reasoning_content"
+"""A field that must be there, and may say nothing."""
+
+
+class ProviderState(msgspec.Struct, omit_defaults=True):
+    """`by`: the label of the model. `id`: its own name of the call, `extra`: what stood beside
+    it. `thoughts`: each with its place in the text of the message, in UTF-16 units."""
+
+    by: str
+    id: str | None = None
+    extra: dict[str, Any] | None = None
+    thoughts: list[tuple[int, dict[str, Any]]] = []
+
+
+def keep(event: ToolCall | Done, state: ProviderState) -> None:
+    """What is over 64 KB is dropped."""
+    if state.id is None and not state.extra and not state.thoughts:
+        return
+    data = msgspec.json.encode(state)
+    if len(data) > MAX_BYTES:
+        thoughts = [(at, {_EMPTY_WILL_DO: ""}) for at, t in state.thoughts if _EMPTY_WILL_DO in t]
+        data = msgspec.json.encode(ProviderState(state.by, state.id, None, thoughts))
+    keep_provider_state(event, data if len(data) <= MAX_BYTES else None)
+
+
+def kept(event: ToolCall | Done) -> ProviderState | None:
+    """None where there is none, or none that can be read."""
+    data = provider_state(event)
+    try:
+        return msgspec.json.decode(data, type=ProviderState) if data else None
+    except msgspec.DecodeError:
+        return None
