@@ -12,7 +12,7 @@ from tests.dialects.conftest import Meet, Talk
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.rules import Fault
 
-OUT_OF_MONEY = Fault("You exceeded your current quota.", 429, fields={"code": "insufficient_quota"})
+LOCKED_OUT = Fault("Unauthorized", 401)
 PAIRS: tuple[tuple[Any, Any], ...] = (
     (hosted.DeepSeek, hosted.Gemini),
     (hosted.DeepSeek, hosted.Groq),
@@ -37,9 +37,9 @@ async def test_one_provider_stands_in_for_another(meet: Meet, one: Any, two: Any
     first, second = talk.upstreams
     await answered(talk, one, "Two figures, please.", "calls", "say")
 
-    # It calls tools, and has no money left when their results are there.
+    # It calls tools, and its key is no longer good when their results are there.
     first.fails_after = 1
-    first.failing = OUT_OF_MONEY
+    first.failing = LOCKED_OUT
     await answered(talk, two, "And two more.", "calls")
     second.plan = ["calls", "say"]
     await answered(talk, two, "Two of your own.")
