@@ -121,6 +121,8 @@ class Gemini(Whole):
 
     def calls(self, asked: list[tuple[str, str]]) -> list[Event]:
         pieces = [self.call(0, *named) for named in asked]
+        for piece in pieces:
+            del piece["index"]
         self.given.append(f"CiQB+signature/{next(self.number)}==")
         pieces[0]["extra_content"] = {"google": {"thought_signature": self.given[-1]}}
         return [self.delta(tool_calls=[piece]) for piece in pieces]
@@ -281,8 +283,8 @@ class OpenRouter(ChatProvider):
     def check(self, body: Body) -> Fault | None:
         for message in rules.current_turn(body):
             details = message.get("reasoning_details") or []
-            known = all(detail.get("data") in self.given for detail in details)
-            if rules.calls_of(message) and not (details and known):
+            known = any(detail.get("data") in self.given for detail in details)
+            if rules.calls_of(message) and not known:
                 return Fault(
                     "Gemini models require OpenRouter reasoning details to be preserved in each "
                     "request. Please refer to our docs."

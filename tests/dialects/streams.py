@@ -133,6 +133,19 @@ CHAT = (
     with_call("no id", piece(LOGS, DELETE)),
     with_call("neither id nor index", piece(LOGS, DELETE, index=None)),
     with_call(
+        "arguments in pieces without an index",
+        piece('{"folder": ', DELETE, "call_1", None),
+        piece('"logs"}', index=None),
+    ),
+    with_call(
+        "two calls in pieces without an index",
+        piece('{"folder": ', DELETE, "call_1", None),
+        piece('"logs"}', index=None),
+        piece('{"folder": ', DELETE, "call_2", None),
+        piece('"tmp"}', index=None),
+        calls=("logs", "tmp"),
+    ),
+    with_call(
         "one id for two calls",
         piece(LOGS, DELETE, "call_1"),
         piece('{"folder": "tmp"}', DELETE, "call_1", 1),
