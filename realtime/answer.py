@@ -154,9 +154,7 @@ class Answer:
             texts, steps = [], steps + 1
             for place, (call, state) in enumerate(zip(calls, states, strict=True)):
                 yield from (thought for _, thought in (_thoughts([state]) if place else ()))
-                extra, by = (state.extra, state.by) if state else (None, "")
-                arguments = as_object(call.arguments)
-                yield ToolRequest(call.tool_call_id, call.name, arguments, extra, by)
+                yield requested(call, state)
             for call in calls:
                 yield ToolResult(call.tool_call_id, result_text(call))
         yield from _placed(texts, self._before(steps))
@@ -187,6 +185,14 @@ def _placed(texts: list[TextPart], thoughts: list[tuple[int, Thought]]) -> Itera
             yield thought
         yield AssistantText(text.text())
     yield from (thought for _, thought in waiting)
+
+
+def requested(call: ToolCall, state: ProviderState | None) -> ToolRequest:
+    """A call as the model that asked for it wants it back."""
+    arguments = as_object(call.arguments)
+    if state is None or not state.extra:
+        return ToolRequest(call.tool_call_id, call.name, arguments)
+    return ToolRequest(call.tool_call_id, call.name, arguments, state.extra, state.by)
 
 
 def as_text(value: object) -> str:

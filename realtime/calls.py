@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from realtime.answer import as_object, as_text, result_text
+from realtime.answer import as_text, requested, result_text
 from realtime.models import (
     AssistantText,
     Finished,
@@ -22,7 +22,6 @@ from realtime.models import (
     Thought,
     ToolCallReady,
     ToolCallStarted,
-    ToolRequest,
     ToolResult,
 )
 from realtime.protocol import (
@@ -102,17 +101,11 @@ class Step:
         for text_to, calls_to, thought in (*self._thoughts, end):
             if text := "".join(self.texts[said:text_to]):
                 items.append(AssistantText(clean_text(text)))
-            items += [self._request(call) for call in calls[asked:calls_to]]
+            items += [requested(c, self.states.get(c.tool_call_id)) for c in calls[asked:calls_to]]
             items += [thought] if thought else []
             said, asked = text_to, calls_to
         items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
         return items
-
-    def _request(self, call: ToolCall) -> ToolRequest:
-        state = self.states.get(call.tool_call_id)
-        extra, by = (state.extra, state.by) if state else (None, "")
-        arguments = as_object(call.arguments)
-        return ToolRequest(call.tool_call_id, call.name, arguments, extra, by)
 
 
 def _recorded(arguments: str) -> object:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.config import Settings
+from realtime.models.fitting import wire_id
 from realtime.models.openai import OpenAIModel
 from realtime.providers import make_chain
 from tests.aimock import aimock, journal
@@ -65,7 +66,7 @@ async def test_stream_tools_quota_and_cut(serve: Serve, device: Devices, api: st
 
         ack = await one.send("two figures, please")
         done = await one.done(ack["run_id"])
-        assert done["text"] == "One moment.Both looked up. 😀"
+        assert done["text"] == "One moment.\n\nBoth looked up. 😀"
         calls: dict[str, list[dict[str, Any]]] = {}
         for event in one.events("tool_call", run_id=ack["run_id"]):
             calls.setdefault(event["tool_call_id"], []).append(event)
@@ -75,7 +76,7 @@ async def test_stream_tools_quota_and_cut(serve: Serve, device: Devices, api: st
         asked = [states[1]["arguments"]["query"] for states in calls.values()]
         assert asked == ["how many messages there are today", "tokens"]
         sent = str((await journal(base_url))[-1]["body"])
-        assert all(call_id in sent for call_id in calls), "results go back under our ids"
+        assert all(wire_id(call_id) in sent for call_id in calls), "results go back under their ids"
 
         ack = await one.send("money?")
         done = await one.done(ack["run_id"])

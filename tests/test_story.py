@@ -87,7 +87,7 @@ async def test_parallel_tool_calls_and_what_the_model_sees_next(
     await one.connect()
     ack = await one.send("figures, please")
     done = await one.done(ack["run_id"])
-    assert (done["status"], done["text"]) == ("completed", "Let me look.That is all.")
+    assert (done["status"], done["text"]) == ("completed", "Let me look.\n\nThat is all.")
     second, third = model.requests[1].context, model.requests[2].context
     assert [type(item) for item in second] == [
         UserText, AssistantText, ToolRequest, ToolRequest, ToolResult, ToolResult,
@@ -100,7 +100,7 @@ async def test_parallel_tool_calls_and_what_the_model_sees_next(
     assert "quarry" in results[1]
     ack = await one.send("and again?")
     await one.done(ack["run_id"])
-    assert model.requests[3].context[:-1] == (*third, AssistantText("That is all."))
+    assert model.requests[3].context[:-1] == (*third, AssistantText("\n\nThat is all."))
 
 
 async def test_steps_are_limited(serve: Serve, device: Devices) -> None:

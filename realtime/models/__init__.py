@@ -138,7 +138,8 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolCallStarted(msgspec.Struct, frozen=True):
-    """The model began a call; `key` tells the calls of one answer apart."""
+    """The model began a call; `key` tells the calls of one answer apart. Told again where the
+    name turns out to be longer."""
 
     key: str
     name: str

@@ -136,8 +136,9 @@ _any = msgspec.json.Decoder()
 class _Call:
     """A tool call under way."""
 
-    def __init__(self, index: object, id: str | None) -> None:
-        self.key = ""  # once it is announced
+    def __init__(self, key: str, index: object, id: str | None) -> None:
+        self.key = key
+        self.announced = ""  # under this name
         self.index = index
         self.id = id
         self.first_id = id
@@ -274,7 +275,6 @@ class ChatDecoder:
                 events.append(Thought(thoughts))
             for call in sorted(self._calls, key=_place):
                 if call.name:
-                    self._announce(call, events)
                     given = call.extra or None
                     events.append(
                         ToolCallReady(call.key, call.name, call.whole, call.first_id, given)
@@ -301,7 +301,7 @@ class ChatDecoder:
         arguments = function.get("arguments")
         call = self._find(piece.get("index"), id, name)
         if call is None:
-            call = _Call(piece.get("index"), id)
+            call = _Call(str(len(self._calls)), piece.get("index"), id)
             self._calls.append(call)
         call.id = id or call.id
         call.first_id = call.first_id or id
@@ -317,13 +317,12 @@ class ChatDecoder:
             for key, value in piece.items()
             if key not in ("index", "id", "type", "function") and value is not None
         }
-        if call.name and call.arguments:
-            self._announce(call, events)
+        self._announce(call, events)
 
     def _announce(self, call: _Call, events: list[ModelEvent]) -> None:
-        """Once, and not before its name is whole."""
-        if not call.key:
-            call.key = str(self._calls.index(call))
+        """The name may come in fragments: it is told again as it grows."""
+        if call.name != call.announced:
+            call.announced = call.name
             events.append(ToolCallStarted(call.key, call.name))
 
     def _find(self, index: object, id: str | None, name: str) -> _Call | None:

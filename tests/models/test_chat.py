@@ -205,8 +205,8 @@ def test_interleaved_calls_are_ready_in_index_order() -> None:
     )
     assert events[:2] == [ToolCallStarted("0", "second"), ToolCallStarted("1", "first")]
     assert events[2:] == [
-        ToolCallReady("1", "first", '{"x":1}'),
-        ToolCallReady("0", "second", '{"y":2}'),
+        ToolCallReady("1", "first", '{"x":1}', id="a"),
+        ToolCallReady("0", "second", '{"y":2}', id="b"),
         Finished("tool_calls"),
     ]
 

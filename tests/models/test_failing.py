@@ -356,7 +356,11 @@ async def test_a_step_falls_back_and_the_tools_of_the_others_stay_done(
     one = device(running.url)
     session = await one.connect()
     done = await one.done((await one.send("hi"))["run_id"])
-    assert (done["status"], done["text"], done["model"]) == ("completed", "Look: done.", "second")
+    assert (done["status"], done["text"], done["model"]) == (
+        "completed",
+        "Look: \n\ndone.",
+        "second",
+    )
     calls = {event["tool_call_id"]: event["status"] for event in one.events("tool_call")}
     assert list(calls.values()) == ["completed", "streaming"]
     (fallback,) = one.events("run", status="fallback")

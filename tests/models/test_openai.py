@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 from realtime.models import (
+    AssistantText,
     Finished,
     ModelError,
     ModelEvent,
@@ -700,8 +702,13 @@ async def test_reasoning_items_go_back_as_they_came(make: Make, upstream: Upstre
     events = await collect(model)
     thoughts = [event for event in events if isinstance(event, Thought)]
     assert thoughts == [Thought(item)]
-    await collect(model, Request("", (UserText("hi"), *thoughts), ()))
-    assert upstream.bodies[-1]["input"][1] == item
+    own = [replace(thought, by=model.label) for thought in thoughts]
+    for given in (own, thoughts):
+        context = (UserText("hi"), *given, AssistantText("a"), UserText("more"))
+        await collect(model, Request("", context, ()))
+    _, theirs, nobodys = [body["input"] for body in upstream.bodies]
+    assert theirs[1] == item
+    assert item not in nobodys, "another model could not read it"
 
 
 async def test_silence_is_no_stall_while_the_model_thinks(make: Make, upstream: Upstream) -> None:
