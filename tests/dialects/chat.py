@@ -11,8 +11,13 @@ from tests.dialects.rules import EVERYBODY, Body, Fault, Rule
 from tests.dialects.upstream import Act, Event, data
 
 TOOL = "fetch_internal_user_analytics"
-ASKED = [(TOOL, '{"query": "messages today"}'), (TOOL, '{"query": "tokens"}')]
-ODD = [("functions.fetch<|channel|>commentary", "{}"), (TOOL, '{"query": "mess')]
+TODAY, TOKENS = (TOOL, '{"query": "messages today"}'), (TOOL, '{"query": "tokens"}')
+CALLS: dict[str, list[tuple[str, str]]] = {
+    "call": [TODAY],
+    "calls": [TODAY, TOKENS],
+    "odd calls": [("functions.fetch<|channel|>commentary", "{}"), (TOOL, '{"query": "mess')],
+    "letter": [("send_letter", '{"to": "Ada"}')],
+}
 
 
 class ChatProvider:
@@ -56,7 +61,7 @@ class ChatProvider:
         if act == "say":
             words = [self.delta(content=word) for word in ("All ", "is ", "well.")]
             return [*self.open(), *self.think("Let me see. "), *words, *self.end("stop")]
-        asked = {"call": ASKED[:1], "calls": ASKED, "odd calls": ODD}[act]
+        asked = CALLS[act]
         thought = f"I need figures, {next(self.number)}."
         self.remember(thought)
         return [*self.open(), *self.think(thought), *self.calls(asked), *self.end("tool_calls")]

@@ -35,7 +35,7 @@ class Talk:
                     base_url=upstream.url,
                     model=upstream.provider.model,
                     api=upstream.provider.api,  # type: ignore[arg-type]
-                    extras=upstream.provider.api == "responses",
+                    extras=getattr(upstream.provider, "extras", False),
                 ),
                 upstream.url,
             )
@@ -77,6 +77,23 @@ class Talk:
         await self.upstreams[0].waits.wait()
         self.upstreams[0].waits.clear()
         assert (await self._device.call("stop"))["status"] == "cancelled"
+        return await self._device.done(run_id)
+
+    async def approve(self, run_id: str) -> dict[str, Any]:
+        """Approve the call that waits for it; the run's end."""
+        call = await self.asked(run_id)
+        ack = await self._device.call(
+            "approve", {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+        )
+        assert ack["ok"], ack
+        return await self._device.done(run_id)
+
+    async def asked(self, run_id: str) -> dict[str, Any]:
+        """The call of this run that waits for an approval."""
+        waiting = {"run_id": run_id, "status": "awaiting_approval"}
+        return (await self._device.durable("tool_call", **waiting))[0]
+
+    async def done(self, run_id: str) -> dict[str, Any]:
         return await self._device.done(run_id)
 
     async def end(self) -> dict[str, Any]:

@@ -131,7 +131,9 @@ class Gemini(Whole):
         return f"function-call-{10**18 + next(self.number)}"
 
     def end(self, reason: str) -> list[Event]:
-        return super().end("stop" if reason == "tool_calls" else reason)
+        signed = {"google": {"thought_signature": f"of-a-text/{next(self.number)}=="}}
+        of_text = [self.delta(content="", extra_content=signed)] if reason == "stop" else []
+        return [*of_text, *super().end("stop" if reason == "tool_calls" else reason)]
 
 
 class DeepSeek(ChatProvider):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.dialects.chat import ASKED, ODD
+from tests.dialects.chat import CALLS
 from tests.dialects.rules import NAME, Body, Fault, is_object
 from tests.dialects.upstream import Act, Event
 
@@ -43,6 +43,8 @@ class OpenAIResponses:
     api = "responses"
     tools = True
     filtered = ""
+    extras = True
+    known = FIELDS
 
     def __init__(self) -> None:
         self.number = itertools.count(1)
@@ -56,7 +58,7 @@ class OpenAIResponses:
         return next(self._faults(body), None)
 
     def _faults(self, body: Body) -> Iterator[Fault]:
-        for name in body.keys() - FIELDS:
+        for name in body.keys() - self.known:
             yield unknown(name)
         for name in body.get("stream_options", {}).keys() - {"include_obfuscation"}:
             yield unknown(f"stream_options.{name}")
@@ -167,10 +169,9 @@ class OpenAIResponses:
             return begun
         encrypted = "reasoning.encrypted_content" in body.get("include", ())
         middle = self._thinks(output, keeps=encrypted and act not in ("length", "blank"))
-        if act in ("call", "calls", "odd calls"):
+        if act in CALLS:
             middle += self._says(output, "One moment.", "commentary")
-            asked = {"call": ASKED[:1], "calls": ASKED, "odd calls": ODD}[act]
-            for name, arguments in asked:
+            for name, arguments in CALLS[act]:
                 middle += self._calls(output, name, arguments)
         else:
             text = {"blank": "\n\n", "length": "Once upon "}.get(act, "All is well.")
@@ -228,6 +229,20 @@ class OpenAIResponses:
             event("response.function_call_arguments.done", arguments=arguments, **said),
             event("response.output_item.done", item=done, **at),
         ]
+
+
+class ProxiedResponses(OpenAIResponses):
+    """A server that followed: it knows what everybody sends, and nothing of OpenAI's own."""
+
+    name = "a proxy, Responses"
+    model = "qwen3-coder"
+    extras = False
+    known = FIELDS - ACCOUNT - {"include", "stream_options"}
+
+    def _item(self, at: str, item: Body) -> Iterator[Fault]:
+        if "phase" in item:
+            yield unknown(f"{at}.phase")
+        yield from super()._item(at, item)
 
 
 def unknown(name: str) -> Fault:

@@ -10,7 +10,7 @@ import pytest
 from realtime.runs import MAX_STEPS
 from tests.dialects import hosted, local
 from tests.dialects.conftest import Meet, Talk
-from tests.dialects.responses import OpenAIResponses
+from tests.dialects.responses import OpenAIResponses, ProxiedResponses
 from tests.dialects.rules import Fault
 
 PROVIDERS: tuple[type[Any], ...] = (
@@ -34,6 +34,7 @@ PROVIDERS: tuple[type[Any], ...] = (
     local.LMStudio,
     local.SGLang,
     OpenAIResponses,
+    ProxiedResponses,
 )
 each = pytest.mark.parametrize("make", PROVIDERS, ids=lambda make: make.name)
 
@@ -133,7 +134,7 @@ def whole(talk: Talk) -> None:
     said = [text_of(message) for message in messages if message.get("role") == "user"]
     assert [text for text in said if text in talk.said] == talk.said
     assert upstream.lost == []
-    if upstream.provider.api == "responses":
+    if isinstance(upstream.provider, OpenAIResponses) and upstream.provider.extras:
         spoken = [item for item in messages if item.get("role") == "assistant"]
         phases = json.dumps([item.get("phase") for item in spoken])
         assert phases.count("commentary") >= 3, "what it said before its calls"

@@ -1,4 +1,4 @@
-"""A tool that a provider may refuse; nobody calls it."""
+"""Tools of the conversations here, beside the one that the server comes with."""
 
 from realtime.tools import tool
 
@@ -7,3 +7,9 @@ from realtime.tools import tool
 async def delete_files(folder: str = "") -> str:
     """Delete the files in a folder."""
     raise AssertionError(f"{folder} was to be deleted")
+
+
+@tool(approval=True)
+async def send_letter(to: str) -> str:
+    """Send a letter."""
+    return f"sent to {to}"

@@ -13,9 +13,10 @@ from aiohttp.test_utils import TestServer
 
 from tests.dialects.rules import Fault
 
-Act = Literal["say", "call", "calls", "odd calls", "length", "blank", "wait"]
-"""What the model does with a request: it speaks, asks for one call, for two, or for two that
-nobody can make; it comes to its limit, says white space only, or begins and says nothing."""
+Act = Literal["say", "call", "calls", "odd calls", "letter", "length", "blank", "wait"]
+"""What the model does with a request: it speaks, asks for one call, for two, for two that nobody
+can make, or for one that a person must approve; it comes to its limit, says white space only, or
+begins and says nothing."""
 
 Event = bytes | dict[str, Any]
 
