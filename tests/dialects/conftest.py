@@ -54,11 +54,11 @@ class Talk:
             await self._chain.close()
             self._running = None
 
-    async def send(self, text: str, *plan: Act) -> str:
+    async def send(self, text: str, *plan: Act, **more: Any) -> str:
         """The run's id. `plan` is what the first provider answers to its requests."""
         self.upstreams[0].plan = list(plan)
         self.said.append(text)
-        ack = await self._device.send(text)
+        ack = await self._device.send(text, **more)
         assert ack["ok"], ack
         return str(ack["run_id"])
 

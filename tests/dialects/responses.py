@@ -197,7 +197,8 @@ class OpenAIResponses:
     def _says(self, output: list[Body], text: str, phase: str) -> list[Event]:
         id = f"msg_{next(self.number):048}"
         self.reasoned[id] = output[0]["id"]
-        item: Body = {"type": "message", "id": id, "role": "assistant", "phase": phase}
+        item: Body = {"type": "message", "id": id, "role": "assistant"}
+        item |= {"phase": phase} if self.extras else {}
         part = {"type": "output_text", "text": text, "annotations": []}
         done = {**item, "status": "completed", "content": [part]}
         at = {"output_index": len(output)}

@@ -37,6 +37,7 @@ async def test_an_approval_that_comes_after_the_restart(meet: Meet, make: Any) -
     done = await talk.approve(run_id)
 
     assert (done["status"], len(talk.calls(run_id))) == ("completed", 3)
+    assert talk.upstreams[0].lost == []
     await completes(talk, "Thanks.", "All is well.", "say")
     agreed(talk)
     assert talk.upstreams[0].lost == []
