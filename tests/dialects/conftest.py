@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -36,6 +37,7 @@ class Talk:
                     model=upstream.provider.model,
                     api=upstream.provider.api,  # type: ignore[arg-type]
                     extras=getattr(upstream.provider, "extras", False),
+                    show_reasoning=self._settings.get("show_reasoning", True),
                 ),
                 upstream.url,
             )
@@ -95,6 +97,11 @@ class Talk:
 
     async def done(self, run_id: str) -> dict[str, Any]:
         return await self._device.done(run_id)
+
+    async def told(self) -> str:
+        """Everything that the device was told, and what it finds when it asks."""
+        history = await self._device.call("history")
+        return json.dumps([self._device.record, history])
 
     async def end(self) -> dict[str, Any]:
         """The session ends; its summary."""
