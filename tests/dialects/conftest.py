@@ -98,6 +98,9 @@ class Talk:
     async def done(self, run_id: str) -> dict[str, Any]:
         return await self._device.done(run_id)
 
+    def fallbacks(self, run_id: str) -> list[dict[str, Any]]:
+        return self._device.events("run", run_id=run_id, status="fallback")
+
     async def told(self) -> str:
         """Everything that the device was told, and what it finds when it asks."""
         history = await self._device.call("history")

@@ -15,7 +15,9 @@ from realtime.models.openai import OpenAIModel
 from realtime.tools import tool
 from tests.conftest import Serve
 from tests.device import Device
-from tests.dialects.streams import CHAT, DONE, RESPONSES, Odd, completed, delta, said
+from tests.dialects.chat_streams import CHAT, delta
+from tests.dialects.responses_streams import RESPONSES, completed, said
+from tests.dialects.streams import DONE, Odd
 
 AFTERWARDS = {
     "chat": (delta("stop", content="Done."), DONE),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import hosted, local
+from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet, Talk
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.rules import Fault
@@ -20,12 +20,12 @@ PAIRS: tuple[tuple[Any, Any], ...] = (
     (hosted.Mistral, hosted.DeepSeek),
     (hosted.Mistral, OpenAIResponses),
     (hosted.Groq, hosted.Kimi),
-    (hosted.OpenRouter, hosted.Anthropic),
+    (gateways.OpenRouter, hosted.Anthropic),
     (OpenAIResponses, hosted.DeepSeek),
     (OpenAIResponses, hosted.Mistral),
     (OpenAIResponses, hosted.Gemini),
     (hosted.Anthropic, local.LlamaCpp),
-    (local.NIM, hosted.Bedrock),
+    (local.NIM, gateways.Bedrock),
 )
 
 

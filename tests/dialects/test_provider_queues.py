@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import hosted, local
+from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.test_provider_stories import agreed, completes, whole
@@ -17,7 +17,7 @@ STRICT: tuple[type[Any], ...] = (
     hosted.Gemini,
     hosted.DeepSeek,
     hosted.GLM,
-    hosted.Bedrock,
+    gateways.Bedrock,
     local.LlamaCpp,
     OpenAIResponses,
 )

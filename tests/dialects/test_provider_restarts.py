@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import hosted
+from tests.dialects import gateways, hosted
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.test_provider_stories import agreed, calls, completes
@@ -17,8 +17,8 @@ PARTICULAR: tuple[type[Any], ...] = (
     hosted.Gemini,
     hosted.DeepSeek,
     hosted.Kimi,
-    hosted.OpenRouter,
-    hosted.Bedrock,
+    gateways.OpenRouter,
+    gateways.Bedrock,
     OpenAIResponses,
 )
 each = pytest.mark.parametrize("make", PARTICULAR, ids=lambda make: make.name)

@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import hosted
+from tests.dialects import gateways, hosted
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.test_provider_stories import agreed, calls, completes
 
-OPAQUE: tuple[type[Any], ...] = (hosted.Gemini, hosted.OpenRouter, OpenAIResponses)
-THINKING: tuple[type[Any], ...] = (hosted.DeepSeek, hosted.Kimi, hosted.OpenRouter, OpenAIResponses)
+OPAQUE: tuple[type[Any], ...] = (hosted.Gemini, gateways.OpenRouter, OpenAIResponses)
+THINKING: tuple[type[Any], ...] = (
+    hosted.DeepSeek,
+    hosted.Kimi,
+    gateways.OpenRouter,
+    OpenAIResponses,
+)
 
 
 @pytest.mark.parametrize("make", OPAQUE, ids=lambda make: make.name)

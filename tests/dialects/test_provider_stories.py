@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.runs import MAX_STEPS
-from tests.dialects import hosted, local
+from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet, Talk
 from tests.dialects.responses import OpenAIResponses, ProxiedResponses
 from tests.dialects.rules import Fault
@@ -21,10 +21,10 @@ PROVIDERS: tuple[type[Any], ...] = (
     hosted.Anthropic,
     hosted.XAI,
     hosted.Groq,
-    hosted.OpenRouter,
+    gateways.OpenRouter,
     hosted.OpenAIChat,
-    hosted.Azure,
-    hosted.Bedrock,
+    gateways.Azure,
+    gateways.Bedrock,
     local.VLLM,
     local.LlamaCppWithoutJinja,
     local.LlamaCpp,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import hosted, local
+from tests.dialects import gateways, hosted, local
 from tests.dialects.chat import ChatProvider
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
@@ -33,13 +33,13 @@ def held_to(make: Any, *more: Rule) -> Any:
 
 OPTIONS: tuple[tuple[Any, str, str, Mapping[str, Any]], ...] = (
     (
-        hosted.Azure,
+        gateways.Azure,
         "reasoning_effort",
         "Unrecognized request argument supplied: reasoning_effort",
         {},
     ),
     (
-        hosted.Azure,
+        gateways.Azure,
         "temperature",
         "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default "
         "(1) value is supported.",
@@ -138,7 +138,7 @@ async def test_one_tool_that_is_refused_does_not_cost_a_message(meet: Meet) -> N
         return Fault(words, learned=True, fields=fields)
 
     talk = await meet(
-        held_to(hosted.Azure, rule), tools=("realtime.example", "tests.dialects.tools")
+        held_to(gateways.Azure, rule), tools=("realtime.example", "tests.dialects.tools")
     )
     (upstream,) = talk.upstreams
     done = await talk.ask("A figure, please.", "call", "say")
@@ -150,11 +150,12 @@ async def test_one_tool_that_is_refused_does_not_cost_a_message(meet: Meet) -> N
 
 
 # -------------------------------------------- accounts, keys, models, unknown
+# With the reason for which another model answers.
 
 ELSEWHERE: tuple[tuple[Any, str, Fault], ...] = (
     (
         hosted.Anthropic,
-        "credit",
+        "quota",
         Fault(
             "Your credit balance is too low to access the Anthropic API. Please go to Plans & "
             "Billing to upgrade or purchase credits."
@@ -162,20 +163,20 @@ ELSEWHERE: tuple[tuple[Any, str, Fault], ...] = (
     ),
     (
         hosted.XAI,
-        "key",
+        "unauthorized",
         Fault(
             "Incorrect API key provided: te***st. You can obtain an API key from "
             "https://console.x.ai."
         ),
     ),
-    (hosted.Gemini, "key", Fault("API key not valid. Please pass a valid API key.")),
-    (hosted.OpenRouter, "model", Fault("foo/bar is not a valid model ID")),
-    (hosted.DeepSeek, "model", Fault("Model Not Exist")),
-    (hosted.DeepSeek, "credit", Fault("Insufficient Balance", 402)),
-    (hosted.GLM, "a sentence that nobody knows", Fault("The stars are not right.")),
+    (hosted.Gemini, "unauthorized", Fault("API key not valid. Please pass a valid API key.")),
+    (gateways.OpenRouter, "not_found", Fault("foo/bar is not a valid model ID")),
+    (hosted.DeepSeek, "not_found", Fault("Model Not Exist")),
+    (hosted.DeepSeek, "quota", Fault("Insufficient Balance", 402)),
+    (hosted.GLM, "bad_request", Fault("The stars are not right.")),
     (
         hosted.Groq,
-        "a message too large for its account",
+        "",
         Fault(
             "Request too large for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit "
             "6000, Requested 12328, please reduce your message size and try again.",
@@ -183,22 +184,24 @@ ELSEWHERE: tuple[tuple[Any, str, Fault], ...] = (
             fields={"code": "rate_limit_exceeded"},
         ),
     ),
-    (OpenAIResponses, "key", Fault("Incorrect API key provided.", 401)),
+    (OpenAIResponses, "unauthorized", Fault("Incorrect API key provided.", 401)),
 )
 
 
 @pytest.mark.parametrize(
-    ("make", "fault"),
-    [(make, fault) for make, _, fault in ELSEWHERE],
-    ids=[f"{make.name}, {about}" for make, about, _ in ELSEWHERE],
+    ("make", "reason", "fault"),
+    ELSEWHERE,
+    ids=[f"{make.name}, {fault.words[:24]}" for make, _, fault in ELSEWHERE],
 )
-async def test_another_model_answers(meet: Meet, make: Any, fault: Fault) -> None:
+async def test_another_model_answers(meet: Meet, make: Any, reason: str, fault: Fault) -> None:
     talk = await meet(make(), local.SGLang())
     first, second = talk.upstreams
     first.failing = fault
     done = await talk.ask("Good morning.")
     assert (done["status"], done["model"]) == ("completed", second.provider.model)
     assert len(first.bodies) == 1, "asking the same again is of no use"
+    (fallback,) = talk.fallbacks(done["run_id"])
+    assert fallback["reason"] == reason
 
 
 # --------------------------------------------------------------------- length
@@ -220,7 +223,7 @@ LONG: tuple[tuple[Any, str, int], ...] = (
         "This model's maximum prompt length is 131072 but the request contains 180000 tokens.",
         400,
     ),
-    (hosted.Bedrock, "Input is too long for requested model.", 400),
+    (gateways.Bedrock, "Input is too long for requested model.", 400),
     (
         local.SGLang,
         "The input (9000 tokens) is longer than the model's context length (8192 tokens).",
@@ -251,6 +254,8 @@ async def test_a_conversation_that_is_too_long_goes_on(
     for number in range(6):
         done = await talk.ask(f"Message {number}.")
         assert done["status"] == "completed", [fault.words for fault in upstream.refused]
-        assert upstream.bodies[-1]["messages"][-1]["content"] == f"Message {number}."
+        said = [m["content"] for m in upstream.bodies[-1]["messages"] if m["role"] == "user"]
+        assert said[-1] == f"Message {number}."
+        assert len(said) >= min(number + 1, 3), "what can stay of the conversation stays"
     assert upstream.refused, "it was too long at the end"
     assert {fault.words for fault in upstream.refused} == {words}
