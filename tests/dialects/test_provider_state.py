@@ -11,8 +11,9 @@ from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.test_provider_stories import agreed, calls, completes
 
-OPAQUE: tuple[type[Any], ...] = (hosted.Gemini, gateways.OpenRouter, OpenAIResponses)
-THINKING: tuple[type[Any], ...] = (
+Makes = tuple[type[Any], ...]
+OPAQUE: Makes = (hosted.Gemini, gateways.OpenRouter, OpenAIResponses)
+THINKING: Makes = (
     hosted.DeepSeek,
     hosted.Kimi,
     gateways.OpenRouter,
