@@ -196,6 +196,30 @@ create index if not exists sessions_taken_from_idx
 create index if not exists sessions_unfinished_idx on public.sessions (updated_at)
     where end_time is null or summary_status in ('pending', 'failed');
 
+-- ---------------------------------------------------------------- provider state
+
+-- In a table of its own, since users may read every column of their events. It goes with its
+-- event, whose session_id may be a uuid or, from an older deployment, text.
+do $state$
+begin
+    execute format(
+        'create table if not exists public.realtime_provider_state (
+            session_id %s,
+            epoch integer,
+            seq bigint,
+            state text not null,
+            primary key (session_id, epoch, seq),
+            foreign key (session_id, epoch, seq)
+                references public.session_events (session_id, epoch, seq) on delete cascade
+        )',
+        (
+            select format_type(atttypid, atttypmod) from pg_attribute
+            where attrelid = 'public.session_events'::regclass and attname = 'session_id'
+        )
+    );
+end
+$state$;
+
 -- ---------------------------------------------------------------------- comments
 
 comment on table public.sessions is
@@ -243,6 +267,15 @@ comment on column public.session_events.payload is 'The event as devices receive
 comment on column public.session_events.status is 'payload''s status, for filters.';
 comment on column public.session_events.usage is 'Of a done event: tokens used.';
 
+comment on table public.realtime_provider_state is
+    'JSON that a model''s provider wants back later with an event: signatures, encrypted '
+    'reasoning. For servers only; no user reads it.';
+comment on column public.realtime_provider_state.session_id is 'The conversation.';
+comment on column public.realtime_provider_state.epoch is 'Of the event it belongs to.';
+comment on column public.realtime_provider_state.seq is 'Of the event it belongs to.';
+comment on column public.realtime_provider_state.state is
+    'As the provider gave it; text, since jsonb would change it.';
+
 comment on table public.realtime_workers is
     'Server processes. One is alive while it is heard of; then its sessions are its own.';
 comment on column public.realtime_workers.worker is 'Identity of a worker and its journal.';
@@ -263,6 +296,8 @@ alter table public.realtime_workers enable row level security;
 alter table public.realtime_workers force row level security;
 alter table public.realtime_deleted enable row level security;
 alter table public.realtime_deleted force row level security;
+alter table public.realtime_provider_state enable row level security;
+alter table public.realtime_provider_state force row level security;
 
 drop policy if exists "users read their own sessions" on public.sessions;
 create policy "users read their own sessions" on public.sessions
@@ -290,6 +325,9 @@ create policy "the server does everything" on public.realtime_workers
 drop policy if exists "the server does everything" on public.realtime_deleted;
 create policy "the server does everything" on public.realtime_deleted
     for all to service_role using (true) with check (true);
+drop policy if exists "the server does everything" on public.realtime_provider_state;
+create policy "the server does everything" on public.realtime_provider_state
+    for all to service_role using (true) with check (true);
 
 -- One line a session, for a dashboard. Whoever reads it sees what they may see of the tables.
 create or replace view public.session_overview with (security_invoker = true) as
@@ -313,12 +351,14 @@ comment on view public.session_overview is
 
 -- Nothing is visible to the Data API without a grant of its own.
 revoke all on public.sessions, public.session_events, public.realtime_workers,
-    public.realtime_deleted, public.session_overview from public, anon, authenticated;
+    public.realtime_deleted, public.realtime_provider_state, public.session_overview
+    from public, anon, authenticated;
 grant select on public.session_overview to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 grant select on public.sessions, public.session_events to authenticated;
 grant select, insert, update, delete on public.sessions, public.session_events,
-    public.realtime_workers, public.realtime_deleted to service_role;
+    public.realtime_workers, public.realtime_deleted, public.realtime_provider_state
+    to service_role;
 do $grant$
 declare
     ids text := pg_get_serial_sequence('public.session_events', 'id');
@@ -418,8 +458,9 @@ begin
 end
 $function$;
 
--- Store one event; true if it was not here yet. A folded event (first_seq < seq) takes the
--- place of the rows it was made of, and those, when sent again, change nothing.
+-- Store one event, and beside it its provider state; true if it was not here yet. A folded
+-- event (first_seq < seq) takes the place of the rows it was made of, and those, when sent
+-- again, change nothing.
 create or replace function public.ship_event(event jsonb) returns boolean
 language plpgsql security invoker set search_path = '' as $function$
 declare
@@ -464,6 +505,11 @@ begin
     if not found then
         raise unique_violation using message = format(
             'seq %s of epoch %s is taken by another event', last_one, of_epoch);
+    end if;
+
+    if event ->> 'provider_state' is not null then
+        insert into public.realtime_provider_state (session_id, epoch, seq, state)
+        values (named, of_epoch, last_one, event ->> 'provider_state');
     end if;
     return true;
 end
@@ -748,8 +794,10 @@ begin
         'session_id', e.session_id, 'epoch', e.epoch, 'seq', e.seq, 'first_seq', e.first_seq,
         'run_id', e.run_id, 'event_type', e.event_type, 'content', e.content,
         'payload', e.payload::text,
-        'created_at', (extract(epoch from e.created_at) * 1000)::bigint
-    ) order by e.seq), '[]') into events from page e;
+        'created_at', (extract(epoch from e.created_at) * 1000)::bigint,
+        'provider_state', p.state
+    ) order by e.seq), '[]') into events
+    from page e left join public.realtime_provider_state p using (session_id, epoch, seq);
 
     return jsonb_build_object('session', head, 'events', events);
 end
@@ -809,7 +857,7 @@ $$;
 
 -- Which of its versions this schema is; the server compares it with the one it needs.
 create or replace function public.realtime_schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 2 $$;
+language sql immutable security invoker set search_path = '' as $$ select 3 $$;
 
 -- How the project is, for `python -m realtime --check`.
 create or replace function public.realtime_health() returns jsonb
@@ -821,7 +869,8 @@ language sql stable security invoker set search_path = '' as $$
             select coalesce(jsonb_agg(c.relname order by c.relname), '[]') from pg_catalog.pg_class c
             where c.relnamespace = 'public'::regnamespace
               and c.relname in
-                ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted')
+                ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted',
+                 'realtime_provider_state')
               and not (c.relrowsecurity and c.relforcerowsecurity)
         )
     )

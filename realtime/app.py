@@ -40,8 +40,7 @@ from realtime.parts import (
     open_journal,
     store_label,
 )
-from realtime.protocol import Options
-from realtime.providers import make_chain
+from realtime.providers import default_options, make_chain
 from realtime.retention import keep
 from realtime.session import Bounds
 from realtime.summary import Summariser
@@ -232,11 +231,7 @@ def _running(
                     budget=budget,
                     count=RunCount(),
                     on_progress=server.transport.progress,
-                    options=Options(
-                        temperature=settings.temperature,
-                        max_output_tokens=settings.max_output_tokens,
-                        reasoning_effort=settings.reasoning_effort,  # type: ignore[arg-type]
-                    ),
+                    options=default_options(settings),
                     prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
                     show_reasoning=settings.show_reasoning,
                 ),

@@ -2,55 +2,116 @@
 
 from __future__ import annotations
 
-from realtime.config import Settings
-from realtime.models import ModelError
-from realtime.parts import auth_secret, load_tools, make_authenticator, open_journal
-from realtime.providers import make_chain
+from contextlib import aclosing
+
+from realtime.config import ConfigError, Settings
+from realtime.log.database import InUse
+from realtime.log.journal import Journal
+from realtime.log.rows import StorageError
+from realtime.models import Model, ModelError, Request, UserText
+from realtime.parts import auth_secret, load_tools, make_authenticator
+from realtime.protocol import Options
+from realtime.providers import default_options, make_chain
+from realtime.tools import Toolbox
 
 CHECK_FAILED = 3
 
 
+class Report:
+    """What is printed, a line a part; `failures` counts what does not work."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def ok(self, part: str) -> None:
+        print(f"ok    {part}")
+
+    def failed(self, part: str, problem: object) -> None:
+        self.failures += 1
+        print(f"FAIL  {part}: {problem}")
+
+    def note(self, text: str) -> None:
+        """Something that works, or was not tried, and that the operator should know."""
+        print(f"note  {text}")
+
+
 async def check(settings: Settings) -> int:
-    """Try each part and say how it is."""
-    failures = 0
-
-    def report(part: str, problem: object = None) -> None:
-        nonlocal failures
-        failures += problem is not None
-        verdict = "ok  " if problem is None else "FAIL"
-        print(f"{verdict}  {part}" + (f": {problem}" if problem else ""))
-
-    report("settings")
-    load_tools(settings)
-    report(f"tools: {', '.join(settings.tools) or 'none'}")
+    """Try each part and say how it is. It may run beside a server."""
+    report = Report()
+    report.ok("settings")
+    for note in settings.notes():
+        report.note(note)
+    box = load_tools(settings)
+    report.ok(f"tools: {', '.join(spec.name for spec in box.specs) or 'none'}")
+    await check_mcp(settings, report)
     make_authenticator(settings, auth_secret(settings))
     if settings.auth != "guest":
-        report(f"auth {settings.auth}")
-    open_journal(settings).close()
-    report(f"journal {settings.database_path}")
+        report.ok(f"auth {settings.auth}")
+        report.note(f"auth {settings.auth} was not tried with a user's token")
+    check_journal(settings, report)
     chain = await make_chain(settings)
-    for model in chain.models:
-        try:
-            await model.check()
-            report(f"model {model.label}")
-        except ModelError as error:
-            report(f"model {model.label}", error)
-    await chain.close()
-    if settings.supabase_url:
-        from realtime.supabase import Supabase, SupabaseError
+    try:
+        for model in chain.models:
+            await check_model(model, box, default_options(settings), report)
+    finally:
+        await chain.close()
+    await check_supabase(settings, report)
+    return CHECK_FAILED if report.failures else 0
 
+
+def check_journal(settings: Settings, report: Report) -> None:
+    part = f"journal {settings.database_path}"
+    try:
         try:
-            supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
-            try:
-                wrong = await supabase.check()
-            finally:
-                await supabase.close()
-            for problem in wrong:
-                report(f"Supabase {settings.supabase_url}", problem)
-            if not wrong:
-                report(f"Supabase {settings.supabase_url}")
-        except SupabaseError as error:
-            report(f"Supabase {settings.supabase_url}", error)
-    elif settings.platform_disk:
-        report("Supabase", "not set up, and this platform wipes the disk at each restart")
-    return CHECK_FAILED if failures else 0
+            Journal(settings.database_path).close()
+            report.ok(part)
+        except InUse:
+            Journal(settings.database_path, owner=False).close()
+            report.ok(f"{part}, which a running server uses")
+    except StorageError as error:
+        report.failed(part, error)
+
+
+async def check_model(model: Model, box: Toolbox, options: Options, report: Report) -> None:
+    """Reach it, and ask it one small thing as a session would: with the tools and options."""
+    part = f"model {model.label}"
+    question = (UserText("Answer with one word: which colour is the sky?"),)
+    request = Request("Answer with one word.", question, box.specs, options)
+    try:
+        notice = await model.check()
+        async with aclosing(model.stream(request)) as stream:
+            async for events in stream:
+                if events:
+                    break
+            else:
+                report.failed(part, "it answered nothing to a small request")
+                return
+    except ModelError as error:
+        report.failed(part, error.report)
+        return
+    report.ok(f"{part}, which answers with {len(box.specs)} tools offered")
+    if notice:
+        report.note(notice)
+
+
+async def check_supabase(settings: Settings, report: Report) -> None:
+    if not settings.supabase_url:
+        if settings.platform_disk:
+            report.failed("Supabase", "not set up, and this platform wipes the disk at each restart")
+        return
+    from realtime.supabase import Supabase, SupabaseError
+
+    part = f"Supabase {settings.supabase_url}"
+    try:
+        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+        try:
+            wrong = await supabase.check()
+        finally:
+            await supabase.close()
+    except SupabaseError as error:
+        report.failed(part, error)
+        return
+    for problem in wrong:
+        report.failed(part, problem)
+    if not wrong:
+        report.ok(part)

@@ -199,7 +199,7 @@ class Settings:
         None, "none, minimal, low, medium, high or xhigh; the model's own when empty", parse_effort
     )
     show_reasoning: bool = _setting(
-        True, "false: what a model thinks is neither shown nor stored; it is counted", parse_flag
+        True, "false: what a model thinks is shown to nobody; it is counted", parse_flag
     )
     history_tokens: int = _setting(
         100_000, "of a conversation a model is given about so much, the newest part", parse_count

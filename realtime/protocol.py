@@ -8,9 +8,12 @@ test holds the two together.
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+
+logger = logging.getLogger(__name__)
 
 MAX_EVENT_BYTES = 96 * 1024
 """No event is larger on the wire."""
@@ -23,6 +26,9 @@ MAX_QUEUED_TEXT = 500
 
 MAX_DONE_TEXT = 64 * 1024
 """An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
+
+MAX_PROVIDER_STATE = 64 * 1024
+"""Bytes of what one event may keep for the model's provider."""
 
 ErrorCode = Literal[
     "bad_request",
@@ -426,9 +432,14 @@ def provider_state(event: Event) -> bytes | None:
 
 
 def keep_provider_state(event: ToolCall | Done, state: bytes | None) -> None:
-    """A copy of the event (`msgspec.structs.replace`) is without it."""
-    if state is not None:
-        event._provider_state = state  # type: ignore[union-attr]
+    """A copy of the event (`msgspec.structs.replace`) is without it. A state over
+    `MAX_PROVIDER_STATE` is dropped; the event stays."""
+    if state is None:
+        return
+    if len(state) > MAX_PROVIDER_STATE:
+        logger.debug("provider state of %d bytes is dropped", len(state))
+        return
+    event._provider_state = state  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------- the session

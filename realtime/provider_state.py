@@ -11,9 +11,14 @@ from typing import Any
 
 import msgspec
 
-from realtime.protocol import Done, ToolCall, keep_provider_state, provider_state
+from realtime.protocol import (
+    MAX_PROVIDER_STATE,
+    Done,
+    ToolCall,
+    keep_provider_state,
+    provider_state,
+)
 
-MAX_BYTES = 64 * 1024
 _EMPTY_WILL_DO = "reasoning_content"
 """A field that must be there, and may say nothing."""
 
@@ -30,13 +35,16 @@ class ProviderState(msgspec.Struct, omit_defaults=True):
 
 def keep(event: ToolCall | Done, state: ProviderState) -> None:
     """What is over 64 KB is dropped."""
-    if state.id is None and not state.extra and not state.thoughts:
-        return
-    data = msgspec.json.encode(state)
-    if len(data) > MAX_BYTES:
+    data = _encoded(state)
+    if data and len(data) > MAX_PROVIDER_STATE:
         thoughts = [(at, {_EMPTY_WILL_DO: ""}) for at, t in state.thoughts if _EMPTY_WILL_DO in t]
-        data = msgspec.json.encode(ProviderState(state.by, state.id, None, thoughts))
-    keep_provider_state(event, data if len(data) <= MAX_BYTES else None)
+        data = _encoded(ProviderState(state.by, state.id, None, thoughts))
+    keep_provider_state(event, data)
+
+
+def _encoded(state: ProviderState) -> bytes | None:
+    something = state.id is not None or state.extra or state.thoughts
+    return msgspec.json.encode(state) if something else None
 
 
 def kept(event: ToolCall | Done) -> ProviderState | None:

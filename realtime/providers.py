@@ -6,8 +6,18 @@ from realtime.config import ConfigError, Settings
 from realtime.model_settings import ModelEntry
 from realtime.models import Model
 from realtime.models.chain import Chain, Link
+from realtime.protocol import Options
 
 LOCAL_HISTORY = 2_500  # of the 4,096 tokens that the local model reads and writes in all
+
+
+def default_options(settings: Settings) -> Options:
+    """What holds where a session has no options of its own."""
+    return Options(
+        temperature=settings.temperature,
+        max_output_tokens=settings.max_output_tokens,
+        reasoning_effort=settings.reasoning_effort,  # type: ignore[arg-type]
+    )
 
 
 async def make_chain(settings: Settings) -> Chain:

@@ -21,17 +21,21 @@ from realtime.protocol import Usage
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """US dollars for a million tokens; `cached` is that of input read from a cache."""
+    """US dollars for a million tokens; `cached` is that of input read from a cache, `cache_write`
+    that of input written to it. Both are part of the input, at its price where they have none."""
 
     input: float
     output: float
     cached: float | None = None
+    cache_write: float | None = None
 
     def of(self, usage: Usage) -> float:
         cached = min(usage.cached_tokens or 0, usage.input_tokens)
+        written = min(usage.cache_write_tokens or 0, usage.input_tokens - cached)
         total = (
-            (usage.input_tokens - cached) * self.input
+            (usage.input_tokens - cached - written) * self.input
             + cached * (self.input if self.cached is None else self.cached)
+            + written * (self.input if self.cache_write is None else self.cache_write)
             + usage.output_tokens * self.output
         )
         return round(total / 1_000_000, 9)
@@ -84,6 +88,7 @@ def add(total: Usage | None, more: Usage) -> Usage:
         output_tokens=total.output_tokens + more.output_tokens,
         reasoning_tokens=both(total.reasoning_tokens, more.reasoning_tokens),
         cached_tokens=both(total.cached_tokens, more.cached_tokens),
+        cache_write_tokens=both(total.cache_write_tokens, more.cache_write_tokens),
         estimated=total.estimated or more.estimated,
         cost=cost,
     )

@@ -26,6 +26,10 @@ another thread has done most of it before, for a commit that does it all waits l
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+class InUse(StorageError):
+    """Another process owns the journal."""
+
+
 def lock(path: str) -> IO[bytes]:
     """Hold the journal for this process until the file is closed. Raises `StorageError`."""
     try:
@@ -43,7 +47,7 @@ def lock(path: str) -> IO[bytes]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         held.close()
-        raise StorageError(
+        raise InUse(
             f"another server is using {path}; stop it, or set DATABASE_PATH to another file"
         ) from None
     return held

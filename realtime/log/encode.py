@@ -18,6 +18,7 @@ from realtime.protocol import (
     Token,
     ToolCall,
     UserMessage,
+    provider_state,
     to_json,
 )
 
@@ -86,4 +87,5 @@ def event_values(event: Event, epoch: int, payload: bytes) -> tuple[Any, ...]:
         readable(event),
         payload,
         event.ts,
+        provider_state(event),
     )

@@ -16,7 +16,7 @@ from realtime.log.encode import Part, event_values
 from realtime.log.fold import first_seq, merge
 from realtime.log.quarantine import Quarantine
 from realtime.log.rows import Batch, EventRow, Head, SessionRow, StorageError
-from realtime.protocol import Event, decode_event, to_json
+from realtime.protocol import Done, Event, ToolCall, decode_event, keep_provider_state, to_json
 
 MAX_OUTPUTS = 100 * 1024 * 1024
 """Bytes of tools' outputs that a session may keep."""
@@ -87,6 +87,7 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX quarantine_rows ON quarantine (session_id, epoch, ifnull(seq, 0));
     """,
     "CREATE TABLE loose (id INTEGER PRIMARY KEY, tokens BLOB NOT NULL)",
+    "ALTER TABLE events ADD COLUMN provider_state BLOB",
 )
 
 HEADS_AT_ONCE = 100  # that changed without an event
@@ -300,9 +301,17 @@ class Journal:
         return self._database.reading()
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
-        """A whole session, oldest event first."""
+        """A whole session, oldest event first. Here alone events come with their provider
+        state: whatever else is read goes to devices."""
         heads = self._heads("session_id = ?", session_id)
-        return (heads[0], self.after(session_id, 0)) if heads else None
+        if not heads:
+            return None
+        events = self.after(session_id, 0)
+        states: dict[int, bytes] = dict(self._database.query(_SELECT_STATES, (session_id,)))
+        for event in events:
+            if isinstance(event, ToolCall | Done):
+                keep_provider_state(event, states.get(event.seq))
+        return heads[0], events
 
     def rows(self, session_id: str) -> list[EventRow]:
         """The rows of a session, the oldest first."""
@@ -485,6 +494,9 @@ _UPDATE_HEAD = (
 _DELETE_EVENTS = "DELETE FROM events WHERE session_id = ?"
 _SELECT_HEADS = f"SELECT {', '.join(_HEAD)}, revision FROM sessions WHERE "  # noqa: S608
 _SELECT_EVENTS = f"SELECT {', '.join(_EVENT)} FROM events WHERE "  # noqa: S608
+_SELECT_STATES = (
+    "SELECT seq, provider_state FROM events WHERE session_id = ? AND provider_state IS NOT NULL"
+)
 
 
 def _head_values(head: Head) -> tuple[Any, ...]:

@@ -38,7 +38,8 @@ class EventRow(msgspec.Struct, kw_only=True):
     """One event, or several neighbouring `token`s folded into one (`first_seq..seq`).
 
     `content` is for a person who browses the table; `payload` is the event as JSON.
-    `id` is the journal's own order over all sessions.
+    `id` is the journal's own order over all sessions. `provider_state` is JSON for the model's
+    provider, and for nobody else.
     """
 
     id: int = 0
@@ -51,6 +52,7 @@ class EventRow(msgspec.Struct, kw_only=True):
     content: str
     payload: bytes
     created_at: int
+    provider_state: bytes | None = None
 
 
 class Head(msgspec.Struct):

@@ -79,7 +79,8 @@ def _messages(request: Request) -> list[dict[str, Any]]:
                 thoughts |= data
             case AssistantText(text):
                 message = _assistant(messages)
-                message["content"] = (message["content"] or "") + text
+                between = "\n\n" if message["content"] and "tool_calls" in message else ""
+                message["content"] = (message["content"] or "") + between + text
             case ToolRequest(tool_call_id, name, arguments, extra):
                 # The calls of a step are one message, together with its text.
                 message = _assistant(messages)

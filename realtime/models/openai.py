@@ -211,7 +211,8 @@ class OpenAIModel:
         learned = self._manners.learn(error, body)
         if learned:
             logger.warning("%s %s. %s", self.label, learned, error.detail)
-        return learned is not None
+            return True
+        return self._body(request) != body  # another request has learned it meanwhile
 
     async def _enter(
         self, stack: AsyncExitStack, create: Create, deadline: float

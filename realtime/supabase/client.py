@@ -33,6 +33,7 @@ from realtime.supabase.errors import (
     from_response,
     not_json,
     rls_off,
+    schema_behind,
     schema_missing,
     schema_old,
     unreachable,
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
     import httpx
     import supabase
 
-SCHEMA_VERSION = 2
-"""What `realtime_schema_version()` of schema.sql must at least be."""
+SCHEMA_VERSION = 3
+"""What `realtime_schema_version()` of schema.sql is."""
+
+OLDEST_SCHEMA = 2
+"""With this one everything works, but provider state is not stored."""
 
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
@@ -223,7 +227,7 @@ class Supabase:
         asked = time.time()
         try:
             version = await self._rpc("realtime_schema_version", {})
-            if not isinstance(version, int) or version < SCHEMA_VERSION:
+            if not isinstance(version, int) or version < OLDEST_SCHEMA:
                 raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
             asked = time.time()
             health = _converted(await self._rpc("realtime_health", {}), Health, "realtime_health")
@@ -235,6 +239,8 @@ class Supabase:
             raise schema_missing() from None
         answered = time.time()
         found = [rls_off(health.open_tables)] if health.open_tables else []
+        if version < SCHEMA_VERSION:
+            found.append(schema_behind(version))
         skew = health.now / 1000 - (asked + answered) / 2
         if abs(skew) > MAX_SKEW_S + (answered - asked) / 2:
             found.append(clock_skew(skew))
@@ -288,8 +294,8 @@ async def _only_json(response: httpx.Response) -> None:
 
 
 def _event(row: EventRow) -> dict[str, Any]:
-    """The row as `ship_batch` takes it. The payload travels as its text, so that nothing
-    on the way rounds its numbers; Postgres holds no U+0000."""
+    """The row as `ship_batch` takes it. Payload and provider state travel as their text, so
+    that nothing on the way rounds their numbers; Postgres holds no U+0000."""
     data = builtins(row)
     del data["id"]
     payload = row.payload
@@ -297,6 +303,8 @@ def _event(row: EventRow) -> dict[str, Any]:
         payload = _ESCAPED_NUL.sub(rb"\1\\ufffd", payload)
     data["payload"] = payload.decode("utf-8", "replace")
     data["content"] = clean_text(row.content)
+    if row.provider_state is not None:
+        data["provider_state"] = clean_text(row.provider_state.decode("utf-8", "replace"))
     return data
 
 
@@ -318,9 +326,13 @@ def _head_row(data: dict[str, Any]) -> Head:
 
 
 def _event_row(data: dict[str, Any]) -> EventRow:
-    return msgspec.convert(
-        data | {"payload": data["payload"].encode(), "content": data["content"] or ""}, EventRow
-    )
+    state = data.get("provider_state")
+    known = data | {
+        "payload": data["payload"].encode(),
+        "content": data["content"] or "",
+        "provider_state": None if state is None else state.encode(),
+    }
+    return msgspec.convert(known, EventRow)
 
 
 def _session_row(data: dict[str, Any]) -> SessionRow:

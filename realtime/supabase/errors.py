@@ -118,6 +118,17 @@ def schema_old(found: int | None, needed: int) -> SupabaseError:
     )
 
 
+def schema_behind(found: int) -> SupabaseError:
+    return SupabaseError(
+        "schema_old",
+        f"The tables in the project that SUPABASE_URL names are at version {found}: what a "
+        "model's provider wants back later stays on this server, so another one that goes on "
+        "with a conversation is without it.",
+        _RUN_SCHEMA,
+        True,
+    )
+
+
 def rls_off(tables: list[str]) -> SupabaseError:
     return SupabaseError(
         "rls_off",

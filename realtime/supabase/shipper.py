@@ -277,6 +277,7 @@ def fitting(batch: Batch, max_bytes: int) -> Batch:
     size = 0
     for count, event in enumerate(batch.events):
         size += len(event.payload) + len(event.content.encode()) + 300
+        size += len(event.provider_state or b"")
         if size > max_bytes and count:
             events = batch.events[:count]
             named = {event.session_id for event in events}

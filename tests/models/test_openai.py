@@ -139,7 +139,7 @@ FIXTURES: list[dict[str, Any]] = [
 @both
 async def test_against_aimock(api: Api, make: Make) -> None:
     async with aimock(FIXTURES, "--latency", "2") as url:
-        model = make(url, api, "o3")
+        model = make(url, api, "thinker")
         await model.check()
 
         thought = whole(await collect(model, ask("think")))
@@ -264,11 +264,11 @@ async def check_responses(url: str, seed: int, make: Make, upstream: Upstream) -
             events = [
                 event
                 async for event in await client.responses.create(
-                    model="o3", input=question, stream=True
+                    model="thinker", input=question, stream=True
                 )
             ]
             async with client.responses.with_streaming_response.create(
-                model="o3", input=question, stream=True
+                model="thinker", input=question, stream=True
             ) as raw:
                 stream = b"".join([part async for part in raw.iter_bytes()])
         upstream.answer(*pieces(stream, seed))
@@ -641,8 +641,58 @@ async def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(make: Mak
         await model.close()
 
 
+@pytest.mark.parametrize(
+    ("text", "tools", "patient"),
+    [
+        ("I look it up.", (WEATHER,), True),
+        ("Ich sehe nach:", (WEATHER,), True),
+        ("我查一下。", (WEATHER,), True),
+        ("I look it", (WEATHER,), False),
+        ("The sum of 1,", (WEATHER,), False),
+        ("I look it up.", (), False),
+    ],
+)
+async def test_behind_a_sentence_a_call_may_be_written_in_silence(
+    text: str, tools: tuple[ToolSpec, ...], patient: bool, make: Make, upstream: Upstream
+) -> None:
+    go_on = asyncio.Event()
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for part in said("chat", text):
+            await response.write(part)
+        await go_on.wait()
+        for part in called("chat", "weather", "{}"):
+            await response.write(part)
+        return response
+
+    upstream.script = script
+    model = make(upstream.url, "chat", stall_s=0.1, think_s=60)
+    request = Request("", (UserText("hi"),), tools)
+    answer = asyncio.create_task(collect(model, request))
+    done, _ = await asyncio.wait([answer], timeout=0.8)
+    assert bool(done) != patient
+    go_on.set()
+    if patient:
+        assert whole(await answer)["calls"] == [("weather", "{}")]
+    else:
+        with pytest.raises(ModelError, match="in time"):
+            await answer
+
+
+async def test_a_call_that_is_under_way_may_take_its_time(make: Make, upstream: Upstream) -> None:
+    upstream.answer(*said("chat", "I loo"), *called("chat", "f", '{"a', whole=False), end="wait")
+    model = make(upstream.url, "chat", stall_s=0.1, think_s=0.1, first_byte_s=0.7)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match="in time"):
+        await collect(model)
+    assert time.monotonic() - begun > 0.6  # think_s is no shorter than first_byte_s
+
+
 # ---------------------------------------------------------------- what is asked for
 
+SSE = "text/event-stream"
 OPTIONS = Options(temperature=0.5, max_output_tokens=99, reasoning_effort="low")
 
 
@@ -685,6 +735,28 @@ async def test_what_a_model_does_not_take_is_left_out_from_then_on(
     assert upstream.bodies[-1]["reasoning"] == {"effort": "low"}
     assert not {"include", "temperature"} & set(upstream.bodies[-1])
     assert caplog.text.count("it is left out") == 3
+
+
+async def test_requests_that_were_under_way_are_asked_again_too(
+    make: Make, upstream: Upstream
+) -> None:
+    both_there = asyncio.Barrier(2)
+
+    async def script(request: web.Request) -> web.StreamResponse:
+        if "temperature" not in await request.json():
+            return web.Response(
+                body=b"".join([*said("chat", "a"), *ended("chat")]), content_type=SSE
+            )
+        await both_there.wait()
+        error = {"type": "invalid_request_error", "param": "temperature"}
+        return web.json_response({"error": error}, status=400)
+
+    upstream.script = script
+    model = make(upstream.url, "chat")
+    request = Request("", (UserText("hi"),), (), OPTIONS)
+    answers = await asyncio.gather(*(collect(model, request) for _ in range(2)))
+    assert [whole(answer)["text"] for answer in answers] == ["a", "a"]
+    assert len(upstream.bodies) == 4
 
 
 async def test_what_it_cannot_do_without_is_refused(make: Make, upstream: Upstream) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from realtime.log.journal import Journal
+from realtime.log.log import Log
 from realtime.supabase import leases
 from tests.conftest import Serve
 from tests.device import Device
 from tests.fetch import fetch
 from tests.scripted import ScriptedModel, says
+from tests.states import MARK, expected, filling, states
 from tests.supabase_lite import SupabaseLite
 
 Devices = Callable[..., Device]
@@ -160,3 +164,44 @@ async def test_a_head_is_shipped_without_an_event(
     await until(project, f"select share_key is null from sessions {where}", "t")
     await one.drop()
     await until(project, f"select left_at >= start_time from sessions {where}", "t")
+
+
+async def test_provider_state_moves_with_its_session(
+    serve: Serve,
+    device: Devices,
+    here: Callable[[str], dict[str, Any]],
+    project: SupabaseLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Log, "append", filling())
+    model = ScriptedModel(says("Hello."))
+    old = await serve(model, **{**here("old"), "grace_seconds": 60})
+    one = device(old.url)
+    await one.connect()
+    session_id = one.session["session_id"]
+    await one.done((await one.send("hi"))["run_id"])
+    found = old.server.log.journal.session(session_id)
+    assert found
+    given = states(found[1])
+    assert given
+    await one.drop()
+    await old.stop()
+
+    new = await serve(model, **{**here("new"), "grace_seconds": 60})
+    other = device(new.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    assert (await other.connect())["epoch"] == 2
+    found = new.server.log.journal.session(session_id)
+    assert found
+    assert states(found[1]) == given
+    await other.done((await other.send("again"))["run_id"])
+    async with new.server.hub.hold(session_id) as actor:
+        assert actor
+        runs = [run.done for run in actor.session.started]
+    assert states(done for done in runs if done) == expected(done for done in runs if done)
+    assert MARK not in str([one.record, other.record])
+    await other.drop()
+    await new.stop()
+    with closing(Journal(here("new")["database_path"])) as journal:
+        found = journal.session(session_id)
+        assert found
+        assert len(states(found[1])) == 2

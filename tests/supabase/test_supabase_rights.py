@@ -14,7 +14,7 @@ from tests.supabase.samples import batch, event, new_id, session, ship
 from tests.supabase_lite import SupabaseLite
 
 TABLES = ("sessions", "session_events")
-OURS = (*TABLES, "realtime_workers", "realtime_deleted")
+OURS = (*TABLES, "realtime_workers", "realtime_deleted", "realtime_provider_state")
 
 
 @dataclass

@@ -94,6 +94,7 @@ def structure(project: SupabaseLite) -> str:
         r"""
         \d+ public.sessions
         \d+ public.session_events
+        \d+ public.realtime_*
         \dp public.*
         \df+ public.*
         select obj_description(oid) from pg_class where relname like 'session%' order by oid;
@@ -148,7 +149,8 @@ async def test_over_an_older_deployment(postgres: Postgres, old: str) -> None:
         assert await supabase.fetch(OLD_SESSION) == (listed[1], [])
 
         head = session(OTHER_SESSION, user_id="user-1", duration_seconds=0.25)
-        rows = [event(head, 1), token(head, 2, 9), event(head, 10, "done")]
+        done = event(head, 10, "done", provider_state=b'{"signature": "s"}')
+        rows = [event(head, 1), token(head, 2, 9), done]
         for _ in range(2):
             assert await ship(supabase, batch(head, *rows)) == []
         fetched = await supabase.fetch(OTHER_SESSION)
@@ -157,14 +159,16 @@ async def test_over_an_older_deployment(postgres: Postgres, old: str) -> None:
         assert fetched[0] == head
         assert [plain(row) for row in fetched[1]] == [plain(row) for row in rows]
         project.psql("delete from sessions")
-        assert project.psql("select count(*) from session_events") == "0"
+        for table in ("session_events", "realtime_provider_state"):
+            assert project.psql(f"select count(*) from {table}") == "0"
 
 
 def test_every_table_and_column_has_a_comment(project: SupabaseLite) -> None:
     bare = project.psql(
         "select c.relname, a.attname from pg_class c "
         "join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped "
-        "where c.relname in ('sessions', 'session_events', 'realtime_workers', 'realtime_deleted') "
+        "where (c.relname in ('sessions', 'session_events') or c.relname like 'realtime_%') "
+        "and c.relkind = 'r' "
         "and c.relnamespace = 'public'::regnamespace "
         "and col_description(c.oid, a.attnum) is null"
     )

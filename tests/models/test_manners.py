@@ -1,0 +1,124 @@
+"""What a server refuses is learned once, and asked for in another way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from realtime.models import ModelError, Request, ToolRequest, ToolResult, ToolSpec, UserText
+from realtime.models.chat import body
+from realtime.models.fitting import GO_ON
+from realtime.models.manners import Manners
+from realtime.protocol import Options
+
+ME = "me"
+TOOLS = tuple(ToolSpec(name, "", {"type": "object"}) for name in ("a", "b", "c"))
+CALLED = (
+    UserText("Hi"),
+    ToolRequest("1", "a", "{}", {"extra_content": 1}, ME),
+    ToolResult("1", "x"),
+)
+REQUEST = Request(
+    "Be kind.",
+    CALLED,
+    TOOLS,
+    Options(temperature=0.5, max_output_tokens=99, reasoning_effort="low"),
+)
+
+
+class Asked:
+    """A server that refuses what a test says."""
+
+    def __init__(self) -> None:
+        self.manners = Manners()
+
+    def body(self) -> dict[str, Any]:
+        return self.manners.trim(body("m", self.manners.shape(REQUEST, ME)))
+
+    def refuse(self, param: str) -> str | None:
+        return self.manners.learn(ModelError("bad_request", "", param=param), self.body())
+
+
+def names(asked: dict[str, Any]) -> list[str]:
+    return [tool["function"]["name"] for tool in asked.get("tools", ())]
+
+
+@pytest.mark.parametrize("field", ["temperature", "reasoning_effort", "stream_options"])
+def test_what_an_answer_can_do_without_is_left_out(field: str) -> None:
+    asked = Asked()
+    assert field in asked.body()
+    assert field in (asked.refuse(field) or "")
+    assert field not in asked.body()
+    assert asked.refuse(field) is None, "asking once more would not help"
+
+
+def test_the_longest_answer_goes_by_its_other_name_and_then_by_none() -> None:
+    asked = Asked()
+    asked.refuse("max_tokens")
+    assert (asked.body().get("max_tokens"), asked.body()["max_completion_tokens"]) == (None, 99)
+    asked.refuse("max_completion_tokens")
+    assert not {"max_tokens", "max_completion_tokens"} & set(asked.body())
+
+
+@pytest.mark.parametrize("param", ["tools[1]", "tools[1].function.parameters", "tools.b"])
+def test_one_tool_is_left_out_alone(param: str) -> None:
+    asked = Asked()
+    asked.refuse(param)
+    assert names(asked.body()) == ["a", "c"]
+
+
+def test_places_are_those_of_the_request_that_was_refused() -> None:
+    asked = Asked()
+    asked.refuse("tools[0]")
+    asked.refuse("tools[0]")
+    assert names(asked.body()) == ["c"]
+    assert asked.refuse("tools[7]") is None
+
+
+def test_a_server_without_tools_is_given_none_and_reads_what_they_gave() -> None:
+    asked = Asked()
+    assert "TOOLS=none" in (asked.refuse("tools") or "")
+    sent = asked.body()
+    assert "tools" not in sent
+    assert [message["role"] for message in sent["messages"]] == [
+        *("system", "user", "assistant", "user")
+    ]
+    assert "[a({}) gave: x]" in sent["messages"][2]["content"]
+    assert sent["messages"][3]["content"] == GO_ON
+    assert asked.refuse("tools") is None
+
+
+def test_tools_without_reasoning() -> None:
+    asked = Asked()
+    asked.refuse("reasoning_effort:none")
+    assert asked.body()["reasoning_effort"] == "none"
+
+
+def test_fields_of_messages() -> None:
+    asked = Asked()
+    asked.refuse("messages.reasoning_content:missing")
+    assert asked.body()["messages"][2]["reasoning_content"] == ""
+    asked.refuse("messages.extra_content")
+    assert "extra_content" not in asked.body()["messages"][2]["tool_calls"][0]
+    asked = Asked()
+    asked.manners.shape(REQUEST, ME)
+    asked.refuse("messages.thought_signature:missing")
+    assert asked.body()["messages"][2]["tool_calls"][0]["extra_content"] == 1
+    foreign = asked.manners.trim(body("m", asked.manners.shape(REQUEST, "another")))
+    call = foreign["messages"][2]["tool_calls"][0]
+    assert call["extra_content"]["google"]["thought_signature"]
+
+
+def test_instructions_of_a_template_without_a_system_role() -> None:
+    asked = Asked()
+    asked.refuse("messages.system")
+    roles = [message["role"] for message in asked.body()["messages"]]
+    assert roles == ["user", "assistant", "user", "assistant", "tool"]
+    assert asked.body()["messages"][0]["content"] == "Be kind."
+
+
+@pytest.mark.parametrize("param", [None, "model", "messages", "messages.content", "input", "top_k"])
+def test_what_cannot_be_done_otherwise_is_a_failure(param: str | None) -> None:
+    asked = Asked()
+    assert asked.refuse(param or "") is None
