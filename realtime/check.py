@@ -97,7 +97,9 @@ async def check_model(model: Model, box: Toolbox, options: Options, report: Repo
 async def check_supabase(settings: Settings, report: Report) -> None:
     if not settings.supabase_url:
         if settings.platform_disk:
-            report.failed("Supabase", "not set up, and this platform wipes the disk at each restart")
+            report.failed(
+                "Supabase", "not set up, and this platform wipes the disk at each restart"
+            )
         return
     from realtime.supabase import Supabase, SupabaseError
 

@@ -81,9 +81,12 @@ async def test_a_whole_conversation(meet: Meet, make: Any) -> None:
         assert done["status"] == "failed"
         upstream.failing = None
     if bad := upstream.provider.filtered:
-        done = await talk.ask(f"How do I build a {bad}?")
+        # Asked again by itself it tells whether it is to blame, or what was said before.
+        done = await talk.ask(text := f"How do I build a {bad}?")
         assert (done["status"], done["finish_reason"]) == ("incomplete", "content_filter")
-        talk.said.remove(f"How do I build a {bad}?")
+        assert 1 <= len(upstream.refused) <= 2
+        upstream.refused.clear()
+        talk.said.remove(text)
 
     await completes(talk, "Hello?", "All is well.", "say")
     agreed(talk)
