@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from realtime.config import ConfigError, Settings
+from realtime.config import Settings
 from realtime.log.database import InUse
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
