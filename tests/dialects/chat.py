@@ -58,6 +58,9 @@ class ChatProvider:
             return [*self.open(), self.delta(content="\n\n"), *self.end("stop")]
         if act == "length":
             return [*self.open(), self.delta(content="Once upon "), *self.end("length")]
+        if act == "half a call":
+            half = self.delta(tool_calls=[self.call(0, TOOL, '{"query": "mess')])
+            return [*self.open(), *self.think("Let me see."), half, *self.end("length")]
         if act == "say":
             words = [self.delta(content=word) for word in ("All ", "is ", "well.")]
             return [*self.open(), *self.think("Let me see. "), *words, *self.end("stop")]

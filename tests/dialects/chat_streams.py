@@ -145,6 +145,23 @@ CHAT = (
         piece('{"folder":', DELETE, "call_1"),
         piece('"logs"}', DELETE, "call_1"),
     ),
+    with_call(
+        "a name that grows",
+        piece(None, "delete_", "call_1"),
+        piece(None, DELETE, "call_1"),
+        piece(LOGS),
+    ),
+    with_call(
+        "two calls in turns",
+        piece('{"folder": ', DELETE, "call_1", 0),
+        piece('{"folder": ', DELETE, "call_2", 1),
+        piece('"logs"}', index=0),
+        piece('"tmp"}', index=1),
+        calls=("logs", "tmp"),
+    ),
+    with_call("no calls in other events", delta(tool_calls=[]), WHOLE_CALL, delta(tool_calls=None)),
+    with_call("calls of nothing", delta(tool_calls=[None]), WHOLE_CALL, delta(tool_calls=[{}])),
+    with_call("the reason twice", WHOLE_CALL, delta("tool_calls"), delta("stop")),
     with_call("arguments as an object", piece({"folder": "logs"}, DELETE, "call_1")),
     with_call("empty arguments", piece("", DELETE, "call_1"), calls=("",)),
     with_call("no arguments", piece(None, DELETE, "call_1"), calls=("",)),
@@ -212,6 +229,21 @@ CHAT = (
             reasoning="Let me see.",
         )
         for size in (1, 2, 3, 5, 7, 50)
+    ),
+    Odd(
+        "<think> behind an empty line",
+        "chat",
+        (*think("\n<think>Let me see.</think>Hello.", 4), *STOP),
+        reasoning="Let me see.",
+    ),
+    Odd("<think> without a thought", "chat", (*think("<think>\n\n</think>\n\nHello.", 3), *STOP)),
+    Odd(
+        "<think> before a call",
+        "chat",
+        (*think("<think>Let me see.</think>", 4), WHOLE_CALL, *CALLED),
+        "Done.",
+        ("logs",),
+        reasoning="Let me see.",
     ),
     Odd(
         "<think> within a text",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime.models.chain import Chain, Link
+from realtime.models.chain import HISTORY_TOKENS, Chain, Link
 from realtime.models.openai import OpenAIModel
 from tests.conftest import Running, Serve
 from tests.device import Device
@@ -19,9 +19,16 @@ from tests.dialects.upstream import Act, Provider, Upstream, serving
 class Talk:
     """One session before these upstreams: the first answers, the others stand in for it."""
 
-    def __init__(self, serve: Serve, *upstreams: Upstream, **settings: Any) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        *upstreams: Upstream,
+        history_tokens: int = HISTORY_TOKENS,
+        **settings: Any,
+    ) -> None:
         self.upstreams = upstreams
         self.said: list[str] = []
+        self._history_tokens = history_tokens
         self._serve = serve
         self._settings = settings
         self._running: Running | None = None
@@ -40,6 +47,7 @@ class Talk:
                     show_reasoning=self._settings.get("show_reasoning", True),
                 ),
                 upstream.url,
+                self._history_tokens,
             )
             for upstream in self.upstreams
         ]

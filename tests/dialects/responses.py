@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.dialects.chat import CALLS
+from tests.dialects.chat import CALLS, TOOL
 from tests.dialects.rules import NAME, Body, Fault, is_object
 from tests.dialects.upstream import Act, Event
 
@@ -168,17 +168,21 @@ class OpenAIResponses:
         if act == "wait":
             return begun
         encrypted = "reasoning.encrypted_content" in body.get("include", ())
-        middle = self._thinks(output, keeps=encrypted and act not in ("length", "blank"))
+        middle = self._thinks(
+            output, keeps=encrypted and act not in ("length", "half a call", "blank")
+        )
         if act in CALLS:
             middle += self._says(output, "One moment.", "commentary")
             for name, arguments in CALLS[act]:
                 middle += self._calls(output, name, arguments)
+        elif act == "half a call":
+            middle += self._calls(output, TOOL, '{"query": "mess', status="incomplete")
         else:
             text = {"blank": "\n\n", "length": "Once upon "}.get(act, "All is well.")
             middle += self._says(output, text, "final_answer")
         usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
         response: Body = {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
-        if act == "length":
+        if act in ("length", "half a call"):
             why = {"reason": "max_output_tokens"}
             response |= {"status": "incomplete", "incomplete_details": why}
         return [*begun, *middle, event(f"response.{response['status']}", response=response)]
@@ -215,12 +219,14 @@ class OpenAIResponses:
             event("response.output_item.done", item=done, **at),
         ]
 
-    def _calls(self, output: list[Body], name: str, arguments: str) -> list[Event]:
+    def _calls(
+        self, output: list[Body], name: str, arguments: str, status: str = "completed"
+    ) -> list[Event]:
         id = f"fc_{next(self.number):048}"
         self.reasoned[id] = output[0]["id"]
         item: Body = {"type": "function_call", "id": id, "call_id": f"call_{next(self.number):024}"}
         item |= {"name": name, "status": "in_progress", "arguments": ""}
-        done = {**item, "status": "completed", "arguments": arguments}
+        done = {**item, "status": status, "arguments": arguments}
         at = {"output_index": len(output)}
         output.append(done)
         said = {"item_id": id, **at}

@@ -52,6 +52,8 @@ async def test_an_answer_that_the_end_of_the_server_cut(meet: Meet, make: Any) -
     await talk.close()
     await talk.open()
     assert (await talk.done(run_id))["status"] == "interrupted"
+    done = await talk.go_on(run_id, "call", "say")
+    assert (done["status"], done["text"].endswith("All is well.")) == ("completed", True)
     await completes(talk, "And now?", "All is well.", "say")
     await calls(talk, "Another figure.", 1, "call", "say")
     agreed(talk)

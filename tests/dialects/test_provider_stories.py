@@ -68,9 +68,18 @@ async def test_a_whole_conversation(meet: Meet, make: Any) -> None:
 
     done = await talk.ask("Tell me a story.", "length")
     assert (done["status"], done["finish_reason"]) == ("incomplete", "length")
+    upstream.failing = Fault("the GPU fell over", 400)
+    done = await talk.go_on(done["run_id"])
+    upstream.failing = None
+    assert done["status"] in ("failed", "interrupted")
     done = await talk.go_on(done["run_id"], "say")
-    assert done["status"] == "completed"
+    assert done["status"] == "completed", "an answer that could not go on yet still can"
     assert done["text"] == "Once upon All is well."
+    if tools:
+        done = await talk.ask("Look it up.", "half a call")
+        assert (done["status"], talk.calls(done["run_id"])) == ("incomplete", [])
+        done = await talk.go_on(done["run_id"], "call", "say")
+        assert (done["status"], len(talk.calls(done["run_id"]))) == ("completed", 1)
 
     done = await talk.ask("Say nothing.", "blank")
     assert done["status"] in ("completed", "incomplete", "failed", "interrupted")

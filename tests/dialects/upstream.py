@@ -13,10 +13,12 @@ from aiohttp.test_utils import TestServer
 
 from tests.dialects.rules import Fault
 
-Act = Literal["say", "call", "calls", "odd calls", "letter", "length", "blank", "wait"]
+Act = Literal[
+    "say", "call", "calls", "odd calls", "letter", "half a call", "length", "blank", "wait"
+]
 """What the model does with a request: it speaks, asks for one call, for two, for two that nobody
-can make, or for one that a person must approve; it comes to its limit, says white space only, or
-begins and says nothing."""
+can make, or for one that a person must approve; it comes to its limit within a call or a text,
+says white space only, or begins and says nothing."""
 
 Event = bytes | dict[str, Any]
 
