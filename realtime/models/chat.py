@@ -25,8 +25,7 @@ from realtime.models import (
     UserText,
 )
 from realtime.models.counts import usage_of
-from realtime.models.errors import broken, from_payload
-from realtime.models.reasons import Reason, reason
+from realtime.models.errors import Reason, broken, from_payload, reason
 from realtime.models.sse import decode_json
 from realtime.models.tags import Tags
 from realtime.protocol import TextKind, Usage

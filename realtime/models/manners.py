@@ -34,7 +34,7 @@ _IN_MESSAGES = frozenset(
     {
         *(f"messages.{field}" for field in _BESIDE),
         *(f"messages.{field}:missing" for field in ("reasoning_content", "thought_signature")),
-        "messages.system",
+        *("messages.thought_signature", "messages.system"),
     }
 )
 _TOOL = re.compile(r"tools(?:\[(\d+)\]|\.(.+))")
@@ -80,6 +80,8 @@ class Manners:
         for call in calls or ():
             if "messages.thought_signature:missing" in self._taught:
                 call.setdefault("extra_content", _SIGNATURE)
+            if "messages.thought_signature" in self._taught:
+                call["extra_content"] = _SIGNATURE
         for field in _BESIDE:
             if f"messages.{field}" in self._taught:
                 for part in (message, *(calls or ())):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
@@ -42,14 +41,12 @@ from realtime.models import (
 )
 from realtime.models.body import reader
 from realtime.models.bookmark import Bookmark
-from realtime.models.errors import failure, from_payload, from_status
+from realtime.models.errors import connection_failure, failure, from_payload, from_status, unquoted
 from realtime.models.manners import Manners
 from realtime.models.reading import BROKEN, Reads, Received
 from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
-QUOTED = 12
-"""Characters in a row that a provider's words have in common with a text to be its quotation."""
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
 _END_S = 0.5
@@ -158,7 +155,8 @@ class OpenAIModel:
                                 pass
                         return
                 if answer.error:
-                    if answer.silent and self._learned(answer.error, request, body):
+                    learned = self._learned(answer.error, request, body)
+                    if learned and answer.silent:
                         answer.error = None
                         continue
                     raise answer.error
@@ -185,7 +183,7 @@ class OpenAIModel:
                 return None
             raise _status_error(error) from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
-            raise _connection_error(error) from None
+            raise connection_failure(error) from None
         return shutdown_notice(self.name, listed.content)
 
     async def close(self) -> None:
@@ -207,7 +205,7 @@ class OpenAIModel:
 
     def _learned(self, error: ModelError, request: Request, body: dict[str, Any]) -> bool:
         """Whether a refused request can be asked in another way, as from now on all are."""
-        error.detail = without_texts(error.detail, request)
+        error.detail = unquoted(error.detail, texts_of(request))
         learned = self._manners.learn(error, body)
         if learned:
             logger.warning("%s %s. %s", self.label, learned, error.detail)
@@ -235,7 +233,7 @@ class OpenAIModel:
         except APIStatusError as error:
             raise _status_error(error) from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
-            raise _connection_error(error) from None
+            raise connection_failure(error) from None
         return response
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -327,8 +325,8 @@ def shutdown_notice(model: str, listed: bytes) -> str | None:
     return f"{model} is switched off on {str(date)[:40]}: choose another model" if date else None
 
 
-def without_texts(detail: str, request: Request) -> str:
-    """A provider's words without what they quote of the conversation."""
+def texts_of(request: Request) -> list[str]:
+    """All that was said in a conversation, which a provider's words may quote."""
     texts = [request.instructions]
     for item in request.context:
         match item:
@@ -336,16 +334,7 @@ def without_texts(detail: str, request: Request) -> str:
                 texts.append(text)
             case ToolRequest(arguments=text):
                 texts.append(text)
-    said = "\n".join(texts)
-    places = range(len(detail) - QUOTED + 1)
-    quoted = {
-        place + n
-        for place in places
-        if detail[place : place + QUOTED] in said
-        for n in range(QUOTED)
-    }
-    kept = [("…" if place in quoted else c) for place, c in enumerate(detail)]
-    return re.sub("…+", "…", "".join(kept))
+    return texts
 
 
 def from_json_answer(data: bytes) -> ModelError:
@@ -366,17 +355,6 @@ def _is_stream(response: AsyncAPIResponse[Any]) -> bool:
 
 def _status_error(error: APIStatusError) -> ModelError:
     return from_status(error.status_code, error.response.headers, error.body)
-
-
-def _connection_error(error: BaseException) -> ModelError:
-    """What kept us from an answer. The client calls a refused connection a time-out, so
-    what it was caused by decides."""
-    causes = _causes(error)
-    if any(isinstance(cause, TimeoutError) for cause in causes):
-        return failure("timeout")
-    if any(isinstance(cause, aiohttp.ClientResponseError) for cause in causes):
-        return failure("malformed")  # whatever answered does not speak HTTP
-    return failure("unavailable")
 
 
 def _was_stale(error: BaseException) -> bool:

@@ -36,7 +36,7 @@ from realtime.models.openai import OpenAIModel
 from realtime.protocol import Options, Usage
 from tests.aimock import aimock, journal
 from tests.models.conftest import Upstream
-from tests.models.payloads import Api, delta, ended, said, sse
+from tests.models.payloads import Api, called, delta, ended, said, sse
 
 KEY = "sk-test-do-not-leak"
 SECRET = "my private question"
