@@ -146,10 +146,19 @@ CHAT = (
         piece('"logs"}', DELETE, "call_1"),
     ),
     with_call(
-        "a name that grows",
-        piece(None, "delete_", "call_1"),
-        piece(None, DELETE, "call_1"),
-        piece(LOGS),
+        "two pieces of one call in one event",
+        delta(
+            tool_calls=[
+                {"index": 0, "id": "call_1", "function": {"name": DELETE, "arguments": "{"}},
+                {"index": 0, "function": {"arguments": '"folder": "logs"}'}},
+            ]
+        ),
+    ),
+    with_call(
+        "the name again before the arguments",
+        piece("", DELETE, "call_1"),
+        piece("", DELETE, "call_1"),
+        piece(LOGS, DELETE, "call_1"),
     ),
     with_call(
         "two calls in turns",

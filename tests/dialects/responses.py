@@ -26,7 +26,7 @@ ITEMS = {
     "message": frozenset({"type", "id", "role", "content", "phase", "status"}),
     "function_call": frozenset({"type", "id", "call_id", "name", "arguments", "status"}),
     "function_call_output": frozenset({"type", "id", "call_id", "output", "status"}),
-    "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content", "status"}),
+    "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content"}),
 }
 
 
@@ -194,7 +194,7 @@ class OpenAIResponses:
         begun = event("response.output_item.added", item=item, **at)
         if keeps:
             self.given.append(f"gAAAA-encrypted-{next(self.number)}")
-            item = {**item, "encrypted_content": self.given[-1]}
+            item = {**item, "encrypted_content": self.given[-1], "status": "completed"}
         output.append(item)
         return [begun, event("response.output_item.done", item=item, **at)]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.dialects import gateways, hosted
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
-from tests.dialects.test_provider_stories import agreed, calls, completes
+from tests.dialects.test_provider_stories import agreed, calls, completes, whole
 
 Makes = tuple[type[Any], ...]
 OPAQUE: Makes = (hosted.Gemini, gateways.OpenRouter, OpenAIResponses)
@@ -70,3 +70,19 @@ async def test_thoughts_that_are_too_long_to_keep(meet: Meet) -> None:
     await talk.open()
     await completes(talk, "Still there?", "All is well.", "say")
     assert not talk.upstreams[0].refused
+
+
+@pytest.mark.parametrize("make", OPAQUE, ids=lambda make: make.name)
+async def test_another_account_cannot_read_what_the_first_one_gave(meet: Meet, make: Any) -> None:
+    """As after a new key, or behind a gateway that has several."""
+    talk = await meet(make())
+    await calls(talk, "Two figures, please.", 2, "calls", "say")
+    await completes(talk, "Thanks.", "All is well.", "say")
+
+    (upstream,) = talk.upstreams
+    upstream.provider.given.clear()
+    await completes(talk, "Still there?", "All is well.", "say")
+    whole(talk)
+    await calls(talk, "Two more.", 2, "calls", "say")
+    await completes(talk, "Thanks again.", "All is well.", "say")
+    assert len(upstream.refused) <= 3, [fault.words for fault in upstream.refused]
