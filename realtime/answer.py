@@ -157,7 +157,9 @@ class Answer:
                 yield requested(call, state)
             for call in calls:
                 yield ToolResult(call.tool_call_id, result_text(call))
-        yield from _placed(texts, self._before(steps))
+        going_on = [] if last_step else self.last_step()[:1]
+        states = [self.states.get(call.tool_call_id) for call in going_on]
+        yield from _placed(texts, [*self._before(steps), *_thoughts(states)])
 
     def _before(self, steps: int) -> list[tuple[int, Thought]]:
         """The thoughts of ended runs behind so many steps."""

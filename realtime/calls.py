@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -56,6 +56,17 @@ class Step:
         self.reasoning = 0  # characters
         self.finished: Finished | None = None
         self.calls: dict[str, ToolCall] = {}
+
+    def resume(self, calls: Sequence[ToolCall], states: dict[str, ProviderState]) -> None:
+        """Go on with calls that were recorded before a crash; what led to the first of them
+        stands in the context already."""
+        self.calls = {call.tool_call_id: call for call in calls}
+        self.states = states
+        for place, call in enumerate(calls):
+            if place and (state := states.get(call.tool_call_id)):
+                self._thoughts += [
+                    (0, place, Thought(data, state.by)) for _, data in state.thoughts
+                ]
 
     def _event(self, key: str, name: str) -> ToolCall:
         call_id = self._ids.setdefault(key, self._new_id())

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from realtime.models.fitting import NO_THOUGHT
 from realtime.protocol import (
     MAX_PROVIDER_STATE,
     Done,
@@ -19,8 +20,8 @@ from realtime.protocol import (
     provider_state,
 )
 
-_EMPTY_WILL_DO = "reasoning_content"
-"""A field that must be there, and may say nothing."""
+_MUST_BE_THERE = "reasoning_content"
+"""A thought that its provider insists on, whatever it says."""
 
 
 class ProviderState(msgspec.Struct, omit_defaults=True):
@@ -37,7 +38,9 @@ def keep(event: ToolCall | Done, state: ProviderState) -> None:
     """What is over 64 KB is dropped."""
     data = _encoded(state)
     if data and len(data) > MAX_PROVIDER_STATE:
-        thoughts = [(at, {_EMPTY_WILL_DO: ""}) for at, t in state.thoughts if _EMPTY_WILL_DO in t]
+        thoughts = [
+            (at, {_MUST_BE_THERE: NO_THOUGHT}) for at, t in state.thoughts if _MUST_BE_THERE in t
+        ]
         data = _encoded(ProviderState(state.by, state.id, None, thoughts))
     keep_provider_state(event, data)
 

@@ -114,8 +114,7 @@ async def execute(
     try:
         if job.calls:
             step = Step(job.message_id, job.new_id, attempts.model.label)
-            step.calls = {call.tool_call_id: call for call in job.calls}
-            step.states = job.states
+            step.resume(job.calls, job.states)
             async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:
                     yield changes

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from realtime.answer import Answer
 from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult
+from realtime.models.fitting import NO_THOUGHT
 from realtime.protocol import Done, Token, ToolCall, Usage, utf16_len
 from realtime.provider_state import MAX_PROVIDER_STATE, ProviderState, keep, kept
 
@@ -105,7 +106,7 @@ def test_what_is_too_long_is_dropped_and_what_must_be_there_is_empty() -> None:
     event = call("1", thoughts=[(3, {"reasoning_content": long})], extra={"extra_content": long})
     state = kept(event)
     assert state is not None
-    assert state.thoughts == [(3, {"reasoning_content": ""})]
+    assert state.thoughts == [(3, {"reasoning_content": NO_THOUGHT})]
     assert (state.id, state.extra) == ("own-1", None)
     assert kept(done((0, {"type": "reasoning", "encrypted_content": long}))) is None
 
@@ -114,3 +115,10 @@ def test_a_state_that_cannot_be_read_is_none() -> None:
     event = done()
     event._provider_state = b'{"by": 3}'  # type: ignore[attr-defined]
     assert kept(event) is None
+
+
+def test_a_step_that_goes_on_after_a_crash_is_given_before_its_calls() -> None:
+    answer = Answer()
+    says(answer, "I look.")
+    answer.set_call(call("1", thoughts=[(0, A), (7, B)]))
+    assert list(answer.items(last_step=False)) == [thought(A), AssistantText("I look."), thought(B)]

@@ -20,7 +20,7 @@ ALLOWED = {
     "log.rows": set(),
     "log.fold": {"protocol"},
     "log": {"protocol", "log"},
-    "provider_state": {"protocol"},
+    "provider_state": {"protocol", "models"},
     "answer": {"protocol", "models", "provider_state"},
     "state": {"protocol", "models", "answer", "log.rows"},
     "session": {"protocol", "provider_state", "state"},

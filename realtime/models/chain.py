@@ -29,7 +29,9 @@ PROBE_S = 60.0
 HISTORY_TOKENS = 100_000
 
 _RETRIED = frozenset({"rate_limited", "unavailable", "timeout", "cut"})
-FALLS_BACK = _RETRIED | {"quota", "unauthorized", "not_found", "malformed", "bad_request"}
+FALLS_BACK = _RETRIED | {
+    *("quota", "unauthorized", "not_found", "malformed", "bad_request", "context_overflow")
+}
 _FOR_THE_OPERATOR = frozenset({"quota", "unauthorized", "not_found"})
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResul
 NO_ANSWER = "[no answer]"
 NO_OUTPUT = "[no output]"
 NO_WORDS = "[no words]"
+NO_THOUGHT = "[not kept]"
 EARLIER = "[earlier messages are left out]"
 GO_ON = "Go on."
 CONTINUE = (

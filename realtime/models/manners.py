@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from realtime.models import AssistantText, ModelError, Request, UserText
-from realtime.models.fitting import fitted
+from realtime.models.fitting import NO_THOUGHT, fitted
 
 _LEFT_OUT = frozenset(
     {
@@ -76,7 +76,7 @@ class Manners:
     def _trim_message(self, message: dict[str, Any]) -> None:
         calls = message.get("tool_calls")
         if calls and "messages.reasoning_content:missing" in self._taught:
-            message.setdefault("reasoning_content", "")
+            message["reasoning_content"] = message.get("reasoning_content") or NO_THOUGHT
         for call in calls or ():
             if "messages.thought_signature:missing" in self._taught:
                 call.setdefault("extra_content", _SIGNATURE)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from realtime.models import ModelError
+from realtime.models.errors import from_payload
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A longer event is not a token any more; it would only fill our memory."""
@@ -124,6 +125,8 @@ def decode_json(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     # inside an emoji. The second half may come with the next token, so both are kept.
     try:
         plain = json.loads(payload.decode("utf-8", "replace"))
+        if isinstance(plain, list) and "error" in str(plain[:1]):
+            raise from_payload(plain)
         return msgspec.convert(plain, decoder.type)
     except (ValueError, RecursionError):
         raise ModelError(

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.models import ModelError, Request, ToolRequest, ToolResult, ToolSpec, UserText
 from realtime.models.chat import body
-from realtime.models.fitting import GO_ON
+from realtime.models.fitting import GO_ON, NO_THOUGHT
 from realtime.models.manners import Manners
 from realtime.protocol import Options
 
@@ -98,7 +98,7 @@ def test_tools_without_reasoning() -> None:
 def test_fields_of_messages() -> None:
     asked = Asked()
     asked.refuse("messages.reasoning_content:missing")
-    assert asked.body()["messages"][2]["reasoning_content"] == ""
+    assert asked.body()["messages"][2]["reasoning_content"] == NO_THOUGHT
     asked.refuse("messages.extra_content")
     assert "extra_content" not in asked.body()["messages"][2]["tool_calls"][0]
     asked = Asked()
