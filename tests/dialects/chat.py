@@ -16,6 +16,7 @@ CALLS: dict[str, list[tuple[str, str]]] = {
     "call": [TODAY],
     "calls": [TODAY, TOKENS],
     "odd calls": [("functions.fetch<|channel|>commentary", "{}"), (TOOL, '{"query": "mess')],
+    "call that lasts": [TODAY, ("ponder", "{}")],
     "letter": [("send_letter", '{"to": "Ada"}')],
 }
 

@@ -86,14 +86,23 @@ class Talk:
         run_id = await self.send(text, *plan)
         await self.upstreams[0].waits.wait()
         self.upstreams[0].waits.clear()
+        return await self.stop(run_id)
+
+    async def stop(self, run_id: str) -> dict[str, Any]:
         assert (await self._device.call("stop"))["status"] == "cancelled"
         return await self._device.done(run_id)
 
-    async def approve(self, run_id: str) -> dict[str, Any]:
-        """Approve the call that waits for it; the run's end."""
+    async def works(self, run_id: str, name: str) -> None:
+        """This tool is at work, and the other calls of its step are closed."""
+        fields = {"run_id": run_id, "status": "running"}
+        await self._device.durable("tool_call", name=name, **fields)
+        await self._device.durable("tool_call", run_id=run_id, status="completed")
+
+    async def decide(self, run_id: str, decision: str) -> dict[str, Any]:
+        """Approve the call that waits for it, or deny it; the run's end."""
         call = await self.asked(run_id)
         ack = await self._device.call(
-            "approve", {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+            "approve", {"tool_call_id": call["tool_call_id"], "decision": decision}
         )
         assert ack["ok"], ack
         return await self._device.done(run_id)

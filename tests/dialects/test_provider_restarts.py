@@ -34,7 +34,7 @@ async def test_an_approval_that_comes_after_the_restart(meet: Meet, make: Any) -
     await talk.close()
     await talk.open()
     talk.upstreams[0].plan = ["call", "say"]
-    done = await talk.approve(run_id)
+    done = await talk.decide(run_id, "approve")
 
     assert (done["status"], len(talk.calls(run_id))) == ("completed", 3)
     assert talk.upstreams[0].lost == []
@@ -54,6 +54,22 @@ async def test_an_answer_that_the_end_of_the_server_cut(meet: Meet, make: Any) -
     assert (await talk.done(run_id))["status"] == "interrupted"
     done = await talk.go_on(run_id, "call", "say")
     assert (done["status"], done["text"].endswith("All is well.")) == ("completed", True)
+    await completes(talk, "And now?", "All is well.", "say")
+    await calls(talk, "Another figure.", 1, "call", "say")
+    agreed(talk)
+    assert talk.upstreams[0].lost == []
+
+
+@each
+async def test_a_tool_that_the_end_of_the_server_cut(meet: Meet, make: Any) -> None:
+    talk = await meet(make(), tools=TOOLS, drain_seconds=0.1)
+    run_id = await talk.send("A figure, and ponder.", "call that lasts")
+    await talk.works(run_id, "ponder")
+
+    await talk.close()
+    await talk.open()
+    talk.upstreams[0].plan = ["say"]
+    assert (await talk.done(run_id))["status"] in ("completed", "interrupted")
     await completes(talk, "And now?", "All is well.", "say")
     await calls(talk, "Another figure.", 1, "call", "say")
     agreed(talk)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.dialects import gateways, hosted, local
+from tests.dialects import gateways, hosted, local, rules
 from tests.dialects.chat import ChatProvider
 from tests.dialects.conftest import Meet
 from tests.dialects.responses import OpenAIResponses
@@ -147,6 +147,27 @@ async def test_one_tool_that_is_refused_does_not_cost_a_message(meet: Meet) -> N
     offered = [tool["function"]["name"] for tool in upstream.bodies[-1]["tools"]]
     assert offered == ["fetch_internal_user_analytics", "send_letter"]
     assert len(upstream.refused) == 1
+
+
+class NoSystem(ChatProvider):
+    """Its template has two roles, which take turns."""
+
+    name = "a template without a system role"
+    tools = False
+
+    def check(self, body: Body) -> Fault | None:
+        if any(message["role"] == "system" for message in body["messages"]):
+            return Fault("System role not supported", learned=True)
+        return rules.alternating("Conversation roles must alternate.")(body)
+
+
+async def test_instructions_without_a_role_of_their_own(meet: Meet) -> None:
+    talk = await meet(NoSystem(), tools=(), instructions="Speak like a pirate.")
+    (upstream,) = talk.upstreams
+    for text in ("Good morning.", "Good morning again."):
+        assert (await talk.ask(text))["status"] == "completed"
+    assert len(upstream.refused) == 1
+    assert "Speak like a pirate." in upstream.bodies[-1]["messages"][0]["content"]
 
 
 # -------------------------------------------- accounts, keys, models, unknown

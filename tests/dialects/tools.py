@@ -1,5 +1,7 @@
 """Tools of the conversations here, beside the one that the server comes with."""
 
+import asyncio
+
 from realtime.tools import tool
 
 
@@ -13,3 +15,10 @@ async def delete_files(folder: str = "") -> str:
 async def send_letter(to: str) -> str:
     """Send a letter."""
     return f"sent to {to}"
+
+
+@tool
+async def ponder() -> str:
+    """Think for ever."""
+    await asyncio.Event().wait()
+    return "thought"

@@ -14,11 +14,18 @@ from aiohttp.test_utils import TestServer
 from tests.dialects.rules import Fault
 
 Act = Literal[
-    "say", "call", "calls", "odd calls", "letter", "half a call", "length", "blank", "wait"
+    "say",
+    "call",
+    "calls",
+    "odd calls",  # that nobody can make
+    "call that lasts",  # beside one that does not
+    "letter",  # a call that a person must approve
+    "half a call",  # then the limit
+    "length",  # half a text, then the limit
+    "blank",  # white space only
+    "wait",  # it begins, and says nothing
 ]
-"""What the model does with a request: it speaks, asks for one call, for two, for two that nobody
-can make, or for one that a person must approve; it comes to its limit within a call or a text,
-says white space only, or begins and says nothing."""
+"""What the model does with a request."""
 
 Event = bytes | dict[str, Any]
 
