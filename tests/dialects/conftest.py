@@ -92,10 +92,9 @@ class Talk:
         assert (await self._device.call("stop"))["status"] == "cancelled"
         return await self._device.done(run_id)
 
-    async def works(self, run_id: str, name: str) -> None:
-        """This tool is at work, and the other calls of its step are closed."""
-        fields = {"run_id": run_id, "status": "running"}
-        await self._device.durable("tool_call", name=name, **fields)
+    async def works(self, run_id: str) -> None:
+        """Two calls of this run have begun, and one of them is closed."""
+        await self._device.durable("tool_call", 2, run_id=run_id, status="running")
         await self._device.durable("tool_call", run_id=run_id, status="completed")
 
     async def decide(self, run_id: str, decision: str) -> dict[str, Any]:

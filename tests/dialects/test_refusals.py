@@ -125,7 +125,7 @@ async def test_a_field_that_is_forbidden_by_its_place(meet: Meet) -> None:
 
 
 async def test_one_tool_that_is_refused_does_not_cost_a_message(meet: Meet) -> None:
-    """Three are offered; the provider does not like one of them, and names its place."""
+    """Several are offered; the provider does not like one of them, and names its place."""
 
     def rule(body: Body) -> Fault | None:
         names = [tool["function"]["name"] for tool in body.get("tools", ())]
@@ -145,7 +145,8 @@ async def test_one_tool_that_is_refused_does_not_cost_a_message(meet: Meet) -> N
     assert done["status"] == "completed"
     assert len(talk.calls(done["run_id"])) == 1
     offered = [tool["function"]["name"] for tool in upstream.bodies[-1]["tools"]]
-    assert offered == ["fetch_internal_user_analytics", "send_letter"]
+    assert "delete_files" not in offered
+    assert {"fetch_internal_user_analytics", "send_letter"} <= {*offered}
     assert len(upstream.refused) == 1
 
 
