@@ -144,11 +144,12 @@ class Session(State):
             raise ProtocolError("not_found", "no such run has ended in this session")
         if self.active or self.queue:
             raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
-        if run.refused:
+        newest = self.started[-1]
+        if newest.refused and newest.answer is run.answer:
             raise ProtocolError(
                 "conflict", "the model's provider refused this message; say it in another way"
             )
-        if not self._continuable(run) or run is not self.started[-1]:
+        if newest.answer is not run.answer or not self._continuable(newest):
             raise ProtocolError(
                 "conflict", "only the last answer, interrupted or incomplete, can be continued"
             )

@@ -110,8 +110,9 @@ async def test_a_request_that_nobody_understands_is_tried_elsewhere(
     assert len(first.requests) == 1
 
 
+@pytest.mark.parametrize("newest", [True, False])
 async def test_a_failure_to_continue_leaves_an_answer_that_can_be_continued(
-    serve: Serve, device: Devices
+    newest: bool, serve: Serve, device: Devices
 ) -> None:
     half = [[TextDelta("One, "), Finished("length")]]
     model = ScriptedModel(half, [refused("unauthorized")], says("two."))
@@ -121,9 +122,11 @@ async def test_a_failure_to_continue_leaves_an_answer_that_can_be_continued(
     await one.done(run)
     ack = await one.call("continue", {"run_id": run})
     assert (await one.done(ack["run_id"]))["status"] == "failed"
-    ack = await one.call("continue", {"run_id": ack["run_id"]})
+    ack = await one.call("continue", {"run_id": ack["run_id"] if newest else run})
     done = await one.done(ack["run_id"])
     assert (done["status"], done["text"]) == ("completed", "One, two.")
+    ack = await one.call("continue", {"run_id": run})
+    assert ack["error"]["code"] == "conflict"
     assert model.requests[-1].context == (
         *(UserText("count"), AssistantText("One, "), UserText(CONTINUE, ours=True)),
     )
