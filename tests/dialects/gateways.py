@@ -21,7 +21,7 @@ class OpenRouter(ChatProvider):
     thinks = "reasoning"
 
     def check(self, body: Body) -> Fault | None:
-        for message in rules.current_turn(body):
+        for message in rules.since_the_user(body):
             details = message.get("reasoning_details") or []
             known = any(detail.get("data") in self.given for detail in details)
             if rules.calls_of(message) and not known:

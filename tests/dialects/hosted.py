@@ -69,7 +69,7 @@ class Mistral(Whole):
 
 
 class Gemini(Whole):
-    """The first call of each step in the current turn needs its thought signature: the one
+    """The first call of each step since the last user message needs its thought signature: the one
     that was given, or the one that its documentation names for calls of other models. Both
     calls of a step have the index 0, and the reason is `stop`."""
 
@@ -97,7 +97,7 @@ class Gemini(Whole):
                 signature = self._signature(call)
                 if signature and signature not in (*self.given, *self.spare):
                     return Fault("Corrupted thought signature.")
-        for message in rules.current_turn(body):
+        for message in rules.since_the_user(body):
             for call in rules.calls_of(message)[:1]:
                 if not self._signature(call):
                     # That calls of another model need one as well is learned here.

@@ -50,7 +50,7 @@ def neighbours(body: Body) -> Iterator[tuple[Body, Body]]:
     return pairwise(said)
 
 
-def current_turn(body: Body) -> list[Body]:
+def since_the_user(body: Body) -> list[Body]:
     """The messages since the last one of a user."""
     messages = body["messages"]
     users = [place for place, message in enumerate(messages) if message["role"] == "user"]
