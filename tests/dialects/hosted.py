@@ -69,9 +69,9 @@ class Mistral(Whole):
 
 
 class Gemini(Whole):
-    """The first call of each step since the last user message needs its thought signature: the one
-    that was given, or the one that its documentation names for calls of other models. Both
-    calls of a step have the index 0, and the reason is `stop`."""
+    """The first call of each step since the last user message needs its thought signature: the
+    one that was given, or the one that its documentation names for calls of other models. Its
+    calls have no index, and the reason behind them is `stop`."""
 
     name = "Gemini"
     model = "gemini-3.8-flash"
