@@ -198,7 +198,7 @@ async function approve(...decision) {
     await client.approve(...decision);
   } catch (error) {
     if (error.code !== "already_resolved") throw error;
-    const who = inWords(error.decided_by, client.state.user_id, client.access);
+    const who = inWords(error.decided_by, client.state.user_id, client.user_id);
     throw new Error(`It was ${error.decision === "deny" ? "denied" : "approved"} already, by ${who}.`);
   }
 }

@@ -10,8 +10,8 @@
  *   A tool call where it first appeared; `offset` is the text's length at that moment.
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string},
- *   approval?: {expires_at: number, decision?: "approve" | "deny", decided_by?: string,
- *   reason?: string}}} ToolCall
+ *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
+ *   decided_by?: string, reason?: string}}} ToolCall
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
  *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.

@@ -31,6 +31,8 @@ export class SessionClient {
   model = "";
   /** @type {"owner" | "full" | "read"} what the server lets us do in this session */
   access = "owner";
+  /** @type {string | undefined} who we are to the server */
+  user_id;
   /** @type {Map<string, object>} the last `progress` of each running tool call */
   progress = new Map();
 
@@ -305,6 +307,7 @@ export class SessionClient {
       this.state = state;
       this.model = payload.model ?? this.model;
       this.access = payload.access ?? "owner";
+      this.user_id = payload.you ?? this.user_id;
       if (verdict === "applied" && payload.seq >= payload.head) break;
       this.#changed();
       const { session_id, epoch, last_seq: after_seq } = state;

@@ -51,9 +51,11 @@ export class ToolCard {
   /**
    * @param {import("./reducer.js").ToolCall} call
    * @param {{progress?: {fraction?: number, message?: string}, who: (user_id: string) => string,
-   *   writable: boolean}} more  `who`: a user in words
+   *   decides: (approval: object) => boolean, writable: boolean}} more
+   *   `who`: a user in words; `decides`: whether the reader may decide
    */
-  update(call, { progress, who, writable }) {
+  update(call, { progress, who, decides, writable }) {
+    const asks = writable && call.status === "awaiting_approval" && decides(call.approval ?? {});
     this.#call = call;
     Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
     this.#name.textContent = call.name;
@@ -61,7 +63,6 @@ export class ToolCard {
     this.#arguments.update(call.arguments);
     this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
     this.#whole.hidden = !writable || !call.output_ref;
-    const asks = writable && call.status === "awaiting_approval";
     if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
     this.#question.hidden = !asks;
     this.#progress.hidden = !progress || call.status !== "running";
@@ -72,10 +73,13 @@ export class ToolCard {
   }
 }
 
-/** The state, and until when a decision is waited for, or who made it. */
+/** The state, until when a decision is waited for, and what others did: who asked, who decided. */
 function stateLine({ status, approval }, who) {
   const state = STATUS[status] ?? status;
-  if (status === "awaiting_approval" && approval) return `${state} until ${clock(approval.expires_at)}`;
+  if (status === "awaiting_approval" && approval) {
+    const asker = approval.asked_by ? who(approval.asked_by) : "you"; // older servers do not say it
+    return `${state} until ${clock(approval.expires_at)}${asker === "you" ? "" : `, asked for by ${asker}`}`;
+  }
   if (!approval?.decided_by) return state;
   const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
   return status === "denied" ? state + by : `${state}, approved${by}`;

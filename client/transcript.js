@@ -29,15 +29,18 @@ export class Transcript {
   /**
    * @param {import("./reducer.js").State} state
    * @param {{pending?: import("./outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   access?: string}} [more]
+   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
    */
-  update(state, { pending = [], progress = new Map(), access = "owner" } = {}) {
-    const who = (user_id) => inWords(user_id, state.user_id, access);
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+    const people = {
+      who: (user_id) => inWords(user_id, state.user_id, reader),
+      decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
+    };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
     const last = state.runs.findLast((run) => run.begun);
     const elements = [
       ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
-        (view, run) => view.update(run, run === last, progress, who)),
+        (view, run) => view.update(run, run === last, progress, people)),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
         (view, entry) => view.update(entry)),
@@ -73,10 +76,10 @@ const NOTICES = {
   limit: "A limit was reached, and the answer ends here.",
   failed: "The answer failed.",
 };
-/** @returns {string} how this reader knows a user of the session */
-export function inWords(user_id, owner, access) {
-  if (user_id !== owner) return "somebody with the link";
-  return access === "owner" ? "you" : "the owner";
+/** @returns {string} how the reader, a user too, knows a user of the session */
+export function inWords(user_id, owner, reader) {
+  if (user_id === reader) return "you";
+  return user_id === owner ? "the owner" : "somebody with the link";
 }
 
 const CONTINUABLE = ["interrupted", "incomplete"];
@@ -105,7 +108,7 @@ class RunView {
     this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
   }
 
-  update(run, latest, progress, who) {
+  update(run, latest, progress, people) {
     const working = run.message.parts.some((part) => part.call?.status === "running");
     if (run === this.#run && latest === this.#latest && !working) return;
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
@@ -115,11 +118,11 @@ class RunView {
     this.#user.hidden = !run.user;
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
     this.#queued.hidden = run.begun;
-    this.#drawAnswer(run, progress, who);
+    this.#drawAnswer(run, progress, people);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
   }
 
-  #drawAnswer({ message, begun, status, note, fallback, done }, progress, who) {
+  #drawAnswer({ message, begun, status, note, fallback, done }, progress, people) {
     const { parts, reasoning } = message;
     this.#answer.dataset.status = status;
     this.#answer.dataset.messageId = message.message_id;
@@ -130,7 +133,7 @@ class RunView {
       if (this.#parts[index]?.type !== part.type) this.#rebuild(index, part.type);
       const { view } = this.#parts[index];
       if (part.type === "text") view.update(part.text, Boolean(done) || index < parts.length - 1);
-      else view.update(part.call, { progress: progress.get(part.call.tool_call_id), who, writable: Boolean(this.#actions) });
+      else view.update(part.call, { ...people, progress: progress.get(part.call.tool_call_id), writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
     const line = done || !begun ? "" : stateLine(note, parts);

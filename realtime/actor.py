@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from realtime.budget import payers
 from realtime.driver import Driver, Means, now_ms
 from realtime.log.encode import Part, only_tokens
 from realtime.log.log import Ticket, settle
@@ -88,17 +89,24 @@ class Actor:
         head = None
         if not events or not only_tokens(events):
             head = Head(session.row(), session.unfinished, self._left_at, self.share_key)
+            self._occupy()
         span = None
         if ended:
             self._cancel_timer()  # it was about that run
             if ended.done:
                 budget = self._shared.means.budget
-                budget.settle(session.user_id, ended.run_id, ended.done.usage)
+                budget.settle(self.driver.payers(ended), ended.run_id, ended.done.usage)
                 self._shared.means.count.add(ended.done)
             span = (ended.run_id, ended.first_seq, session.head)
         return self._shared.means.log.append(
             session.session_id, session.epoch, events, head=head, fold=span
         )
+
+    def _occupy(self) -> None:
+        """Tell the budget who has something to run here."""
+        runs = (self.session.active, *self.session.queue)
+        users = {user_id for run in runs if run for user_id in self.driver.payers(run)}
+        self._shared.means.budget.occupy(self.session.session_id, users)
 
     def published(self, part: Part) -> None:
         """The log has committed these events."""
@@ -117,6 +125,7 @@ class Actor:
         self._closed = True
         self._cancel_timer()
         self.driver.close()
+        self._shared.means.budget.occupy(self.session.session_id, ())
 
     # ------------------------------------------------------------ sharing
 
@@ -132,10 +141,17 @@ class Actor:
         return self.share_key, self._commit()
 
     def unshare(self) -> Ticket:
-        """From now on no share of before admits anybody. The caller keeps the session pinned
-        until the commit."""
+        """From now on no share of before admits anybody, and nothing goes on that others than
+        the owner asked for. The caller keeps the session pinned until the commit."""
         self.share_key = None
-        return self._commit()
+        session, owner = self.session, self.session.user_id
+        for run in [run for run in session.queue if run.asker != owner]:
+            session.finish(run.run_id, "cancelled", "cancelled", now_ms())
+        if session.active and session.active.asker != owner:
+            self.driver.end("cancelled")
+        ticket = self._commit()
+        self.driver.advance()
+        return ticket
 
     # ------------------------------------------------------------ devices
 
@@ -271,9 +287,9 @@ class Actor:
     def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
         """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
         session = self.session
-        if not session.is_duplicate(command.client_msg_id):
+        if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
-            self._admit(waits=command.if_busy == "queue")
+            self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end("cancelled")
         model = self.driver.model
@@ -291,10 +307,10 @@ class Actor:
             seq=user.seq if user else 0,
         )
 
-    def resume(self, run_id: str) -> Awaitable[dict[str, Any]]:
-        """Go on with an answer that broke off."""
-        self._admit()
-        status, run = self.session.resume(run_id, self.driver.model, now_ms())
+    def resume(self, run_id: str, user_id: str) -> Awaitable[dict[str, Any]]:
+        """Go on with an answer that broke off, as a run of this user."""
+        self._admit(user_id)
+        status, run = self.session.resume(run_id, user_id, self.driver.model, now_ms())
         ticket = self._commit()
         self._cancel_timer()
         self.driver.start(run)
@@ -306,12 +322,14 @@ class Actor:
             seq=run.first_seq,
         )
 
-    def _admit(self, *, waits: bool = False) -> None:
-        """Raises `rate_limited` where the session's owner may not have one more run."""
-        budget, owner = self._shared.means.budget, self.session.user_id
-        behind = self.session.active.run_id if self.session.active else None
-        budget.check_runs(owner, behind=behind)
-        budget.check_spending(owner, behind=behind if waits else None)
+    def _admit(self, user_id: str, *, waits: bool = False) -> None:
+        """Raises `rate_limited` where this user, or the session's owner, may not have one more
+        run."""
+        budget, session = self._shared.means.budget, self.session
+        users = payers(user_id, session.user_id)
+        budget.check_runs(users, session.session_id)
+        behind = session.active.run_id if session.active and waits else None
+        budget.check_spending(users, behind=behind)
 
     def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
         """Cancel the active run or the one named; it is over before this returns."""
@@ -360,6 +378,7 @@ class Actor:
     def recover(self) -> None:
         """After loading: mend what a crash left behind."""
         self.driver.recover()
+        self._occupy()
 
     async def drain(self, deadline_s: float) -> None:
         """Let the active run finish within the deadline; start nothing more."""

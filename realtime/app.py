@@ -16,7 +16,7 @@ from aiohttp import web
 
 from realtime.auth.shares import Shares
 from realtime.auth.supabase import SupabaseTokens
-from realtime.budget import Amount, Budget
+from realtime.budget import Amount, Budget, payers
 from realtime.config import ConfigError, Settings
 from realtime.driver import Means, RunCount
 from realtime.edge import http
@@ -221,7 +221,8 @@ def _running(
                 user_runs=settings.runs_per_user,
             )
             spent = await server.log.read(journal.spent, budget.day_begins)
-            budget.restore({user_id: Amount(*sums) for user_id, sums in spent.items()})
+            for asker, owner, tokens, dollars in spent:
+                budget.spend(payers(asker, owner), Amount(tokens, dollars))
             server.hub = Hub(
                 Means(
                     log=server.log,

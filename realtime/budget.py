@@ -3,13 +3,14 @@ server; and how many runs a user may have at once.
 
 A run reserves what a call of the model may come to before it makes it; its `done` says what
 all of them came to. So what was spent is a fold over the log's `done` events, and a restart
-reads it back from there. It is the session's owner who spends. Days are UTC days.
+reads it back from there. A run counts in full against the user who asked and against the
+session's owner, and once against the server. Days are UTC days.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -41,8 +42,14 @@ class Amount(msgspec.Struct, frozen=True):
 NOTHING = Amount()
 
 
+def payers(asker: str, owner: str) -> tuple[str, ...]:
+    """Whom a run counts against, the one who asked first; each once. `asker` may be unknown."""
+    return tuple(dict.fromkeys(user_id for user_id in (asker, owner) if user_id))
+
+
 class Budget:
     """What a day allows, and runs at once; 0: any number. `clock`: seconds since the epoch.
+    `users` are the payers of a run.
 
     Where calls come to no more than was reserved, nobody spends more than the budget and one.
     """
@@ -61,8 +68,8 @@ class Budget:
         self._clock = clock
         self._day = self._today()
         self._spent: dict[str, Amount] = {}
-        self._reserved: dict[str, dict[str, Amount]] = {}  # by user, by run
-        self._held = NOTHING  # the sum of all that is reserved
+        self._reserved: dict[str, dict[str, Amount]] = {}  # by user, and SERVER; by run
+        self._busy: dict[str, Collection[str]] = {}  # by session, who has something to run there
 
     def _today(self) -> int:
         return int(self._clock() // DAY_S)
@@ -72,60 +79,65 @@ class Budget:
         """ms since the Unix epoch."""
         return self._day * DAY_S * 1000
 
-    def restore(self, spent: Mapping[str, Amount]) -> None:
-        """What users have spent since the day began."""
-        for user_id, amount in spent.items():
-            self._spend(user_id, amount)
-
-    def _spend(self, user_id: str, amount: Amount) -> None:
-        for who in (user_id, SERVER):
+    def spend(self, users: Sequence[str], amount: Amount) -> None:
+        """A run of today has come to this."""
+        for who in (*users, SERVER):
             self._spent[who] = self._spent.get(who, NOTHING) + amount
 
-    def check_runs(self, user_id: str, *, behind: str | None = None) -> None:
-        """Whether this user may have one more run, or one in the place of `behind`. Raises
-        `rate_limited`."""
-        others = self._reserved.get(user_id, {}).keys() - {behind}
-        if self._user_runs and len(others) >= self._user_runs:
-            raise rate_limited(f"{len(others)} answers of yours are running; wait for one", SOON_S)
+    def occupy(self, session_id: str, users: Collection[str]) -> None:
+        """These, and no others, have an answer that runs or waits in this session."""
+        if users:
+            self._busy[session_id] = users
+        else:
+            self._busy.pop(session_id, None)
+
+    def check_runs(self, users: Sequence[str], session_id: str) -> None:
+        """Whether these users may have something to run in this session, where one run goes
+        at a time. Raises `rate_limited`."""
+        for who, whose in zip(users, ("yours", "the session's owner"), strict=False):
+            there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
+            if self._user_runs and there >= self._user_runs:
+                raise rate_limited(f"{there} answers of {whose} are running; wait for one", SOON_S)
 
     def check_spending(
-        self, user_id: str, *, behind: str | None = None, used: Amount = NOTHING
+        self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING
     ) -> None:
         """Whether there is something left for one more call; with `behind`, when this run has
         come to `used` in all, which is to be asked again then. Raises `rate_limited`."""
         self._turn()
-        mine = self._reserved.get(user_id, {})
-        freed = mine.get(behind, NOTHING) if behind else NOTHING
-        for whose, limit, who, held in (
-            ("your", self._user, user_id, sum(mine.values(), NOTHING)),
-            ("this server's", self._server, SERVER, self._held),
-        ):
+        whose = ("your", "the session owner's")
+        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
+        for who, name, limit in (*budgets, (SERVER, "this server's", self._server)):
+            if limit == NOTHING:
+                continue
             spent = self._spent.get(who, NOTHING) + used
             if spent.reaches(limit):
                 midnight = (self._day + 1) * DAY_S - self._clock()
-                raise rate_limited(f"{whose} budget for today is used up", midnight)
-            if (spent + held - freed).reaches(limit):
-                raise rate_limited(f"what runs now may use up {whose} budget for today", SOON_S)
+                raise rate_limited(f"{name} budget for today is used up", midnight)
+            runs = self._reserved.get(who, {})
+            held = sum((most for run_id, most in runs.items() if run_id != behind), NOTHING)
+            if (spent + held).reaches(limit):
+                raise rate_limited(f"what runs now may use up {name} budget for today", SOON_S)
 
-    def reserve(self, user_id: str, run_id: str, most: Amount) -> None:
+    def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
         """A run is about to call a model, and may come to `most` in all."""
-        self.release(user_id, run_id)
-        self._reserved.setdefault(user_id, {})[run_id] = most
-        self._held += most
+        for who in (*users, SERVER):
+            self._reserved.setdefault(who, {})[run_id] = most
 
-    def release(self, user_id: str, run_id: str) -> None:
+    def release(self, users: Sequence[str], run_id: str) -> None:
         """A run is over, or is forgotten here."""
-        if runs := self._reserved.get(user_id):
-            self._held -= runs.pop(run_id, NOTHING)
-            if not runs:
-                del self._reserved[user_id]
+        for who in (*users, SERVER):
+            if runs := self._reserved.get(who):
+                runs.pop(run_id, None)
+                if not runs:
+                    del self._reserved[who]
 
-    def settle(self, user_id: str, run_id: str, usage: Usage) -> None:
+    def settle(self, users: Sequence[str], run_id: str, usage: Usage) -> None:
         """A run has ended with its `done`. Where that cannot be stored, it is counted, and so
         is the one that takes its place."""
-        self.release(user_id, run_id)
+        self.release(users, run_id)
         self._turn()
-        self._spend(user_id, amount_of(usage))
+        self.spend(users, amount_of(usage))
 
     def _turn(self) -> None:
         """At midnight everybody begins anew; what is reserved stays so."""

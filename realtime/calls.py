@@ -134,6 +134,8 @@ def _recorded(arguments: str) -> object:
 class Hooks(msgspec.Struct, frozen=True):
     """What the calls of a run need of whoever drives it, each by the call's id."""
 
+    asker: str
+    """The user whose run it is."""
     context: Callable[[str, Reporter], ToolContext]
     told: Callable[[str, float | None, str | None], None]
     """Shows how far the call is."""
@@ -148,7 +150,7 @@ async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[l
     happens. No call begins before `running` was taken: a crash cannot hide its effect.
     One that needs approval waits for it, and nothing else waits for that one."""
     known = [call for call in step.calls.values() if call.status in OPEN_TOOL]
-    begun = await asyncio.gather(*(_begin(call, tools) for call in known))
+    begun = await asyncio.gather(*(_begin(call, tools, hooks.asker) for call in known))
     for call in begun:
         step.calls[call.tool_call_id] = call
     if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
@@ -175,7 +177,7 @@ async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[l
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _begin(call: ToolCall, tools: Toolbox) -> ToolCall:
+async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
     """The call as it begins: refused, `running`, or waiting for approval."""
     if call.status == "awaiting_approval":  # since before a restart
         return call
@@ -188,7 +190,7 @@ async def _begin(call: ToolCall, tools: Toolbox) -> ToolCall:
     if not asks:
         return replace(call, status="running")
     expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
-    approval = Approval(expires_at=expires_at, arguments_hash=arguments_hash(call))
+    approval = Approval(expires_at, arguments_hash(call), asked_by=asker)
     return replace(call, status="awaiting_approval", approval=approval)
 
 

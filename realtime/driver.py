@@ -18,7 +18,7 @@ from typing import Literal
 
 import msgspec
 
-from realtime.budget import ANSWER_TOKENS, NOTHING, Budget, amount_of
+from realtime.budget import ANSWER_TOKENS, NOTHING, Budget, amount_of, payers
 from realtime.calls import Hooks
 from realtime.log.encode import only_tokens
 from realtime.log.log import Log, Ticket
@@ -42,6 +42,7 @@ from realtime.session import Session, new_id
 from realtime.state import RunState
 from realtime.tools import Full, Toolbox, ToolContext
 from realtime.usage import Meter, Prices, priced
+from realtime.user import User
 
 Ending = Literal["cancelled", "interrupted"]
 Commit = Callable[[RunState | None], Ticket]
@@ -120,13 +121,17 @@ class Driver:
             return
         while run := self._session.start_next(self.model, now_ms()):
             try:
-                self._means.budget.check_spending(self._session.user_id)
+                self._means.budget.check_spending(self.payers(run))
             except ProtocolError as refusal:
                 self._refuse(run, refusal)
             else:
                 self._commit(None)
                 self.start(run)
                 return
+
+    def payers(self, run: RunState) -> tuple[str, ...]:
+        """Whom a run counts against."""
+        return payers(run.asker, self._session.user_id)
 
     def _refuse(self, run: RunState, refusal: ProtocolError) -> None:
         """A run that waited, and now cannot be paid for."""
@@ -144,22 +149,23 @@ class Driver:
     def _reserve(self, run: RunState, request: Request, usage: Usage | None) -> None:
         """Before each call of the model. Raises `rate_limited` before a further one that there
         is nothing left for."""
-        budget, user_id = self._means.budget, self._session.user_id
+        budget, users = self._means.budget, self.payers(run)
         used = amount_of(usage) if usage else NOTHING
         if used.tokens:
-            budget.check_spending(user_id, behind=run.run_id, used=used)
+            budget.check_spending(users, behind=run.run_id, used=used)
         call = Usage(len(to_json(request)) // 4, ANSWER_TOKENS)
         most = used + amount_of(priced(call, run.model, self._means.prices))
-        budget.reserve(user_id, run.run_id, most)
+        budget.reserve(users, run.run_id, most)
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
         two steps. A run that was streaming, or whose tool may have had an effect that
-        nobody saw, ends `interrupted`, its text kept. What waits for a person waits on."""
+        nobody saw, or of which nobody knows who asked, ends `interrupted`, its text kept.
+        What waits for a person waits on."""
         run = self._session.active
         if run and (self._task is None or self._task.done()):
             calls = run.answer.last_step()
-            if calls and all(self._may_go_on(call) for call in calls):
+            if run.asker and calls and all(self._may_go_on(call) for call in calls):
                 if not self._session.pending():
                     self._session.go_on(run, self.model, now_ms())
                     self._commit(None)
@@ -225,7 +231,7 @@ class Driver:
         """Cut the run off: the session is forgotten."""
         self._closed = True
         if run := self._session.active:
-            self._means.budget.release(self._session.user_id, run.run_id)
+            self._means.budget.release(self.payers(run), run.run_id)
         if self._task:
             self._task.cancel()
 
@@ -274,10 +280,12 @@ class Driver:
             lengths=run.answer.length,
             new_id=new_id,
             hooks=Hooks(
+                asker=run.asker,
                 context=lambda tool_call_id, reporter: ToolContext(
                     session_id=session.session_id,
                     run_id=run.run_id,
-                    user_id=session.user_id,
+                    user=User(run.asker),
+                    owner_id=session.user_id,
                     tool_call_id=tool_call_id,
                     store=means.log,
                     report=reporter.report,
@@ -294,7 +302,7 @@ class Driver:
             calls=list(calls),
             states=run.answer.states,
             session_id=session.session_id,
-            user_id=session.user_id,
+            user_id=run.asker,
             steps=run.answer.steps,
             made=len(run.answer.calls),
             after_calls=bool(run.answer.last_step()),

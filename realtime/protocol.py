@@ -301,11 +301,13 @@ class UserMessage(Event):
 
 
 class Run(Event):
-    """The run changed its state. `message_id` is the assistant's message."""
+    """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
+    queued or starts, the user who asked."""
 
     message_id: str
     status: RunStatus
     model: str
+    user_id: str | None = None
     from_model: str | None = None
     reason: str | None = None
     reset_to: int | None = None
@@ -323,10 +325,12 @@ class Token(Event, gc=False):
 
 
 class Approval(msgspec.Struct, omit_defaults=True):
-    """What a person is asked. `arguments_hash` binds the decision to what they were shown."""
+    """What a person is asked. `arguments_hash` binds the decision to what they were shown;
+    `asked_by` is the user whose run it is."""
 
     expires_at: int
     arguments_hash: str
+    asked_by: str | None = None
     decision: Decision | None = None
     decided_by: str | None = None
     reason: str | None = None
@@ -361,7 +365,7 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 
 class Done(Event, dict=True):
-    """The end of a run: its last event, exactly once."""
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked."""
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -370,6 +374,7 @@ class Done(Event, dict=True):
     usage: Usage
     model: str
     duration_ms: int
+    user_id: str | None = None
     text: str | None = None
     error: Error | None = None
 
@@ -450,6 +455,7 @@ class ActiveRun(msgspec.Struct):
     message_id: str
     status: RunStatus
     model: str
+    user_id: str
 
 
 class QueuedRun(msgspec.Struct):
@@ -457,10 +463,12 @@ class QueuedRun(msgspec.Struct):
     message_id: str
     client_msg_id: str
     text: str
+    user_id: str
 
 
 class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The ephemeral `session` event, and the ack of `create` and `join`."""
+    """The ephemeral `session` event, and the ack of `create` and `join`. `user_id` is the
+    owner, `you` the user of the socket."""
 
     session_id: str
     user_id: str
@@ -474,6 +482,7 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     pending_approvals: list[dict[str, Any]]
     ended: bool
     model: str
+    you: str | None = None
     access: Literal["owner", "full", "read"] | None = None
     guest_token: str | None = None
     next_before_seq: int | None = None

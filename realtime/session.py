@@ -90,7 +90,7 @@ class Session(State):
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
         """
         text = clean_text(command.text)
-        if known := self._by_client_id.get(command.client_msg_id):
+        if known := self._by_client_id.get((user_id, command.client_msg_id)):
             if known.user and known.user.text != text:
                 raise ProtocolError(
                     "conflict", "this client_msg_id was used for another text; make a new one"
@@ -109,10 +109,10 @@ class Session(State):
             ),
             now,
         )
-        return self._enter(run_id, self._ids(), model, now)
+        return self._enter(run_id, self._ids(), user_id, model, now)
 
-    def is_duplicate(self, client_msg_id: str) -> bool:
-        return client_msg_id in self._by_client_id
+    def is_duplicate(self, client_msg_id: str, user_id: str) -> bool:
+        return (user_id, client_msg_id) in self._by_client_id
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
@@ -134,8 +134,8 @@ class Session(State):
                 "queue_full", f"{most.queued} messages wait already; wait for one", retryable=True
             )
 
-    def resume(self, run_id: str, model: str, now: int) -> tuple[str, RunState]:
-        """Go on with the last answer, in the same message, as a new run.
+    def resume(self, run_id: str, user_id: str, model: str, now: int) -> tuple[str, RunState]:
+        """Go on with the last answer, in the same message, as a new run of this user.
 
         Raises `not_found`, `busy`, `conflict`.
         """
@@ -153,7 +153,7 @@ class Session(State):
             raise ProtocolError(
                 "conflict", "only the last answer, interrupted or incomplete, can be continued"
             )
-        return self._enter(self._ids(), run.answer.message_id, model, now)
+        return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
 
     def _continuable(self, run: RunState) -> bool:
         """Whether its answer broke off; a failure to continue it leaves it so."""
@@ -161,9 +161,20 @@ class Session(State):
         broke_off = run.done.status in ("interrupted", "incomplete")
         return broke_off or (run.user is None and run.done.status != "completed")
 
-    def _enter(self, run_id: str, message_id: str, model: str, now: int) -> tuple[str, RunState]:
+    def _enter(
+        self, run_id: str, message_id: str, user_id: str, model: str, now: int
+    ) -> tuple[str, RunState]:
         status: RunStatus = "queued" if self.active else "started"
-        self._append(Run(run_id=run_id, message_id=message_id, status=status, model=model), now)
+        self._append(
+            Run(
+                run_id=run_id,
+                message_id=message_id,
+                status=status,
+                model=model,
+                user_id=user_id,
+            ),
+            now,
+        )
         return status, self.runs[run_id]
 
     def start_next(self, model: str, now: int) -> RunState | None:
@@ -177,6 +188,7 @@ class Session(State):
                 message_id=run.answer.message_id,
                 status="started",
                 model=model,
+                user_id=run.asker,
             ),
             now,
         )
@@ -212,13 +224,18 @@ class Session(State):
             )
 
     def approve(self, command: Approve, user_id: str, now: int) -> None:
-        """A person's decision on a call of the active run.
+        """A person's decision on a call of the active run: of the user who asked, with whose
+        rights the call is made, or of the session's owner.
 
-        Raises `not_found`, `already_resolved`, `expired`, `already_done`.
+        Raises `not_found`, `forbidden`, `already_resolved`, `expired`, `already_done`.
         """
         call = self.call(command.tool_call_id)
         if call is None or call.approval is None:
             raise ProtocolError("not_found", "no tool call of that id waits for a decision")
+        if user_id not in (self.user_id, self.runs[call.run_id or ""].asker):
+            raise ProtocolError(
+                "forbidden", "only the user who asked and the session's owner may decide on this"
+            )
         asked = call.approval
         if asked.decision:
             raise ProtocolError(
@@ -308,6 +325,7 @@ class Session(State):
             usage=usage or self.estimate(run),
             model=run.model,
             duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
+            user_id=run.asker or None,
             error=error,
         )
         if state:

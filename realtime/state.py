@@ -31,11 +31,15 @@ FILTERED = "content_filter"
 
 
 class RunState:
-    """One user message on its way to its `done`; a continued run has no message of its own."""
+    """One user message on its way to its `done`; a continued run has no message of its own.
+
+    `asker`: the user whose run it is; empty where the log does not say who continued it.
+    """
 
     def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
         self.run_id = run_id
         self.user = user
+        self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
         self.model = ""
@@ -71,7 +75,7 @@ class State:
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
         self._said = False  # since the last summary
-        self._by_client_id: dict[str, RunState] = {}
+        self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. `seq`s must come in order."""
@@ -106,7 +110,7 @@ class State:
         run = RunState(event.run_id or "", event, Answer())
         run.requested_at, run.first_seq = event.ts, event.seq
         self.runs[run.run_id] = run
-        self._by_client_id[event.client_msg_id] = run
+        self._by_client_id[event.user_id, event.client_msg_id] = run
         self._reopen()
 
     def _reopen(self) -> None:
@@ -124,6 +128,7 @@ class State:
             run.requested_at, run.first_seq = event.ts, event.seq
             self.runs[run_id] = run
             self._reopen()
+        run.asker = event.user_id or run.asker
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model
         if event.status == "queued":
@@ -167,7 +172,7 @@ class State:
         run = self.active
         if run is None:
             return None
-        return ActiveRun(run.run_id, run.answer.message_id, run.status, run.model)
+        return ActiveRun(run.run_id, run.answer.message_id, run.status, run.model, run.asker)
 
     def queue_view(self) -> list[QueuedRun]:
         return [
@@ -176,6 +181,7 @@ class State:
                 run.user.message_id,
                 run.user.client_msg_id,
                 run.user.text[:MAX_QUEUED_TEXT],
+                run.asker,
             )
             for run in self.queue
             if run.user

@@ -114,10 +114,15 @@ async def test_it_waits_and_then_runs_once(
 async def test_of_two_devices_the_first_wins_and_both_see_it(
     serve: Serve, device: MakeDevice, paid: list[Any]
 ) -> None:
-    running, _, one, run_id, call = await opened(serve, device)
+    running = await serve(ScriptedModel(PAY, says("paid")), tools=("money",))
+    one = device(running.url)
+    await one.connect()
     share = (await one.call("share"))["share"]
     other = device(running.url, session_id=one.session["session_id"], share=share)
-    payload = await other.connect()
+    await other.connect()
+    run_id = (await other.send("pay Ann"))["run_id"]
+    call = await waiting(other)
+    payload = await other.call("join", {"session_id": one.session["session_id"]})
     (pending,) = payload["pending_approvals"]
     assert pending == {"event": "tool_call", **call}
     assert payload["active_run"]["status"] == "awaiting_approval"
@@ -136,7 +141,7 @@ async def test_of_two_devices_the_first_wins_and_both_see_it(
         done = await each.done(run_id)
         assert done["status"] == "completed"
         decided = each.events("tool_call")[-1]["approval"]
-        assert decided["decided_by"] == lost["decided_by"] == winner.session["user_id"]
+        assert decided["decided_by"] == lost["decided_by"] == winner.session["you"]
         assert decided["decision"] == lost["decision"]
     assert len(paid) == answers[0]["ok"]
 

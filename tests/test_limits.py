@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import socketio
 
-from realtime.budget import ANSWER_TOKENS, Amount, Budget
+from realtime.budget import ANSWER_TOKENS, Amount, Budget, payers
 from realtime.limits import DAY_S, SWEPT, Buckets
 from realtime.memory import FULL, LOOK_S, Memory
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolCallStarted, Usage
@@ -290,21 +290,22 @@ async def test_a_budget_in_dollars_is_kept_and_outlives_the_server(
 def test_a_new_day_is_a_new_budget() -> None:
     now = [DAY_S * 10 - 5.0]
     budget = Budget(user=Amount(100), clock=lambda: now[0])
-    budget.restore({"ada": Amount(99)})
-    budget.check_spending("ada")
-    budget.reserve("ada", "r1", Amount(10))
-    budget.settle("ada", "r1", Usage(1, 0))
+    ada, bob = payers("ada", "ada"), payers("bob", "bob")
+    budget.spend(ada, Amount(99))
+    budget.check_spending(ada)
+    budget.reserve(ada, "r1", Amount(10))
+    budget.settle(ada, "r1", Usage(1, 0))
     with pytest.raises(ProtocolError) as refused:
-        budget.check_spending("ada")
+        budget.check_spending(ada)
     assert refused.value.retry_after_ms == 5000
-    budget.check_spending("bob")
-    budget.reserve("bob", "r2", Amount(4106))
+    budget.check_spending(bob)
+    budget.reserve(bob, "r2", Amount(4106))
     now[0] += 6
-    budget.check_spending("ada")
+    budget.check_spending(ada)
     with pytest.raises(ProtocolError):
-        budget.check_spending("bob")
-    budget.settle("bob", "r2", Usage(99, 0))
-    budget.check_spending("bob")
+        budget.check_spending(bob)
+    budget.settle(bob, "r2", Usage(99, 0))
+    budget.check_spending(bob)
 
 
 # ----------------------------------------------------------------- connects

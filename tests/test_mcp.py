@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from realtime.config import ConfigError
-from realtime.tools import Toolbox, ToolContext, ToolError
+from realtime.tools import Toolbox, ToolContext, ToolError, User
 from realtime.tools.mcp import McpServers, McpTool, offered_name
 from realtime.tools.mcp_config import read_config
 from tests.conftest import ROOT, Serve
@@ -39,7 +39,7 @@ class NoFigures:
 
 
 def context(**more: Any) -> ToolContext:
-    return ToolContext("s", "r", "u", "t", NoFigures(), **more)
+    return ToolContext("s", "r", User("u"), "u", "t", NoFigures(), **more)
 
 
 @pytest.fixture

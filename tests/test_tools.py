@@ -21,6 +21,7 @@ from realtime.tools import (
     Tool,
     ToolContext,
     ToolError,
+    User,
     error_value,
     load,
     tool,
@@ -32,7 +33,7 @@ class NoFigures:
         return {}
 
 
-CONTEXT = ToolContext("s", "r", "u", "t", NoFigures())
+CONTEXT = ToolContext("s", "r", User("u"), "u", "t", NoFigures())
 
 
 @tool

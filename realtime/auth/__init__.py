@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import msgspec
 from aiohttp import web
 
+from realtime import user
 
-class User(msgspec.Struct, frozen=True):
-    """`exp`: seconds since the Unix epoch at which the token is no longer good; None: never."""
 
-    user_id: str
+class User(user.User, frozen=True):
+    """A user by a token. `exp`: seconds since the Unix epoch at which the token is no longer
+    good; None: never."""
+
     exp: int | None = None
 
 

@@ -159,8 +159,8 @@ class Commands:
 
         async with self._open(connection, session_id, "read") as actor:
             payload = await actor.join(connection.sid, command, enter)
-            payload.guest_token = connection.guest_token
-            owner = actor.session.user_id == user_of(connection)
+            payload.guest_token, payload.you = connection.guest_token, user_of(connection)
+            owner = payload.user_id == payload.you
             payload.access = "owner" if owner else connection.shares[session_id].access
             return self._session_ack(payload)
 
@@ -187,7 +187,7 @@ class Commands:
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         self._refuse_when_unable()
         async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.resume(command.run_id)
+            return actor.resume(command.run_id, user_of(connection))
 
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as actor:
@@ -217,8 +217,8 @@ class Commands:
         return {"ok": True, "share": self._shares.token(Grant(session_id, command.access, key))}
 
     async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
-        """Every share of before is void; who came in by one is shown out, and comes back to
-        be told `not_found`."""
+        """Every share of before is void, and what was asked by one is cancelled; who came in by
+        one is shown out, and comes back to be told `not_found`."""
         session_id = self._named(connection, command)
         async with self._open(connection, session_id, "owner") as actor:
             await stored(actor.unshare())

@@ -446,18 +446,21 @@ class Journal:
             "cost": round(cost, 6),
         }
 
-    def spent(self, since: int) -> dict[str, tuple[int, float]]:
-        """Tokens and US dollars by user, of the runs that ended at or after `since`."""
-        rows = self._database.query(
-            """SELECT user_id, sum((usage ->> 'input_tokens') + (usage ->> 'output_tokens')),
+    def spent(self, since: int) -> list[tuple[str, str, int, float]]:
+        """What the runs that ended at or after `since` came to, by who asked and by whose
+        session: (asker or "", owner, tokens, US dollars)."""
+        return self._database.query(
+            """SELECT asker, owner,
+                      sum((usage ->> 'input_tokens') + (usage ->> 'output_tokens')),
                       coalesce(sum(usage ->> 'cost'), 0.0)
-               FROM (SELECT user_id, json_extract(CAST(payload AS TEXT), '$.usage') AS usage
+               FROM (SELECT sessions.user_id AS owner,
+                            coalesce(CAST(payload AS TEXT) ->> 'user_id', '') AS asker,
+                            json_extract(CAST(payload AS TEXT), '$.usage') AS usage
                      FROM events JOIN sessions USING (session_id)
                      WHERE event_type = 'done' AND created_at >= ?)
-               GROUP BY user_id""",
+               GROUP BY asker, owner""",
             (since,),
         )
-        return {user_id: (tokens, dollars) for user_id, tokens, dollars in rows}
 
     def _heads(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(_SELECT_HEADS + where, values)

@@ -16,6 +16,7 @@ from realtime.tools.functions import FunctionTool, load, tool
 from realtime.tools.output import MAX_OUTPUT, Full, Output
 from realtime.tools.progress import Reporter
 from realtime.tools.tool import Approval, Tool, Toolbox
+from realtime.user import User
 
 __all__ = [
     "MAX_OUTPUT",
@@ -29,6 +30,7 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Toolbox",
+    "User",
     "error_value",
     "load",
     "tool",

@@ -8,28 +8,38 @@ from typing import Protocol
 import msgspec
 
 from realtime.protocol import Error, clean_text
+from realtime.user import User
 
 
 class Figures(Protocol):
     """What the server's store can tell a tool."""
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
-        """Counts over the sessions begun at or after `since` (ms); of one user, or of all."""
+        """Counts over the sessions begun at or after `since` (ms); of those that one user
+        owns, or of all."""
         ...
 
 
 class ToolContext(msgspec.Struct, frozen=True):
-    """Who asks. A tool gets it by a parameter annotated with this class.
+    """Who asks, and where. A tool gets it by a parameter annotated with this class.
 
-    `tool_call_id` is the same when a call is made again: use it as idempotency key.
+    A call is made for `user`, who asked: check what that user may do. The session may be
+    another's, who shared it: `owner_id`. `tool_call_id` is the same when a call is made
+    again: use it as idempotency key.
     """
 
     session_id: str
     run_id: str
-    user_id: str
+    user: User
+    owner_id: str
     tool_call_id: str
     store: Figures
     report: Callable[[float | None, str | None], None] = lambda fraction, message: None
+
+    @property
+    def user_id(self) -> str:
+        """Of the user who asked."""
+        return self.user.user_id
 
     def progress(self, fraction: float | None = None, message: str | None = None) -> None:
         """Show every device how far the call is: `fraction` from 0 to 1, and a line of text.

@@ -246,9 +246,10 @@ test("what the server lets us do is known", async () => {
   const client = connectTo(server);
   await client.connect();
   assert.equal(client.access, "owner");
-  server.welcome = { ...server.session({}), access: "read" };
+  server.welcome = { ...server.session({}), access: "read", you: "me" };
   server.cut();
   await until(client, ({ access }) => access === "read");
+  assert.equal(client.user_id, "me");
 });
 
 test("the server's disconnect does not end it", async () => {

@@ -56,7 +56,7 @@ class History:
                 return
             last = session.started[-1] if session.started else None
             if last and last.done and last.done.status in ("interrupted", "incomplete"):
-                session.resume(last.run_id, "m", self.now)
+                session.resume(last.run_id, "u", "m", self.now)
             elif self.random.random() < 0.1 and session.end(self.now, self.now):
                 assert session.ended
                 if self.random.random() < 0.7:

@@ -64,6 +64,7 @@ class Stage:
         return {
             "session_id": SESSION,
             "user_id": OWNER,
+            "you": OWNER,
             "access": "owner",
             "guest_token": "a-token",
             "epoch": 1,

@@ -1,4 +1,4 @@
-"""A person is asked on the page of the real server: in two browsers, over a reload and a crash."""
+"""A person is asked on the page of the real server: in two tabs, before a guest, over a crash."""
 
 from __future__ import annotations
 
@@ -62,20 +62,24 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
     }
     async with browser() as chromium:
         async with server(tmp_path, **environ) as running:
-            one = await chromium.new_page()
+            mine = await chromium.new_context()
+            one, two = await mine.new_page(), await mine.new_page()
             await one.goto(running.url)
             await one.get_by_test_id("start-session").click()
             await one.get_by_test_id("message-box").fill("pay Ann")
             await one.get_by_test_id("message-box").press("Enter")
             await asked(one)
-            await one.get_by_test_id("copy-link").click()
-            link = one.get_by_test_id("share-link")
-            await expect(link).not_to_have_value("")
-            two = await (await chromium.new_context()).new_page()
-            await two.goto(await link.input_value())
+            session_id = await one.locator("#session-id").text_content()
+            await two.goto(f"{running.url}#session={session_id}")
             await asked(two)
             await two.reload()
             await asked(two)
+            await one.get_by_test_id("copy-link").click()
+            link = one.get_by_test_id("share-link")
+            await expect(link).not_to_have_value("")
+            guest = await (await chromium.new_context()).new_page()
+            await guest.goto(await link.input_value())
+            await only_shown(guest)
             running.child.kill()
             await running.ended()
         assert not (tmp_path / "paid.txt").exists()
@@ -84,16 +88,31 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
                 state = page.get_by_test_id("connection-state")
                 await expect(state).to_have_text("Live", timeout=20_000)
                 await asked(page)
+            await only_shown(guest)
             await two.get_by_role("button", name="Approve").click()
-            for page in (one, two):
-                await expect(page.locator(".tool-card")).to_contain_text("approved by")
+            for page, who in ((one, "you"), (two, "you"), (guest, "the owner")):
+                await expect(page.locator(".tool-card")).to_contain_text(f"approved by {who}")
                 await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
                 await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
+            await guest.get_by_test_id("message-box").fill("pay her for me, too")
+            await guest.get_by_test_id("message-box").press("Enter")
+            for page in (one, guest):
+                await asked(page)
+            await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
+            await guest.get_by_role("button", name="Deny").last.click()
+            await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
     assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 5\n"
 
 
 async def asked(page: Page) -> None:
-    card = page.locator(".tool-card")
+    card = page.locator(".tool-card").last
     await expect(card).to_contain_text("waits for approval until")
     await expect(card).to_contain_text('"amount": 5')
     await expect(card.get_by_role("button", name="Approve")).to_be_visible()
+
+
+async def only_shown(page: Page) -> None:
+    """To somebody who may not decide."""
+    card = page.locator(".tool-card")
+    await expect(card).to_contain_text("asked for by the owner")
+    await expect(card.get_by_role("button", name="Approve")).to_be_hidden()

@@ -1,0 +1,11 @@
+"""Whom the server knows."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class User(msgspec.Struct, frozen=True):
+    """Somebody who signed in, or a guest. `user_id`: as the sign-in gives it, never empty."""
+
+    user_id: str
