@@ -1,0 +1,55 @@
+"""Conversations with calls that are longer than what a provider reads: what is left of them is
+still in an order that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.dialects import gateways, hosted, local
+from tests.dialects.conftest import Meet
+from tests.dialects.responses import OpenAIResponses
+from tests.dialects.rules import Body, Fault
+from tests.dialects.test_provider_stories import calls, completes
+
+STRICT: tuple[type[Any], ...] = (
+    hosted.Mistral,
+    hosted.Gemini,
+    hosted.DeepSeek,
+    hosted.GLM,
+    gateways.Bedrock,
+    local.LlamaCpp,
+    OpenAIResponses,
+)
+each = pytest.mark.parametrize("make", STRICT, ids=lambda make: make.name)
+TOO_LONG = "This model's maximum context length is 800 tokens."
+
+
+@each
+async def test_only_the_newest_part_is_sent(meet: Meet, make: Any) -> None:
+    talk = await meet(make(), history_tokens=250)
+    (upstream,) = talk.upstreams
+    for number in range(4):
+        await calls(talk, f"Figures, {number}.", 2, "call", "call", "say")
+        await completes(talk, f"Thanks, {number}.", "All is well.", "say")
+    assert [fault.words for fault in upstream.refused] == []
+    assert len(upstream.bodies[-1].get("messages") or upstream.bodies[-1]["input"]) < 20
+
+
+@each
+async def test_it_is_too_long_in_the_middle_of_a_run(meet: Meet, make: Any) -> None:
+    provider = make()
+    check = provider.check
+
+    def short(body: Body) -> Fault | None:
+        if len(body.get("messages") or body["input"]) > 14:
+            return Fault(TOO_LONG, learned=True, fields={"code": "context_length_exceeded"})
+        return check(body)
+
+    provider.check = short
+    talk = await meet(provider)
+    (upstream,) = talk.upstreams
+    for number in range(4):
+        await calls(talk, f"Figures, {number}.", 2, "call", "call", "say")
+    assert {fault.words for fault in upstream.refused} == {TOO_LONG}
