@@ -20,11 +20,15 @@ from realtime.protocol import (
     COMMANDS,
     EPHEMERAL,
     EVENTS,
+    Approval,
     DoneStatus,
+    Error,
     ErrorCode,
     Event,
     FinishReason,
     Handshake,
+    Options,
+    Progress,
     RunStatus,
     SessionPayload,
     ToolStatus,
@@ -62,6 +66,25 @@ def own_fields(kind: type[msgspec.Struct]) -> set[str]:
     return set(kind.__struct_fields__) - set(Event.__struct_fields__)
 
 
+def marked(kind: type[msgspec.Struct], names: set[str]) -> set[str]:
+    """The fields, with `?` where one is left out when it is false or empty."""
+    infos = {info.name: info for info in msgspec.structs.fields(kind)}
+    left_out = kind.__struct_config__.omit_defaults
+    return {f"{n}?" if left_out and not infos[n].required else n for n in names}
+
+
+def written(text: str) -> set[str]:
+    """Names in back quotes, each with its `?`."""
+    return {name + mark for name, mark in re.findall(r"`(\w+)`(\??)", text)}
+
+
+def shape(text: str, first: str) -> set[str]:
+    """The fields of `{first, …}`."""
+    found = re.search(rf"`\{{({first}.*?)\}}`", text, re.S)
+    assert found, first
+    return {item.strip().strip('"').replace('"?', "?") for item in found[1].split(",")}
+
+
 def test_every_command_stands_there_with_its_fields() -> None:
     table = rows(section(PROTOCOL, "Commands"))
     assert set(table) == set(COMMANDS)
@@ -77,24 +100,39 @@ def test_every_event_stands_there_with_its_fields() -> None:
     table = rows(section(PROTOCOL, "Events"))
     assert set(table) == set(EVENTS) | set(EPHEMERAL)
     for name, kind in EVENTS.items():
-        written = re.sub(r"\([^)]*\)", "", table[name])
-        assert names(written) - {"seq"} == own_fields(kind), name
+        cell = re.sub(r"\([^)]*\)|; `seq` 1", "", table[name])
+        assert written(cell) == marked(kind, own_fields(kind)), name
+    progress = set(Progress.__struct_fields__)
+    assert written(re.sub(r"\([^)]*\)", "", table["progress"])) == marked(Progress, progress)
 
 
 def test_the_session_payload_and_the_handshake_stand_there() -> None:
     table = rows(section(PROTOCOL, "Connecting"))
     assert set(table) == set(SessionPayload.__struct_fields__) | set(Handshake.__struct_fields__)
+    cells = re.findall(r"^\| (`[^|]*) \|[^|]*\|$", section(PROTOCOL, "Connecting"), re.M)
+    fields = set(SessionPayload.__struct_fields__)
+    assert set().union(*map(written, cells)) == marked(SessionPayload, fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "first"),
+    [
+        (Usage, "Events", "input_tokens"),
+        (Approval, "Events", "expires_at"),
+        (Options, "Commands", "model"),
+        (Error, "Errors", '"code"'),
+    ],
+)
+def test_a_field_that_may_be_left_out_is_marked(
+    kind: type[msgspec.Struct], title: str, first: str
+) -> None:
+    assert shape(section(PROTOCOL, title), first) == marked(kind, set(kind.__struct_fields__))
 
 
 @pytest.mark.parametrize("literal", [RunStatus, DoneStatus, FinishReason, ToolStatus])
 def test_every_status_stands_there(literal: object) -> None:
     missing = set(typing.get_args(literal)) - names(section(PROTOCOL, "Events"))
     assert not missing
-
-
-def test_usage_stands_there() -> None:
-    for name in Usage.__struct_fields__:
-        assert name in section(PROTOCOL, "Events")
 
 
 def test_every_error_code_stands_there() -> None:
@@ -114,7 +152,10 @@ def test_every_route_stands_there(settings: Settings) -> None:
     served = {
         f"GET {route.resource.canonical}"
         for route in app.router.routes()
-        if route.method == "GET" and route.resource and "socket.io" not in route.resource.canonical
+        if route.method == "GET"
+        and route.resource
+        and route.resource.canonical  # "" is the way to "/" below a prefix
+        and "socket.io" not in route.resource.canonical
     }
     assert served == set(rows(section(PROTOCOL, "HTTP")))
 
