@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from realtime.parts import store_label
 
 FAILED = 1
 CONFIG_REFUSED = 2
+logger = logging.getLogger(__name__)
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -85,6 +87,8 @@ async def serve(settings: Settings) -> int:
             loop.add_signal_handler(name, stop.set)
         except NotImplementedError:  # Windows
             signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    for note in settings.notes():
+        logger.warning("%s", note)
     app = create_app(settings)
     runner = Runner(app)
     await runner.setup()

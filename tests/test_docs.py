@@ -227,4 +227,4 @@ def test_the_examples_of_models_can_be_used() -> None:
     lines = dict(re.findall(r"^(FALLBACKS|PRICES)=(.*)$", MODELS, re.M))
     settings = Settings.load({**lines, "OPENAI_API_KEY": "sk", "GROQ_API_KEY": "gsk"}, None)
     assert [entry.name for entry in settings.fallbacks][-1] == "local"
-    assert set(settings.prices or {}) == {"gpt-5-mini", LocalModel.name}
+    assert LocalModel.name in (settings.prices or {})
