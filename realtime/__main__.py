@@ -26,7 +26,7 @@ from realtime.parts import store_label
 
 FAILED = 1
 CONFIG_REFUSED = 2
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("realtime")
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 

@@ -83,6 +83,10 @@ def _count(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _host(raw: str) -> str:
+    return raw.removeprefix("[").removesuffix("]")
+
+
 def _port(raw: str) -> int:
     if not raw.isdigit() or int(raw) > 65535:
         raise ValueError("must be a port from 0 to 65535 (0: any free one)")
@@ -218,7 +222,9 @@ class Settings:
     """Every setting is the environment variable of its name in capitals."""
 
     port: int = _setting(8000, "port to listen on; a platform such as Heroku sets it", _port)
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 where PORT is set")
+    host: str = _setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 where PORT is set; :: for IPv6 too", _host
+    )
     model: str = _setting(
         "demo",
         "openai, local or demo; openai where OPENAI_API_KEY or OPENAI_BASE_URL is set, else demo",
