@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from openai.types.shared import chat_model
 
 from realtime.app import create_app
 from realtime.config import Settings
@@ -214,6 +215,23 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]
     assert len(msgspec.convert(servers, dict[str, McpServer])) == 3
+
+
+def test_no_model_is_named_that_will_be_gone() -> None:
+    """By the dates that the client of OpenAI knows."""
+    told = re.sub(r"\s+", " ", Path(chat_model.__file__).read_text("utf-8"))
+    gone = set()
+    for models, date in re.findall(
+        r'- ((?:"[^"]+",? )*"[^"]+"): Announced shutdown date: ([\d-]+)', told
+    ):
+        if date < "2027-06":
+            gone |= set(re.findall(r'"([^"]+)"', models))
+    assert "gpt-4.1-mini" in gone
+    assert Settings().openai_model in typing.get_args(chat_model.ChatModel)
+    named = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, gone))})(?![\w.-])")
+    places = [ROOT / ".env.example", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    for path in [*places, *ROOT.glob("realtime/**/*.py"), *ROOT.glob("bench/**/*.py")]:
+        assert not named.findall(path.read_text("utf-8")), path
 
 
 def test_every_kind_of_failure_stands_there() -> None:
