@@ -456,7 +456,7 @@ class Settings:
                 problems.append(f"{item.name.upper()}{shown} {error}")
         if values.get("tools") == ("none",):
             values["tools"] = ()
-        values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", ""))
+        values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", "").strip())
         values["platform_disk"] = "DYNO" in given
         if values["platform_disk"]:
             values.setdefault("trusted_proxies", 1)
@@ -467,7 +467,7 @@ class Settings:
             values.setdefault("model", "openai")
         values.setdefault("openai_api", default_api(values.get("openai_base_url", "")))
         entries = (*values.get("fallbacks", ()), *values.get("models", ()))
-        values["model_keys"] = {e.key: given[e.key] for e in entries if given.get(e.key)}
+        values["model_keys"] = {e.key: given[e.key].strip() for e in entries if given.get(e.key)}
         names = {item.name.upper() for item in fields(cls) if "parse" in item.metadata}
         names.add("SUPABASE_SECRET_KEY")
         values["given"] = frozenset(names & given.keys())
@@ -485,5 +485,5 @@ class Settings:
         return entry.api or (default_api(entry.url) if entry.url else self.openai_api)
 
     def notes(self) -> list[str]:
-        """What was given and has no effect, a sentence each, with what to do."""
+        """What was given and has no effect, or hardly was meant so; a sentence each."""
         return list(consistency.notes(self))

@@ -16,6 +16,8 @@ LIKE = 0.82
 environment holds names of everybody, so there it is `LIKE_IN_ENVIRONMENT`."""
 LIKE_IN_ENVIRONMENT = 0.9
 
+SECRET_LENGTH = 32
+
 OTHER_NAMES = {
     "OPENAI_API_BASE": "OPENAI_BASE_URL",
     "SUPABASE_ANON_KEY": "SUPABASE_PUBLISHABLE_KEY",
@@ -28,6 +30,13 @@ OTHER_NAMES = {
 def problems(settings: Settings) -> Iterator[str]:
     """What cannot go together."""
     yield from _models(settings)
+    own = {"OPENAI_API_KEY": settings.openai_api_key, "SUPABASE_KEY": settings.supabase_key}
+    for name, key in (own | dict(settings.model_keys)).items():
+        if not key.isascii() or not key.isprintable() or " " in key:
+            yield (
+                f"{name} has a character that no key has, such as a space or a typographic quote: "
+                "paste it again"
+            )
     if settings.supabase_url and not settings.supabase_key:
         yield (
             "SUPABASE_KEY is missing: set it to the secret key (Project Settings, API Keys), "
@@ -95,7 +104,7 @@ def models_used(settings: Settings) -> set[str]:
 
 
 def notes(settings: Settings) -> Iterator[str]:
-    """What was given and changes nothing: it may have been meant to."""
+    """What was given and changes nothing, or not what it seems to."""
     given = settings.given
     entries = (*settings.fallbacks, *settings.models)
     here = settings.model == "openai" or any(map(ours, entries))
@@ -121,6 +130,16 @@ def notes(settings: Settings) -> Iterator[str]:
     if settings.auth != "supabase":
         only = given & {"SUPABASE_PUBLISHABLE_KEY", "SUPABASE_JWT_SECRET"}
         yield from _idle(only, f"AUTH={settings.auth}", "; AUTH=supabase lets your users sign in")
+    if settings.first_byte_seconds > settings.answer_seconds and "FIRST_BYTE_SECONDS" in given:
+        yield (
+            f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
+            f"ANSWER_SECONDS={settings.answer_seconds:g} ends a call before"
+        )
+    if 0 < len(settings.auth_secret) < SECRET_LENGTH:
+        yield (
+            f"AUTH_SECRET is short: with fewer than {SECRET_LENGTH} characters its tokens can be "
+            "forged; set it to a long random text (openssl rand -hex 32)"
+        )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect beside SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):

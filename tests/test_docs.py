@@ -14,6 +14,8 @@ from openai.types.shared import chat_model
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.edge.commands import Commands
+from realtime.edge.runner import MAX_HEADER
+from realtime.edge.transport import MAX_FRAME
 from realtime.models import ErrorKind
 from realtime.models.chain import FALLS_BACK
 from realtime.models.local import LocalModel
@@ -134,6 +136,11 @@ def test_a_field_that_may_be_left_out_is_marked(
 def test_every_status_stands_there(literal: object) -> None:
     missing = set(typing.get_args(literal)) - names(section(PROTOCOL, "Events"))
     assert not missing
+
+
+def test_the_largest_frame_stands_there() -> None:
+    assert f"{MAX_FRAME // 1024} KB ({MAX_FRAME:,} bytes)" in section(PROTOCOL, "Connecting")
+    assert f"{MAX_HEADER // 1024} KB" in section(PROTOCOL, "HTTP")
 
 
 def test_every_error_code_stands_there() -> None:

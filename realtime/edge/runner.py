@@ -42,6 +42,9 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        gone = request.transport is None or request.transport.is_closing()
+        if gone and isinstance(exc, ConnectionError):
+            raise exc  # it has left: nobody is answered, and aiohttp takes it for that
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         refusal, why = fault(exc)

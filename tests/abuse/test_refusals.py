@@ -107,6 +107,22 @@ async def test_tls_is_told_from_http(running: Process) -> None:
     await running.says("refused: .*TLS")
 
 
+async def test_who_leaves_before_the_answer_is_no_error(running: Process, wire: Wire) -> None:
+    at = urlsplit(wire.url)
+    request = (
+        f"GET {at.path}?EIO=4&transport=websocket HTTP/1.1\r\nHost: {at.netloc}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    for _ in range(20):
+        _, writer = await asyncio.open_connection(at.hostname, at.port)
+        writer.write(request.encode())
+        writer.write_eof()
+        writer.close()
+    assert (await fetch(f"{running.url}/healthz")).status == 200
+    assert "ERROR" not in running.output
+
+
 # ------------------------------------------------------------------ the sockets
 
 
