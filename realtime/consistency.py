@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from realtime.config import Settings
 
 LIKE = 0.82
-"""How alike a name in `.env` is to the setting that it may have been meant for, from 0 to 1. The
-environment holds names of everybody, so there it is `LIKE_IN_ENVIRONMENT`."""
+"""How alike, from 0 to 1, a name in `.env` must be to a setting to be taken for a mistake."""
+
 LIKE_IN_ENVIRONMENT = 0.9
+"""The environment holds everybody's names."""
 
 SECRET_LENGTH = 32
 

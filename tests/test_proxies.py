@@ -31,7 +31,11 @@ def command(name: str) -> str:
 def shown(language: str, upstream: str) -> list[str]:
     """The lines of the docs, for this server."""
     blocks = re.findall(rf"```{language}\n(.*?)```", DOCS, re.S)
-    return [block.replace("127.0.0.1:8000", urlsplit(upstream).netloc) for block in blocks]
+    return [block.replace("127.0.0.1:8000", place(upstream)) for block in blocks]
+
+
+def place(upstream: str) -> str:
+    return f"127.0.0.1:{urlsplit(upstream).port}"
 
 
 @asynccontextmanager
@@ -75,15 +79,14 @@ async def talk(one: Device, transports: list[str], url: str = "") -> None:
 
 async def test_nginx_as_it_installs_is_refused_with_the_remedy(tmp_path: Path) -> None:
     async with server(tmp_path) as running:
-        block = f"location / {{ proxy_pass {running.url.replace('localhost', '127.0.0.1')}; }}"
+        block = f"location / {{ proxy_pass http://{place(running.url)}; }}"
         async with nginx(tmp_path, "", block) as url:
             answer = await fetch(url + POLLING, Origin=url)
             assert answer.status == 403
-            own = running.url.rpartition(":")[2]
-            for told in (url, f"127.0.0.1:{own}", "Host header", "docs/proxies.md"):
+            for told in (url, place(running.url), "Host header", "docs/proxies.md"):
                 assert told in answer.text
             line = (await running.says(r"WARNING .*the page's origin is .*"))[0]
-            assert f"is {url}, and the host that it asked for is 127.0.0.1:{own}. " in line
+            assert f"is {url}, and the host that it asked for is {place(running.url)}. " in line
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])
@@ -106,7 +109,7 @@ async def test_nginx_that_names_the_default_port_or_the_path(
         in_http, in_server = shown("nginx", running.url)
         named = in_server.replace("$http_host", "chat.example:443")
         below = named.replace("location /", "location /chat/").replace(
-            urlsplit(running.url).netloc, f"{urlsplit(running.url).netloc}/"
+            place(running.url), f"{place(running.url)}/"
         )
         async with nginx(tmp_path, in_http, below) as url:
             one = device(url)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 
-MINUTE_S, DAY_S = 60.0, 86400.0
+MINUTE_S, HOUR_S = 60.0, 3600.0
 MOST = 100
 
 logger = logging.getLogger(__name__)

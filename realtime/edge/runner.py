@@ -93,9 +93,9 @@ class Runner(web.AppRunner):
         """Begin to listen; the port. `::` is every address of either family. Raises `OSError`."""
         site: web.BaseSite
         if host == "::" and socket.has_dualstack_ipv6():
-            family = socket.AF_INET6
-            both = socket.create_server((host, port), family=family, dualstack_ipv6=True)
-            site = web.SockSite(self, both, backlog=128)
+            v6 = socket.AF_INET6
+            both = socket.create_server((host, port), family=v6, dualstack_ipv6=True)
+            site = web.SockSite(self, both)
         else:
             site = web.TCPSite(self, host, port)
         await site.start()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from realtime.edge.notices import DAY_S, Notices
+from realtime.edge.notices import HOUR_S, Notices
 from realtime.origin import origin_of, same_host
 
 SHOWN = 200  # characters of a header in the log
@@ -38,7 +38,7 @@ class Origins:
         self._anyone = "*" in listed
         self._listed = {origin_of(origin) for origin in listed if origin != "*"}
         self._credentials = credentials and not self._anyone
-        self._notices = Notices(DAY_S)
+        self._notices = Notices(HOUR_S)
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """The CORS headers for the page that asks. Raises `Refused` for one of elsewhere."""
