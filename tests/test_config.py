@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import jwt
 import pytest
 
 from realtime.config import ConfigError, Settings
+from realtime.model_settings import EFFORTS
+from realtime.protocol import Create, Effort, decode
 
 
 def load(**environ: str) -> Settings:
@@ -41,6 +44,14 @@ def test_a_key_chooses_the_model_and_a_base_url_the_api() -> None:
         "http://localhost:1234/v1",
     )
     assert load(OPENAI_API_KEY="sk-1", MODEL="demo").model == "demo"
+
+
+def test_effort_and_tier_are_passed_on_as_they_are() -> None:
+    settings = load(**KEY, REASONING_EFFORT="max", SERVICE_TIER="Flex")
+    assert (settings.reasoning_effort, settings.service_tier) == ("max", "flex")
+    assert (load(**KEY).reasoning_effort, load(**KEY).service_tier) == (None, None)
+    assert decode(Create, {"options": {"reasoning_effort": "max"}}).options
+    assert set(EFFORTS) == set(get_args(Effort))
 
 
 def test_a_base_url_alone_chooses_the_model_too() -> None:
