@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
 from dataclasses import fields
-
-from aiohttp import web
 
 from realtime import garbage, logs, operate
 from realtime.admin import NoSuchSession
@@ -21,12 +20,14 @@ from realtime.app import SERVER, create_app
 from realtime.check import check
 from realtime.config import ConfigError, Settings
 from realtime.edge.http import missing_modules
+from realtime.edge.runner import Runner
 from realtime.log.rows import StorageError
 from realtime.parts import store_label
 
 FAILED = 1
 CONFIG_REFUSED = 2
-STOP_TIMEOUT_S = 1.0
+logger = logging.getLogger("realtime")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
 def main() -> int:
@@ -86,20 +87,21 @@ async def serve(settings: Settings) -> int:
             loop.add_signal_handler(name, stop.set)
         except NotImplementedError:  # Windows
             signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    for note in settings.notes():
+        logger.warning("%s", note)
     app = create_app(settings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+    runner = Runner(app)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
         try:
-            await site.start()
+            port = await runner.listen(settings.host, settings.port)
         except OSError as error:
             raise ConfigError(
                 [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
             ) from None
         server = app[SERVER]
         collector = asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))
-        announce(settings, runner.addresses[0][1], server.chain.label)
+        announce(settings, port, server.chain.label)
         await stop.wait()
         print("Draining …", flush=True)
         await server.drain()
@@ -111,10 +113,9 @@ async def serve(settings: Settings) -> int:
 
 
 def announce(settings: Settings, port: int, model: str) -> None:
-    host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::1") else settings.host  # noqa: S104
     print(
         f"""
-  Listening   http://{host}:{port}
+  Listening   {reached_at(settings.host, port)}
   Model       {model}
               change it: OPENAI_API_KEY=… in .env, or MODEL=local
   Store       {store_label(settings)}
@@ -124,6 +125,18 @@ def announce(settings: Settings, port: int, model: str) -> None:
     )
     if missing := missing_modules():
         print(f"  The page lacks {', '.join(missing)}: run npm ci\n", flush=True)
+
+
+def reached_at(host: str, port: int) -> str:
+    """An address that works in a browser on this machine, and who else can reach it."""
+    if host in EVERY_ADDRESS:
+        return (
+            f"http://localhost:{port}\n"
+            "              on every address of this machine; HOST=127.0.0.1: for itself alone"
+        )
+    if host == "127.0.0.1":
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.connections import Connections
 from realtime.edge.door import Door
+from realtime.edge.runner import MAX_HEADER
 from realtime.edge.transport import Transport
 from realtime.hub import Hub
 from realtime.limits import DAY_S, MINUTE_S, Buckets
@@ -148,6 +149,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
         spare_loopback=settings.spare_loopback,
     )
     app = web.Application(
+        handler_args={"max_field_size": MAX_HEADER},
         middlewares=[
             http.guard(
                 settings.allowed_origins,
@@ -155,7 +157,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
                 door.check,
                 sign_in=settings.supabase_url if settings.sign_in else "",
             )
-        ]
+        ],
     )
     transport.attach(app)
     app[SERVER] = server
@@ -172,6 +174,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
         return handler
 
     app.router.add_get("/", http.index)
+    app.router.add_get("", http.to_slash)
     app.router.add_get("/client/{name}", http.client_file)
     app.router.add_get("/vendor/{name}", http.vendor_file)
     app.router.add_get("/healthz", late("healthz"))

@@ -7,7 +7,9 @@ README's table are held to them by a test.
 from __future__ import annotations
 
 import base64
+import codecs
 import contextlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -17,8 +19,10 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from realtime import consistency
 from realtime.model_settings import (
     ModelEntry,
+    default_api,
     parse_count,
     parse_effort,
     parse_flag,
@@ -27,6 +31,7 @@ from realtime.model_settings import (
     parse_prices,
     parse_temperature,
 )
+from realtime.origin import origin_of
 
 DEFAULT_INSTRUCTIONS = (
     "You are a helpful assistant. Answer briefly and correctly, in Markdown. "
@@ -78,6 +83,10 @@ def _count(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _host(raw: str) -> str:
+    return raw.removeprefix("[").removesuffix("]")
+
+
 def _port(raw: str) -> int:
     if not raw.isdigit() or int(raw) > 65535:
         raise ValueError("must be a port from 0 to 65535 (0: any free one)")
@@ -89,6 +98,14 @@ def _url(raw: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must be a URL that begins with http:// or https://")
     return raw.rstrip("/")
+
+
+def _base_url(raw: str) -> str:
+    url = _url(raw)
+    for end in ("/chat/completions", "/completions", "/responses"):
+        if url.endswith(end):
+            raise ValueError(f"must be the base URL, without {end}: {url.removesuffix(end)}")
+    return url
 
 
 def _publishable(raw: str) -> str:
@@ -121,10 +138,17 @@ def _list(raw: str) -> tuple[str, ...]:
 def _origins(raw: str) -> tuple[str, ...]:
     origins = _list(raw)
     for origin in origins:
-        if origin == "*":
+        if "*" in origin:
             raise ValueError("must name the origins; * would let every site act for your users")
-        _url(origin)
-    return origins
+        if origin == "null":
+            raise ValueError(
+                "has null, which every sandboxed frame of any site has for its origin: serve the "
+                "page from a host, or give the app a scheme of its own"
+            )
+    try:
+        return tuple(map(origin_of, origins))
+    except ValueError as error:
+        raise ValueError(f"has an entry that is no origin: {error}") from None
 
 
 def _transports(raw: str) -> tuple[str, ...]:
@@ -138,9 +162,53 @@ def _instructions(raw: str) -> str:
     if not raw.startswith("@"):
         return raw
     try:
-        return Path(raw[1:]).read_text("utf-8")
+        return _read(Path(raw[1:]))
     except OSError as error:
         raise ValueError(f"names a file that cannot be read: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"names a file that {error}") from None
+
+
+def _read(path: Path) -> str:
+    """A text file. Raises `OSError`, or `ValueError` where it is not UTF-8."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        raise ValueError(
+            "is UTF-16, as Windows PowerShell writes it: save it as UTF-8 "
+            "(in PowerShell: Set-Content -Encoding utf8)"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"is not UTF-8, in line {line}: save it as UTF-8") from None
+
+
+def _env_file(name: str) -> dict[str, str]:
+    """The variables of a file that has a value for them. Raises `ValueError`."""
+    path = Path(name)
+    if not path.exists() or path.is_dir():
+        return {}
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    values = dotenv_values(stream=io.StringIO(text))
+    return {name: value for name, value in values.items() if value}
+
+
+def _file(raw: str) -> str:
+    """A file that exists, or whose folder does."""
+    path = Path(raw)
+    if ":memory:" in raw:
+        raise ValueError("must be a file: the journal is what a restart goes on from")
+    if "://" in raw:
+        raise ValueError("must be the path of a file, not a URL")
+    if path.is_dir():
+        raise ValueError(f"is a folder: name a file in it, such as {path / 'realtime.db'}")
+    if not path.parent.is_dir():
+        raise ValueError(f"needs the folder {path.parent}, which is not there: make it first")
+    return raw
 
 
 def _setting(
@@ -154,18 +222,22 @@ class Settings:
     """Every setting is the environment variable of its name in capitals."""
 
     port: int = _setting(8000, "port to listen on; a platform such as Heroku sets it", _port)
-    host: str = _setting("127.0.0.1", "address to listen on; 0.0.0.0 where PORT is set")
+    host: str = _setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 where PORT is set; :: for IPv6 too", _host
+    )
     model: str = _setting(
         "demo",
-        "openai, local or demo; openai where OPENAI_API_KEY is set, else demo",
+        "openai, local or demo; openai where OPENAI_API_KEY or OPENAI_BASE_URL is set, else demo",
         _one_of("openai", "local", "demo"),
     )
     openai_api_key: str = _setting("", "key of OpenAI or of a compatible server", secret=True)
-    openai_base_url: str = _setting("", "base URL of a compatible server", _url)
-    openai_model: str = _setting("gpt-5-mini", "model that answers")
+    openai_base_url: str = _setting("", "base URL of a compatible server", _base_url)
+    openai_model: str = _setting(
+        "gpt-6.1-terra", "model that answers; to be set with OPENAI_BASE_URL"
+    )
     openai_api: str = _setting(
         "responses",
-        "responses or chat; responses against OpenAI, chat where OPENAI_BASE_URL is set",
+        "responses or chat; responses against OpenAI and Azure, chat against other servers",
         _one_of("responses", "chat"),
     )
     openai_background: bool = _setting(
@@ -196,7 +268,15 @@ class Settings:
         None, "the longest answer of one model call; the model's own when empty", parse_count
     )
     reasoning_effort: str | None = _setting(
-        None, "none, minimal, low, medium, high or xhigh; the model's own when empty", parse_effort
+        None,
+        "none, minimal, low, medium, high, xhigh or max; the model's own when empty",
+        parse_effort,
+    )
+    service_tier: str | None = _setting(
+        None,
+        "auto, default, flex, priority or scale: how fast and at which price OpenAI answers; "
+        "the project's own when empty",
+        _one_of("auto", "default", "flex", "priority", "scale"),
     )
     show_reasoning: bool = _setting(
         True, "false: what a model thinks is shown to nobody; it is counted", parse_flag
@@ -214,7 +294,7 @@ class Settings:
     )
     prices: Mapping[str, Mapping[str, float]] | None = _setting(
         None,
-        'dollars for a million tokens: {"gpt-5-mini": {"input": 0.25, "output": 2}}, and "cached"',
+        'dollars for a million tokens: {"MODEL": {"input": 0.25, "output": 2}}, and "cached"',
         parse_prices,
     )
     supabase_url: str = _setting("", "your project's URL; with SUPABASE_KEY", _url)
@@ -223,7 +303,7 @@ class Settings:
         "your project's secret key (sb_secret_…); SUPABASE_SECRET_KEY works too",
         secret=True,
     )
-    database_path: str = _setting("realtime.db", "the journal, an SQLite file")
+    database_path: str = _setting("realtime.db", "the journal, an SQLite file", _file)
     durability: str = _setting(
         "sync",
         "sync: what a device sees survives the process; fsync: and a power cut; "
@@ -261,7 +341,8 @@ class Settings:
     instructions: str = _setting(DEFAULT_INSTRUCTIONS, "the system prompt, or @file", _instructions)
     allowed_origins: tuple[str, ...] = _setting(
         (),
-        "origins of front ends on other hosts, comma separated; same origin otherwise",
+        "origins of front ends on other hosts and of apps (capacitor://localhost), comma "
+        "separated; same origin otherwise",
         _origins,
     )
     grace_seconds: float = _setting(
@@ -344,6 +425,8 @@ class Settings:
     model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
+    given: frozenset[str] = frozenset()  # the variables that were set
+    mistaken: Mapping[str, str] = field(default_factory=dict)  # what looks like one, and which
 
     @property
     def sign_in(self) -> dict[str, str] | None:
@@ -355,8 +438,11 @@ class Settings:
     @classmethod
     def load(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> Settings:
         """From the environment, and beneath it the file. Raises `ConfigError`."""
-        given = {k: v for k, v in dotenv_values(env_file).items() if v} if env_file else {}
-        given.update({name: value for name, value in environ.items() if value})
+        try:
+            file = _env_file(env_file) if env_file else {}
+        except ValueError as error:
+            raise ConfigError([f"{env_file} {error}"]) from None
+        given = {**file, **{name: value for name, value in environ.items() if value}}
         problems: list[str] = []
         values: dict[str, Any] = {}
         for item in fields(cls):
@@ -370,70 +456,34 @@ class Settings:
                 problems.append(f"{item.name.upper()}{shown} {error}")
         if values.get("tools") == ("none",):
             values["tools"] = ()
-        values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", ""))
+        values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", "").strip())
         values["platform_disk"] = "DYNO" in given
         if values["platform_disk"]:
             values.setdefault("trusted_proxies", 1)
         values["spare_loopback"] = "connects_per_minute" not in values
         if "port" in values:
             values.setdefault("host", "0.0.0.0")  # noqa: S104
-        if values.get("openai_api_key"):
+        if values.get("openai_api_key") or values.get("openai_base_url"):
             values.setdefault("model", "openai")
-        if values.get("openai_base_url"):
-            values.setdefault("openai_api", "chat")
+        values.setdefault("openai_api", default_api(values.get("openai_base_url", "")))
         entries = (*values.get("fallbacks", ()), *values.get("models", ()))
-        values["model_keys"] = {e.key: given[e.key] for e in entries if given.get(e.key)}
+        values["model_keys"] = {e.key: given[e.key].strip() for e in entries if given.get(e.key)}
+        names = {item.name.upper() for item in fields(cls) if "parse" in item.metadata}
+        names.add("SUPABASE_SECRET_KEY")
+        values["given"] = frozenset(names & given.keys())
+        values["mistaken"] = consistency.mistaken(
+            file, environ, names, {entry.key for entry in entries}
+        )
         settings = cls(**values)
-        problems += settings.problems(given)
+        problems += consistency.problems(settings)
         if problems:
             raise ConfigError(problems)
         return settings
 
-    def problems(self, given: Mapping[str, str]) -> list[str]:
-        """What cannot go together."""
-        found: list[str] = []
-        if self.model == "openai" and not (self.openai_api_key or self.openai_base_url):
-            found.append(
-                "OPENAI_API_KEY is missing: set it, or OPENAI_BASE_URL of a server that needs "
-                "none, or MODEL=demo to run without a key"
-            )
-        for name, entries in (("FALLBACKS", self.fallbacks), ("MODELS", self.models)):
-            for entry in entries:
-                if entry.key and entry.key not in self.model_keys:
-                    found.append(f"{name} takes the key of {entry.name} from {entry.key}: set it")
-                here = not entry.url and entry.name not in ("local", "demo")
-                if here and not (self.openai_api_key or self.openai_base_url):
-                    found.append(
-                        f"{name} has {entry.name} without a URL, and there is no server of "
-                        f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
-                    )
-        if self.budget_user_dollars or self.budget_server_dollars:
-            default = self.openai_model if self.model == "openai" else self.model
-            used = {default, *(entry.name for entry in (*self.fallbacks, *self.models))}
-            if missing := used - set(self.prices or {}):
-                found.append(
-                    f"PRICES lacks {', '.join(sorted(missing))}: a budget in dollars needs the "
-                    "price of every model; give what costs nothing the price 0"
-                )
-        if self.supabase_url and not self.supabase_key:
-            found.append(
-                "SUPABASE_KEY is missing: set it to the secret key (Project Settings, API Keys), "
-                "or unset SUPABASE_URL to keep conversations in SQLite only"
-            )
-        if self.supabase_key and not self.supabase_url:
-            found.append(
-                "SUPABASE_URL is missing: set it to https://<project>.supabase.co, or unset "
-                "SUPABASE_KEY to keep conversations in SQLite only"
-            )
-        if self.auth == "supabase" and not self.supabase_url:
-            found.append(
-                "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
-            )
-        if self.supabase_jwt_secret and len(self.supabase_jwt_secret) < 32:
-            found.append("SUPABASE_JWT_SECRET must have 32 characters or more")
-        if self.platform_disk and not self.auth_secret:
-            found.append(
-                "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
-                "guests would lose their sessions; set it to a long random text"
-            )
-        return found
+    def api_of(self, entry: ModelEntry) -> str:
+        """By which API a model is asked: `responses` or `chat`."""
+        return entry.api or (default_api(entry.url) if entry.url else self.openai_api)
+
+    def notes(self) -> list[str]:
+        """What was given and has no effect, or hardly was meant so; a sentence each."""
+        return list(consistency.notes(self))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 OPTIONS = ("instructions", "temperature", "max_output_tokens", "reasoning_effort")
 
 
@@ -57,6 +58,17 @@ def _entry(words: list[str]) -> ModelEntry:
     return ModelEntry(name=name, url=url, **given)
 
 
+def default_api(url: str) -> str:
+    """By which API the server at a base URL is best asked; an empty one is OpenAI's own."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not host or host == "api.openai.com" or host.endswith(".api.openai.com"):
+        return "responses"
+    # Two older surfaces of Azure, by deployment and by catalogue, have Chat Completions only.
+    older = "/deployments/" in parts.path or parts.path.endswith("/models")
+    return "responses" if host.endswith(AZURE) and not older else "chat"
+
+
 def parse_prices(raw: str) -> dict[str, dict[str, float]]:
     """`{"model": {"input": …, "output": …, "cached": …}}`, in dollars for a million tokens;
     `cached` may be left out."""
@@ -64,7 +76,7 @@ def parse_prices(raw: str) -> dict[str, dict[str, float]]:
         table = json.loads(raw)
     except ValueError:
         raise ValueError("must be JSON") from None
-    shape = 'must be like {"gpt-5-mini": {"input": 0.25, "output": 2, "cached": 0.025}}'
+    shape = 'must be like {"MODEL": {"input": 0.25, "output": 2, "cached": 0.025}}'
     if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
         raise ValueError(shape)
     for model, row in table.items():

@@ -74,7 +74,7 @@ ToolStatus = Literal[
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
 Decision = Literal["approve", "deny"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
 
 

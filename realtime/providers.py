@@ -64,7 +64,7 @@ def _openai(settings: Settings, entry: ModelEntry, url: str) -> Model:
     from realtime.models.openai import OpenAIModel
 
     key = settings.model_keys.get(entry.key, "") if entry.url else settings.openai_api_key
-    api = entry.api or ("chat" if entry.url else settings.openai_api)
+    api = settings.api_of(entry)
     return OpenAIModel(
         api_key=key or "none",
         base_url=url or None,

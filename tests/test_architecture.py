@@ -43,11 +43,13 @@ ALLOWED = {
     "supabase": {"protocol", "log.rows", "supabase"},
     "auth": {"auth", "user"},
     "model_settings": set(),
-    "config": {"model_settings"},
+    "origin": set(),
+    "consistency": {"config", "model_settings"},
+    "config": {"model_settings", "origin", "consistency"},
     "logs": {"protocol"},
     "memory": set(),
     "garbage": set(),
-    "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory"},
+    "edge": CORE | {"edge", "auth", "hub", "actor", "log", "limits", "memory", "origin"},
 }
 BUILDERS = {"app", "parts", "check", "operate", "providers", "__main__"}
 SERVICES = {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import get_args
 
 import jwt
 import pytest
 
 from realtime.config import ConfigError, Settings
+from realtime.model_settings import EFFORTS
+from realtime.protocol import Create, Effort, decode
 
 
 def load(**environ: str) -> Settings:
@@ -42,6 +46,46 @@ def test_a_key_chooses_the_model_and_a_base_url_the_api() -> None:
     assert load(OPENAI_API_KEY="sk-1", MODEL="demo").model == "demo"
 
 
+def test_effort_and_tier_are_passed_on_as_they_are() -> None:
+    settings = load(**KEY, REASONING_EFFORT="max", SERVICE_TIER="Flex")
+    assert (settings.reasoning_effort, settings.service_tier) == ("max", "flex")
+    assert (load(**KEY).reasoning_effort, load(**KEY).service_tier) == (None, None)
+    assert decode(Create, {"options": {"reasoning_effort": "max"}}).options
+    assert set(EFFORTS) == set(get_args(Effort))
+
+
+def test_a_base_url_alone_chooses_the_model_too() -> None:
+    ollama = load(OPENAI_BASE_URL="http://localhost:11434/v1", OPENAI_MODEL="small")
+    assert (ollama.model, ollama.openai_api, ollama.openai_model) == ("openai", "chat", "small")
+    assert load(OPENAI_BASE_URL="http://localhost:11434/v1", MODEL="demo").model == "demo"
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("", "responses"),
+        ("https://api.openai.com/v1", "responses"),
+        ("https://eu.api.openai.com/v1", "responses"),
+        ("https://own.openai.azure.com/openai/v1", "responses"),
+        ("https://OWN.cognitiveservices.azure.com/openai/v1/", "responses"),
+        ("https://own.services.ai.azure.com/openai/v1", "responses"),
+        ("https://own.services.ai.azure.com/models", "chat"),
+        ("https://own.openai.azure.com/openai/deployments/large", "chat"),
+        ("https://api.openai.com.example/v1", "chat"),
+        ("https://notopenai.azure.com/v1", "chat"),
+        ("http://localhost:8080/v1", "chat"),
+    ],
+)
+def test_who_made_the_models_is_asked_by_the_newer_api(url: str, api: str) -> None:
+    asked = load(OPENAI_API_KEY="sk-1", OPENAI_BASE_URL=url, OPENAI_MODEL="large")
+    assert asked.openai_api == api
+    for more, expected in (("", api), (" api=chat", "chat"), (" api=responses", "responses")):
+        spare = load(FALLBACKS=f"large@{url or 'https://api.openai.com/v1'}{more}")
+        assert spare.api_of(spare.fallbacks[0]) == expected
+    here = load(OPENAI_API_KEY="sk-1", OPENAI_BASE_URL=url, OPENAI_MODEL="large", MODELS="small")
+    assert here.api_of(here.models[0]) == api
+
+
 def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("GRACE_SECONDS=5\nOPENAI_MODEL=small\nOPENAI_API_KEY=\n")
@@ -53,6 +97,141 @@ def test_supabase_takes_both_names_of_the_key() -> None:
     url = "https://x.supabase.co"
     assert load(SUPABASE_URL=url, SUPABASE_SECRET_KEY="sb_secret_1").supabase_key == "sb_secret_1"
     assert load(SUPABASE_URL=url, SUPABASE_KEY="sb_secret_2").supabase_key == "sb_secret_2"
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("https://App.Example/", ["https://app.example"]),
+        ("https://app.example:443", ["https://app.example"]),
+        ("http://app.example:80, http://app.example:8080",
+         ["http://app.example", "http://app.example:8080"]),
+        ("http://[::1]:3000", ["http://[::1]:3000"]),
+        ("https://bücher.example", ["https://xn--bcher-kva.example"]),
+        ("capacitor://localhost,ionic://localhost/,tauri://localhost",
+         ["capacitor://localhost", "ionic://localhost", "tauri://localhost"]),
+        ("app://-,app://.,app://obsidian.md", ["app://-", "app://.", "app://obsidian.md"]),
+        ("chrome-extension://abcdefghijklmnop", ["chrome-extension://abcdefghijklmnop"]),
+        ("file://", ["file://"]),
+    ],
+)  # fmt: skip
+def test_origins_are_as_browsers_write_them(given: str, origins: list[str]) -> None:
+    assert load(ALLOWED_ORIGINS=given).allowed_origins == tuple(origins)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [
+        ("utf-16", "is UTF-16, as Windows PowerShell writes it: save it as UTF-8"),
+        ("utf-16-le", "is UTF-16"),
+        ("utf-16-be", "is UTF-16"),
+        ("utf-32", "is UTF-16"),
+        ("latin-1", "is not UTF-8, in line 2: save it as UTF-8"),
+        ("cp1252", "is not UTF-8, in line 2"),
+        ("utf-8", ""),
+        ("utf-8-sig", ""),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path, encoding: str, says: str) -> None:
+    file = tmp_path / "settings"
+    file.write_bytes("GRACE_SECONDS=5\nINSTRUCTIONS=Sei höflich\n".encode(encoding))
+    prompt = {"INSTRUCTIONS": f"@{file}"}
+    if not says:
+        settings = Settings.load({}, str(file))
+        assert (settings.grace_seconds, settings.instructions) == (5, "Sei höflich")
+        assert Settings.load(prompt, None).instructions.startswith("GRACE_SECONDS=5")
+        return
+    with pytest.raises(ConfigError) as caught:
+        Settings.load({}, str(file))
+    assert f"{file} {says}" in str(caught.value)
+    assert says in problems(**prompt)
+
+
+def test_a_folder_or_nothing_in_place_of_the_file_is_no_settings(tmp_path: Path) -> None:
+    assert Settings.load({}, str(tmp_path)) == Settings.load({}, str(tmp_path / "none"))
+
+
+# ------------------------------------------------------------------ without effect
+
+
+def noted(file: str = "", /, **environ: str) -> str:
+    with tempfile.NamedTemporaryFile("w", suffix=".env") as env:
+        env.write(file)
+        env.flush()
+        return "\n".join(Settings.load(environ, env.name).notes())
+
+
+PROJECT = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": "sb_secret_1"}
+KEY = {"OPENAI_API_KEY": "sk-1"}
+OLLAMA = {"OPENAI_BASE_URL": "http://localhost:11434/v1", "OPENAI_MODEL": "small"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        (KEY | {"MODEL": "demo"}, "OPENAI_API_KEY has no effect with MODEL=demo"),
+        (OLLAMA | {"MODEL": "local"},
+         "OPENAI_BASE_URL, OPENAI_MODEL have no effect with MODEL=local"),
+        ({"OPENAI_MODEL": "large"}, "OPENAI_MODEL has no effect with MODEL=demo; set OPENAI_API_K"),
+        ({"OPENAI_API": "chat"}, "OPENAI_API has no effect with MODEL=demo"),
+        (KEY | {"MODEL": "demo", "FALLBACKS": "large", "OPENAI_MODEL": "huge"},
+         "OPENAI_MODEL has no effect with MODEL=demo"),
+        ({"TEMPERATURE": "1", "SERVICE_TIER": "flex"},
+         "SERVICE_TIER, TEMPERATURE have no effect with MODEL=demo"),
+        (OLLAMA | {"OPENAI_BACKGROUND": "true"}, "OPENAI_BACKGROUND has no effect"),
+        (KEY | {"OPENAI_API": "chat", "OPENAI_BACKGROUND": "true"}, "OPENAI_BACKGROUND has no"),
+        (KEY | {"OPENAI_BASE_URL": "http://gateway.example/v1"}, "OPENAI_MODEL is not set"),
+        ({"SUPABASE_PUBLISHABLE_KEY": "sb_publishable_1"},
+         "SUPABASE_PUBLISHABLE_KEY has no effect with AUTH=guest; AUTH=supabase"),
+        (PROJECT | {"AUTH": "own.sign_in", "SUPABASE_JWT_SECRET": "x" * 32},
+         "SUPABASE_JWT_SECRET has no effect with AUTH=own.sign_in"),
+        ({"FIRST_BYTE_SECONDS": "60", "ANSWER_SECONDS": "30"}, "FIRST_BYTE_SECONDS=60 has no"),
+        ({"AUTH_SECRET": "hush"}, "AUTH_SECRET is short"),
+        (PROJECT | {"SUPABASE_SECRET_KEY": "sb_secret_2"}, "SUPABASE_SECRET_KEY has no effect"),
+        (KEY | {"PRICES": '{"lrge": {"input": 1, "output": 1}}'}, "PRICES has lrge"),
+        ({"ALLOWED_ORIGIN": "https://x"}, "did you mean ALLOWED_ORIGINS?"),
+        ({"OPENAI_API_BASE": "http://x"}, "did you mean OPENAI_BASE_URL?"),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_is_named(environ: dict[str, str], says: str) -> None:
+    told = noted(**environ)
+    assert says in told
+    assert not {"sk-1", "sb_secret_1", "sb_secret_2", "sb_publishable_1"} & set(told.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("OPENAI_APIKEY=sk-1", "OPENAI_API_KEY"),
+        ("OPENAI_KEY=sk-1", "OPENAI_API_KEY"),
+        ("openai_api_key=sk-1", "OPENAI_API_KEY"),
+        ("LOGLEVEL=debug", "LOG_LEVEL"),
+        ("TRUSTED_PROXY=1", "TRUSTED_PROXIES"),
+        ("CORS_ALLOWED_ORIGINS=https://x.example", "ALLOWED_ORIGINS"),
+        ("SUPABASE_ANON_KEY=eyJ", "SUPABASE_PUBLISHABLE_KEY"),
+        ("SUPABASE_SERVICE_ROLE_KEY=eyJ", "SUPABASE_KEY"),
+    ],
+)
+def test_a_name_in_the_file_that_looks_like_a_setting_is_named(line: str, meant: str) -> None:
+    name = line.partition("=")[0]
+    assert noted(line) == (
+        f"{name} is no setting of this server, and is ignored: did you mean {meant}?"
+    )
+
+
+def test_what_has_its_effect_is_not_named() -> None:
+    assert noted() == ""
+    everything = KEY | PROJECT | {"AUTH": "supabase", "SUPABASE_PUBLISHABLE_KEY": "sb_pub"}
+    assert noted(**everything, OPENAI_BACKGROUND="true", SERVICE_TIER="flex") == ""
+    assert noted(**OLLAMA, TEMPERATURE="0.5", PRICES='{"small": {"input": 0, "output": 0}}') == ""
+    assert noted(**KEY, MODEL="demo", FALLBACKS="large", TEMPERATURE="1") == ""
+    keys = "XAI_API_KEY=1\nAZURE_OPENAI_API_KEY=2\n"
+    fallbacks = "a@https://api.x.ai/v1 key=XAI_API_KEY, b@https://b/v1 key=AZURE_OPENAI_API_KEY"
+    assert noted(keys, FALLBACKS=fallbacks) == ""
+    assert noted("NODE_ENV=production\nDATABASE_URL=postgres://x\nVITE_NAME=1") == ""
+    assert (
+        noted("SUPABASE_PUBLISHABLE_KEY=p\nSUPABASE_ANON_KEY=a", **PROJECT, AUTH="supabase") == ""
+    )
 
 
 def test_a_platform_with_a_router_is_one_trusted_proxy() -> None:
@@ -106,6 +285,26 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES=all must be a whole number from 0 to 10"),
         ({"TEXT_KB": "64"}, "TEXT_KB=64 must be a whole number from 1 to 60"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL=loud must be"),
+        ({"OPENAI_BASE_URL": "http://localhost:11434/v1"}, "OPENAI_MODEL is missing"),
+        ({"OPENAI_BASE_URL": "https://api.openai.com/v1"}, "OPENAI_API_KEY is missing"),
+        ({"OPENAI_BASE_URL": "http://x/v1/chat/completions"}, "without /chat/completions"),
+        ({"OPENAI_API_KEY": "“sk-1”"}, "OPENAI_API_KEY has a character that no key has"),
+        ({"OPENAI_API_KEY": "sk-1 # mine"}, "OPENAI_API_KEY has a character that no key has"),
+        ({"FALLBACKS": "a@https://a/v1 key=A_KEY", "A_KEY": "k\nk"}, "A_KEY has a character"),
+        ({"REASONING_EFFORT": "most"}, "REASONING_EFFORT=most must be one of"),
+        ({"SERVICE_TIER": "fast"}, "SERVICE_TIER=fast must be one of"),
+        ({"DATABASE_PATH": ":memory:"}, "DATABASE_PATH=:memory: must be a file"),
+        ({"DATABASE_PATH": "file::memory:?cache=shared"}, "must be a file"),
+        ({"DATABASE_PATH": "sqlite:///data/x.db"}, "must be the path of a file, not a URL"),
+        ({"DATABASE_PATH": "/"}, "DATABASE_PATH=/ is a folder: name a file in it"),
+        ({"DATABASE_PATH": "/nowhere/at/all.db"}, "needs the folder /nowhere/at"),
+        ({"ALLOWED_ORIGINS": "null"}, "null, which every sandboxed frame"),
+        ({"ALLOWED_ORIGINS": "https://*.example"}, "must name the origins"),
+        ({"ALLOWED_ORIGINS": "app.example"}, "'app.example' is not of the form scheme://host"),
+        ({"ALLOWED_ORIGINS": "localhost:3000"}, "is not of the form scheme://host"),
+        ({"ALLOWED_ORIGINS": "https://a.example/chat"}, "write https://a.example"),
+        ({"ALLOWED_ORIGINS": "https://a.example https://b.example"}, "is no origin"),
+        ({"ALLOWED_ORIGINS": "https://a.example:99999"}, "is not of the form"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_to_do(environ: dict[str, str], says: str) -> None:
@@ -119,8 +318,8 @@ def test_all_problems_are_told_at_once_and_no_secret() -> None:
 
 
 def test_a_budget_in_dollars_needs_the_price_of_every_model() -> None:
-    prices = '{"gpt-5-mini": {"input": 0.25, "output": 2}}'
-    given = {"OPENAI_API_KEY": "k", "BUDGET_USER_DOLLARS": "1.5"}
+    prices = '{"large": {"input": 0.25, "output": 2}}'
+    given = {"OPENAI_API_KEY": "k", "OPENAI_MODEL": "large", "BUDGET_USER_DOLLARS": "1.5"}
     assert load(**given, PRICES=prices).budget_user_dollars == 1.5
-    assert "PRICES lacks gpt-5-mini" in problems(**given)
+    assert "PRICES lacks large" in problems(**given)
     assert "PRICES lacks local" in problems(**given, PRICES=prices, FALLBACKS="local")

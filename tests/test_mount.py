@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
 from realtime.app import create_app
@@ -30,6 +31,10 @@ async def test_it_runs_under_a_prefix(
     done = await one.done((await one.send("hello"))["run_id"])
     assert done["status"] == "completed"
     assert (await fetch(f"{url}/")).text == "mine"
+    for query in ("", "?session=1"):
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/ai{query}") as found:
+            assert (found.status, str(found.url)) == (200, f"{url}/ai/{query}")
+            assert found.history[0].headers["Location"] == f"ai/{query}", "below any prefix"
     page = (await fetch(f"{url}/ai/")).text
     assert '"/' not in page, "its addresses are relative"
     for path in ("vendor/marked.js", "client/app.js", "api/info"):

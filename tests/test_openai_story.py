@@ -54,7 +54,7 @@ Devices = Callable[..., Device]
 @both
 async def test_stream_tools_quota_and_cut(serve: Serve, device: Devices, api: str) -> None:
     async with aimock(FIXTURES, "--latency", "2") as base_url:
-        model = OpenAIModel(api_key="sk-test", base_url=base_url, model="gpt-5-mini", api=api)
+        model = OpenAIModel(api_key="sk-test", base_url=base_url, model="gpt-6.1-terra", api=api)
         one = device((await serve(model)).url)
         await one.connect()
 
@@ -62,7 +62,7 @@ async def test_stream_tools_quota_and_cut(serve: Serve, device: Devices, api: st
         done = await one.done(ack["run_id"])
         assert (done["status"], done["finish_reason"]) == ("completed", "stop")
         assert done["text"] == one.text(ack["run_id"]) == "Hello **there**, 😀. " * 20
-        assert done["model"] == "gpt-5-mini"
+        assert done["model"] == "gpt-6.1-terra"
 
         ack = await one.send("two figures, please")
         done = await one.done(ack["run_id"])

@@ -9,11 +9,10 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from aiohttp import web
 
 from realtime.edge.commands import DRAIN_RETRY_MS
+from realtime.edge.notices import Notices
 from realtime.limits import Buckets, rate_limited
 from realtime.memory import Memory
 from realtime.protocol import ErrorCode, ProtocolError
-
-TOLD = 100  # refused connects between two lines in the log
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class Door:
         self._memory = memory
         self._draining = draining
         self._spare_loopback = spare_loopback
-        self._refused = 0
+        self._notices = Notices()
 
     def check(self, request: web.Request) -> None:
         """Raises `draining`, `overloaded`, `rate_limited`."""
@@ -81,12 +80,11 @@ class Door:
         if self._spare_loopback and local(caller):
             return
         if wait := self._connects.take(network(caller)):
-            if self._refused % TOLD == 0:
+            if self._notices.due(caller):
                 logger.warning(
                     "too many connects from one address; if it is a proxy's, set TRUSTED_PROXIES",
                     extra={"remote": caller},
                 )
-            self._refused += 1
             raise rate_limited("too many connects from your address", wait)
 
 

@@ -22,6 +22,7 @@ from realtime.edge.door import as_seen, local
 from realtime.hub import Hub
 from realtime.limits import Buckets
 from realtime.log.rows import SessionRow, StorageError
+from realtime.origin import origin_of
 from realtime.protocol import ProtocolError, entry, to_json
 
 ROOT = Path(__file__).parent.parent.parent
@@ -225,6 +226,7 @@ def guard(
     """Errors become JSON, headers become safe, listed origins may read the API. Before a
     new socket's handshake it is `check`ed. `sign_in`: where the page signs users in."""
     policy = page_policy(sign_in)
+    listed = {origin_of(origin) for origin in origins}
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -249,13 +251,20 @@ def guard(
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         response.headers.setdefault("Content-Security-Policy", policy)
         origin = request.headers.get("Origin")
-        if origin in origins and "/api/" in request.path:
+        if origin in listed and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Share"
             response.headers["Vary"] = "Origin"
         return response
 
     return middleware
+
+
+async def to_slash(request: web.Request) -> web.Response:
+    """Mounted below a prefix, the page's relative addresses need the slash at its end. The way
+    there is relative too: a proxy may have a prefix of its own."""
+    path, question, query = request.path_qs.partition("?")
+    raise web.HTTPPermanentRedirect(f"{path.rpartition('/')[2]}/{question}{query}")
 
 
 async def preflight(request: web.Request) -> web.Response:

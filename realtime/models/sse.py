@@ -78,7 +78,9 @@ class EventDecoder:
             name, found, payload = event.partition(b"data: ")
             if found and b"\n" not in payload and (not name or _ONE_NAME.fullmatch(name)):
                 pass  # one line of data, with or without a name, as most events are
-            elif (payload := _data(event)) is None:
+            elif data := _data(event):
+                payload = data
+            else:
                 continue
             self._check_size(len(event))
             self.count += 1
@@ -94,8 +96,8 @@ class EventDecoder:
             raise ModelError("malformed", "The provider sent an event of over 4 MB.")
 
 
-def _data(event: bytes) -> bytes | None:
-    """The data of an event. None where it has none."""
+def _data(event: bytes) -> bytes:
+    """The data of an event, perhaps none."""
     lines = event.split(b"\n")
     values = [
         line[5:].removeprefix(b" ")
@@ -105,7 +107,7 @@ def _data(event: bytes) -> bytes | None:
     data = b"\n".join(values)
     if b"error" in event:
         data = _error(lines, data)
-    return data if values or data else None
+    return data
 
 
 def _error(lines: list[bytes], data: bytes) -> bytes:

@@ -22,8 +22,9 @@ import engineio
 import msgspec
 from aiohttp import http_exceptions, web
 
+from realtime.edge.notices import Notices
 from realtime.edge.transport.origins import Origins, Refused
-from realtime.edge.transport.packets import Batch, Malformed, close_frame, split_payload
+from realtime.edge.transport.packets import Batch, Malformed, close_frame, split_payload, too_large
 from realtime.edge.transport.socket import Socket
 
 UPGRADE_S = 5.0
@@ -57,6 +58,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         super().__init__(**options)
         self.max_queue_bytes = max_queue_bytes
         self.stall_s = stall_s
+        self._notices = Notices()
         self._origins = Origins(self.cors_allowed_origins or (), self.cors_credentials)
         self.sockets: dict[str, Socket] = {}
         self.watched: set[Socket] = set()
@@ -80,6 +82,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             headers = self._origins.headers(request)
             response = await self._answer(request)
         except Refused as error:
+            if error.status == 400:
+                self.refused(request.remote, str(error))
             body = msgspec.json.encode(error.body)
             response = web.Response(body=body, status=error.status, content_type="application/json")
             if request.can_read_body:
@@ -119,12 +123,16 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
         if request.query.get("EIO") != "4":
-            raise Refused(5, "Unsupported protocol version: this server speaks EIO=4")
+            raise Refused(
+                5,
+                "Unsupported protocol version: this server speaks EIO=4, as socket.io-client 3 "
+                "and python-socketio 5 and newer do",
+            )
         if request.method != "GET":
             raise Refused(2, "Bad handshake method")
         ws = self._websocket(request) if transport == "websocket" else None
         sid = self.generate_id()
-        socket = self.sockets[sid] = Socket(self, sid)
+        socket = self.sockets[sid] = Socket(self, sid, request.remote)
         upgrade = ws is None and self.allow_upgrades and "websocket" in self.transports
         hello = {
             "sid": sid,
@@ -215,13 +223,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         try:
             async with asyncio.timeout(BODY_S):
                 if (request.content_length or 0) > self.max_http_buffer_size:
-                    raise Malformed("too large")
+                    raise Malformed(too_large("a body", self.max_http_buffer_size))
                 async for chunk in request.content.iter_any():
                     body += chunk
                     if len(body) > self.max_http_buffer_size:
-                        raise Malformed("too large")
+                        raise Malformed(too_large("a body", self.max_http_buffer_size))
         except (TimeoutError, OSError, web.RequestPayloadError, http_exceptions.BadHttpMessage):
-            raise Malformed("incomplete") from None
+            raise Malformed("a body that broke off") from None
         return split_payload(bytes(body))
 
     # ------------------------------------------------------------- messages
@@ -254,6 +262,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             await asyncio.wait(self._tasks, timeout=1)
 
     # ---------------------------------------------------- for the sockets
+
+    def refused(self, remote: str | None, why: str) -> None:
+        """Say in the log that a client does not keep to the protocol."""
+        self._notices.refused(remote, why)
 
     def message(self, socket: Socket, data: str | bytes) -> None:
         if handler := self.handlers.get("message"):

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from realtime.edge.notices import HOUR_S, Notices
+from realtime.origin import origin_of, same_host
+
+SHOWN = 200  # characters of a header in the log
+REMEDY = (
+    "If the page is yours and came through a proxy, let the proxy pass the Host header on as it "
+    "is, or set TRUSTED_PROXIES so that its X-Forwarded-Host counts (docs/proxies.md); if it is "
+    "of another host, add its origin to ALLOWED_ORIGINS"
+)
+
+logger = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -23,17 +35,18 @@ class Origins:
     """
 
     def __init__(self, listed: Sequence[str], credentials: bool) -> None:
-        self._listed = listed
         self._anyone = "*" in listed
+        self._listed = {origin_of(origin) for origin in listed if origin != "*"}
         self._credentials = credentials and not self._anyone
+        self._notices = Notices(HOUR_S)
 
     def headers(self, request: web.Request) -> dict[str, str]:
         """The CORS headers for the page that asks. Raises `Refused` for one of elsewhere."""
         origin = request.headers.get("Origin")
         if origin is None:
             return {}
-        if not (self._anyone or origin in self._listed or self._own(request, origin)):
-            raise Refused(4, "Forbidden: the page's origin is not allowed here", 403)
+        if not (self._anyone or self._known(origin, request.host)):
+            self._refuse(shown(origin), shown(request.host))
         headers = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         if self._credentials:
             headers["Access-Control-Allow-Credentials"] = "true"
@@ -43,9 +56,21 @@ class Origins:
                 headers["Access-Control-Allow-Headers"] = asked
         return headers
 
-    def _own(self, request: web.Request, origin: str) -> bool:
-        """By host and port; the scheme is the proxy's, which may speak TLS for us."""
+    def _known(self, origin: str, host: str) -> bool:
         try:
-            return urlsplit(origin).netloc.lower() == request.host.lower()
+            page = origin_of(origin)
         except ValueError:
             return False
+        return page in self._listed or same_host(page, host)
+
+    def _refuse(self, origin: str, host: str) -> None:
+        """Raises `Refused`, and tells the operator, who may have meant to let it in."""
+        why = f"the page's origin is {origin}, and the host that it asked for is {host}"
+        if self._notices.due(origin, host):
+            logger.warning("refused: %s. %s", why, REMEDY)
+        raise Refused(4, f"Forbidden: {why}. {REMEDY}.", 403)
+
+
+def shown(header: str) -> str:
+    """Of a header what may stand in a log and in JSON."""
+    return header[:SHOWN].encode("ascii", "backslashreplace").decode()

@@ -34,7 +34,12 @@ _decoder = msgspec.json.Decoder()
 
 
 class Malformed(ValueError):
-    """A client does not keep to the protocol; its socket is closed."""
+    """A client does not keep to the protocol; its socket is closed. The text says how, and has
+    nothing that the client sent: it is logged."""
+
+
+def too_large(what: str, limit: int) -> str:
+    return f"{what} over {limit // 1024} KB"
 
 
 # ------------------------------------------------------------------------ JSON
@@ -43,7 +48,7 @@ class Malformed(ValueError):
 def loads(text: str) -> Any:
     """JSON of a client, at most 32 deep. Raises `Malformed`."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise Malformed("too deep")
+        raise Malformed(f"JSON that is nested more than {MAX_DEPTH} deep")
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, ValueError):
@@ -51,7 +56,7 @@ def loads(text: str) -> Any:
     try:  # half a character, as in a browser's strings, or NaN: for the command to judge
         return json.loads(text)
     except ValueError:
-        raise Malformed("not JSON") from None
+        raise Malformed("data that is not JSON") from None
 
 
 def dumps(data: Any, **_: Any) -> str:
@@ -87,7 +92,7 @@ class Packet(sio.Packet):  # type: ignore[misc]
     def decode(self, text: str) -> int:
         """Fill this packet; the number of attachments that follow it."""
         if not isinstance(text, str) or not (head := _HEAD.match(text)):
-            raise Malformed("not a packet")
+            raise Malformed("a text that is no Socket.IO packet")
         kind, count, namespace, id = head.groups()
         self.packet_type = int(kind)
         self.namespace = namespace
@@ -96,9 +101,9 @@ class Packet(sio.Packet):  # type: ignore[misc]
         self.data = loads(rest) if rest else None
         binary = self.packet_type in (sio.BINARY_EVENT, sio.BINARY_ACK)
         if binary != (count is not None) or (count and int(count) > MAX_ATTACHMENTS):
-            raise Malformed("attachments")
+            raise Malformed("a packet with a wrong number of attachments")
         if len(id) > 16 or len(namespace or "") > MAX_NAMESPACE:
-            raise Malformed("too long")
+            raise Malformed("an ack id or a namespace that is too long")
         self._check(bool(rest))
         return int(count) if count else 0
 
@@ -118,7 +123,7 @@ class Packet(sio.Packet):  # type: ignore[misc]
         else:
             good = False
         if not good:
-            raise Malformed("data")
+            raise Malformed("a packet with data of the wrong kind, or an event of a reserved name")
 
     @classmethod
     def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
@@ -129,7 +134,7 @@ class Packet(sio.Packet):  # type: ignore[misc]
         if data.get("_placeholder") is True:
             number = data.get("num")
             if type(number) is not int or not 0 <= number < len(attachments):
-                raise Malformed("placeholder")
+                raise Malformed("a placeholder without its attachment")
             return attachments[number]
         return {k: cls._reconstruct_binary_internal(v, attachments) for k, v in data.items()}
 
@@ -143,7 +148,7 @@ def split_payload(body: bytes) -> list[str | bytes]:
         packets = body.decode().split(SEPARATOR)
         return [base64.b64decode(p[1:], validate=True) if p[:1] == "b" else p for p in packets]
     except (UnicodeDecodeError, binascii.Error):
-        raise Malformed("not a payload") from None
+        raise Malformed("a body that is no Engine.IO payload") from None
 
 
 _SHORT, _MEDIUM, _LONG = (struct.Struct(f"!BB{kind}").pack for kind in ("", "H", "Q"))

@@ -20,11 +20,12 @@ from socketio.exceptions import ConnectionRefusedError as Rejected
 
 from realtime.edge.transport.engine import Engine, library_logger
 from realtime.edge.transport.packets import Batch, Malformed, Packet
-from realtime.edge.transport.socket import PARSE_ERROR
 
 logger = logging.getLogger(__name__)
 
 NOT_CONNECTED = "not connected in time"
+UNCONNECTED = "a packet for a namespace that the client is not connected to"
+NO_BINARY = "a binary packet: this server takes JSON only"
 
 
 class Manager(socketio.AsyncManager):  # type: ignore[misc]
@@ -90,8 +91,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             return
         try:
             packet = self._decode(eio_sid, data)
-        except Malformed:
-            socket.close(PARSE_ERROR)
+        except Malformed as error:
+            socket.reject(str(error))
         else:
             if packet:
                 socket.run(self._take, eio_sid, packet)
@@ -107,7 +108,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         self._drop_wait(eio_sid)
         if socket := self.eio.sockets.get(eio_sid):
             self._awaited[eio_sid] = self.eio.loop.call_later(
-                self.connect_timeout_s, socket.close, NOT_CONNECTED
+                self.connect_timeout_s, socket.reject, NOT_CONNECTED, NOT_CONNECTED
             )
 
     def _await_another(self, eio_sid: str) -> None:
@@ -126,17 +127,19 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if isinstance(data, bytes):
             packet: Packet | None = self._binary_packet.get(eio_sid)
             if packet is None:
-                raise Malformed("an attachment of nothing")
+                raise Malformed("an attachment of nothing" if self.binary else NO_BINARY)
             if not packet.add_attachment(data):
                 return None
             del self._binary_packet[eio_sid]
             return packet
         if not data or eio_sid in self._binary_packet:
-            raise Malformed("not a packet")
+            raise Malformed("a text that is no Socket.IO packet")
         packet = Packet(encoded_packet=data)
         if packet.packet_type in (sio.BINARY_EVENT, sio.BINARY_ACK):
-            if not self.binary or not self._sid(eio_sid, packet.namespace or "/"):
-                raise Malformed("no binary packets here")
+            if not self.binary:
+                raise Malformed(NO_BINARY)
+            if not self._sid(eio_sid, packet.namespace or "/"):
+                raise Malformed(UNCONNECTED)
             if packet.attachment_count:
                 self._binary_packet[eio_sid] = packet
                 return None
@@ -153,16 +156,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if kind == sio.CONNECT:
             return self._handle_connect(eio_sid, namespace, packet.data)
         if self._sid(eio_sid, namespace) is None:
-            return self._refuse(eio_sid)
+            return self._refuse(eio_sid, UNCONNECTED)
         if kind == sio.DISCONNECT:
             return self._handle_disconnect(eio_sid, namespace)
         if kind in (sio.EVENT, sio.BINARY_EVENT):
             return self._handle_event(eio_sid, namespace, packet.id, packet.data)
         return self._handle_ack(eio_sid, namespace, packet.id, packet.data)
 
-    def _refuse(self, eio_sid: str) -> None:
+    def _refuse(self, eio_sid: str, why: str) -> None:
         if socket := self.eio.sockets.get(eio_sid):
-            socket.close(PARSE_ERROR)
+            socket.reject(why)
 
     def _put(
         self, eio_sid: str, kind: int, namespace: str, data: Any, id: int | None = None
@@ -171,7 +174,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         if self.manager.sid_from_eio_sid(eio_sid, namespace):
-            return self._refuse(eio_sid)
+            return self._refuse(eio_sid, "a second CONNECT to a namespace")
         known = namespace in self.handlers or namespace in self.namespace_handlers
         if not known and self.namespaces != "*" and namespace not in self.namespaces:
             return self._put(
@@ -254,7 +257,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         sid = self._sid(eio_sid, namespace)
         callback = self.manager.callbacks.get(sid, {}).pop(id, None) if id else None
         if callback is None:
-            return self._refuse(eio_sid)
+            return self._refuse(eio_sid, "an ack that nobody waits for")
         answer = callback(*data)
         if inspect.isawaitable(answer):
             await answer

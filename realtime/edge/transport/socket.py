@@ -10,9 +10,9 @@ from inspect import isawaitable
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from realtime.edge.transport.packets import Batch, Malformed, close_frame
+from realtime.edge.transport.packets import Batch, Malformed, close_frame, too_large
 
 if TYPE_CHECKING:
     from realtime.edge.transport.engine import Engine
@@ -41,12 +41,13 @@ class Socket:
     __slots__ = (
         "_awaited", "_due", "_farewell", "_jobs", "_judging", "_poll", "_poll_tcp", "_posting",
         "_put", "_queue", "_queued", "_strikes", "_taken", "_tcp", "_timer", "closed", "engine",
-        "session", "sid", "upgraded", "upgrading",
+        "remote", "session", "sid", "upgraded", "upgrading",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine, sid: str) -> None:
+    def __init__(self, engine: Engine, sid: str, remote: str | None) -> None:
         self.engine = engine
         self.sid = sid
+        self.remote = remote
         self.session: dict[str, Any] = {}
         self.closed = False
         self.upgraded = False
@@ -161,7 +162,7 @@ class Socket:
             if self.closed and self._farewell is GOODBYE:
                 raise Malformed("the session has ended")
         except Malformed:
-            self.close(PARSE_ERROR)
+            self.close(PARSE_ERROR)  # and the request is refused, with a line in the log
             raise
         finally:
             self._posting = False
@@ -185,18 +186,23 @@ class Socket:
 
     async def listen(self, ws: web.WebSocketResponse) -> None:
         """Take what the client sends, until the end of either."""
-        reason = self.engine.reason.TRANSPORT_CLOSE
         while not self.closed:
             message = await ws.receive()
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 try:
                     self.receive(message.data)
-                except Malformed:
-                    self.close(PARSE_ERROR)
+                except Malformed as error:
+                    self.reject(str(error))
+            elif message.type is WSMsgType.ERROR:
+                self.reject(self._fault(message.data))
             else:
-                if message.type is WSMsgType.ERROR:
-                    reason = PARSE_ERROR
-                self.close(reason)
+                self.close(self.engine.reason.TRANSPORT_CLOSE)
+
+    def _fault(self, error: object) -> str:
+        """What was wrong with a frame."""
+        if isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG:
+            return too_large("a frame", self.engine.max_http_buffer_size)
+        return "a frame that RFC 6455 does not allow"
 
     # ------------------------------------------------------------- incoming
 
@@ -212,13 +218,13 @@ class Socket:
             self._farewell = NOOP
             self.close(self.engine.reason.CLIENT_DISCONNECT)
         else:
-            raise Malformed("not a packet of a client")
+            raise Malformed("an Engine.IO packet that no client sends")
 
     def run(self, handler: Callable[..., Any], *args: Any, later: bool = False) -> None:
         """Call a handler now, or after those that still wait; its errors are logged."""
         if self._jobs is not None:
             if len(self._jobs) >= MAX_JOBS and not self.closed:
-                self.close("too many messages")
+                self.reject("too many messages at once", "too many messages")
             elif len(self._jobs) < MAX_JOBS or later:
                 self._jobs.append((handler, args))
             return
@@ -280,6 +286,12 @@ class Socket:
         elif self._poll_tcp and self._poll_tcp.get_write_buffer_size():
             self._poll_tcp.abort()  # it does not take the answer to its poll either
         logger.info("dropped: %s", reason, extra={"sid": self.sid})
+
+    def reject(self, why: str, reason: str = PARSE_ERROR) -> None:
+        """End the connection of a client that does not keep to the protocol."""
+        if not self.closed:
+            self.engine.refused(self.remote, why)
+            self.close(reason)
 
     def close(self, reason: str, code: int = 1000) -> None:
         """End the connection behind what was put before. The client may come back."""

@@ -1,0 +1,102 @@
+"""How the server listens: on which address, and what it answers to what is not HTTP.
+
+aiohttp's parser logs a request that it cannot read with a traceback, and sends a part of it back:
+the first bytes of a cookie or of a token, where these are what was too long.
+"""
+
+from __future__ import annotations
+
+import socket
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
+
+from realtime.edge.notices import Notices
+from realtime.protocol import to_json
+
+MAX_HEADER = 32 * 1024
+"""Of one header: cookies of other applications on the same host come here too."""
+
+STOP_TIMEOUT_S = 1.0
+
+
+class Listener(web.Server):
+    """Makes the protocol of each connection."""
+
+    notices: Notices
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(web.RequestHandler):
+    """Says of a request that cannot be read why, and nothing of what was in it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        gone = request.transport is None or request.transport.is_closing()
+        if gone and isinstance(exc, ConnectionError):
+            raise exc  # it has left: nobody is answered, and aiohttp takes it for that
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        refusal, why = fault(exc)
+        if isinstance(self._manager, Listener):
+            self._manager.notices.refused(request.remote, why)
+        error = {"error": {"code": "bad_request", "message": why, "retryable": False}}
+        response = web.Response(
+            body=to_json(error), status=refusal, content_type="application/json"
+        )
+        response.force_close()
+        return response
+
+
+def fault(error: HttpProcessingError) -> tuple[HTTPStatus, str]:
+    """What was wrong with a request, by its kind alone: the error's text quotes it."""
+    if isinstance(error, LineTooLong):
+        if error.args[1] == MAX_HEADER:
+            too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            return too_large, f"a header is larger than {MAX_HEADER // 1024} KB"
+        return HTTPStatus.REQUEST_URI_TOO_LONG, "the request's address is too long"
+    if isinstance(error, BadHttpMethod):
+        return HTTPStatus.BAD_REQUEST, "this is not HTTP; TLS is the business of a proxy"
+    return HTTPStatus.BAD_REQUEST, "the request cannot be read"
+
+
+class Runner(web.AppRunner):
+    """Runs an application behind a `Listener`."""
+
+    __slots__ = ()
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        listener = Listener(
+            made.request_handler,
+            request_factory=made.request_factory,
+            loop=made._loop,
+            **made._kwargs,
+        )
+        listener.notices = Notices()
+        return listener
+
+    async def listen(self, host: str, port: int) -> int:
+        """Begin to listen; the port. `::` is every address of either family. Raises `OSError`."""
+        site: web.BaseSite
+        if host == "::" and socket.has_dualstack_ipv6():
+            v6 = socket.AF_INET6
+            both = socket.create_server((host, port), family=v6, dualstack_ipv6=True)
+            site = web.SockSite(self, both)
+        else:
+            site = web.TCPSite(self, host, port)
+        await site.start()
+        return int(self.addresses[0][1])
