@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from realtime.auth.supabase import SupabaseTokens
 from realtime.config import Settings
 from realtime.models import ModelError
 from realtime.parts import auth_secret, load_tools, make_authenticator, open_journal
@@ -23,8 +24,12 @@ async def check(settings: Settings) -> int:
     report("settings")
     load_tools(settings)
     report(f"tools: {', '.join(settings.tools) or 'none'}")
-    make_authenticator(settings, auth_secret(settings))
-    if settings.auth != "guest":
+    auth = make_authenticator(settings, auth_secret(settings))
+    if isinstance(auth, SupabaseTokens):
+        for why in await auth.check() or (None,):
+            report(f"auth supabase, issuer {auth.issuer}", why)
+        await auth.close()
+    elif settings.auth != "guest":
         report(f"auth {settings.auth}")
     open_journal(settings).close()
     report(f"journal {settings.database_path}")

@@ -240,6 +240,11 @@ class Settings:
         "the project's legacy JWT secret; with AUTH=supabase, where it still signs tokens",
         secret=True,
     )
+    supabase_jwt_issuer: str = _setting(
+        "",
+        "the issuer of the project's tokens; with AUTH=supabase, where it is not "
+        "SUPABASE_URL/auth/v1: self-hosted, or a custom domain",
+    )
     supabase_publishable_key: str = _setting(
         "",
         "the project's publishable key (sb_publishable_…); with AUTH=supabase the page shows a "
