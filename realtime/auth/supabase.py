@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
 from aiohttp import web
@@ -17,8 +17,9 @@ from realtime.auth.tokens import header_of, verified
 
 AUDIENCE = "authenticated"
 _SYMMETRIC = "HS256"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PORTS = {"http": 80, "https": 443}
+_URL = re.compile(r"(https?)://(\[::1\]|[^/?#@:\[\]]+)(?::(\d+))?(/[^?#]*)?", re.I)
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_PORTS = {"http": "80", "https": "443"}
 
 logger = logging.getLogger(__name__)
 
@@ -122,12 +123,10 @@ class SupabaseTokens:
 def spelled(issuer: Any) -> Any:
     """One spelling for what is the same issuer: default ports, a slash at the end, and the names
     of this machine, which the Supabase CLI and people use for one another."""
-    try:
-        parts = urlsplit(issuer)
-        port = parts.port or _PORTS[parts.scheme]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    found = _URL.fullmatch(issuer) if isinstance(issuer, str) else None
+    if not found:
         return issuer  # it need not be a URL
-    if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        return issuer
-    host = "localhost" if parts.hostname in _LOOPBACK else parts.hostname
-    return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+    scheme, host, port, path = (part or "" for part in found.groups())
+    scheme, host = scheme.lower(), host.lower()
+    host = "localhost" if host in _LOOPBACK else host
+    return f"{scheme}://{host}:{port or _PORTS[scheme]}{path.rstrip('/')}"

@@ -63,8 +63,8 @@ def as_refused(batch: Batch, error: SupabaseError) -> Refused:
 
 def nothing_taken(batch: Batch, refused: Sequence[Refused]) -> bool:
     """Every event, of more than one session: no row is at fault."""
-    sessions = {row.session_id for row in refused}
-    return len(sessions) > 1 and sum(row.seq is not None for row in refused) >= len(batch.events)
+    events = [row.session_id for row in refused if row.seq is not None]
+    return len(set(events)) > 1 and len(events) >= len(batch.events)
 
 
 def table_at_fault(batch: Batch, refused: Sequence[Refused]) -> SupabaseError | None:

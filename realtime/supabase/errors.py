@@ -218,9 +218,9 @@ def from_response(response: httpx.Response) -> SupabaseError:
         code = ""
     message = str(body.get("message") or body.get("msg") or "")
     # What is said of data may quote it; of the schema or the key it names but tables and roles.
-    about_us = code.startswith(("42", "25", "PGRST")) or status in (401, 402)
+    about_us = code.startswith(("42", "25", "PGRST")) or status in (401, 402, 540)
     said = ((about_us and message) or response.reason_phrase)[:300]
-    detail = f"{status}{f' {code}' if code else ''}: {said}"
+    detail = f"{status} {code}".rstrip() + (f": {said}" if said else "")
 
     if code:
         found = _from_postgrest(status, code, message, detail)
