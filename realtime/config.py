@@ -91,6 +91,11 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _project(raw: str) -> str:
+    """The dashboard shows the address of the Data API too."""
+    return _url(raw).removesuffix("/rest/v1")
+
+
 def _publishable(raw: str) -> str:
     """A key that the page may show to everybody; the legacy `anon` key is one too."""
     role = ""
@@ -217,7 +222,7 @@ class Settings:
         'dollars for a million tokens: {"gpt-5-mini": {"input": 0.25, "output": 2}}, and "cached"',
         parse_prices,
     )
-    supabase_url: str = _setting("", "your project's URL; with SUPABASE_KEY", _url)
+    supabase_url: str = _setting("", "your project's URL; with SUPABASE_KEY", _project)
     supabase_key: str = _setting(
         "",
         "your project's secret key (sb_secret_…); SUPABASE_SECRET_KEY works too",

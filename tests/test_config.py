@@ -55,6 +55,13 @@ def test_supabase_takes_both_names_of_the_key() -> None:
     assert load(SUPABASE_URL=url, SUPABASE_KEY="sb_secret_2").supabase_key == "sb_secret_2"
 
 
+def test_the_address_of_the_data_api_is_taken_for_the_project_s() -> None:
+    for pasted in ("https://x.supabase.co", "https://x.supabase.co/rest/v1/"):
+        settings = load(SUPABASE_URL=pasted, SUPABASE_KEY="s", SUPABASE_JWT_ISSUER=" mine ")
+        assert settings.supabase_url == "https://x.supabase.co"
+        assert settings.supabase_jwt_issuer == "mine"
+
+
 def test_a_platform_with_a_router_is_one_trusted_proxy() -> None:
     assert load().trusted_proxies == 0
     assert load(DYNO="web.1", AUTH_SECRET="x" * 32).trusted_proxies == 1

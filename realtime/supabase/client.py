@@ -26,12 +26,12 @@ from realtime.log.rows import (
     builtins,
 )
 from realtime.protocol import clean_text
+from realtime.supabase.answers import from_response
 from realtime.supabase.errors import (
     SupabaseError,
     check_key,
     checked_url,
     clock_skew,
-    from_response,
     not_json,
     rls_off,
     schema_old,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -36,7 +35,7 @@ ErrorKind = Literal[
     "internal",
 ]
 
-_RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
+RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
 _RELOAD = (
     "If schema.sql has been run in this project, run NOTIFY pgrst, 'reload schema'; in its SQL "
     "editor. If it has not, run schema.sql there."
@@ -46,21 +45,6 @@ _USE_PRIVILEGED = (
     "from Project Settings → API Keys."
 )
 _USE_URL = "Set SUPABASE_URL to the project's URL, as https://<project>.supabase.co."
-
-# PostgREST answers with its own codes or with Postgres's SQLSTATE, which has a digit; whatever
-# stands before it has other codes, numbers, or none.
-_POSTGREST = re.compile(r"PGRST\w{0,3}|(?=.*\d)[0-9A-Z]{5}")
-_NOT_THERE = ("42P01", "42883", "3F000")
-_NOT_IN_CACHE = ("PGRST200", "PGRST202", "PGRST205")
-_NO_WRITES = ("25006", "53100")
-_PASSING_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
-_RESTRICTED = re.compile(r"restricted due to|exceed\w*_quota|overdue_payment", re.I)
-_CLOCK = re.compile(
-    r"issued\s*(at|in)\s*(the\s*)?future|not\s*(yet\s*valid|valid\s*yet)|used before issued"
-    r"|claim timestamp check|(jwt|token)\s*(is\s*|has\s*)?expired",
-    re.I,
-)
-_ABOUT_KEY = re.compile(r"api.?key|consume this service|jwt|credential", re.I)
 
 
 class SupabaseError(StorageError):
@@ -126,7 +110,7 @@ def schema_missing() -> SupabaseError:
     return SupabaseError(
         "schema_missing",
         "The tables are not in the project that SUPABASE_URL names.",
-        _RUN_SCHEMA,
+        RUN_SCHEMA,
         True,
     )
 
@@ -150,7 +134,7 @@ def schema_old(found: int | None, needed: int, *, cached: bool = False) -> Supab
         f"The tables in the project that SUPABASE_URL names are {state}; "
         f"this server needs version {needed}."
         + (" Or the Data API's schema cache is stale." if cached else ""),
-        _RELOAD if cached else _RUN_SCHEMA,
+        _RELOAD if cached else RUN_SCHEMA,
         True,
     )
 
@@ -159,7 +143,7 @@ def rls_off(tables: list[str]) -> SupabaseError:
     return SupabaseError(
         "rls_off",
         f"Row level security is off for {', '.join(tables)}: users may see what is not theirs.",
-        _RUN_SCHEMA,
+        RUN_SCHEMA,
         True,
     )
 
@@ -204,102 +188,6 @@ def unreachable(reason: object) -> SupabaseError:
     )
 
 
-def from_response(response: httpx.Response) -> SupabaseError:
-    """What an answer other than 2xx means. Its body must have been read.
-
-    First by the code, if PostgREST gave one, then by the status. What is permanent is about the
-    key, the address or the schema, and waits for a person. Restrictions, clocks, firewalls and
-    outages end without a change here.
-    """
-    status = response.status_code
-    body = _json_object(response.content)
-    code = body.get("code")
-    if not isinstance(code, str) or not _POSTGREST.fullmatch(code):
-        code = ""
-    message = str(body.get("message") or body.get("msg") or "")
-    # What is said of data may quote it; of the schema or the key it names but tables and roles.
-    about_us = code.startswith(("42", "25", "PGRST")) or status in (401, 402, 540)
-    said = ((about_us and message) or response.reason_phrase)[:300]
-    detail = f"{status} {code}".rstrip() + (f": {said}" if said else "")
-
-    if code:
-        found = _from_postgrest(status, code, message, detail)
-    else:
-        found = _from_gateway(response, message, detail)
-    if found:
-        return found
-    if status == 413:
-        return SupabaseError(
-            "too_large", f"Supabase takes no request of this size ({detail}).", "", True
-        )
-    if status == 429:
-        return SupabaseError("rate_limited", f"Supabase asks for a pause ({detail}).", "")
-    if status == 540:
-        return SupabaseError(
-            "unavailable", f"The project is paused ({detail}).", "Restore it in the dashboard."
-        )
-    if status >= 500 or status in (408, 425) or code.startswith(_PASSING_CLASSES):
-        return SupabaseError(
-            "unavailable",
-            f"Supabase is not available ({detail}).",
-            "If it lasts, look at the project's state in the dashboard.",
-        )
-    return SupabaseError("refused", f"Supabase refuses the data ({detail}).", "", True)
-
-
-def _from_postgrest(status: int, code: str, message: str, detail: str) -> SupabaseError | None:
-    if status == 401 and code == "42501":
-        return publishable_key()
-    if code == "42501" or code in ("42703", "PGRST204", "PGRST203"):
-        return SupabaseError(
-            "schema_old", f"The tables do not fit this server ({detail}).", _RUN_SCHEMA, True
-        )
-    if code in _NOT_THERE:
-        return schema_missing()
-    if code in _NOT_IN_CACHE:
-        return schema_unknown(detail)
-    if code == "PGRST106":
-        return SupabaseError(
-            "schema_missing",
-            f"The project's Data API does not expose the schema public ({detail}).",
-            "Add it in Project Settings → Data API → Exposed schemas.",
-            True,
-        )
-    if code in _NO_WRITES:
-        return SupabaseError(
-            "restricted",
-            f"The project's database takes no writes ({detail}).",
-            "Its disk may be full: look at Database in the dashboard. Writes are tried again "
-            "until it takes them.",
-        )
-    if status in (401, 403) and not code.startswith("PT"):
-        if _CLOCK.search(message) or (code == "PGRST303" and not message):
-            return clock(detail)
-        return key_wrong(detail)
-    return None
-
-
-def _from_gateway(response: httpx.Response, message: str, detail: str) -> SupabaseError | None:
-    """From Supabase's gateway, or from a firewall or proxy before it."""
-    status = response.status_code
-    if status == 402 or (status < 500 and _RESTRICTED.search(message)):
-        return SupabaseError(
-            "restricted",
-            f"Supabase restricts the project ({detail}).",
-            "Look at the organization's usage and billing in the dashboard. It is asked again "
-            "until the restriction is lifted.",
-        )
-    if status == 401 and _CLOCK.search(message):
-        return clock(detail)
-    if status == 401 or (status == 403 and _ABOUT_KEY.search(message)):
-        return key_wrong(detail)
-    if status in (404, 405) or status < 400:
-        return not_json(status)
-    if status < 500 and status not in (408, 413, 425, 429):
-        return blocked(response)
-    return None
-
-
 def key_wrong(detail: str) -> SupabaseError:
     return SupabaseError(
         "key_wrong", f"Supabase refuses SUPABASE_KEY ({detail}).", _USE_PRIVILEGED, True
@@ -324,13 +212,5 @@ def blocked(response: httpx.Response) -> SupabaseError:
         "blocked",
         f"A firewall or proxy before Supabase refuses the request "
         f"({response.status_code}: {response.reason_phrase}{told}).",
-        "Let this server's requests to /rest/v1/ pass there unread.",
+        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there unread.",
     )
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return body if isinstance(body, dict) else {}

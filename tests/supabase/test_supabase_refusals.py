@@ -14,14 +14,15 @@ import pytest
 from aiohttp import web
 
 from realtime.config import ConfigError
-from realtime.supabase import Leases, Shipper, Supabase
+from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
+from realtime.supabase.delivery import Delivery
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.fetch import fetch
 from tests.process import process
 from tests.scripted import ScriptedModel, says
 from tests.supabase.gateway import Gateway
-from tests.supabase.samples import event, session
+from tests.supabase.samples import batch, event, new_id, session
 from tests.supabase.test_supabase_shipper import QUICK, MemorySource, until
 from tests.supabase_lite import SupabaseLite
 
@@ -150,6 +151,42 @@ async def test_a_conversation_about_what_a_firewall_does_not_like(
         f"where session_id = '{one.session['session_id']}'"
     )
     assert head == "t|t|done"
+
+
+async def test_heads_that_a_firewall_does_not_like_go_without_their_summaries(
+    project: SupabaseLite, gateway: Gateway
+) -> None:
+    supabase = await Supabase.connect(gateway.url, project.secret_key)
+    gateway.firewall = lambda body: FIREWALLS["a page with 403"]() if b"3100" in body else None
+    good, bad = [session(summary="well")], [session(summary=f"on {TABOO}") for _ in range(2)]
+    delivery = Delivery(supabase, Leases(supabase, new_id()))
+
+    answer = await delivery.ship(batch(*good, *bad), [])
+    assert {(row.session_id, row.seq) for row in answer.refused} == {
+        (head.session_id, None) for head in bad
+    }
+    again = batch(bad[0], event(bad[0], 1), event(bad[0], 2, content=f"see {TABOO}"))
+    again.sessions[0].revision = 0
+    answer = await delivery.ship(again, [])
+    assert [row.seq for row in answer.refused] == [2], "its head is known"
+    for head, summary in ((good[0], "well"), (bad[0], None), (bad[1], None)):
+        fetched = await supabase.fetch(head.session_id)
+        assert fetched
+        assert fetched[0].summary == summary
+    await supabase.close()
+
+
+async def test_a_firewall_that_likes_no_row_of_anybody_is_waited_for(
+    project: SupabaseLite, gateway: Gateway
+) -> None:
+    supabase = await Supabase.connect(gateway.url, project.secret_key)
+    gateway.firewall = lambda body: FIREWALLS["a page with 403"]() if b"text " in body else None
+    heads = [session(), session()]
+    rows = [event(head, seq) for head in heads for seq in (1, 2)]
+    delivery = Delivery(supabase, Leases(supabase, new_id()))
+    with pytest.raises(SupabaseError, match="firewall or proxy"):
+        await delivery.ship(batch(*heads, *rows), [])
+    await supabase.close()
 
 
 async def test_what_is_refused_only_once_is_no_row_at_fault(
