@@ -74,7 +74,7 @@ async def shipping(running: Running) -> dict[str, Any]:
 
 async def until_it(running: Running, **wanted: Any) -> dict[str, Any]:
     """Until `/readyz` says this of Supabase."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             state = await shipping(running)
             if wanted.items() <= state.items():
@@ -142,7 +142,7 @@ async def test_a_conversation_about_what_a_firewall_does_not_like(
             f"where session_id = '{of.session['session_id']}' order by seq"
         ).split()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while stored(other)[-1:] != ["done"]:
             await asyncio.sleep(0.05)
     assert stored(one) == ["session_started", "run", "session_ended"]
@@ -261,10 +261,9 @@ async def test_what_passes_is_said_and_asked_again_soon(
     assert says_why in state["last_error"]
     assert "Set SUPABASE_KEY" not in caplog.text
     gateway.firewall = lambda body: None
-    async with asyncio.timeout(10):
-        await until_it(running, status="ok", quarantined=0, backlog_age_s=0.0)
-    told = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [says_why in record.getMessage() for record in told] == [True]
+    await until_it(running, status="ok", quarantined=0, backlog_age_s=0.0)
+    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert sum(says_why in message for message in told) == 1
 
 
 @pytest.mark.parametrize("name", ["clocks", "a restriction", "a disk that is full", "a firewall"])
@@ -279,8 +278,7 @@ async def test_what_passes_is_no_reason_not_to_start(
     assert (await one.done((await one.send("Well?"))["run_id"]))["status"] == "completed"
     assert says_why in (await until_it(running, status="degraded"))["last_error"]
     gateway.firewall = lambda body: None
-    async with asyncio.timeout(15):
-        await until_it(running, status="ok", quarantined=0, backlog_age_s=0.0)
+    await until_it(running, status="ok", quarantined=0, backlog_age_s=0.0)
 
 
 @pytest.mark.parametrize(

@@ -323,11 +323,13 @@ async def test_permanent_trouble_is_told_once_and_retried_more_and_more_slowly(
     head = session()
     source.add(head, event(head, 1))
     shipper.start()
-    for _ in range(50):
-        shipper.wake()
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while len(line.batches) < 8:
+            shipper.wake()
+            await asyncio.sleep(0.01)
 
-    assert 2 <= len(line.batches) <= 12
+    starts = [start for start, _ in line.batches]
+    assert all(later - start >= 0.07 for start, later in pairwise(starts[4:]))
     told = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(told) == 1
     assert "SUPABASE_KEY" in told[0].getMessage()
