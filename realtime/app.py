@@ -350,7 +350,7 @@ async def refuse_what_cannot_work(server: Server) -> None:
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None
-            logger.warning("Supabase does not answer yet: %s", error)
+            logger.warning("Conversations wait in the journal: %s", error)
     elif server.settings.platform_disk:
         logger.error(
             "this platform wipes the disk at each restart, and every conversation with it: "

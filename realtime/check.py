@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+from realtime.auth.supabase import SupabaseTokens
 from realtime.config import Settings
 from realtime.log.database import InUse
 from realtime.log.journal import Journal
@@ -44,10 +45,7 @@ async def check(settings: Settings) -> int:
     box = load_tools(settings)
     report.ok(f"tools: {', '.join(spec.name for spec in box.specs) or 'none'}")
     await check_mcp(settings, report)
-    make_authenticator(settings, auth_secret(settings))
-    if settings.auth != "guest":
-        report.ok(f"auth {settings.auth}")
-        report.note(f"auth {settings.auth} was not tried with a user's token")
+    await check_auth(settings, report)
     check_journal(settings, report)
     chain = await make_chain(settings)
     try:
@@ -57,6 +55,23 @@ async def check(settings: Settings) -> int:
         await chain.close()
     await check_supabase(settings, report)
     return CHECK_FAILED if report.failures else 0
+
+
+async def check_auth(settings: Settings, report: Report) -> None:
+    auth = make_authenticator(settings, auth_secret(settings))
+    if settings.auth == "guest":
+        return
+    report.note(f"auth {settings.auth} was not tried with a user's token")
+    if not isinstance(auth, SupabaseTokens):
+        report.ok(f"auth {settings.auth}")
+        return
+    part = f"auth supabase, issuer {auth.issuer}"
+    wrong = await auth.check()
+    await auth.close()
+    for why in wrong:
+        report.failed(part, why)
+    if not wrong:
+        report.ok(part)
 
 
 def check_journal(settings: Settings, report: Report) -> None:

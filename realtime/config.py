@@ -108,6 +108,11 @@ def _base_url(raw: str) -> str:
     return url
 
 
+def _project(raw: str) -> str:
+    """The dashboard shows the address of the Data API too."""
+    return _url(raw).removesuffix("/rest/v1")
+
+
 def _publishable(raw: str) -> str:
     """A key that the page may show to everybody; the legacy `anon` key is one too."""
     role = ""
@@ -297,7 +302,7 @@ class Settings:
         'dollars for a million tokens: {"MODEL": {"input": 0.25, "output": 2}}, and "cached"',
         parse_prices,
     )
-    supabase_url: str = _setting("", "your project's URL; with SUPABASE_KEY", _url)
+    supabase_url: str = _setting("", "your project's URL; with SUPABASE_KEY", _project)
     supabase_key: str = _setting(
         "",
         "your project's secret key (sb_secret_…); SUPABASE_SECRET_KEY works too",
@@ -319,6 +324,11 @@ class Settings:
         "",
         "the project's legacy JWT secret; with AUTH=supabase, where it still signs tokens",
         secret=True,
+    )
+    supabase_jwt_issuer: str = _setting(
+        "",
+        "the issuer of the project's tokens; with AUTH=supabase, where it is not "
+        "SUPABASE_URL/auth/v1: self-hosted, or a custom domain",
     )
     supabase_publishable_key: str = _setting(
         "",

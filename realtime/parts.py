@@ -56,7 +56,11 @@ def make_authenticator(settings: Settings, secret: str) -> Authenticator:
             )
         return Guests(secret)
     if settings.auth == "supabase":
-        return SupabaseTokens(settings.supabase_url, secret=settings.supabase_jwt_secret)
+        return SupabaseTokens(
+            settings.supabase_url,
+            issuer=settings.supabase_jwt_issuer,
+            secret=settings.supabase_jwt_secret,
+        )
     try:
         return Hook.load(settings.auth)
     except ValueError as error:

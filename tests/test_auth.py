@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
@@ -34,6 +35,7 @@ from realtime.protocol import COMMANDS
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.fetch import fetch
+from tests.process import process
 from tests.scripted import Script, ScriptedModel
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
@@ -75,12 +77,14 @@ class Issuer:
         self.server, self._behind = server, behind
         self.keys: list[dict[str, Any]] = [jwk("ES1"), jwk("RS1"), jwk("Ed1")]
         self.down = False
+        self.name: str | None = None
         self.asked = 0
         self.delay = 0.0
 
     async def start(self) -> None:
         app = web.Application()
         app.router.add_get("/auth/v1/.well-known/jwks.json", self._jwks)
+        app.router.add_get("/auth/v1/.well-known/openid-configuration", self._about)
         app.router.add_route("*", "/{path:.*}", self._forward)
         self.url = str((await self.server(app)).make_url("/")).rstrip("/")
 
@@ -88,6 +92,12 @@ class Issuer:
         self.asked += 1
         await asyncio.sleep(self.delay)
         return web.Response(status=503) if self.down else web.json_response({"keys": self.keys})
+
+    async def _about(self, request: web.Request) -> web.Response:
+        """What the project says of itself; an older Auth says nothing."""
+        if self.name is None:
+            return web.Response(status=404)
+        return web.json_response({"issuer": self.name, "jwks_uri": "…"})
 
     async def _forward(self, request: web.Request) -> web.Response:
         kept = {
@@ -479,6 +489,118 @@ async def test_a_published_key_and_its_successor_sign_in_too(
         assert session["user_id"] == sub
     refused = await device(running.url, token=issuer.hs256(project.jwt_secret)).connect()
     assert refused["error"]["code"] == "unauthorized"
+
+
+CUSTOM = "https://abc.supabase.co/auth/v1"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "given"),
+    [
+        (CUSTOM, CUSTOM),
+        (CUSTOM, f"{CUSTOM}/"),
+        (CUSTOM, "https://ABC.supabase.co:443/auth/v1"),
+        ("https://auth.example.com", "https://auth.example.com/"),
+        ("http://localhost:8000", "http://127.0.0.1:8000"),
+        ("http://[::1]:54321/auth/v1", "http://localhost:54321/auth/v1"),
+        ("supabase", "supabase"),
+    ],
+)
+async def test_the_issuer_is_the_one_that_the_setting_names(
+    issuer: Issuer, accepted: str, given: str
+) -> None:
+    tokens = SupabaseTokens(issuer.url, issuer=accepted, secret=SECRET)
+    for token in (issuer.token(iss=given), issuer.hs256(iss=given), issuer.hs256(iss="")):
+        assert await tokens.user(token, REQUEST)
+    for other in (issuer.url, f"{issuer.url}/auth/v1", f"{accepted}/more", f"{accepted}?x"):
+        with pytest.raises(AuthError, match="another issuer"):
+            await tokens.user(issuer.token(iss=other), REQUEST)
+    await tokens.close()
+
+
+async def test_this_machine_has_several_names_and_each_port_is_another_project(
+    issuer: Issuer,
+) -> None:
+    port = issuer.url.rpartition(":")[2]
+    for here in ("localhost", "127.0.0.1", "[::1]"):
+        tokens = SupabaseTokens(issuer.url)
+        assert await tokens.user(issuer.token(iss=f"http://{here}:{port}/auth/v1"), REQUEST)
+        for other in (
+            f"https://{here}:{port}/auth/v1",
+            f"http://{here}:1/auth/v1",
+            f"http://{here}/auth/v1",
+            f"http://{here}.example:{port}/auth/v1",
+            f"http://{here}:{port}@evil.example/auth/v1",
+            f"http://{here}:{port}/auth/v2",
+            f"http://10.0.0.1:{port}/auth/v1",
+        ):
+            with pytest.raises(AuthError, match="another issuer"):
+                await tokens.user(issuer.token(iss=other), REQUEST)
+        await tokens.close()
+
+
+async def test_the_log_says_once_which_issuer_is_refused_and_what_to_do(
+    serve: Serve,
+    device: Devices,
+    project: SupabaseLite,
+    aiohttp_server: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    issuer = Issuer(aiohttp_server, project.url)
+    await issuer.start()
+    here = with_project(project, supabase_url=issuer.url, supabase_jwt_secret="")
+    running = await serve(**here)
+    for _ in range(3):
+        refused = await device(running.url, token=issuer.token(iss=CUSTOM)).connect()
+        assert refused["error"]["code"] == "unauthorized"
+        assert CUSTOM not in refused["error"]["message"]
+    await device(running.url, token=issuer.token(key=private("ES9"), iss="https://evil")).connect()
+    await device(running.url, token=issuer.token(iss=None)).connect()
+    told = [record.getMessage() for record in caplog.records if "issuer" in record.getMessage()]
+    assert len(told) == 2, "a token that somebody else signed says nothing"
+    assert f"{issuer.url}/auth/v1" in told[0]
+    assert f"SUPABASE_JWT_ISSUER={CUSTOM}" in told[0]
+    assert f"GOTRUE_JWT_ISSUER={issuer.url}/auth/v1" in told[1]
+
+    await running.stop()
+    running = await serve(**here, supabase_jwt_issuer=CUSTOM)
+    assert "error" not in await device(running.url, token=issuer.token(iss=CUSTOM)).connect()
+
+
+async def test_a_check_says_what_would_keep_users_out(
+    tmp_path: Path, project: SupabaseLite, aiohttp_server: Any
+) -> None:
+    issuer = Issuer(aiohttp_server, project.url)
+    await issuer.start()
+    environ = {
+        "AUTH": "supabase",
+        "SUPABASE_URL": issuer.url,
+        "SUPABASE_KEY": project.secret_key,
+        "DATABASE_PATH": str(tmp_path / "journal.db"),
+    }
+
+    async def check(**more: str) -> tuple[int, str]:
+        command = (sys.executable, "-m", "realtime", "--check")
+        async with process(*command, cwd=tmp_path, **environ, **more) as ran:
+            return await ran.ended(), ran.output
+
+    code, output = await check()
+    assert (code, "ok    auth supabase" in output) == (0, True), output
+    issuer.name = CUSTOM
+    code, output = await check()
+    assert code == 3
+    assert f"set SUPABASE_JWT_ISSUER={CUSTOM}" in output
+    code, output = await check(SUPABASE_JWT_ISSUER=CUSTOM)
+    assert (code, f"ok    auth supabase, issuer {CUSTOM}" in output) == (0, True), output
+    issuer.name, issuer.keys = f"{issuer.url}/auth/v1", []
+    code, output = await check()
+    assert code == 3
+    assert "set SUPABASE_JWT_SECRET" in output
+    assert (await check(SUPABASE_JWT_SECRET=SECRET))[0] == 0
+    issuer.down = True
+    code, output = await check()
+    assert code == 3
+    assert "cannot be fetched: it answered 503" in output
 
 
 async def test_a_token_that_expires_closes_the_socket_unless_it_is_renewed(

@@ -234,6 +234,13 @@ def test_what_has_its_effect_is_not_named() -> None:
     )
 
 
+def test_the_address_of_the_data_api_is_taken_for_the_project_s() -> None:
+    for pasted in ("https://x.supabase.co", "https://x.supabase.co/rest/v1/"):
+        settings = load(SUPABASE_URL=pasted, SUPABASE_KEY="s", SUPABASE_JWT_ISSUER=" mine ")
+        assert settings.supabase_url == "https://x.supabase.co"
+        assert settings.supabase_jwt_issuer == "mine"
+
+
 def test_a_platform_with_a_router_is_one_trusted_proxy() -> None:
     assert load().trusted_proxies == 0
     assert load(DYNO="web.1", AUTH_SECRET="x" * 32).trusted_proxies == 1

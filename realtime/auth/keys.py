@@ -25,6 +25,9 @@ ALGORITHMS = {
     ("OKP", "Ed25519"): "EdDSA",
 }
 
+FAULTS = (aiohttp.ClientError, TimeoutError, ValueError, TypeError, RecursionError)
+"""What `fetched` and `read` raise."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -73,16 +76,9 @@ class Keys:
 
     async def _fetch(self) -> None:
         try:
-            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as http,
-                http.get(self._url, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise ValueError(f"it answered {response.status}")
-                self._keys = read(await response.json(content_type=None))
+            self._keys = read(await fetched(self._url))
             self._fetched = self._clock()
-        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, RecursionError) as error:
+        except FAULTS as error:
             reason = str(error) or type(error).__name__
             logger.warning("the keys at %s cannot be fetched: %s", self._url, reason)
 
@@ -90,6 +86,18 @@ class Keys:
         if self._task:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+
+async def fetched(url: str) -> Any:
+    """The JSON at an address. Raises one of `FAULTS`."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, trust_env=True) as http,
+        http.get(url, allow_redirects=False) as response,
+    ):
+        if response.status != 200:
+            raise ValueError(f"it answered {response.status}")
+        return await response.json(content_type=None)
 
 
 def read(document: Any) -> dict[str, jwt.PyJWK]:

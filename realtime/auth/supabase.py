@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jwt
 from aiohttp import web
 
 from realtime.auth import AuthError, User, given
-from realtime.auth.keys import ALGORITHMS, Keys
+from realtime.auth.keys import ALGORITHMS, FAULTS, Keys, fetched, read
 from realtime.auth.tokens import header_of, verified
 
 AUDIENCE = "authenticated"
 _SYMMETRIC = "HS256"
+_URL = re.compile(r"(https?)://(\[::1\]|[^/?#@:\[\]]+)(?::(\d+))?(/[^?#]*)?", re.I)
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_PORTS = {"http": "80", "https": "443"}
+
+logger = logging.getLogger(__name__)
 
 
 class SupabaseTokens:
@@ -22,23 +30,76 @@ class SupabaseTokens:
     A token signed with a published key must use the algorithm of that key's type: ES256,
     RS256 or EdDSA. HS256 is taken only with the project's own JWT secret; such a token may
     leave out `iss`, as some issuers do, since nobody else has that secret.
+
+    `issuer`: what `iss` must be; the project's URL with `/auth/v1` when empty.
     """
 
     def __init__(
-        self, url: str, *, secret: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        issuer: str = "",
+        secret: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._issuer = f"{url.rstrip('/')}/auth/v1"
+        self._url = f"{url.rstrip('/')}/auth/v1"
+        self.issuer = issuer or self._url
         self._secret = secret
-        self._keys = Keys(f"{self._issuer}/.well-known/jwks.json", clock=clock)
+        self._keys = Keys(self._jwks, clock=clock)
+        self._told: set[str] = set()
 
     async def user(self, token: str | None, request: web.Request) -> User:
         token = given(token)
         key, algorithm = await self._key(token)
         claims = verified(token, key, algorithm, audience=AUDIENCE)
-        unsaid = self._issuer if key is self._secret else None
-        if claims.get("iss", unsaid) != self._issuer:
+        unsaid = self.issuer if key is self._secret else None
+        issuer = claims.get("iss") or unsaid
+        if spelled(issuer) != spelled(self.issuer):
+            self._tell(issuer)
             raise AuthError("the token is from another issuer")
         return User(claims["sub"], claims["exp"])
+
+    def _tell(self, issuer: Any) -> None:
+        """Log each issuer once. The signature was good, so the project itself wrote it."""
+        remedy = self._remedy(issuer)
+        if remedy not in self._told:
+            self._told.add(remedy)
+            logger.warning("AUTH=supabase refuses tokens of this project: %s", remedy)
+
+    def _remedy(self, issuer: Any) -> str:
+        if not issuer:
+            return f"they name no issuer; set GOTRUE_JWT_ISSUER={self.issuer} in the project's Auth"
+        found = str(issuer)[:200]
+        return (
+            f"their issuer is {found!r}, and {self.issuer!r} is accepted; "
+            f"if the first is this project's own, set SUPABASE_JWT_ISSUER={found}"
+        )
+
+    async def check(self) -> list[str]:
+        """What would keep the project's users out, by what the project publishes of itself."""
+        problems = []
+        if not self._secret:
+            try:
+                if not read(await fetched(self._jwks)):
+                    problems.append(
+                        "the project publishes no key that signs tokens: set SUPABASE_JWT_SECRET "
+                        "to its JWT secret, or move it to JWT signing keys"
+                    )
+            except FAULTS as error:
+                reason = str(error) or type(error).__name__
+                problems.append(f"the keys at {self._jwks} cannot be fetched: {reason}")
+        try:
+            issuer = (await fetched(f"{self._url}/.well-known/openid-configuration"))["issuer"]
+        except (*FAULTS, KeyError):  # an older Auth does not say
+            return problems
+        unsaid = self._secret and not issuer
+        if not unsaid and spelled(issuer) != spelled(self.issuer):
+            problems.append(f"the project's tokens would be refused: {self._remedy(issuer)}")
+        return problems
+
+    @property
+    def _jwks(self) -> str:
+        return f"{self._url}/.well-known/jwks.json"
 
     async def close(self) -> None:
         await self._keys.close()
@@ -57,3 +118,15 @@ class SupabaseTokens:
         if key.algorithm_name != claimed:
             raise AuthError("the token is not signed in the way of its key")
         return key, key.algorithm_name
+
+
+def spelled(issuer: Any) -> Any:
+    """One spelling for what is the same issuer: default ports, a slash at the end, and the names
+    of this machine, which the Supabase CLI and people use for one another."""
+    found = _URL.fullmatch(issuer) if isinstance(issuer, str) else None
+    if not found:
+        return issuer  # it need not be a URL
+    scheme, host, port, path = (part or "" for part in found.groups())
+    scheme, host = scheme.lower(), host.lower()
+    host = "localhost" if host in _LOOPBACK else host
+    return f"{scheme}://{host}:{port or _PORTS[scheme]}{path.rstrip('/')}"

@@ -90,7 +90,7 @@ class Batch(msgspec.Struct):
 class Refused(msgspec.Struct, frozen=True):
     """A row that the database did not take: the head of a session (`seq` None) or an event.
 
-    `code` is Postgres's SQLSTATE, an HTTP status, or `taken`.
+    `code` is Postgres's SQLSTATE, what else refused it (`blocked`, `too_large`), or `taken`.
     """
 
     session_id: str

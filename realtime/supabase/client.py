@@ -6,6 +6,7 @@ Requests are built by the `supabase` library with the secret key, and nothing of
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -25,16 +26,15 @@ from realtime.log.rows import (
     builtins,
 )
 from realtime.protocol import clean_text
+from realtime.supabase.answers import from_response
 from realtime.supabase.errors import (
     SupabaseError,
     check_key,
     checked_url,
     clock_skew,
-    from_response,
     not_json,
     rls_off,
     schema_behind,
-    schema_missing,
     schema_old,
     unreachable,
 )
@@ -51,6 +51,9 @@ OLDEST_SCHEMA = 2
 
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
+CHECK_PAUSES_S = (0.5, 1.0)
+"""Between tries of a check that meets what passes within seconds."""
+
 T = TypeVar("T")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -67,6 +70,11 @@ class Shipped(msgspec.Struct):
 
     refused: list[Refused]
     lost: list[Lost] = []
+
+    def add(self, other: Shipped) -> None:
+        """What became of more rows; of one that is known already nothing is said twice."""
+        self.refused += [row for row in other.refused if row not in self.refused]
+        self.lost += [lost for lost in other.lost if lost not in self.lost]
 
 
 class Health(msgspec.Struct):
@@ -224,6 +232,16 @@ class Supabase:
         """See that address, key and schema are right. Raises `SupabaseError` that says which of
         them is not, and what to do; returns what is wrong but no reason not to start."""
         check_key(self._key)
+        for pause in CHECK_PAUSES_S:
+            try:
+                return await self._check()
+            except SupabaseError as error:
+                if error.kind not in ("clock", "schema_unknown"):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._check()
+
+    async def _check(self) -> list[SupabaseError]:
         asked = time.time()
         try:
             version = await self._rpc("realtime_schema_version", {})
@@ -232,11 +250,9 @@ class Supabase:
             asked = time.time()
             health = _converted(await self._rpc("realtime_health", {}), Health, "realtime_health")
         except SupabaseError as error:
-            if error.kind != "schema_missing":
+            if error.kind not in ("schema_missing", "schema_unknown"):
                 raise
-            if await self._has_table():
-                raise schema_old(None, SCHEMA_VERSION) from None
-            raise schema_missing() from None
+            raise await self._without_functions(error) from None
         answered = time.time()
         found = [rls_off(health.open_tables)] if health.open_tables else []
         if version < SCHEMA_VERSION:
@@ -246,15 +262,17 @@ class Supabase:
             found.append(clock_skew(skew))
         return found
 
-    async def _has_table(self) -> bool:
+    async def _without_functions(self, error: SupabaseError) -> SupabaseError:
+        """What it means that the functions are not found: it depends on the tables."""
         try:
             await self._ask(self._client.table("sessions").select("session_id").limit(1))
-        except SupabaseError as error:
-            if error.kind == "schema_missing":
-                return False
-            if error.kind != "schema_old":
+        except SupabaseError as other:
+            if other.kind in ("schema_missing", "schema_unknown"):
+                other.permanent = True  # at a start it has been asked often enough
+                return other
+            if other.kind != "schema_old":
                 raise
-        return True
+        return schema_old(None, SCHEMA_VERSION, cached=error.kind == "schema_unknown")
 
     async def _rpc(self, name: str, arguments: dict[str, Any]) -> Any:
         return await self._ask(self._client.rpc(name, arguments))
@@ -266,7 +284,9 @@ class Supabase:
 
         try:
             return (await query.execute()).data
-        except SupabaseError:
+        except SupabaseError as error:
+            if error.kind == "clock":
+                check_key(self._key)  # one that has expired since the start
             raise
         except httpx.TimeoutException as error:
             raise SupabaseError(

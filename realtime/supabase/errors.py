@@ -20,7 +20,11 @@ ErrorKind = Literal[
     "unreachable",
     "key_wrong",
     "publishable_key",
+    "clock",
+    "restricted",
+    "blocked",
     "schema_missing",
+    "schema_unknown",
     "schema_old",
     "rls_off",
     "clock_skew",
@@ -31,7 +35,11 @@ ErrorKind = Literal[
     "internal",
 ]
 
-_RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
+RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
+_RELOAD = (
+    "If schema.sql has been run in this project, run NOTIFY pgrst, 'reload schema'; in its SQL "
+    "editor. If it has not, run schema.sql there."
+)
 _USE_PRIVILEGED = (
     "Set SUPABASE_KEY to a secret key (sb_secret_…, or the legacy service_role key) "
     "from Project Settings → API Keys."
@@ -102,18 +110,31 @@ def schema_missing() -> SupabaseError:
     return SupabaseError(
         "schema_missing",
         "The tables are not in the project that SUPABASE_URL names.",
-        _RUN_SCHEMA,
+        RUN_SCHEMA,
         True,
     )
 
 
-def schema_old(found: int | None, needed: int) -> SupabaseError:
+def schema_unknown(detail: str) -> SupabaseError:
+    """The schema cache does not know something. Only a person can tell whether it is stale or
+    schema.sql was never run: PostgREST answers the same to both."""
+    return SupabaseError(
+        "schema_unknown",
+        f"The Data API's schema cache does not know the tables and functions ({detail}): it is "
+        "stale, or they are not in the project that SUPABASE_URL names.",
+        _RELOAD,
+    )
+
+
+def schema_old(found: int | None, needed: int, *, cached: bool = False) -> SupabaseError:
+    """`cached`: it was the schema cache that did not know the newer parts."""
     state = "of an older server" if found is None else f"at version {found}"
     return SupabaseError(
         "schema_old",
         f"The tables in the project that SUPABASE_URL names are {state}; "
-        f"this server needs version {needed}.",
-        _RUN_SCHEMA,
+        f"this server needs version {needed}."
+        + (" Or the Data API's schema cache is stale." if cached else ""),
+        _RELOAD if cached else RUN_SCHEMA,
         True,
     )
 
@@ -124,7 +145,7 @@ def schema_behind(found: int) -> SupabaseError:
         f"The tables in the project that SUPABASE_URL names are at version {found}: what a "
         "model's provider wants back later stays on this server, so another one that goes on "
         "with a conversation is without it.",
-        _RUN_SCHEMA,
+        RUN_SCHEMA,
         True,
     )
 
@@ -133,7 +154,7 @@ def rls_off(tables: list[str]) -> SupabaseError:
     return SupabaseError(
         "rls_off",
         f"Row level security is off for {', '.join(tables)}: users may see what is not theirs.",
-        _RUN_SCHEMA,
+        RUN_SCHEMA,
         True,
     )
 
@@ -178,52 +199,29 @@ def unreachable(reason: object) -> SupabaseError:
     )
 
 
-def from_response(response: httpx.Response) -> SupabaseError:
-    """What an answer other than 2xx means. Its body must have been read.
-
-    Told apart by what PostgREST, Supabase's gateway and Supabase Lite are known to send:
-    `{"code", "message", …}`, with or without a code; a proxy may send anything.
-    """
-    status = response.status_code
-    body = _json_object(response.content)
-    code = str(body.get("code") or "")
-    # What it says of data may quote it; of the schema or the key it names but tables and roles.
-    about_us = code.startswith(("42", "PGRST")) or status in (401, 403)
-    said = str((about_us and body.get("message")) or response.reason_phrase)[:300]
-    detail = f"{status}{f' {code}' if code else ''}: {said}"
-
-    if status == 401 and code == "42501":
-        return publishable_key()
-    if code == "42501" or code in ("42703", "PGRST204", "PGRST203"):
-        return SupabaseError(
-            "schema_old", f"The tables do not fit this server ({detail}).", _RUN_SCHEMA, True
-        )
-    if code in ("PGRST202", "PGRST205", "42P01", "42883", "3F000", "PGRST106"):
-        return schema_missing()
-    if status in (401, 403):
-        return SupabaseError(
-            "key_wrong", f"Supabase refuses SUPABASE_KEY ({detail}).", _USE_PRIVILEGED, True
-        )
-    if status in (404, 405) or 300 <= status < 400:
-        return not_json(status)
-    if status == 413:
-        return SupabaseError(
-            "too_large", f"Supabase takes no request of this size ({detail}).", "", True
-        )
-    if status == 429:
-        return SupabaseError("rate_limited", f"Supabase asks for a pause ({detail}).", "")
-    if status >= 500 or status in (408, 425):
-        return SupabaseError(
-            "unavailable",
-            f"Supabase is not available ({detail}).",
-            "If it lasts, look at the project's state in the dashboard.",
-        )
-    return SupabaseError("refused", f"Supabase refuses the data ({detail}).", "", True)
+def key_wrong(detail: str) -> SupabaseError:
+    return SupabaseError(
+        "key_wrong", f"Supabase refuses SUPABASE_KEY ({detail}).", _USE_PRIVILEGED, True
+    )
 
 
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return body if isinstance(body, dict) else {}
+def clock(detail: str) -> SupabaseError:
+    """The gateway makes a token of a secret key, and PostgREST judges it by a clock of its own."""
+    return SupabaseError(
+        "clock",
+        f"Supabase's clocks disagree about a token ({detail}).",
+        "SUPABASE_KEY is not at fault, and this passes by itself. If it lasts, restart the "
+        "project; on a server of your own set the clock and update PostgREST.",
+    )
+
+
+def blocked(response: httpx.Response) -> SupabaseError:
+    """Without the body: a firewall may quote what it did not like."""
+    marks = {"server": response.headers.get("server"), "ray": response.headers.get("cf-ray")}
+    told = "".join(f", {name} {mark[:40]!r}" for name, mark in marks.items() if mark)
+    return SupabaseError(
+        "blocked",
+        f"A firewall or proxy before Supabase refuses the request "
+        f"({response.status_code}: {response.reason_phrase}{told}).",
+        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there unread.",
+    )

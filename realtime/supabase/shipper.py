@@ -15,8 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from realtime.log.rows import Batch, EventRow, Refused
-from realtime.supabase.client import Lost, Shipped, Supabase
+from realtime.log.rows import Batch, Refused
+from realtime.supabase.batches import fitting
+from realtime.supabase.client import Lost, Supabase
+from realtime.supabase.delivery import Delivery
 from realtime.supabase.errors import SupabaseError
 from realtime.supabase.leases import Leases
 
@@ -33,11 +35,11 @@ PAUSE_S = 0.25
 """From one batch to the next while there is no backlog: at most 4 requests a second."""
 
 FIRST_RETRY_S, LAST_RETRY_S, PERMANENT_RETRY_S = 0.5, 10.0, 30.0
-"""Passing trouble is retried after the first, doubling up to the second, less a random
-part; permanent trouble, which waits for a person, after the third."""
+"""Trouble is retried after the first, doubling up to the second, less a random part; up to the
+third where it is permanent and waits for a person."""
 
-
-NOT_NULL_VIOLATION = "23502"
+PATIENCE = 4
+"""Failures in a row, after which what keeps failing is looked for in the rows."""
 
 
 class Source(Protocol):
@@ -85,6 +87,7 @@ class Shipper:
     ) -> None:
         self._source = source
         self._supabase = supabase
+        self._delivery = Delivery(supabase, leases)
         self._leases = leases
         self._on_lost = on_lost
         self._pause_s = pause_s
@@ -98,8 +101,6 @@ class Shipper:
         self._told: set[str] = set()
         self._oldest: int | None = None
         self._refused = 0
-        self.requests = 0
-        """Batches sent so far, also those that failed."""
 
     @property
     def state(self) -> ShipperState:
@@ -179,10 +180,12 @@ class Shipper:
             self._oldest = None
             return "nothing"
         self._oldest = min((event.created_at for event in batch.events), default=None)
+        well = False
         try:
-            answer = await self._ship(batch, released)
-        except _Halved:
-            return "some"
+            answer = await self._delivery.ship(batch, released, lasts=self._failures >= PATIENCE)
+            well = True
+        finally:
+            self._leases.answered(well=well)
         for lost in answer.lost:
             self._leases.lost(lost.session_id)
             await self._on_lost(lost)
@@ -195,31 +198,6 @@ class Shipper:
         self._oldest = None
         self._limit = min(MAX_EVENTS, self._limit * 2)
         return "all" if batch is read and read.complete else "some"
-
-    async def _ship(self, batch: Batch, released: list[str]) -> Shipped:
-        """One request. Raises `_Halved` where the row at fault is to be found in less."""
-        self.requests += 1
-        well = False
-        try:
-            answer = await self._supabase.ship(
-                batch, self._leases.worker, self._leases.lease_s, released
-            )
-            well = True
-        except SupabaseError as error:
-            if error.kind not in ("too_large", "refused") or not batch.events:
-                raise
-            # Where nothing at all is refused as well, no row is at fault.
-            await self._supabase.ship(Batch([], [], 0), self._leases.worker, self._leases.lease_s)
-            if len(batch.events) > 1:
-                # Only the row that is at fault is to stay behind: find it in smaller batches.
-                self._limit = len(batch.events) // 2
-                raise _Halved from None
-            answer = Shipped([as_refused(event, error) for event in batch.events])
-        finally:
-            self._leases.answered(well=well)
-        if wrong := table_at_fault(batch, answer.refused):
-            raise wrong
-        return answer
 
     async def _leave(self) -> None:
         try:
@@ -242,9 +220,8 @@ class Shipper:
         if error.kind not in self._told:
             self._told.add(error.kind)
             logger.error("%s Conversations go on; the journal keeps them.", error)
-        if error.permanent:
-            return self._permanent_retry_s
-        delay = min(self._last_retry_s, self._first_retry_s * 2.0 ** min(self._failures - 1, 10))
+        last = self._permanent_retry_s if error.permanent else self._last_retry_s
+        delay = min(last, self._first_retry_s * 2.0 ** min(self._failures - 1, 10))
         return delay * random.uniform(0.5, 1)  # noqa: S311 - spreads the workers
 
     def _recovered(self) -> None:
@@ -266,51 +243,3 @@ class Shipper:
             row.code,
             row.message,
         )
-
-
-class _Halved(Exception):
-    """The batch was refused as a whole, and the next one is smaller."""
-
-
-def fitting(batch: Batch, max_bytes: int) -> Batch:
-    """The batch itself, or as many of its first events as fit; at least one."""
-    size = 0
-    for count, event in enumerate(batch.events):
-        size += len(event.payload) + len(event.content.encode()) + 300
-        size += len(event.provider_state or b"")
-        if size > max_bytes and count:
-            events = batch.events[:count]
-            named = {event.session_id for event in events}
-            heads = [head for head in batch.sessions if head.row.session_id in named]
-            return Batch(heads, events, events[-1].id, complete=False)
-    return batch
-
-
-def as_refused(event: EventRow, error: SupabaseError) -> Refused:
-    return Refused(
-        session_id=event.session_id,
-        epoch=event.epoch,
-        seq=event.seq,
-        code=error.kind,
-        message=error.message,
-    )
-
-
-def table_at_fault(batch: Batch, refused: list[Refused]) -> SupabaseError | None:
-    """An error where the tables take nothing, as with a column that somebody added and the
-    server cannot fill. One bad row, or one bad session, is not the tables' fault."""
-    if not refused:
-        return None
-    sessions = {row.session_id for row in refused}
-    nothing_taken = len(sessions) > 1 and sum(row.seq is not None for row in refused) >= len(
-        batch.events
-    )
-    if not nothing_taken and all(row.code != NOT_NULL_VIOLATION for row in refused):
-        return None
-    row = refused[0]
-    return SupabaseError(
-        "refused",
-        f"The tables take no rows ({row.code}: {row.message}).",
-        "Undo what was changed in them, or run schema.sql again.",
-        True,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -15,6 +15,10 @@ Mode = Literal["well", "dead", "hanging", "cut", "slow"] | int
 
 BODIES = {
     401: {"message": "Invalid API key", "hint": "Double check your API key."},
+    402: {
+        "message": "Service for this project is restricted due to the following violations: "
+        "exceed_egress_quota."
+    },
     403: {"message": "Forbidden"},
     404: {"code": "PGRST202", "message": "Could not find the function in the schema cache"},
     409: {"code": "40001", "message": "could not serialize access"},
@@ -29,11 +33,16 @@ BODIES = {
 class Gateway:
     """`mode` is what happens to each request: forwarded `well`; the connection closed at once
     (`dead`), not answered while that lasts (`hanging`), forwarded and the answer `cut` off,
-    forwarded with a delay (`slow`), or answered by a status with the body that goes with it."""
+    forwarded with a delay (`slow`), or answered by a status with the body that goes with it.
+
+    `firewall` sees the body of each request first, and may answer in the project's place; the
+    connection is closed where its answer is `cut`.
+    """
 
     def __init__(self, target: str) -> None:
         self.url = ""
         self.mode: Mode = "well"
+        self.firewall: Callable[[bytes], web.Response | Literal["cut"] | None] = lambda body: None
         self.requests: list[tuple[float, str]] = []
         self._target = target
 
@@ -44,6 +53,12 @@ class Gateway:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((time.monotonic(), request.path))
         body = await request.read()
+        if seen := self.firewall(body):
+            if isinstance(seen, web.Response):
+                return seen
+            assert request.transport
+            request.transport.abort()
+            return web.Response()
         mode = self.mode
         if isinstance(mode, int):
             return web.json_response(BODIES[mode], status=mode)

@@ -12,6 +12,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
 from realtime.supabase import Supabase, SupabaseError
+from tests.supabase.gateway import Gateway
 from tests.supabase.samples import batch, event, session, ship
 from tests.supabase_lite import Postgres, SupabaseLite, free_port
 
@@ -59,11 +60,13 @@ async def test_publishable_key_is_also_told_by_what_it_may_not(project: Supabase
     assert raised.value.kind == "publishable_key"
 
 
-async def test_schema_missing(empty_project: SupabaseLite) -> None:
+async def test_tables_that_the_schema_cache_does_not_know(empty_project: SupabaseLite) -> None:
     error = await failure(empty_project.url, empty_project.secret_key)
-    assert (error.kind, error.permanent) == ("schema_missing", True)
+    assert (error.kind, error.permanent) == ("schema_unknown", True)
     assert "SUPABASE_URL" in error.message
+    assert "schema cache" in error.message
     assert "schema.sql" in error.remedy
+    assert "NOTIFY pgrst, 'reload schema'" in error.remedy
 
 
 async def test_schema_old(postgres: Postgres) -> None:
@@ -187,9 +190,40 @@ def postgrest(code: str, message: str = "…") -> dict[str, Any]:
         (401, postgrest("PGRST301", "JWSError"), "key_wrong", True),
         (401, postgrest("42501", "permission denied"), "publishable_key", True),
         (403, postgrest("42501", "permission denied"), "schema_old", True),
-        (404, postgrest("PGRST202"), "schema_missing", True),
-        (404, postgrest("PGRST205"), "schema_missing", True),
+        (401, postgrest("PGRST303", "JWT issued at future"), "clock", False),
+        (401, postgrest("PGRST303", "JWT not yet valid"), "clock", False),
+        (401, postgrest("PGRST303", "JWT expired"), "clock", False),
+        (401, postgrest("PGRST303", ""), "clock", False),
+        (401, postgrest("PGRST301", "JWTIssuedAtFuture"), "clock", False),
+        (401, {"message": "JWT issued at future"}, "clock", False),
+        (401, {"code": 401, "msg": "token used before issued"}, "clock", False),
+        (401, postgrest("PGRST303", "JWT not in audience"), "key_wrong", True),
+        (401, postgrest("PGRST302", "Anonymous access is disabled"), "key_wrong", True),
+        (403, {"message": "You cannot consume this service"}, "key_wrong", True),
+        (403, {"error": "Invalid API key"}, "key_wrong", True),
+        (403, {"msg": "invalid JWT: token is expired"}, "clock", False),
+        (403, {"message": "Blocked: 'is this API key a JWT?'"}, "blocked", False),
+        (403, postgrest("28000", "role is not permitted to log in"), "key_wrong", True),
+        (402, {"message": "restricted: exceed_db_size_quota"}, "restricted", False),
+        (402, "<html>Payment Required</html>", "restricted", False),
+        (403, {"message": "Service is restricted due to overdue_payment"}, "restricted", False),
+        (405, postgrest("25006", "cannot execute INSERT"), "restricted", False),
+        (503, postgrest("53100", "No space left on device"), "restricted", False),
+        (402, postgrest("PT402", "a trigger of yours"), "refused", True),
+        (403, "<html>Attention Required! | Cloudflare</html>", "blocked", False),
+        (403, {"message": "Forbidden"}, "blocked", False),
+        (403, {"code": 10000, "error": "Request blocked"}, "blocked", False),
+        (403, {"code": "BLOCK", "message": "SQL injection"}, "blocked", False),
+        (406, "<html>Not Acceptable! by Mod_Security</html>", "blocked", False),
+        (400, "<html>Bad Request</html>", "blocked", False),
+        (404, postgrest("PGRST202"), "schema_unknown", False),
+        (404, postgrest("PGRST205"), "schema_unknown", False),
         (404, postgrest("42P01"), "schema_missing", True),
+        (404, postgrest("42883"), "schema_missing", True),
+        (406, postgrest("PGRST106"), "schema_missing", True),
+        (405, "<html>Your request has been blocked</html>", "url_wrong", True),
+        (409, postgrest("40001", "could not serialize access"), "unavailable", False),
+        (540, {"message": "Project paused"}, "unavailable", False),
         (400, postgrest("PGRST204"), "schema_old", True),
         (404, "<h1>Not found</h1>", "url_wrong", True),
         (301, "", "url_wrong", True),
@@ -212,6 +246,61 @@ async def test_answers(say: Say, status: int, body: Any, kind: str, permanent: b
     with pytest.raises(SupabaseError) as raised:
         await ship(supabase, batch(head, event(head, 1)))
     assert (raised.value.kind, raised.value.permanent) == (kind, permanent)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says", "never"),
+    [
+        (401, postgrest("PGRST303", "JWT issued at future"), "passes by itself", "Set SUPABASE"),
+        (402, {"message": "due to: exceed_egress_quota"}, "exceed_egress_quota", "SUPABASE_KEY"),
+        (405, postgrest("25006", "read-only transaction"), "disk may be full", "SUPABASE_KEY"),
+        (403, {"message": "we saw: a secret"}, "firewall or proxy", "a secret"),
+        (404, postgrest("PGRST205"), "NOTIFY pgrst, 'reload schema';", "SUPABASE_KEY"),
+        (404, postgrest("42P01"), "Run schema.sql", "cache"),
+        (406, postgrest("PGRST106"), "Exposed schemas", "schema.sql"),
+        (540, {"message": "…"}, "Restore it in the dashboard", "SUPABASE_KEY"),
+    ],
+)
+async def test_the_operator_is_told_what_to_do(
+    say: Say, status: int, body: Any, says: str, never: str
+) -> None:
+    with pytest.raises(SupabaseError) as raised:
+        await ship(await say(status, body), batch(session()))
+    assert says in str(raised.value)
+    assert never not in str(raised.value)
+
+
+async def test_a_key_that_expires_in_operation_is_no_matter_of_clocks(
+    aiohttp_server: AiohttpServer,
+) -> None:
+    async def expired(request: web.Request) -> web.Response:
+        return web.json_response(postgrest("PGRST303", "JWT expired"), status=401)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", expired)
+    url = str((await aiohttp_server(app)).make_url("/"))
+    supabase = await Supabase.connect(url, legacy_key(role="service_role", exp=1_700_000_000))
+    with pytest.raises(SupabaseError, match="SUPABASE_KEY has expired") as raised:
+        await ship(supabase, batch(session()))
+    await supabase.close()
+    assert raised.value.permanent
+
+
+@pytest.mark.parametrize(
+    "refusal", [postgrest("PGRST303", "JWT issued at future"), postgrest("PGRST202")]
+)
+async def test_a_check_goes_on_after_what_passes_in_a_moment(
+    project: SupabaseLite, refusal: dict[str, Any]
+) -> None:
+    gateway, refusals = Gateway(project.url), [refusal, refusal]
+    gateway.firewall = lambda body: (
+        web.json_response(refusals.pop(), status=401) if refusals else None
+    )
+    async with gateway.running():
+        supabase = await Supabase.connect(gateway.url, project.secret_key)
+        assert await supabase.check() == []
+        await supabase.close()
+    assert not refusals
 
 
 async def test_an_answer_that_does_not_come(aiohttp_server: AiohttpServer) -> None:

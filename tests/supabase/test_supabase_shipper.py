@@ -13,8 +13,9 @@ import pytest
 
 from realtime.log.rows import Batch, EventRow, Refused, SessionRow
 from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
+from realtime.supabase.batches import fitting, table_at_fault
 from realtime.supabase.client import Lost, Shipped
-from realtime.supabase.shipper import MAX_EVENTS, fitting, table_at_fault
+from realtime.supabase.shipper import MAX_EVENTS
 from tests.supabase.samples import batch, event, head_of, new_id, plain, session
 from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
 
@@ -283,7 +284,7 @@ async def test_a_bad_row_is_reported_and_passed(
     await assert_all_arrived(supabase, source)
 
 
-@pytest.mark.parametrize("kind", ["too_large", "refused"])
+@pytest.mark.parametrize("kind", ["too_large", "refused", "blocked", "url_wrong"])
 async def test_a_row_that_spoils_the_whole_request_is_found(
     supabase: Supabase, source: MemorySource, shippers: list[Shipper], kind: str
 ) -> None:
@@ -308,7 +309,7 @@ async def test_a_row_that_spoils_the_whole_request_is_found(
     await assert_all_arrived(supabase, source)
 
 
-async def test_permanent_trouble_is_told_once_and_retried_slowly(
+async def test_permanent_trouble_is_told_once_and_retried_more_and_more_slowly(
     project: SupabaseLite,
     supabase: Supabase,
     source: MemorySource,
@@ -322,11 +323,13 @@ async def test_permanent_trouble_is_told_once_and_retried_slowly(
     head = session()
     source.add(head, event(head, 1))
     shipper.start()
-    for _ in range(50):
-        shipper.wake()
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while len(line.batches) < 8:
+            shipper.wake()
+            await asyncio.sleep(0.01)
 
-    assert 2 <= len(line.batches) <= 5
+    starts = [start for start, _ in line.batches]
+    assert all(later - start >= 0.07 for start, later in pairwise(starts[4:]))
     told = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(told) == 1
     assert "SUPABASE_KEY" in told[0].getMessage()
