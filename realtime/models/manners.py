@@ -7,14 +7,24 @@ next requests are made so from the start.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
-from realtime.models import AssistantText, ModelError, Request, UserText
+from realtime.models import (
+    AssistantText,
+    Item,
+    ModelError,
+    Request,
+    Thought,
+    ToolRequest,
+    UserText,
+)
 from realtime.models.fitting import NO_THOUGHT, fitted
+from realtime.protocol import to_json
 
 _LEFT_OUT = frozenset(
     {
@@ -34,7 +44,7 @@ _IN_MESSAGES = frozenset(
     {
         *(f"messages.{field}" for field in _BESIDE),
         *(f"messages.{field}:missing" for field in ("reasoning_content", "thought_signature")),
-        *("messages.thought_signature", "messages.system"),
+        "messages.system",
     }
 )
 _TOOL = re.compile(r"tools(?:\[(\d+)\]|\.(.+))")
@@ -49,17 +59,29 @@ class Manners:
         self._left_out = set(left_out)
         self._tools: set[str] = set()  # that it refuses, by name
         self._taught: set[str] = set()
+        self._unreadable: set[bytes] = set()  # digests of provider state
 
     def shape(self, request: Request, by: str) -> Request:
         """The request for the model with the label `by`."""
         calls = "tools" not in self._taught
+        known = [self._readable(item) for item in request.context]
         tools = tuple(tool for tool in request.tools if calls and tool.name not in self._tools)
-        context = fitted(request.context, by, calls=calls)
+        context = fitted([item for item in known if item], by, calls=calls)
         instructions = request.instructions
         if "messages.system" in self._taught and instructions.strip():
             context = [UserText(instructions), AssistantText("OK."), *context]
             instructions = ""
         return replace(request, instructions=instructions, context=tuple(context), tools=tools)
+
+    def _readable(self, item: Item) -> Item | None:
+        """The item without what the model could not read any more."""
+        match item:
+            case Thought(data) if self._unreadable and _digest(data) in self._unreadable:
+                return None
+            case ToolRequest(extra=extra) if extra and _digest(extra) in self._unreadable:
+                return replace(item, extra=None)
+            case _:
+                return item
 
     def trim(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body with what it refuses taken out or put in another way."""
@@ -80,17 +102,17 @@ class Manners:
         for call in calls or ():
             if "messages.thought_signature:missing" in self._taught:
                 call.setdefault("extra_content", _SIGNATURE)
-            if "messages.thought_signature" in self._taught:
-                call["extra_content"] = _SIGNATURE
         for field in _BESIDE:
             if f"messages.{field}" in self._taught:
                 for part in (message, *(calls or ())):
                     part.pop(field, None)
 
-    def learn(self, error: ModelError, body: dict[str, Any]) -> str | None:
+    def learn(self, error: ModelError, request: Request, body: dict[str, Any]) -> str | None:
         """What is done otherwise from now on, for the log, after a request that was refused.
         None where there is nothing to be learned: asking again would not help."""
         param = error.param or ""
+        if param == "provider_state:unreadable":
+            return self._forget(request)
         if param in self._taught:
             return None
         if tool := _TOOL.match(param):
@@ -118,6 +140,17 @@ class Manners:
         self._left_out.add(param)
         return f"does not take {param}: it is left out"
 
+    def _forget(self, request: Request) -> str | None:
+        """Another key or account reads nothing of what was given to the one before."""
+        before = len(self._unreadable)
+        for item in request.context:
+            match item:
+                case Thought(data) | ToolRequest(extra=dict(data)):
+                    self._unreadable.add(_digest(data))
+        if len(self._unreadable) == before:
+            return None
+        return "cannot read what it gave earlier: its thoughts of then are left out"
+
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
         names = [tool.get("function", tool).get("name") for tool in body.get("tools", ())]
         place, name = named.groups()
@@ -127,6 +160,10 @@ class Manners:
             return None
         self._tools.add(name)
         return f"refuses the tool {name}: it is left out"
+
+
+def _digest(data: dict[str, Any]) -> bytes:
+    return hashlib.sha256(to_json(data)).digest()[:16]
 
 
 def without(body: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:

@@ -103,6 +103,7 @@ class OpenAIModel:
         self._think_s = max(think_s, first_byte_s)
         self._stall_s = stall_s
         self._total_s = total_s
+        self._key = api_key
         self._client = AsyncOpenAI(
             api_key=api_key,
             base_url=url,
@@ -205,8 +206,8 @@ class OpenAIModel:
 
     def _learned(self, error: ModelError, request: Request, body: dict[str, Any]) -> bool:
         """Whether a refused request can be asked in another way, as from now on all are."""
-        error.detail = unquoted(error.detail, texts_of(request))
-        learned = self._manners.learn(error, body)
+        error.detail = unquoted(error.detail, [*texts_of(request), self._key])
+        learned = self._manners.learn(error, request, body)
         if learned:
             logger.warning("%s %s. %s", self.label, learned, error.detail)
             return True

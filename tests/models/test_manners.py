@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from realtime.models import ModelError, Request, ToolRequest, ToolResult, ToolSpec, UserText
 from realtime.models.chat import body
@@ -37,7 +38,7 @@ class Asked:
         return self.manners.trim(body("m", self.manners.shape(REQUEST, ME)))
 
     def refuse(self, param: str) -> str | None:
-        return self.manners.learn(ModelError("bad_request", "", param=param), self.body())
+        return self.manners.learn(ModelError("bad_request", "", param=param), REQUEST, self.body())
 
 
 def names(asked: dict[str, Any]) -> list[str]:
@@ -108,6 +109,17 @@ def test_fields_of_messages() -> None:
     foreign = asked.manners.trim(body("m", asked.manners.shape(REQUEST, "another")))
     call = foreign["messages"][2]["tool_calls"][0]
     assert call["extra_content"]["google"]["thought_signature"]
+
+
+def test_what_a_model_cannot_read_any_more_is_left_out_and_newer_state_is_not() -> None:
+    asked = Asked()
+    asked.refuse("provider_state:unreadable")
+    assert "extra_content" not in asked.body()["messages"][2]["tool_calls"][0]
+    assert asked.refuse("provider_state:unreadable") is None
+    newer = ToolRequest("2", "a", "{}", {"extra_content": 2}, ME)
+    request = replace(REQUEST, context=(*CALLED, newer, ToolResult("2", "y")))
+    sent = body("m", asked.manners.shape(request, ME))["messages"]
+    assert sent[4]["tool_calls"][0]["extra_content"] == 2
 
 
 def test_instructions_of_a_template_without_a_system_role() -> None:

@@ -2,9 +2,9 @@
 
 Fields that an answer can do without are refused in many words, and half of them come without
 a `param`. A tool is `tools[N]` or `tools.NAME`, all of them `tools`; a field of a message is
-`messages.FIELD`. Four values ask for something else than to leave a field out:
+`messages.FIELD`. Five values ask for something else than to leave a field out:
 `messages.reasoning_content:missing`, `messages.thought_signature:missing`,
-`reasoning_effort:none` and `messages.system`.
+`provider_state:unreadable`, `reasoning_effort:none` and `messages.system`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,14 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
         ),
     ),
     (
-        "messages.thought_signature",
-        any_of(r"thought[_ ]?signature\b[^.\n]{0,40}\b(?:not valid|invalid)"),
+        "provider_state:unreadable",
+        any_of(
+            r"thought[_ ]?signature\b[^.\n]{0,40}\b(?:not valid|invalid|corrupt)",
+            r"(?:corrupted|invalid|malformed) (?:thought[_ ]?)?signature",
+            r"encrypted[_ ]?content\b.{0,400}\b(?:could not|cannot|can't|failed to) be "
+            r"(?:verified|decrypted|parsed|read)",
+            rf"invalid[_ ](?:encrypted[_ ]content|{_Q}signature{_Q} in {_Q}thinking)",
+        ),
     ),
     (
         "messages.system",
@@ -155,6 +161,8 @@ _WORD = re.compile(r"""([`'"]?)\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)\b([`'"]?)""")
 def refused(said: Said) -> str | None:
     """What is refused in words that cannot mean anything else."""
     text = said.text
+    if "invalid_encrypted_content" in said.codes:
+        return "provider_state:unreadable"
     if any(kind == "extra_forbidden" and path[-1:] == ("tools",) for kind, path in said.places):
         return "tools"
     for param, pattern in _REFUSED:

@@ -120,7 +120,13 @@ SENTENCES: dict[str, list[str]] = {
         "messages[1]: missing field `reasoning_content` at line 1 column 200",
         "Expected `thinking`, but found `tool_use`: it must start with a thinking block",
     ],
-    "messages.thought_signature": ["Thought signature is not valid."],
+    "provider_state:unreadable": [
+        "Thought signature is not valid.",
+        "Corrupted thought signature.",
+        "Invalid thought signature.",
+        "The encrypted content gAAA could not be verified. It could not be decrypted or parsed.",
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+    ],
     "messages.system": [
         "messages[0].role: unknown variant `developer`, expected one of `user`, `assistant`",
         "This model does not support system messages",
