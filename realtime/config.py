@@ -342,6 +342,7 @@ class Settings:
     )
     log_format: str = _setting("text", "text or json", _one_of("text", "json"))
     model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS
+    mcp_environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # for its ${NAME}
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
 
@@ -383,6 +384,7 @@ class Settings:
             values.setdefault("openai_api", "chat")
         entries = (*values.get("fallbacks", ()), *values.get("models", ()))
         values["model_keys"] = {e.key: given[e.key] for e in entries if given.get(e.key)}
+        values["mcp_environ"] = given if "mcp_config" in values else {}
         settings = cls(**values)
         problems += settings.problems(given)
         if problems:

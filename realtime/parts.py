@@ -18,7 +18,7 @@ from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
-from realtime.tools.mcp_config import read_config
+from realtime.tools.mcp.config import McpServer, read_config
 
 logger = logging.getLogger(__name__)
 
@@ -80,17 +80,22 @@ def open_journal(settings: Settings) -> Journal:
     return journal
 
 
+def mcp_servers(settings: Settings) -> dict[str, McpServer]:
+    """The MCP servers of MCP_CONFIG."""
+    try:
+        return read_config(settings.mcp_config, settings.mcp_environ or os.environ)
+    except ValueError as error:
+        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
+
+
 async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
     """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
     try:
-        from realtime.tools.mcp import McpServers
+        from realtime.tools.mcp.servers import McpServers
     except ImportError as error:
         raise ConfigError(
             [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
         ) from None
-    try:
-        servers = McpServers(read_config(settings.mcp_config, os.environ), box)
-    except ValueError as error:
-        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
+    servers = McpServers(mcp_servers(settings), box)
     undo.push_async_callback(servers.stop)
     await servers.ready()

@@ -30,7 +30,7 @@ from realtime.protocol import (
     ToolStatus,
     Usage,
 )
-from realtime.tools.mcp_config import McpServer
+from realtime.tools.mcp.config import McpServer
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "PROTOCOL.md").read_text("utf-8")

@@ -18,8 +18,8 @@ import pytest
 
 from realtime.config import ConfigError
 from realtime.tools import Toolbox, ToolContext, ToolError
-from realtime.tools.mcp import McpServers, McpTool, offered_name
-from realtime.tools.mcp_config import read_config
+from realtime.tools.mcp.config import McpServer, read_config
+from realtime.tools.mcp.servers import McpServers, McpTool
 from tests.conftest import ROOT, Serve
 from tests.device import Device
 from tests.process import free_port, server
@@ -207,9 +207,6 @@ async def test_a_server_that_dies_comes_back(config: Callable[..., str]) -> None
         (process,) = children("mcp_server_time")
         process.send_signal(signal.SIGKILL)
         await gone([process])
-        with pytest.raises(ToolError) as caught:
-            await call(box, "time__get_current_time", UTC)
-        assert caught.value.code == "unknown_outcome"
         assert (await call(box, "time__get_current_time", UTC))["timezone"] == "UTC"
         (again,) = children("mcp_server_time")
         assert again.pid != process.pid
@@ -271,41 +268,24 @@ async def test_a_file_that_cannot_be_used_stops_the_start(
 async def test_without_the_sdk_the_start_says_what_to_install(
     serve: Serve, config: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "realtime.tools.mcp")
+    monkeypatch.delitem(sys.modules, "realtime.tools.mcp.servers")
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(ConfigError, match=r"requirements-mcp\.txt"):
         await serve(mcp_config=config())
 
 
-def test_names_are_what_every_provider_takes() -> None:
-    assert offered_name("time", "get_current_time") == "time__get_current_time"
-    odd = {offered_name("s", name) for name in ("a.b", "a b", "ä/b", "x" * 80, "x" * 81, "")}
-    assert len(odd) == 6
-    assert all(len(name) <= 64 and name.replace("-", "_").isidentifier() for name in odd)
-
-
 def test_a_schema_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[Any] = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *asked, **more: fetched.append(asked))
-    from mcp.types import Tool as Listed
-
-    from realtime.tools.mcp_config import McpServer
 
     class Connected:
         name, config = "evil", McpServer(command="x")
 
-    listed = Listed(
-        name="a",
-        input_schema={
-            "type": "object",
-            "properties": {"x": {"$ref": "http://169.254.169.254/latest"}},
-        },
-    )
-    tool = McpTool(Connected(), listed)  # type: ignore[arg-type]
+    elsewhere = {"$ref": "http://169.254.169.254/latest"}
+    schema = {"type": "object", "properties": {"x": elsewhere, "y": {"type": "string"}}}
+    tool = McpTool(Connected(), "a", {"name": "a", "inputSchema": schema})  # type: ignore[arg-type]
+    assert tool.parse('{"x": 1}') == {"x": 1}
     with pytest.raises(ToolError) as caught:
-        tool.parse('{"x": 1}')
+        tool.parse('{"x": 1, "y": 2}')
     assert caught.value.code == "bad_arguments"
     assert fetched == []
-    bad = Listed(name="a", input_schema={"type": "object", "properties": 5})
-    with pytest.raises(ValueError, match="schema"):
-        McpTool(Connected(), bad)  # type: ignore[arg-type]

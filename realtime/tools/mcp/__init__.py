@@ -1,0 +1,1 @@
+"""Tools of MCP servers. Only `servers`, `wire` and `words` need the SDK."""
