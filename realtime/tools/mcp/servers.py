@@ -141,9 +141,9 @@ class Connection:
                 self._wake.set()
 
     def renew(self, session: ClientSession) -> None:
-        """The server has forgotten this session: begin another one."""
+        """The server has forgotten this session: begin another one, when no call needs it."""
         if self._session is session:
-            self._renewing = True
+            self._renewing = self._in_doubt = True
             self._gone()
 
     def told(self, error: MCPError) -> ToolError:
@@ -217,6 +217,8 @@ class Connection:
             finally:
                 self._session = None
                 self._up.clear()
+            while self._renewing and self._calls and not self._stopping:
+                await self._pause(CHECK_S)
             if not (self._stopping or self._renewing):
                 raise Trouble("it ended")
 

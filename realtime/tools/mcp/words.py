@@ -3,6 +3,7 @@ but for the look whether a folder is there."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -104,7 +105,12 @@ def why(error: BaseException, secrets: Iterable[str]) -> str:
         text = found.message if isinstance(found, MCPError) else str(found)
         return without_keys(text, secrets)[:MAX_WORDS] or type(found).__name__
     system = [cause for cause in _behind(first) if isinstance(cause, OSError) and cause.strerror]
-    return f"cannot be reached: {system[-1].strerror if system else type(first).__name__}"
+    return f"cannot be reached: {_said(system[-1]) if system else type(first).__name__}"
+
+
+def _said(error: OSError) -> str:
+    """In the system's words, which asyncio puts others over."""
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
