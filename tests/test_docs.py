@@ -175,6 +175,12 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     assert len(msgspec.convert(servers, dict[str, McpServer])) == 3
 
 
+def test_every_key_of_an_mcp_server_stands_on_the_page_on_tools() -> None:
+    page = section((ROOT / "docs" / "add-a-tool.md").read_text("utf-8"), "Tools of MCP servers")
+    for info in msgspec.structs.fields(McpServer):
+        assert f"`{info.name}`" in page or f'"{info.name}"' in page, info.name
+
+
 def test_every_kind_of_failure_stands_there() -> None:
     table = rows(FAILURES)
     assert set(typing.get_args(ErrorKind)) <= set(table)

@@ -149,6 +149,9 @@ def test_a_deep_schema_is_cut_and_a_large_one_gets_shallower() -> None:
     found = offered({"properties": many})
     assert set(found["properties"]) == set(many)
     assert len(to_json(found)) <= MAX_SCHEMA
+    heavy = {"description": "x" * 50_000, "default": "y" * 50_000, "enum": [*range(9999)]}
+    found = offered({"properties": {"a": {"type": "integer", **heavy}}})
+    assert found["properties"]["a"]["type"] == "integer"
     doubling: Json = {"n20": {"type": "string"}}
     for n in range(20):
         inner = {"$ref": f"#/$defs/n{n + 1}"}

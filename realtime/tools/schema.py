@@ -20,6 +20,7 @@ from realtime.tools.checkable import Json, Unfit, checkable, target
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 MAX_DESCRIPTION = 1024
 MAX_SCHEMA = 32 * 1024
+MAX_VALUES = 500  # of one enum
 LEVELS = 10
 MAX_PARTS = 2000
 OFFERED = {
@@ -51,12 +52,15 @@ def fit(spec: ToolSpec) -> tuple[ToolSpec, tuple[str, ...]]:
         changes.add(f"it is offered as {name}")
     if len(description) > MAX_DESCRIPTION:
         changes.add(f"its description is cut after {MAX_DESCRIPTION} characters")
-        description = description[: MAX_DESCRIPTION - 1].rstrip() + "…"
     try:
         parameters = _fitting(checkable(spec.parameters), changes)
     except RecursionError:
         raise Unfit("its schema is nested too deeply") from None
-    return ToolSpec(name, description, parameters), tuple(sorted(changes))
+    return ToolSpec(name, _short(description), parameters), tuple(sorted(changes))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - 1].rstrip() + "…"
 
 
 def fitting_name(name: str) -> str:
@@ -165,6 +169,12 @@ class _Offer:
             return {}
         schema, seen = self._joined(schema, seen)
         found = {key: value for key, value in schema.items() if key in OFFERED}
+        found |= {key: _short(found[key]) for key in ("title", "description") if key in found}
+        if "default" in found and len(to_json(found["default"])) > MAX_DESCRIPTION:
+            del found["default"]
+        if len(found.get("enum", ())) > MAX_VALUES:
+            del found["enum"]
+            self.changes.add(f"a choice of more than {MAX_VALUES} values is left open")
         if "const" in schema:
             found["enum"] = [schema["const"]]
         if "pattern" in schema:

@@ -17,6 +17,10 @@ import msgspec
 from realtime.tools.tool import DEADLINE_S
 
 START_S = 120.0  # `npx` and `docker` download first
+SSE = (
+    "it is a server of the older HTTP+SSE kind: give its url for streamable HTTP, which often ends "
+    'in /mcp, or a bridge, such as "command": "npx", "args": ["-y", "mcp-remote", "<url>"]'
+)
 _NAME = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 
 
@@ -34,7 +38,7 @@ class McpServer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cwd: str | None = None
     url: str | None = None
     headers: dict[str, str] = {}
-    type: Literal["stdio", "http", "streamable-http", "streamableHttp"] | None = None
+    type: Literal["stdio", "http", "streamable-http", "streamableHttp", "sse"] | None = None
     disabled: bool = False
     tools: list[str] | None = None
     approval: bool | list[str] = False
@@ -67,6 +71,8 @@ def read_config(path: str, environ: Mapping[str, str]) -> dict[str, McpServer]:
             continue
         if (server.command is None) == (server.url is None):
             raise ValueError(f"{name}: give either a command or a url")
+        if server.type == "sse":
+            raise ValueError(f'{name}: type "sse" cannot be used; {SSE}')
         for field in ("deadline_s", "start_seconds"):
             if getattr(server, field) <= 0:
                 raise ValueError(f"{name}: {field} must be above 0")

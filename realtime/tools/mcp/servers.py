@@ -208,7 +208,7 @@ class Connection:
             self._up.set()
             self.problem = None
             self.tried.set()
-            logger.info("MCP server %s is connected, with %d tools", self.name, len(self.tools))
+            logger.info("MCP server %s is connected; tools: %d", self.name, len(self.tools))
             try:
                 while self._session is session and not self._stopping:
                     await self._pause(CHECK_S)

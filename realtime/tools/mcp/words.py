@@ -12,7 +12,7 @@ from pathlib import Path
 import pydantic
 from mcp import MCPError
 
-from realtime.tools.mcp.config import McpServer
+from realtime.tools.mcp.config import SSE, McpServer
 
 MAX_WORDS = 400
 COMES_WITH = {"npx": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv", "docker": "Docker"}
@@ -74,18 +74,14 @@ def http_words(status: int, config: McpServer) -> str:
     if status == 401:
         return (
             "wants a sign-in (HTTP 401, OAuth), which this server cannot do: put a token into "
-            'its headers, such as "Authorization": "Bearer ${NAME}"'
+            'its headers, under "Authorization"'
         )
     if status == 403:
         return "refuses access (HTTP 403): its headers need a token that may use it"
     if status == 404:
         return "has nothing at this url (HTTP 404): it often ends in /mcp"
     if status == 405:
-        return (
-            "does not take POST at this url (HTTP 405), as servers of the older HTTP+SSE kind do: "
-            "give its url for streamable HTTP, which often ends in /mcp, or reach it by a bridge, "
-            'such as "command": "npx", "args": ["-y", "mcp-remote", "<url>"]'
-        )
+        return f"does not take POST at this url (HTTP 405); perhaps {SSE}"
     if status == 429:
         return "gets too many requests (HTTP 429)"
     if status >= 500:
@@ -110,7 +106,7 @@ def why(error: BaseException, secrets: Iterable[str]) -> str:
 
 def _said(error: OSError) -> str:
     """In the system's words, which asyncio puts others over."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror)
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
