@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from realtime import tools as toolkit
 from realtime.auth import Authenticator
@@ -19,6 +22,9 @@ from realtime.config import ConfigError, Settings
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
 from realtime.tools.mcp.config import McpServer, read_config
+
+if TYPE_CHECKING:
+    from realtime.tools.mcp.servers import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +96,22 @@ def mcp_servers(settings: Settings) -> dict[str, McpServer]:
 
 async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
     """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
+    servers = _mcp().McpServers(mcp_servers(settings), box)
+    undo.push_async_callback(servers.stop)
+    await servers.ready()
+
+
+async def try_mcp(settings: Settings) -> AsyncIterator[Trial]:
+    """How each MCP server does, tried once."""
+    async for trial in _mcp().try_servers(mcp_servers(settings)):
+        yield trial
+
+
+def _mcp() -> ModuleType:
     try:
-        from realtime.tools.mcp.servers import McpServers
+        import realtime.tools.mcp.servers as servers
     except ImportError as error:
         raise ConfigError(
             [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
         ) from None
-    servers = McpServers(mcp_servers(settings), box)
-    undo.push_async_callback(servers.stop)
-    await servers.ready()
+    return servers

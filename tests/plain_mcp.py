@@ -35,7 +35,8 @@ def answer(
     if method == "tools/list":
         return reply | {"result": listed(params)}
     if method == "tools/call":
-        return reply | {"result": call(params["name"], params.get("arguments") or {})}
+        told = call(params["name"], params.get("arguments") or {})
+        return reply | (told if "error" in told else {"result": told})
     return reply | {"error": {"code": -32601, "message": "Method not found"}}
 
 

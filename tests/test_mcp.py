@@ -20,7 +20,8 @@ from realtime.config import ConfigError, Settings
 from realtime.parts import mcp_servers
 from realtime.tools import Toolbox, ToolContext, ToolError
 from realtime.tools.mcp.config import McpServer, read_config
-from realtime.tools.mcp.servers import McpServers, McpTool
+from realtime.tools.mcp.servers import McpServers
+from realtime.tools.mcp.tool import McpTool
 from tests.conftest import ROOT, Serve
 from tests.device import Device
 from tests.process import free_port, server

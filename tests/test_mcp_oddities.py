@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
-import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from realtime.tools import Toolbox, ToolContext, ToolError
+from realtime.tools import Toolbox, ToolError
 from realtime.tools.mcp import servers as module
 from realtime.tools.mcp.config import read_config
 from realtime.tools.mcp.results import contents
@@ -24,9 +22,10 @@ from realtime.tools.mcp.words import last_words, without_keys
 from tests.conftest import Serve
 from tests.device import Device
 from tests.plain_mcp import answer, described, entry, text
+from tests.process import free_port
 from tests.scripted import ScriptedModel, says
 from tests.test_approval import asks
-from tests.test_mcp import call, config, context
+from tests.test_mcp import call, config
 
 __all__ = ["config"]
 MakeConfig = Callable[..., str]
@@ -264,6 +263,34 @@ async def test_each_server_can_be_tried_once(tmp_path: Path, config: MakeConfig)
     assert "not-here-at-all" in (tried[1].problem or "")
 
 
+async def test_a_refused_call_says_why_and_leaves_the_server_alone(
+    tmp_path: Path, config: MakeConfig
+) -> None:
+    code = """
+said = {"full": {"message": "Internal error", "data": "the disk is full"}, "mute": {"message": ""}}
+serve([described(name) for name in said], lambda name, a: {"error": {"code": -32000} | said[name]})
+"""
+    async with running(config(s=entry(tmp_path, code))) as (box, servers):
+        with pytest.raises(ToolError, match="Internal error: the disk is full") as caught:
+            await call(box, "s__full")
+        assert caught.value.code == "tool_error"
+        with pytest.raises(ToolError, match="did not say why"):
+            await call(box, "s__mute")
+        assert servers.connections[0].problem is None
+
+
+async def test_a_stop_does_not_wait_for_a_server_that_is_starting(
+    tmp_path: Path, config: MakeConfig
+) -> None:
+    path = config(s=entry(tmp_path, "time.sleep(600)"))
+    servers = McpServers(read_config(path, {}), Toolbox())
+    (connection,) = servers.connections
+    await until(lambda: connection._start)
+    await servers.stop()
+    assert connection.task.done()
+    assert not connection.task.cancelled()
+
+
 # ------------------------------------------------------------------------- http
 
 
@@ -276,10 +303,20 @@ class Site:
         self.greeted = 0
         self.status = 0
         self.forgotten = 404
-        self.headers: dict[str, str] = {}
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+
+    async def up(self) -> None:
+        application = web.Application()
+        application.router.add_route("*", "/mcp", self.handle)
+        self.runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
+
+    async def down(self) -> None:
+        await self.runner.cleanup()
 
     async def handle(self, request: web.Request) -> web.Response:
-        self.headers = dict(request.headers)
         if self.status or request.method != "POST":
             return web.Response(status=self.status or 405)
         message = await request.json()
@@ -302,34 +339,16 @@ class Site:
 
 
 @pytest.fixture
-async def site(aiohttp_server_url: Callable[..., Any]) -> Site:
+async def site() -> AsyncIterator[Site]:
     found = Site()
-    found.url = await aiohttp_server_url(found.handle)  # type: ignore[attr-defined]
-    return found
-
-
-@pytest.fixture
-async def aiohttp_server_url() -> AsyncIterator[Callable[..., Any]]:
-    runners: list[web.AppRunner] = []
-
-    async def start(handler: Any) -> str:
-        application = web.Application()
-        application.router.add_route("*", "/mcp", handler)
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await runner.setup()
-        runners.append(runner)
-        place = web.TCPSite(runner, "127.0.0.1", 0)
-        await place.start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}/mcp"
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
+    await found.up()
+    yield found
+    await found.down()
 
 
 @pytest.mark.parametrize("status", [404, 400])
 async def test_an_expired_session_is_renewed_and_the_call_made_once(
-    site: Any, config: MakeConfig, status: int
+    site: Site, config: MakeConfig, status: int
 ) -> None:
     site.forgotten = status
     async with running(config(s={"url": site.url})) as (box, _):
@@ -338,6 +357,21 @@ async def test_an_expired_session_is_renewed_and_the_call_made_once(
         both = await asyncio.gather(call(box, "s__t"), call(box, "s__t"))
         assert sorted(both) == ["call 2", "call 3"]
         assert site.greeted == 2
+
+
+async def test_a_call_to_a_site_that_is_down_was_not_made(
+    site: Site, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(config(s={"url": site.url})) as (box, servers):
+        await site.down()
+        monkeypatch.setattr(module, "WAIT_S", 0.5)
+        with pytest.raises(ToolError) as caught:
+            await call(box, "s__t")
+        assert caught.value.code == "unavailable"
+        assert "refused" in (servers.connections[0].problem or "")
+        monkeypatch.undo()
+        await site.up()
+        assert await call(box, "s__t") == "call 1"
 
 
 @pytest.mark.parametrize(
@@ -352,7 +386,7 @@ async def test_an_expired_session_is_renewed_and_the_call_made_once(
     ],
 )
 async def test_a_refusal_over_http_says_what_to_do(
-    site: Any, config: MakeConfig, status: int, headers: dict[str, str], says_what: list[str]
+    site: Site, config: MakeConfig, status: int, headers: dict[str, str], says_what: list[str]
 ) -> None:
     site.status = status
     async with running(config(s={"url": site.url, "headers": headers})) as (_, servers):
@@ -364,7 +398,7 @@ async def test_a_refusal_over_http_says_what_to_do(
     ("status", "code"), [(401, "unavailable"), (429, "unavailable"), (502, "unknown_outcome")]
 )
 async def test_a_call_that_http_refuses_says_whether_it_was_made(
-    site: Any, config: MakeConfig, status: int, code: str
+    site: Site, config: MakeConfig, status: int, code: str
 ) -> None:
     async with running(config(s={"url": site.url})) as (box, _):
         site.status = status
@@ -471,14 +505,3 @@ def test_no_key_is_in_the_last_words_of_a_server() -> None:
         assert key not in said
     assert without_keys("it is my-own-secret", ["my-own-secret"]) == "it is […]"
     assert len(last_words("word " * 1000, ())) < 500
-
-
-def test_a_server_says_what_is_behind_a_bare_error(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    told = module.Connection.told
-    server = type("Server", (), {"name": "s", "_in_doubt": False})()
-    error = module.MCPError(-32603, "Internal error", "the disk is full")
-    assert str(told(server, error)) == "Internal error: the disk is full"
-    assert "s refused" in str(told(server, module.MCPError(-32603, "")))
-    assert isinstance(context(), ToolContext)
-    assert json.dumps(1)

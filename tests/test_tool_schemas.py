@@ -14,9 +14,10 @@ import pytest
 
 from realtime.models import ToolSpec
 from realtime.protocol import to_json
-from realtime.tools import FunctionTool, Toolbox, ToolContext, ToolError, load, tool
+from realtime.tools import FunctionTool, Toolbox, ToolError, load, tool
 from realtime.tools.checkable import Unfit, checkable
 from realtime.tools.schema import LEVELS, MAX_SCHEMA, fit, fitting_name
+from tests.test_mcp import context
 
 Json = dict[str, Any]
 
@@ -222,8 +223,7 @@ async def test_a_function_with_a_name_tuples_and_words_of_its_own_is_offered_and
     for name in (spec.name, "größe"):  # as models call it, and as older logs do
         found = box.find(name)
         keywords = found.parse('{"kind": "a", "point": [1, "km"], "pairs": [[1, 2]]}')
-        context = ToolContext("s", "r", "u", "t", None)  # type: ignore[arg-type]
-        assert (await found.call(keywords, context)).value == "a (1.0, 'km') [(1, 2)]"
+        assert (await found.call(keywords, context())).value == "a (1.0, 'km') [(1, 2)]"
     with pytest.raises(ToolError, match="point"):
         found.parse('{"kind": "a", "point": [1]}')
 

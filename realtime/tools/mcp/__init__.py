@@ -1,1 +1,1 @@
-"""Tools of MCP servers. Only `servers`, `wire` and `words` need the SDK."""
+"""Tools of MCP servers. `config` and `results` need no SDK."""

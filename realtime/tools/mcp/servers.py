@@ -10,23 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import jsonschema
 import msgspec
-import referencing
 from mcp import ClientSession, MCPError
 from mcp.types import HEADER_MISMATCH
 
-from realtime.models import ToolSpec
-from realtime.tools.checkable import Unfit, checkable
-from realtime.tools.context import ToolContext, ToolError
+from realtime.tools.checkable import Unfit
+from realtime.tools.context import ToolError
 from realtime.tools.mcp.config import McpServer
-from realtime.tools.mcp.results import contents
-from realtime.tools.mcp.wire import LastWords, Lost, Refused, asked, connected, greet, listed
+from realtime.tools.mcp.tool import McpTool
+from realtime.tools.mcp.wire import LastWords, Lost, Refused, connected, greet, listed
 from realtime.tools.mcp.words import Trouble, secrets_of, why
-from realtime.tools.tool import MAX_TOOLS, Tool, Toolbox
+from realtime.tools.tool import MAX_TOOLS, Toolbox
 
 ANSWER_S = 30.0  # for a list of tools from a server that is up
 CHECK_S = 15.0
@@ -36,66 +33,6 @@ WAIT_S = 5.0  # that a call waits for a server to come back
 STOP_S = 8.0  # the SDK ends a child that does not listen after about six
 
 logger = logging.getLogger(__name__)
-
-
-class McpTool(Tool):
-    """One tool of a server."""
-
-    def __init__(self, server: Connection, name: str, described: dict[str, Any]) -> None:
-        """Raises `Unfit` where no model can be offered it."""
-        config = server.config
-        schema = described.get("inputSchema") or {}
-        texts = [described.get(key) for key in ("description", "title")]
-        description = next((text for text in texts if isinstance(text, str) and text), name)
-        super().__init__(
-            ToolSpec(f"{server.name}__{name}", description, schema),
-            deadline_s=config.deadline_s,
-            repeatable=_named(config.repeatable, name),
-            approval=_named(config.approval, name),
-        )
-        # a registry of our own never fetches what a schema refers to
-        self._validator = jsonschema.Draft202012Validator(
-            checkable(schema), registry=referencing.Registry()
-        )
-        self._server = server
-        self._listed_as = name
-
-    def validate(self, arguments: Any) -> dict[str, Any]:
-        if not isinstance(arguments, dict):
-            raise ToolError("the arguments are not a JSON object", "bad_arguments")
-        try:
-            problems = [
-                f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message[:300]}"
-                for error in self._validator.iter_errors(arguments)
-            ]
-        except Exception as error:  # the server checks, too
-            logger.debug("the schema of %s cannot be used: %s", self.name, type(error).__name__)
-            return arguments
-        if problems:
-            raise ToolError("; ".join(problems[:5]), "bad_arguments")
-        return arguments
-
-    async def invoke(self, keywords: dict[str, Any], context: ToolContext) -> Any:
-        async def told(progress: float, total: float | None, message: str | None) -> None:
-            context.progress(progress / total if total else None, message)
-
-        server = self._server
-        for last in (False, True):
-            session = await server.session()
-            try:
-                with server.calling():
-                    return contents(await asked(session, self._listed_as, keywords, told))
-            except Refused as error:
-                if error.session_gone and not last:  # so the call was not made
-                    server.renew(session)
-                    continue
-                raise server.told(error) from None
-            except MCPError as error:
-                if error.code == HEADER_MISMATCH and not last:  # nor was it then
-                    await listed(session)
-                    continue
-                raise server.told(error) from None
-        raise AssertionError("a second try returns or raises")
 
 
 class Connection:
@@ -118,12 +55,15 @@ class Connection:
         self._in_doubt = False
         self._renewing = False
         self._stopping = False
+        self._start: asyncio.Timeout | None = None
         self.task = asyncio.create_task(self._keep_up(), name=f"mcp {name}")
 
     async def session(self) -> ClientSession:
         """The session, once it is up. Raises `ToolError("unavailable")`."""
+        if not self._up.is_set():
+            self._wake.set()  # no pause now
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(min(WAIT_S, self.config.deadline_s / 2)):
                 await self._up.wait()
         if self._session is None:
             raise ToolError(f"{self.name} is not there; the call was not made", "unavailable")
@@ -146,13 +86,25 @@ class Connection:
             self._renewing = self._in_doubt = True
             self._gone()
 
+    async def not_made(self, error: MCPError, session: ClientSession) -> bool:
+        """Whether the call was not made and may be made again, for which this prepares."""
+        if isinstance(error, Refused) and error.session_gone:
+            self.renew(session)
+            return True
+        if error.code == HEADER_MISMATCH:  # the SDK knew an older list of tools
+            await listed(session)
+            return True
+        return isinstance(error, Lost) and not error.sent
+
     def told(self, error: MCPError) -> ToolError:
         """A failed call as the model gets it; what it says of the server is looked into."""
         self._in_doubt = isinstance(error, Lost | Refused)
         unknown = "the call may have had its effect, or not"
+        if isinstance(error, Lost) and not error.sent:
+            return ToolError(f"{self.name} is not there; the call was not made", "unavailable")
         if isinstance(error, Lost):
             return ToolError(f"{self.name} went away; {unknown}", "unknown_outcome")
-        if isinstance(error, Refused) and error.in_words:
+        if isinstance(error, Refused) and error.bare:
             if error.status >= 500:
                 return ToolError(f"{self.name} {error.message}; {unknown}", "unknown_outcome")
             return ToolError(f"{self.name} {error.message}; the call was not made", "unavailable")
@@ -163,6 +115,8 @@ class Connection:
     def stop(self) -> None:
         self._stopping = True
         self._wake.set()
+        if self._start:
+            self._start.reschedule(asyncio.get_running_loop().time())
 
     def _gone(self) -> None:
         self._session = None
@@ -225,7 +179,7 @@ class Connection:
     async def _begin(self, session: ClientSession) -> None:
         seconds = self.config.start_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as self._start:
                 await greet(session)
                 await self._offer(session)
         except Lost:
@@ -234,6 +188,8 @@ class Connection:
             raise Trouble(
                 f"it did not answer within {seconds:g} s; start_seconds gives it longer"
             ) from None
+        finally:
+            self._start = None
 
     async def _check(self, session: ClientSession) -> None:
         """Whether the server is still there, and what it has now. A call that began meanwhile
@@ -279,6 +235,7 @@ class Connection:
             self._warn(f"it has more than {MAX_TOOLS} tools; left out are {', '.join(more)}")
         made = (self._tool(name, by_name[name]) for name in wanted[:MAX_TOOLS])
         self.tools = [tool for tool in made if tool is not None]
+        self._known = {name: self._known[name] for name in wanted[:MAX_TOOLS]}
         self._box.offer(self.name, self.tools)
 
     def _tool(self, name: str, described: dict[str, Any]) -> McpTool | None:
@@ -346,7 +303,3 @@ async def try_servers(servers: dict[str, McpServer]) -> AsyncIterator[Trial]:
             yield Trial(connection.name, len(connection.tools), connection.problem)
     finally:
         await tried.stop()
-
-
-def _named(which: bool | Iterable[str], name: str) -> bool:
-    return which if isinstance(which, bool) else name in which

@@ -46,25 +46,41 @@ KEPT_WORDS = 8 * 1024
 RAW = "realtime/raw"
 
 logger = logging.getLogger(__name__)
-_statuses: ContextVar[list[int] | None] = ContextVar("statuses", default=None)
+_posts: ContextVar[Post | None] = ContextVar("posts", default=None)
+
+
+class Post:
+    """What HTTP did with a request, which the SDK does not tell."""
+
+    status = 0  # where it is an error
+    sent = False
+
+    async def trace(self, event: str, info: Any) -> None:
+        self.sent = self.sent or event.endswith("send_request_headers.started")
 
 
 class Lost(MCPError):
-    """The connection, or the stream of an answer, broke: what was asked may have been done."""
+    """The connection, or the stream of an answer, broke. `sent`: what was asked may have been
+    done."""
+
+    def __init__(self, error: MCPError, sent: bool) -> None:
+        super().__init__(error.code, error.message)
+        self.sent = sent
 
 
 class Refused(MCPError):
-    """The server answered by an HTTP status. `session_gone`: it knows our session no more."""
+    """The server answered by an HTTP status. `session_gone`: it knows our session no more;
+    `bare`: it said nothing more, and the message is ours."""
 
     def __init__(self, error: MCPError, status: int, config: McpServer) -> None:
-        by_sdk = error.message in ("Server returned an error response", "Session terminated")
+        bare = error.message in ("Server returned an error response", "Session terminated")
         super().__init__(
             error.code,
-            http_words(status, config) if by_sdk or status == 404 else error.message,
+            http_words(status, config) if bare or status == 404 else error.message,
             error.data,
         )
         self.status = status
-        self.in_words = by_sdk
+        self.bare = bare
         self.session_gone = status == 404 or (
             status in (400, 410) and "session" in error.message.lower()
         )
@@ -87,21 +103,21 @@ class Wire(JSONRPCDispatcher[Any]):
     async def send_raw_request(
         self, method: str, params: Any, opts: Any = None, **more: Any
     ) -> dict[str, Any]:
-        statuses: list[int] = []
-        before = _statuses.set(statuses)
+        post = Post()
+        before = _posts.set(post)
         try:
             raw = await super().send_raw_request(method, params, opts, **more)
         except MCPError as error:
-            if statuses:
-                raise Refused(error, statuses[-1], self._config) from None
+            if post.status:
+                raise Refused(error, post.status, self._config) from None
             # servers use this code for errors of their own
             if error.code == CONNECTION_CLOSED and error.message.startswith(
                 ("Connection closed", "SSE stream")
             ):
-                raise Lost(error.code, error.message) from None
+                raise Lost(error, post.sent or self._config.command is not None) from None
             raise
         finally:
-            _statuses.reset(before)
+            _posts.reset(before)
         if method == "tools/list":
             return _listing(raw)
         if method == "tools/call" and raw.get("resultType") != "input_required":
@@ -192,7 +208,7 @@ async def connected(
                 httpx2.AsyncClient(
                     headers=config.headers,
                     timeout=httpx2.Timeout(CONNECT_S, read=None),  # calls have their deadlines
-                    event_hooks={"response": [_note]},
+                    event_hooks={"request": [_watch], "response": [_note]},
                 )
             )
             streams = await stack.enter_async_context(
@@ -204,11 +220,16 @@ async def connected(
         yield await stack.enter_async_context(ClientSession(dispatcher=wire))
 
 
+async def _watch(request: httpx2.Request) -> None:
+    """The SDK sends each request in the context of who asked."""
+    if post := _posts.get():
+        request.extensions["trace"] = post.trace
+
+
 async def _note(response: httpx2.Response) -> None:
-    """Keep what the SDK does not tell; it sends each request in the context of its sender."""
-    statuses = _statuses.get()
-    if statuses is not None and response.status_code >= 400:
-        statuses.append(response.status_code)
+    post = _posts.get()
+    if post and response.status_code >= 400:
+        post.status = response.status_code
 
 
 async def greet(session: ClientSession) -> None:
@@ -248,7 +269,9 @@ class LastWords:
                 self._end = (self._end + chunk)[-KEPT_WORDS:]
                 if logger.isEnabledFor(logging.DEBUG):
                     for line in chunk.decode(errors="replace").splitlines():
-                        logger.debug("MCP server %s: %s", self._name, without_keys(line))
+                        logger.debug(
+                            "MCP server %s: %s", self._name, without_keys(line, self._secrets)
+                        )
 
     async def heard(self) -> str:
         """The last that it wrote, as one line."""

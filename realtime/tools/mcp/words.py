@@ -23,7 +23,7 @@ _KEYS = re.compile(
     r"|(?i:(?:key|token|secret|password|passwd|pwd)[\"']?\s*[:=]\s*)\S+"
     r"|\b(?:sk|pk|rk|ghp|gho|ghs|xox[a-z]|glpat|github_pat|sb_secret)[-_][\w-]{6,}"
     r"|\beyJ[\w-]+\.[\w.-]+"
-    r"|(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{20,}={0,2}"
+    r"|(?<![\w+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{20,}={0,2}"
 )
 
 
@@ -99,7 +99,7 @@ def why(error: BaseException, secrets: Iterable[str]) -> str:
     if first is None or isinstance(first, RuntimeError):
         found = first or causes[0]
         text = found.message if isinstance(found, MCPError) else str(found)
-        return without_keys(text, secrets)[:MAX_WORDS] or type(found).__name__
+        return without_keys(text[: 2 * MAX_WORDS], secrets)[:MAX_WORDS] or type(found).__name__
     system = [cause for cause in _behind(first) if isinstance(cause, OSError) and cause.strerror]
     return f"cannot be reached: {_said(system[-1]) if system else type(first).__name__}"
 
