@@ -256,6 +256,7 @@ async def test_no_orphans_after_kill_9(config: Callable[..., str], tmp_path: Pat
         ('{"mcpServers": {"a": {"url": "wiki.example/mcp"}}}', "a: .*https://"),
         ('{"mcpServers": {"a": {"command": "${NO_SUCH_NAME}"}}}', "NO_SUCH_NAME"),
         ('{"mcpServers": {"a": {"command": "x", "deadline_s": 0}}}', "deadline_s"),
+        ('{"mcpServers": {"a": {"command": "x"}, "b": {"command": 5}}}', "b: .*command"),
         ('{"mcpServers": {"a": {"command": "x", "start_seconds": -1}}}', "start_seconds"),
         ('{"mcpServers": {"a": {"command": "\ud800"}}}', "UTF-8"),
         (None, "cannot be read"),

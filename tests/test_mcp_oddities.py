@@ -132,6 +132,7 @@ def call(name, arguments):
 serve([described("long")], call)
 """
     async with running(config(s=entry(tmp_path, code, deadline_s=20))) as (box, servers):
+        # else a look waits as long as a call of this server may take
         servers.connections[0].config = module.McpServer(command="x", deadline_s=0.1)
         both = await asyncio.gather(call(box, "s__long"), call(box, "s__long"))
         assert both == ["whole", "whole"]
@@ -213,6 +214,7 @@ async def test_of_many_tools_the_log_names_what_is_left_out(
     ("given", "says_what"),
     [
         ({"command": "npx-is-not-here"}, ["npx-is-not-here", "is not there"]),
+        ({"command": "npx -y some-server"}, ["npx -y some-server", '"args"']),
         ({"command": "/nowhere/npx"}, ["/nowhere/npx", "Node.js"]),
         ({"command": sys.executable, "cwd": "/nowhere/at/all"}, ["cwd", "/nowhere/at/all"]),
         ({"command": "/etc/passwd"}, ["/etc/passwd", "may not be executed"]),

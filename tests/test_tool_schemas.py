@@ -55,6 +55,10 @@ def refusals(parameters: Json) -> list[str]:
             found.append(f"{path}: an array without items")
         if path.count(".") >= LEVELS:
             found.append(f"{path}: too deep")
+        for key in ("enum", "required"):
+            values = [json.dumps(value) for value in part.get(key, ())]
+            if len(values) != len(set(values)):
+                found.append(f"{path}: {key} says a thing twice")
         if set(part.get("required", ())) - set(part.get("properties", {})):
             found.append(f"{path}: required is not there")
         if "$ref" in part or "oneOf" in part or "allOf" in part:
@@ -96,6 +100,7 @@ def refusals(parameters: Json) -> list[str]:
         {"not": {"required": ["a"]}, "properties": {"a": {}}},
         {"enum": [{"a": 1}], "type": "object"},
         {"$ref": "#/definitions/A", "definitions": {"A": {"type": "object"}}},
+        {"properties": {"a": {"enum": ["x", "x", 1, True]}}, "required": ["a", "a"]},
         {"$ref": "#"},
         {"allOf": [{"$ref": "#"}]},
         {"anyOf": [{"type": "object"}, {"$ref": "#"}]},

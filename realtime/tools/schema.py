@@ -172,6 +172,8 @@ class _Offer:
         found |= {key: _short(found[key]) for key in ("title", "description") if key in found}
         if "default" in found and len(to_json(found["default"])) > MAX_DESCRIPTION:
             del found["default"]
+        if "enum" in found:
+            found["enum"] = list({to_json(value): value for value in found["enum"]}.values())
         if len(found.get("enum", ())) > MAX_VALUES:
             del found["enum"]
             self.changes.add(f"a choice of more than {MAX_VALUES} values is left open")

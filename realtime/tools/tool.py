@@ -126,6 +126,12 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
+def some(names: list[str]) -> str:
+    """Names for a log line, which need not end."""
+    more = f" and {len(names) - 50} more" if len(names) > 50 else ""
+    return ", ".join(names[:50]) + more
+
+
 class Toolbox:
     """The tools of this server, by name. A call that needs approval waits `approval_s` for it."""
 
@@ -159,7 +165,7 @@ class Toolbox:
         if left_out:
             self._say(
                 logging.WARNING,
-                f"a model can be offered {MAX_TOOLS} tools; left out are {', '.join(left_out)}",
+                f"a model can be offered {MAX_TOOLS} tools; left out are {some(left_out)}",
             )
 
     def _say(self, level: int, line: str) -> None:

@@ -48,7 +48,7 @@ class McpServer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class _File(msgspec.Struct):
-    servers: dict[str, McpServer] = msgspec.field(name="mcpServers")
+    servers: dict[str, msgspec.Raw] = msgspec.field(name="mcpServers")
 
 
 def read_config(path: str, environ: Mapping[str, str]) -> dict[str, McpServer]:
@@ -62,11 +62,15 @@ def read_config(path: str, environ: Mapping[str, str]) -> dict[str, McpServer]:
     except UnicodeDecodeError:
         raise ValueError("names a file that is not UTF-8; save it as UTF-8") from None
     try:
-        servers = msgspec.json.decode(text, type=_File).servers
+        entries = msgspec.json.decode(text, type=_File).servers
     except msgspec.DecodeError as error:
         raise ValueError(f"is not as it should be: {error}") from None
     found: dict[str, McpServer] = {}
-    for name, server in servers.items():
+    for name, entry in entries.items():
+        try:
+            server = msgspec.json.decode(entry, type=McpServer)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"is not as it should be: {name}: {error}") from None
         if server.disabled:
             continue
         if (server.command is None) == (server.url is None):

@@ -23,7 +23,7 @@ from realtime.tools.mcp.config import McpServer
 from realtime.tools.mcp.tool import McpTool
 from realtime.tools.mcp.wire import LastWords, Lost, Refused, connected, greet, listed
 from realtime.tools.mcp.words import Trouble, secrets_of, why
-from realtime.tools.tool import MAX_TOOLS, Toolbox
+from realtime.tools.tool import MAX_TOOLS, Toolbox, some
 
 ANSWER_S = 30.0  # for a list of tools from a server that is up
 CHECK_S = 15.0
@@ -232,7 +232,7 @@ class Connection:
                     self._warn(f"its entry names a tool {name}, which it does not have")
         wanted = [name for name in by_name if config.tools is None or name in config.tools]
         if more := wanted[MAX_TOOLS:]:
-            self._warn(f"it has more than {MAX_TOOLS} tools; left out are {', '.join(more)}")
+            self._warn(f"it has more than {MAX_TOOLS} tools; left out are {some(more)}")
         made = (self._tool(name, by_name[name]) for name in wanted[:MAX_TOOLS])
         self.tools = [tool for tool in made if tool is not None]
         self._known = {name: self._known[name] for name in wanted[:MAX_TOOLS]}

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -59,6 +61,8 @@ def cannot_start(config: McpServer, error: OSError) -> Trouble:
     if config.cwd is not None and not Path(config.cwd).is_dir():
         return Trouble(f"its cwd {config.cwd} is not a folder that is there")
     if isinstance(error, FileNotFoundError):
+        if " " in command:
+            return Trouble(f'its command {command} is not there: put what follows it into "args"')
         package = COMES_WITH.get(Path(command).stem)
         hint = f"it comes with {package}" if package else "install it, or give its whole path"
         return Trouble(f"its command {command} is not there: {hint}")
@@ -105,8 +109,10 @@ def why(error: BaseException, secrets: Iterable[str]) -> str:
 
 
 def _said(error: OSError) -> str:
-    """In the system's words, which asyncio puts others over."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+    """In the system's words, which asyncio puts others over; not all numbers are the system's."""
+    if isinstance(error, socket.gaierror | ssl.SSLError) or not error.errno:
+        return str(error.strerror)
+    return os.strerror(error.errno)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
