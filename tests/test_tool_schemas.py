@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -11,11 +12,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry
 
 from realtime.models import ToolSpec
 from realtime.protocol import to_json
 from realtime.tools import FunctionTool, Toolbox, ToolError, load, tool
-from realtime.tools.checkable import Unfit, checkable
+from realtime.tools.checkable import KEYWORDS, Unfit, checkable
 from realtime.tools.schema import LEVELS, MAX_SCHEMA, fit, fitting_name
 from tests.test_mcp import context
 
@@ -111,6 +116,43 @@ def test_whatever_a_schema_says_providers_take_what_is_offered(schema: Any) -> N
     json.loads(to_json(offered(schema)))
 
 
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 2**70),
+    st.floats(allow_nan=True),
+    st.sampled_from(["string", "object", "array", "null", "a", "#", "#/$defs/a", "#/properties/a"]),
+    st.sampled_from(["^\\p{L}", "(?!x)", "[", "\ud800", "STRING"]),
+)
+KEYS = st.sampled_from(["a", "b", *sorted(KEYWORDS), "$schema", "x-note", "type", "$ref", "enum"])
+SCHEMAS = st.recursive(
+    ANYTHING,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=40,
+)
+
+
+@given(SCHEMAS)
+def test_no_schema_breaks_what_is_offered(schema: Any) -> None:
+    with contextlib.suppress(Unfit):
+        json.loads(to_json(offered(schema)))
+
+
+@given(SCHEMAS, st.dictionaries(KEYS, SCHEMAS, max_size=3))
+def test_what_the_schema_allows_the_check_allows(schema: Any, arguments: Json) -> None:
+    assume(isinstance(schema, dict))
+    with contextlib.suppress(Unfit):
+        check = Draft202012Validator(checkable(schema), registry=Registry())
+        try:
+            Draft202012Validator.check_schema(schema)
+            allowed = Draft202012Validator(schema, registry=Registry()).is_valid(arguments)
+        except Exception:
+            return  # not to be checked by any schema
+        if allowed:
+            with contextlib.suppress(RecursionError):
+                assert check.is_valid(arguments)
+
+
 def test_alternatives_at_the_top_become_one_object() -> None:
     by_id = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
     by_name = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
@@ -201,6 +243,8 @@ def test_a_check_is_never_narrower_than_the_schema() -> None:
     assert "if" not in found
     kept = {"type": "object", "properties": {"a": {"not": {"const": 1}}}, "if": {}, "then": {}}
     assert checkable(kept) == kept
+    choice = {"oneOf": [{"type": "string", "x-order": 1, "nullable": True}, {"type": "null"}]}
+    assert "oneOf" in checkable({"properties": {"a": choice}})["properties"]["a"]
 
 
 def test_names_are_what_every_provider_takes() -> None:

@@ -247,6 +247,8 @@ class Connection:
             tool = McpTool(self, name, described)
         except Unfit as error:
             self._warn(f"{error}; it is left out")
+        except Exception as error:  # nobody knows all that a schema can be
+            self._warn(f"tool {name} is left out: {type(error).__name__}: {error}"[:500])
         self._known[name] = (described, tool)
         return tool
 
