@@ -9,8 +9,8 @@ from realtime.config import Settings
 from realtime.log.database import InUse
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
-from realtime.models import Model, ModelError, Request, UserText
-from realtime.parts import auth_secret, load_tools, make_authenticator
+from realtime.models import Model, ModelError, Request, ToolSpec, UserText
+from realtime.parts import auth_secret, load_tools, make_authenticator, try_mcp
 from realtime.protocol import Options
 from realtime.providers import default_options, make_chain
 from realtime.tools import Toolbox
@@ -44,13 +44,13 @@ async def check(settings: Settings) -> int:
         report.note(note)
     box = load_tools(settings)
     report.ok(f"tools: {', '.join(spec.name for spec in box.specs) or 'none'}")
-    await check_mcp(settings, report)
+    tools = await check_mcp(settings, box, report)
     await check_auth(settings, report)
     check_journal(settings, report)
     chain = await make_chain(settings)
     try:
         for model in chain.models:
-            await check_model(model, box, default_options(settings), report)
+            await check_model(model, tools, default_options(settings), report)
     finally:
         await chain.close()
     await check_supabase(settings, report)
@@ -87,11 +87,28 @@ def check_journal(settings: Settings, report: Report) -> None:
         report.failed(part, error)
 
 
-async def check_model(model: Model, box: Toolbox, options: Options, report: Report) -> None:
+async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> tuple[ToolSpec, ...]:
+    """All tools that a model is offered."""
+    tools = box.specs
+    if settings.mcp_config:
+        async with aclosing(try_mcp(settings, box)) as trials:
+            async for trial in trials:
+                part = f"MCP server {trial.name}"
+                if trial.problem:
+                    report.failed(part, trial.problem)
+                else:
+                    report.ok(f"{part}: {trial.tools} tools")
+                tools = box.specs
+    return tools
+
+
+async def check_model(
+    model: Model, tools: tuple[ToolSpec, ...], options: Options, report: Report
+) -> None:
     """Reach it, and ask it one small thing as a session would: with the tools and options."""
     part = f"model {model.label}"
     question = (UserText("Answer with one word: which colour is the sky?"),)
-    request = Request("Answer with one word.", question, box.specs, options)
+    request = Request("Answer with one word.", question, tools, options)
     try:
         notice = await model.check()
         async with aclosing(model.stream(request)) as stream:
@@ -104,7 +121,7 @@ async def check_model(model: Model, box: Toolbox, options: Options, report: Repo
     except ModelError as error:
         report.failed(part, error.report)
         return
-    report.ok(f"{part}, which answers with {len(box.specs)} tools offered")
+    report.ok(f"{part}, which answers with {len(tools)} tools offered")
     if notice:
         report.note(notice)
 

@@ -433,6 +433,7 @@ class Settings:
     )
     log_format: str = _setting("text", "text or json", _one_of("text", "json"))
     model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS
+    mcp_environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # for its ${NAME}
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
     given: frozenset[str] = frozenset()  # the variables that were set
@@ -484,6 +485,7 @@ class Settings:
         values["mistaken"] = consistency.mistaken(
             file, environ, names, {entry.key for entry in entries}
         )
+        values["mcp_environ"] = given if "mcp_config" in values else {}
         settings = cls(**values)
         problems += consistency.problems(settings)
         if problems:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from realtime import tools as toolkit
 from realtime.auth import Authenticator
@@ -18,7 +21,10 @@ from realtime.auth.supabase import SupabaseTokens
 from realtime.config import ConfigError, Settings
 from realtime.log.journal import Journal
 from realtime.log.rows import StorageError
-from realtime.tools.mcp_config import read_config
+from realtime.tools.mcp.config import McpServer, read_config
+
+if TYPE_CHECKING:
+    from realtime.tools.mcp.servers import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -84,17 +90,32 @@ def open_journal(settings: Settings) -> Journal:
     return journal
 
 
+def mcp_servers(settings: Settings) -> dict[str, McpServer]:
+    """The MCP servers of MCP_CONFIG."""
+    try:
+        return read_config(settings.mcp_config, settings.mcp_environ or os.environ)
+    except ValueError as error:
+        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
+
+
 async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
     """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
+    servers = _mcp().McpServers(mcp_servers(settings), box)
+    undo.push_async_callback(servers.stop)
+    await servers.ready()
+
+
+def try_mcp(settings: Settings, box: toolkit.Toolbox) -> AsyncGenerator[Trial]:
+    """How each MCP server does, tried once."""
+    trials: AsyncGenerator[Trial] = _mcp().try_servers(mcp_servers(settings), box)
+    return trials
+
+
+def _mcp() -> ModuleType:
     try:
-        from realtime.tools.mcp import McpServers
+        import realtime.tools.mcp.servers as servers
     except ImportError as error:
         raise ConfigError(
             [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
         ) from None
-    try:
-        servers = McpServers(read_config(settings.mcp_config, os.environ), box)
-    except ValueError as error:
-        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
-    undo.push_async_callback(servers.stop)
-    await servers.ready()
+    return servers

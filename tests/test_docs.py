@@ -37,7 +37,7 @@ from realtime.protocol import (
     ToolStatus,
     Usage,
 )
-from realtime.tools.mcp_config import McpServer
+from realtime.tools.mcp.config import McpServer
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "PROTOCOL.md").read_text("utf-8")
@@ -239,6 +239,12 @@ def test_no_model_is_named_that_will_be_gone() -> None:
     places = [ROOT / ".env.example", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
     for path in [*places, *ROOT.glob("realtime/**/*.py"), *ROOT.glob("bench/**/*.py")]:
         assert not named.findall(path.read_text("utf-8")), path
+
+
+def test_every_key_of_an_mcp_server_stands_on_the_page_on_tools() -> None:
+    page = section((ROOT / "docs" / "add-a-tool.md").read_text("utf-8"), "Tools of MCP servers")
+    for info in msgspec.structs.fields(McpServer):
+        assert f"`{info.name}`" in page or f'"{info.name}"' in page, info.name
 
 
 def test_every_kind_of_failure_stands_there() -> None:

@@ -16,10 +16,12 @@ import aiohttp
 import psutil
 import pytest
 
-from realtime.config import ConfigError
+from realtime.config import ConfigError, Settings
+from realtime.parts import mcp_servers
 from realtime.tools import Toolbox, ToolContext, ToolError, User
-from realtime.tools.mcp import McpServers, McpTool, offered_name
-from realtime.tools.mcp_config import read_config
+from realtime.tools.mcp.config import McpServer, read_config
+from realtime.tools.mcp.servers import McpServers
+from realtime.tools.mcp.tool import McpTool
 from tests.conftest import ROOT, Serve
 from tests.device import Device
 from tests.process import free_port, server
@@ -207,9 +209,8 @@ async def test_a_server_that_dies_comes_back(config: Callable[..., str]) -> None
         (process,) = children("mcp_server_time")
         process.send_signal(signal.SIGKILL)
         await gone([process])
-        with pytest.raises(ToolError) as caught:
+        with contextlib.suppress(ToolError):  # made before the end of it was seen
             await call(box, "time__get_current_time", UTC)
-        assert caught.value.code == "unknown_outcome"
         assert (await call(box, "time__get_current_time", UTC))["timezone"] == "UTC"
         (again,) = children("mcp_server_time")
         assert again.pid != process.pid
@@ -251,9 +252,13 @@ async def test_no_orphans_after_kill_9(config: Callable[..., str], tmp_path: Pat
         ('{"mcpServers": {"a": {}}}', "a: give either"),
         ('{"mcpServers": {"a": {"command": "x", "url": "http://x"}}}', "a: give either"),
         ('{"mcpServers": {"a": {"command": "x", "aproval": true}}}', "aproval"),
-        ('{"mcpServers": {"a": {"url": "http://x", "type": "sse"}}}', "sse"),
+        ('{"mcpServers": {"a": {"url": "http://x", "type": "sse"}}}', "a: .*mcp-remote"),
+        ('{"mcpServers": {"a": {"url": "wiki.example/mcp"}}}', "a: .*https://"),
         ('{"mcpServers": {"a": {"command": "${NO_SUCH_NAME}"}}}', "NO_SUCH_NAME"),
         ('{"mcpServers": {"a": {"command": "x", "deadline_s": 0}}}', "deadline_s"),
+        ('{"mcpServers": {"a": {"command": "x"}, "b": {"command": 5}}}', "b: .*command"),
+        ('{"mcpServers": {"a": {"command": "x", "start_seconds": -1}}}', "start_seconds"),
+        ('{"mcpServers": {"a": {"command": "\ud800"}}}', "UTF-8"),
         (None, "cannot be read"),
     ],
 )
@@ -262,50 +267,55 @@ async def test_a_file_that_cannot_be_used_stops_the_start(
 ) -> None:
     path = tmp_path / "mcp.json"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigError, match=says_what) as caught:
         await serve(mcp_config=str(path))
     assert "MCP_CONFIG=" in str(caught.value)
 
 
+def test_names_in_the_file_mean_what_the_environment_or_env_file_says(
+    config: Callable[..., str], tmp_path: Path
+) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("WIKI_TOKEN=of the file\nBOTH=of the file\n")
+    path = config(
+        wiki={
+            "url": "https://wiki.example/${PLACE:-mcp}",
+            "headers": {"A": "Bearer ${WIKI_TOKEN}", "B": "${env:BOTH}", "C": "${BOTH:-none}"},
+        }
+    )
+    settings = Settings.load({"MCP_CONFIG": path, "BOTH": "of the environment"}, str(env_file))
+    wiki = mcp_servers(settings)["wiki"]
+    assert wiki.url == "https://wiki.example/mcp"
+    assert wiki.headers == {
+        "A": "Bearer of the file",
+        "B": "of the environment",
+        "C": "of the environment",
+    }
+    assert "of the file" not in repr(settings)
+
+
 async def test_without_the_sdk_the_start_says_what_to_install(
     serve: Serve, config: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "realtime.tools.mcp")
+    monkeypatch.delitem(sys.modules, "realtime.tools.mcp.servers")
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(ConfigError, match=r"requirements-mcp\.txt"):
         await serve(mcp_config=config())
 
 
-def test_names_are_what_every_provider_takes() -> None:
-    assert offered_name("time", "get_current_time") == "time__get_current_time"
-    odd = {offered_name("s", name) for name in ("a.b", "a b", "ä/b", "x" * 80, "x" * 81, "")}
-    assert len(odd) == 6
-    assert all(len(name) <= 64 and name.replace("-", "_").isidentifier() for name in odd)
-
-
 def test_a_schema_is_never_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[Any] = []
     monkeypatch.setattr("urllib.request.urlopen", lambda *asked, **more: fetched.append(asked))
-    from mcp.types import Tool as Listed
-
-    from realtime.tools.mcp_config import McpServer
 
     class Connected:
         name, config = "evil", McpServer(command="x")
 
-    listed = Listed(
-        name="a",
-        input_schema={
-            "type": "object",
-            "properties": {"x": {"$ref": "http://169.254.169.254/latest"}},
-        },
-    )
-    tool = McpTool(Connected(), listed)  # type: ignore[arg-type]
+    elsewhere = {"$ref": "http://169.254.169.254/latest"}
+    schema = {"type": "object", "properties": {"x": elsewhere, "y": {"type": "string"}}}
+    tool = McpTool(Connected(), "a", {"name": "a", "inputSchema": schema})  # type: ignore[arg-type]
+    assert tool.parse('{"x": 1}') == {"x": 1}
     with pytest.raises(ToolError) as caught:
-        tool.parse('{"x": 1}')
+        tool.parse('{"x": 1, "y": 2}')
     assert caught.value.code == "bad_arguments"
     assert fetched == []
-    bad = Listed(name="a", input_schema={"type": "object", "properties": 5})
-    with pytest.raises(ValueError, match="schema"):
-        McpTool(Connected(), bad)  # type: ignore[arg-type]

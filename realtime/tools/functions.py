@@ -121,7 +121,6 @@ def load(modules: Iterable[str], *, approval_s: float = APPROVAL_S) -> Toolbox:
         if not found:
             raise ValueError(f"{module_name} has no function marked with @tool")
         for item in found.values():
-            if item.spec.name in tools and tools[item.spec.name] is not item:
-                raise ValueError(f"two tools are called {item.spec.name!r}")
-            tools[item.spec.name] = item
+            if tools.setdefault(item.name, item) is not item:
+                raise ValueError(f"two tools are called {item.name!r}")
     return Toolbox(tools.values(), approval_s=approval_s)

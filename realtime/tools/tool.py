@@ -11,12 +11,15 @@ from functools import partial
 from typing import Any
 
 from realtime.models import ToolSpec
+from realtime.tools.checkable import Unfit
 from realtime.tools.context import ToolContext, ToolError
 from realtime.tools.output import Output, written
+from realtime.tools.schema import fit
 from realtime.tools.threads import in_thread
 
 DEADLINE_S = 30.0
 APPROVAL_S = 900.0
+MAX_TOOLS = 128  # that OpenAI takes in one request
 
 Approval = bool | Callable[..., bool]
 logger = logging.getLogger(__name__)
@@ -24,7 +27,10 @@ _left: set[asyncio.Task[Any]] = set()  # told to stop, and not to be waited for
 
 
 class Tool:
-    """What the model may call. Subclasses say how: `validate` and `invoke`."""
+    """What the model may call. Subclasses say how: `validate` and `invoke`.
+
+    `name` is its own; `spec` is what models are offered, which `changes` tells apart.
+    """
 
     def __init__(
         self,
@@ -34,9 +40,14 @@ class Tool:
         repeatable: bool = False,
         approval: Approval = False,
     ) -> None:
+        """Raises `Unfit` where no model can be offered the tool."""
         if inspect.iscoroutinefunction(approval):
             raise TypeError(f"tool {spec.name}: an approval rule must be a plain function")
-        self.spec = spec
+        self.name = spec.name
+        try:
+            self.spec, self.changes = fit(spec)
+        except Unfit as error:
+            raise Unfit(f"tool {spec.name} cannot be offered to a model: {error}") from None
         self.deadline_s = deadline_s
         self.repeatable = repeatable
         self._approval = approval
@@ -63,7 +74,7 @@ class Tool:
         except ToolError:
             raise
         except Exception as error:  # a validator of the tool's own
-            logger.warning("the arguments of %s broke it", self.spec.name, exc_info=True)
+            logger.warning("the arguments of %s broke it", self.name, exc_info=True)
             raise ToolError(f"it failed on them: {type(error).__name__}", "bad_arguments") from None
 
     async def needs_approval(self, keywords: dict[str, Any]) -> bool:
@@ -74,12 +85,12 @@ class Tool:
             async with asyncio.timeout(self.deadline_s):
                 return bool(await in_thread(partial(self._approval, **keywords)))
         except (Exception, SystemExit):
-            logger.warning("the approval rule of %s failed", self.spec.name, exc_info=True)
+            logger.warning("the approval rule of %s failed", self.name, exc_info=True)
             return True
 
     async def call(self, keywords: dict[str, Any], context: ToolContext) -> Output:
         """Call it, within its deadline. Raises `ToolError`, and nothing else."""
-        work = asyncio.create_task(self._guarded(keywords, context), name=f"tool {self.spec.name}")
+        work = asyncio.create_task(self._guarded(keywords, context), name=f"tool {self.name}")
         try:
             await asyncio.wait({work}, timeout=self.deadline_s)
         finally:
@@ -101,7 +112,7 @@ class Tool:
         except (ToolError, asyncio.CancelledError):
             raise
         except BaseException as error:  # SystemExit, too, would go through the loop
-            logger.warning("tool %s raised %s", self.spec.name, type(error).__name__, exc_info=True)
+            logger.warning("tool %s raised %s", self.name, type(error).__name__, exc_info=True)
             raise ToolError(f"the tool failed: {type(error).__name__}", "internal") from None
 
 
@@ -115,36 +126,68 @@ def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
+def some(names: list[str]) -> str:
+    """Names for a log line, which need not end."""
+    more = f" and {len(names) - 50} more" if len(names) > 50 else ""
+    return ", ".join(names[:50]) + more
+
+
 class Toolbox:
     """The tools of this server, by name. A call that needs approval waits `approval_s` for it."""
 
     def __init__(self, tools: Iterable[Tool] = (), *, approval_s: float = APPROVAL_S) -> None:
         self.approval_s = approval_s
         self._tools: dict[str, Tool] = {}
-        self._offers: dict[str, dict[str, Tool]] = {}
+        self._own_names: dict[str, Tool] = {}
+        self._offers: dict[str, list[Tool]] = {}
+        self._said: set[str] = set()
         self.offer("", tools)
 
     def offer(self, source: str, tools: Iterable[Tool]) -> None:
-        """What a source of tools has now. Of two tools of one name the first source's counts."""
-        self._offers[source] = {tool.spec.name: tool for tool in tools}
-        self._tools = {}
-        for offer in self._offers.values():
-            for name, tool in offer.items():
-                self._tools.setdefault(name, tool)
+        """What a source of tools has now. Of two tools of one name the first source's counts;
+        what is over the limit is left out. Both are in the log, once."""
+        self._offers[source] = list(tools)
+        self._tools, left_out = {}, []
+        for source, offer in self._offers.items():
+            for tool in offer:
+                name = tool.spec.name
+                if name in self._tools:
+                    where = f" of {source}" if source else ""
+                    self._say(logging.WARNING, f"there is a tool {name} before that{where}")
+                elif len(self._tools) == MAX_TOOLS:
+                    left_out.append(tool.name)
+                else:
+                    self._tools[name] = tool
+                    if tool.changes:
+                        changes = "; ".join(tool.changes)
+                        self._say(logging.INFO, f"tool {tool.name} is adapted: {changes}")
+        self._own_names = {tool.name: tool for tool in self._tools.values()}
+        if left_out:
+            self._say(
+                logging.WARNING,
+                f"a model can be offered {MAX_TOOLS} tools; left out are {some(left_out)}",
+            )
+
+    def _say(self, level: int, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            logger.log(level, "%s", line)
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         return tuple(tool.spec for tool in self._tools.values())
 
+    def _get(self, name: str) -> Tool | None:
+        return self._tools.get(name) or self._own_names.get(name)
+
     def repeatable(self, name: str) -> bool:
-        return name in self._tools and self._tools[name].repeatable
+        tool = self._get(name)
+        return tool is not None and tool.repeatable
 
     def find(self, name: str) -> Tool:
-        """Raises `ToolError("unknown_tool")` that names the tools there are."""
-        try:
-            return self._tools[name]
-        except KeyError:
-            known = ", ".join(self._tools) or "none"
-            raise ToolError(
-                f"there is no tool {name!r}; there are: {known}", "unknown_tool"
-            ) from None
+        """By the name that is offered, or the tool's own. Raises `ToolError("unknown_tool")`
+        that names the tools there are."""
+        if tool := self._get(name):
+            return tool
+        known = ", ".join(self._tools) or "none"
+        raise ToolError(f"there is no tool {name!r}; there are: {known}", "unknown_tool")

@@ -1,0 +1,1 @@
+"""Tools of MCP servers. `config` and `results` need no SDK."""

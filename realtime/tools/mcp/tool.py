@@ -1,0 +1,80 @@
+"""One tool of an MCP server, under the rules that every tool has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import referencing
+from mcp import MCPError
+
+from realtime.models import ToolSpec
+from realtime.tools.checkable import checkable
+from realtime.tools.context import ToolContext, ToolError
+from realtime.tools.mcp.results import contents
+from realtime.tools.mcp.wire import asked
+from realtime.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from realtime.tools.mcp.servers import Connection
+
+logger = logging.getLogger(__name__)
+
+
+class McpTool(Tool):
+    """One tool of a server."""
+
+    def __init__(self, server: Connection, name: str, described: dict[str, Any]) -> None:
+        """Raises `Unfit` where no model can be offered it."""
+        config = server.config
+        schema = described.get("inputSchema") or {}
+        texts = [described.get(key) for key in ("description", "title")]
+        description = next((text for text in texts if isinstance(text, str) and text), name)
+        super().__init__(
+            ToolSpec(f"{server.name}__{name}", description, schema),
+            deadline_s=config.deadline_s,
+            repeatable=_named(config.repeatable, name),
+            approval=_named(config.approval, name),
+        )
+        # a registry of our own never fetches what a schema refers to
+        self._validator = jsonschema.Draft202012Validator(
+            checkable(schema), registry=referencing.Registry()
+        )
+        self._server = server
+        self._listed_as = name
+
+    def validate(self, arguments: Any) -> dict[str, Any]:
+        if not isinstance(arguments, dict):
+            raise ToolError("the arguments are not a JSON object", "bad_arguments")
+        try:
+            problems = [
+                f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message[:300]}"
+                for error in self._validator.iter_errors(arguments)
+            ]
+        except Exception as error:  # the server checks, too
+            logger.debug("the schema of %s cannot be used: %s", self.name, type(error).__name__)
+            return arguments
+        if problems:
+            raise ToolError("; ".join(problems[:5]), "bad_arguments")
+        return arguments
+
+    async def invoke(self, keywords: dict[str, Any], context: ToolContext) -> Any:
+        async def told(progress: float, total: float | None, message: str | None) -> None:
+            context.progress(progress / total if total else None, message)
+
+        server = self._server
+        for last in (False, True):
+            session = await server.session()
+            try:
+                with server.calling():
+                    return contents(await asked(session, self._listed_as, keywords, told))
+            except MCPError as error:
+                if last or not await server.not_made(error, session):
+                    raise server.told(error) from None
+        raise AssertionError("a second try returns or raises")
+
+
+def _named(which: bool | Iterable[str], name: str) -> bool:
+    return which if isinstance(which, bool) else name in which
