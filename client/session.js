@@ -12,13 +12,17 @@
 
 import { CommandError, Connection } from "./connection.js";
 import { Outbox } from "./outbox.js";
+import { places, serverInfo, whyNot } from "./reach.js";
 import { apply, initial, load, prepend } from "./reducer.js";
+import { Keep } from "./storage.js";
 
 export { CommandError };
 
 const TOKEN = "realtime.token";
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
+const SETTLE_MS = 200; // until what one tab stored is seen by the others
+const FRAME_BYTES = 32; // of a frame, around its command
 
 export class SessionClient {
   state = initial();
@@ -26,6 +30,8 @@ export class SessionClient {
   connection = "offline";
   /** @type {{code: string, message: string} | null} why `connection` is not "live" */
   error = null;
+  /** @type {{text_bytes?: number, frame_bytes?: number}} what the server takes, once it is known */
+  limits = {};
   /** @type {{type: string, retry_in_ms?: number} | null} the server's last word, until it is back */
   notice = null;
   model = "";
@@ -41,6 +47,9 @@ export class SessionClient {
   #round = 0; // of catching up: a newer one takes over
   #devices = new Map();
   #opening = deferred();
+  #sent; // the guest token that the last handshake gave; undefined for a token of one's own
+  #explaining = false;
+  #asked; // for the limits
   #link;
 
   /**
@@ -50,21 +59,29 @@ export class SessionClient {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Storage} [parts.storage]  for the guest token, e.g. `localStorage`
+   * @param {Storage} [parts.storage]  for the guest token, e.g. `localStorage`; where it throws,
+   *   memory takes its place
    * @param {Storage} [parts.tab]  for the session and unsent messages, e.g. `sessionStorage`
+   * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
+   *   the first connection waits for it
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
    * @param {number} [parts.ackTimeout]  ms
    * @param {object} [parts.options]  more options for socket.io-client
    */
   constructor({
-    io, url, token, storage = memory(), tab = storage, window, ackTimeout = 6_000, options,
+    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
   }) {
-    Object.assign(this, { token, storage, tab });
-    this.#where = JSON.parse(tab.getItem(SESSION) ?? "{}");
+    Object.assign(this, { url, token, info, options });
+    this.storage = storage instanceof Keep ? storage : new Keep(() => storage);
+    this.tab = tab instanceof Keep ? tab : new Keep(() => tab);
+    this.#where = this.tab.read(SESSION) ?? {};
     this.outbox = new Outbox({
-      storage: tab,
-      post: ({ session_id, client_msg_id, text, options: wishes }) =>
-        this.request("send", { ...wishes, session_id, client_msg_id, text }),
+      storage: this.tab,
+      refuses: (entry) => this.#excess("send", sending(entry)),
+      post: async (entry) => {
+        await this.#asked;
+        return this.request("send", sending(entry));
+      },
       live: () => (this.connection === "live" && !this.#syncing ? this.state.session_id : null),
       changed: () => this.#changed(),
     });
@@ -74,6 +91,7 @@ export class SessionClient {
       received: (name, payload) => this.#receive(name, payload),
       lost: () => this.#hold(),
       refused: (error) => this.#fail(error),
+      failed: (error) => this.#explain(error),
       woken: () => this.#syncing || this.#sync(PROBE_MS),
     });
   }
@@ -104,8 +122,11 @@ export class SessionClient {
 
   /** What proves who we are to the HTTP API; undefined before the first connection. */
   async bearer() {
-    const own = typeof this.token === "function" ? await this.token() : this.token;
-    return own ?? this.storage.getItem(TOKEN) ?? undefined;
+    return (await this.#own()) ?? this.storage.getItem(TOKEN) ?? undefined;
+  }
+
+  async #own() {
+    return typeof this.token === "function" ? this.token() : this.token;
   }
 
   // --------------------------------------------------------------- session
@@ -113,8 +134,11 @@ export class SessionClient {
   /** Connect, to the stored session or a new one. @returns {Promise<object>} the state, once live */
   connect() {
     this.#become("connecting");
-    this.#link.dial();
-    return this.#opening.promise;
+    const { promise } = this.#opening;
+    const dial = () => this.connection === "connecting" && this.#link.dial();
+    if (this.info) this.#learn().then(dial);
+    else dial();
+    return promise;
   }
 
   /** Begin a new session. */
@@ -218,6 +242,8 @@ export class SessionClient {
 
   /** Any command. @returns {Promise<object>} its ack @throws {CommandError} */
   async request(name, payload, timeout) {
+    const excess = this.#excess(name, payload);
+    if (excess) throw excess;
     try {
       return await this.#link.request(name, payload, timeout);
     } catch (error) {
@@ -227,12 +253,34 @@ export class SessionClient {
     }
   }
 
+  /** Why a command must not be sent: what is too large would close the connection instead. */
+  #excess(name, payload) {
+    const { text_bytes = Infinity, frame_bytes = Infinity } = this.limits;
+    const text = name === "send" ? bytes(payload.text) : 0;
+    const frame = bytes(JSON.stringify([name, payload])) + FRAME_BYTES;
+    if (text <= text_bytes && frame <= frame_bytes) return;
+    const [size, most] = text > text_bytes ? [text, text_bytes] : [frame, frame_bytes];
+    const message = `This is too long to send: ${size.toLocaleString("en")} bytes, at most ${most.toLocaleString("en")}.`;
+    return new CommandError({ code: "too_large", message });
+  }
+
+  /** Ask for the limits while they are not known. */
+  async #learn() {
+    if (this.limits.text_bytes) return;
+    const info = this.info ?? (async () => serverInfo(places(this.url, this.options?.path).info))();
+    this.limits = (await info.catch(() => null))?.limits ?? {};
+    this.outbox.flush();
+  }
+
   // ---------------------------------------------------------------- events
 
   async #handshake() {
+    this.#asked = this.#learn();
+    const own = await this.#own();
+    this.#sent = own ? undefined : this.storage.getItem(TOKEN);
     const { session_id, epoch, last_seq } = this.state;
     const cursor = session_id ? { session_id, epoch, after_seq: last_seq } : {};
-    return { token: await this.bearer(), ...this.#where, ...cursor };
+    return { token: own ?? this.#sent ?? undefined, ...this.#where, ...cursor };
   }
 
   #receive(name, payload) {
@@ -248,7 +296,9 @@ export class SessionClient {
     this.notice = notice;
     if (notice.type !== "token_expiring" || typeof this.token !== "function") return;
     try {
-      await this.request("auth", { token: await this.token() });
+      const token = await this.token();
+      if (!token) return; // a guest
+      await this.request("auth", { token });
       this.notice = null;
       this.#changed();
     } catch {
@@ -257,12 +307,25 @@ export class SessionClient {
   }
 
   /** The first event of each connection. */
-  #welcome(payload) {
-    if (payload.guest_token) this.storage.setItem(TOKEN, payload.guest_token);
+  async #welcome(payload) {
+    const round = this.#round;
+    if (payload.guest_token && !(await this.#settled(payload.guest_token))) return this.#link.dial();
+    if (round !== this.#round) return;
     this.notice = null;
     if (payload.error) return this.#astray(payload.error);
     this.#link.welcomed();
     return this.#catchUp(payload).catch((error) => this.#astray(error));
+  }
+
+  /** Tabs that begin at once are one guest: the one that was stored last. */
+  async #settled(token) {
+    const stored = this.storage.getItem(TOKEN);
+    if (token === stored) return true;
+    const guest = this.#sent !== undefined;
+    if (guest && stored !== this.#sent) return false; // another tab was first
+    this.storage.setItem(TOKEN, token);
+    if (guest && "onstorage" in globalThis) await pause(SETTLE_MS);
+    return !guest || this.storage.getItem(TOKEN) === token;
   }
 
   #take(event) {
@@ -273,6 +336,7 @@ export class SessionClient {
       this.#sync();
     } else if (verdict === "applied") {
       this.state = state;
+      if (event.event === "user_message") this.outbox.heard(event);
       if (event.event === "tool_call") this.progress.delete(event.tool_call_id);
       this.#changed();
     }
@@ -303,6 +367,7 @@ export class SessionClient {
       begin?.();
       const { state, verdict } = load(this.state, payload);
       this.state = state;
+      for (const event of payload.events) if (event.event === "user_message") this.outbox.heard(event);
       this.model = payload.model ?? this.model;
       this.access = payload.access ?? "owner";
       if (verdict === "applied" && payload.seq >= payload.head) break;
@@ -343,6 +408,16 @@ export class SessionClient {
     this.#become("connecting", error);
   }
 
+  /** No connection came about. It is tried again; meanwhile say why. */
+  async #explain(error) {
+    if (this.#explaining) return;
+    this.#explaining = true;
+    const found = async () => whyNot(places(this.url, this.options?.path));
+    const why = error ?? (await found().catch(() => null));
+    this.#explaining = false;
+    if (why && this.connection === "connecting") this.#become("connecting", why);
+  }
+
   // ----------------------------------------------------------------- state
 
   #go(where, state = initial()) {
@@ -378,8 +453,8 @@ function deferred() {
   return { promise, ...parts };
 }
 
-/** @returns {Pick<Storage, "getItem" | "setItem">} for programs without a browser's storage */
-function memory() {
-  const items = new Map();
-  return { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) };
-}
+const sending = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
+
+const bytes = (text) => new TextEncoder().encode(text).length;
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -23,7 +23,7 @@ from realtime.edge import http
 from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.connections import Connections
 from realtime.edge.door import Door
-from realtime.edge.transport import Transport
+from realtime.edge.transport import MAX_FRAME, Transport
 from realtime.hub import Hub
 from realtime.limits import DAY_S, MINUTE_S, Buckets
 from realtime.log.log import Log
@@ -223,6 +223,7 @@ def _running(
             )
             spent = await server.log.read(journal.spent, budget.day_begins)
             budget.restore({user_id: Amount(*sums) for user_id, sums in spent.items()})
+            bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
             server.hub = Hub(
                 Means(
                     log=server.log,
@@ -244,7 +245,7 @@ def _running(
                 session_options=settings.session_options,
                 grace_s=settings.grace_seconds,
                 abandon_s=settings.abandon_seconds,
-                bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
+                bounds=bounds,
                 archive=server.leases,
             )
             undo.push_async_callback(server.hub.close)
@@ -266,6 +267,7 @@ def _running(
                     "models": list(server.chain.choices),
                     "session_options": list(settings.session_options),
                     "store": store_label(settings),
+                    "limits": {"text_bytes": bounds.text_bytes, "frame_bytes": MAX_FRAME},
                     **({"sign_in": settings.sign_in} if settings.sign_in else {}),
                 },
                 list_sessions=server.list_sessions,
