@@ -3,7 +3,7 @@
 import { io } from "socket.io-client";
 import { lasting, summaryLine, when } from "./format.js";
 import { PastSessions } from "./past.js";
-import { serverInfo } from "./reach.js";
+import { untilSaid } from "./reach.js";
 import { activeRun } from "./reducer.js";
 import { SessionClient } from "./session.js";
 import { filled } from "./sign-in-form.js";
@@ -13,6 +13,7 @@ import { Transcript, inWords } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 
+const DRAFT = "realtime.draft";
 const local = new Keep(() => localStorage);
 const tab = new Keep(() => sessionStorage);
 
@@ -29,19 +30,15 @@ const client = new SessionClient({
 
 /** Know the server, and where it wants a Supabase user, have one. */
 async function introduced() {
-  for (let wait = 500; !info.model; wait = Math.min(2 * wait, 10_000)) {
-    try {
-      info = await serverInfo("./api/info");
-      silence = "";
-    } catch (error) {
-      silence = `${error.message} It is asked again by itself.`;
-      schedule();
-      await new Promise((resolve) => setTimeout(resolve, wait));
-    }
-  }
+  info = await untilSaid("./api/info", missed);
+  missed("");
   if (info.sign_in) await signedIn(info.sign_in);
-  schedule();
   return info;
+}
+
+function missed(why) {
+  silence = why;
+  schedule();
 }
 
 const lost = () => location.reload();
@@ -55,6 +52,7 @@ async function signedIn(project) {
   $("who").hidden = false;
   $("user").textContent = user.user.email;
   past.refresh();
+  schedule();
 }
 
 const transcript = new Transcript($("transcript"), {
@@ -239,6 +237,7 @@ function edit({ client_msg_id, text }) {
 /** As high as its text, within the limit of the style sheet. */
 function fit() {
   const box = $("message-box");
+  tab.setItem(DRAFT, box.value); // for a reload
   box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
   schedule();
 }
@@ -359,6 +358,8 @@ addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()))
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
+$("message-box").value = tab.getItem(DRAFT) ?? "";
+fit();
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
 attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
 schedule();

@@ -29,6 +29,8 @@ const timedOut = () =>
     retryable: true,
   });
 
+const SLOW_MS = 4_000; // without a connection by then, something is wrong
+
 export class Connection {
   #timer;
   #attempts = 0;
@@ -46,7 +48,7 @@ export class Connection {
    * @param {(name: string, payload: object) => void} parts.received
    * @param {() => void} parts.lost  what happens until `welcomed` belongs to no connection
    * @param {(error: object) => void} parts.refused  for good
-   * @param {(error?: Error) => void} parts.failed  no connection came about: it is tried again
+   * @param {(error?: Error) => void} parts.failed  no connection came about so far: it is tried again
    * @param {() => void} parts.woken  the page came back and the socket looks connected
    */
   constructor({ io, url, options, auth, window, ...parts }) {
@@ -73,6 +75,7 @@ export class Connection {
     this.#dialled = Date.now();
     this.socket.disconnect();
     this.socket.connect();
+    this.#timer = setTimeout(() => this.failed(), SLOW_MS);
   }
 
   /** @param {number} [delay]  ms; at least so long, and not all at the same moment */

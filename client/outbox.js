@@ -5,10 +5,10 @@
  * are posted one after the other: their order is the order in which they were said.
  *
  * @typedef {{client_msg_id: string, session_id: string | null, text: string, options: object,
- *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, breaks?: number,
+ *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, breaks?: number, heard?: object,
  *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
  *   `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
- *   `breaks`: how often the connection broke while it was posted
+ *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 
 import { CommandError } from "./connection.js";
@@ -77,10 +77,12 @@ export class Outbox {
     this.#keep();
   }
 
-  /** The log holds this message, whatever became of its ack. */
-  heard({ client_msg_id, seq }) {
+  /** The log holds a message: its ack counts no longer, where it is lost. */
+  heard({ client_msg_id, run_id, message_id, seq }) {
     const entry = this.#get(client_msg_id);
-    if (entry?.status === "failed") this.#set(entry, { status: "acked", seq, error: undefined });
+    const ack = { ok: true, status: "duplicate", message_id, run_id, seq };
+    if (entry?.status === "sending") this.#set(entry, { heard: ack });
+    else if (entry) this.#acked(entry, ack);
   }
 
   /** What the log holds now is no longer on its way. */
@@ -101,11 +103,14 @@ export class Outbox {
       for (let tries = 0, entry; (entry = this.#next()); ) {
         this.#set(entry, { status: "sending" });
         try {
-          const ack = await this.post(entry);
-          this.#set(entry, { status: "acked", seq: ack.seq, error: undefined });
-          this.#settle(entry, "resolve", ack);
+          this.#acked(entry, await this.post(entry));
           tries = 0;
         } catch (error) {
+          const { heard } = this.#get(entry.client_msg_id) ?? {};
+          if (heard) {
+            this.#acked(entry, heard);
+            continue;
+          }
           const breaks = (entry.breaks ?? 0) + (error.broke ? 1 : 0);
           if (!error.retryable || breaks >= BREAKS) {
             this.#fail(entry, error.retryable ? broken() : error);
@@ -142,6 +147,11 @@ export class Outbox {
     this.#keep();
   }
 
+  #acked(entry, ack) {
+    this.#set(entry, { status: "acked", seq: ack.seq, error: undefined });
+    this.#settle(entry, "resolve", ack);
+  }
+
   #fail(entry, error) {
     this.#set(entry, { status: "failed", error });
     this.#settle(entry, "reject", error);
@@ -167,7 +177,7 @@ export class Outbox {
 }
 
 /** As much of an entry as outlives the page: the error of one that failed for good. */
-function kept({ status, error, retry_at, ...entry }) {
+function kept({ status, error, retry_at, heard, ...entry }) {
   return status === "failed" ? { ...entry, error } : entry;
 }
 

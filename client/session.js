@@ -1,7 +1,7 @@
 /**
  * One session on one socket, for any front end: no DOM, no framework.
  *
- *     const client = new SessionClient({ io, storage: localStorage, window });
+ *     const client = new SessionClient({ io, storage: () => localStorage, window });
  *     client.subscribe(({ state, connection }) => draw(state, connection));
  *     await client.connect();
  *     await client.send("hello");
@@ -11,18 +11,18 @@
  */
 
 import { CommandError, Connection } from "./connection.js";
+import { Identity } from "./identity.js";
+import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
 import { places, serverInfo, whyNot } from "./reach.js";
 import { apply, initial, load, prepend } from "./reducer.js";
-import { Keep } from "./storage.js";
+import { kept } from "./storage.js";
 
 export { CommandError };
 
-const TOKEN = "realtime.token";
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
-const SETTLE_MS = 200; // until what one tab stored is seen by the others
-const FRAME_BYTES = 32; // of a frame, around its command
+const LIMITS_MS = 3000; // a message waits so long for the limits
 
 export class SessionClient {
   state = initial();
@@ -30,8 +30,6 @@ export class SessionClient {
   connection = "offline";
   /** @type {{code: string, message: string} | null} why `connection` is not "live" */
   error = null;
-  /** @type {{text_bytes?: number, frame_bytes?: number}} what the server takes, once it is known */
-  limits = {};
   /** @type {{type: string, retry_in_ms?: number} | null} the server's last word, until it is back */
   notice = null;
   model = "";
@@ -47,9 +45,13 @@ export class SessionClient {
   #round = 0; // of catching up: a newer one takes over
   #devices = new Map();
   #opening = deferred();
-  #sent; // the guest token that the last handshake gave; undefined for a token of one's own
   #explaining = false;
-  #asked; // for the limits
+  #info;
+  #places; // where the server is
+  #tab;
+  #identity;
+  #limits;
+  #learnt; // the limits, as far as the server says them
   #link;
 
   /**
@@ -59,9 +61,10 @@ export class SessionClient {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Storage} [parts.storage]  for the guest token, e.g. `localStorage`; where it throws,
-   *   memory takes its place
-   * @param {Storage} [parts.tab]  for the session and unsent messages, e.g. `sessionStorage`
+   * @param {Storage | (() => Storage)} [parts.storage]  for the guest token, e.g.
+   *   `() => localStorage`. Where it throws, as blocked storage does, memory takes its place
+   * @param {Storage | (() => Storage)} [parts.tab]  for the session and unsent messages, e.g.
+   *   `() => sessionStorage`
    * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
    *   the first connection waits for it
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
@@ -71,15 +74,17 @@ export class SessionClient {
   constructor({
     io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
   }) {
-    Object.assign(this, { url, token, info, options });
-    this.storage = storage instanceof Keep ? storage : new Keep(() => storage);
-    this.tab = tab instanceof Keep ? tab : new Keep(() => tab);
-    this.#where = this.tab.read(SESSION) ?? {};
+    this.#info = info;
+    this.#tab = kept(tab);
+    this.#places = async () => places(url, options?.path);
+    this.#identity = new Identity(token, kept(storage));
+    this.#limits = new Limits(async () => info ?? serverInfo((await this.#places()).info));
+    this.#where = this.#tab.read(SESSION) ?? {};
     this.outbox = new Outbox({
-      storage: this.tab,
-      refuses: (entry) => this.#excess("send", sending(entry)),
+      storage: this.#tab,
+      refuses: (entry) => this.#limits.excess("send", sending(entry)),
       post: async (entry) => {
-        await this.#asked;
+        await Promise.race([this.#learnt, pause(LIMITS_MS)]);
         return this.request("send", sending(entry));
       },
       live: () => (this.connection === "live" && !this.#syncing ? this.state.session_id : null),
@@ -121,12 +126,8 @@ export class SessionClient {
   }
 
   /** What proves who we are to the HTTP API; undefined before the first connection. */
-  async bearer() {
-    return (await this.#own()) ?? this.storage.getItem(TOKEN) ?? undefined;
-  }
-
-  async #own() {
-    return typeof this.token === "function" ? this.token() : this.token;
+  bearer() {
+    return this.#identity.token();
   }
 
   // --------------------------------------------------------------- session
@@ -136,7 +137,7 @@ export class SessionClient {
     this.#become("connecting");
     const { promise } = this.#opening;
     const dial = () => this.connection === "connecting" && this.#link.dial();
-    if (this.info) this.#learn().then(dial);
+    if (this.#info) this.#learn().then(dial);
     else dial();
     return promise;
   }
@@ -242,7 +243,7 @@ export class SessionClient {
 
   /** Any command. @returns {Promise<object>} its ack @throws {CommandError} */
   async request(name, payload, timeout) {
-    const excess = this.#excess(name, payload);
+    const excess = this.#limits.excess(name, payload);
     if (excess) throw excess;
     try {
       return await this.#link.request(name, payload, timeout);
@@ -253,34 +254,19 @@ export class SessionClient {
     }
   }
 
-  /** Why a command must not be sent: what is too large would close the connection instead. */
-  #excess(name, payload) {
-    const { text_bytes = Infinity, frame_bytes = Infinity } = this.limits;
-    const text = name === "send" ? bytes(payload.text) : 0;
-    const frame = bytes(JSON.stringify([name, payload])) + FRAME_BYTES;
-    if (text <= text_bytes && frame <= frame_bytes) return;
-    const [size, most] = text > text_bytes ? [text, text_bytes] : [frame, frame_bytes];
-    const message = `This is too long to send: ${size.toLocaleString("en")} bytes, at most ${most.toLocaleString("en")}.`;
-    return new CommandError({ code: "too_large", message });
-  }
-
-  /** Ask for the limits while they are not known. */
   async #learn() {
-    if (this.limits.text_bytes) return;
-    const info = this.info ?? (async () => serverInfo(places(this.url, this.options?.path).info))();
-    this.limits = (await info.catch(() => null))?.limits ?? {};
+    await this.#limits.learn();
     this.outbox.flush();
   }
 
   // ---------------------------------------------------------------- events
 
   async #handshake() {
-    this.#asked = this.#learn();
-    const own = await this.#own();
-    this.#sent = own ? undefined : this.storage.getItem(TOKEN);
+    this.#learnt = this.#learn();
+    const token = await this.#identity.show();
     const { session_id, epoch, last_seq } = this.state;
     const cursor = session_id ? { session_id, epoch, after_seq: last_seq } : {};
-    return { token: own ?? this.#sent ?? undefined, ...this.#where, ...cursor };
+    return { token, ...this.#where, ...cursor };
   }
 
   #receive(name, payload) {
@@ -294,10 +280,10 @@ export class SessionClient {
 
   async #told(notice) {
     this.notice = notice;
-    if (notice.type !== "token_expiring" || typeof this.token !== "function") return;
+    if (notice.type !== "token_expiring") return;
     try {
-      const token = await this.token();
-      if (!token) return; // a guest
+      const token = await this.#identity.renewed();
+      if (!token) return;
       await this.request("auth", { token });
       this.notice = null;
       this.#changed();
@@ -309,23 +295,12 @@ export class SessionClient {
   /** The first event of each connection. */
   async #welcome(payload) {
     const round = this.#round;
-    if (payload.guest_token && !(await this.#settled(payload.guest_token))) return this.#link.dial();
+    if (!(await this.#identity.accept(payload.guest_token))) return this.#link.dial();
     if (round !== this.#round) return;
     this.notice = null;
     if (payload.error) return this.#astray(payload.error);
     this.#link.welcomed();
     return this.#catchUp(payload).catch((error) => this.#astray(error));
-  }
-
-  /** Tabs that begin at once are one guest: the one that was stored last. */
-  async #settled(token) {
-    const stored = this.storage.getItem(TOKEN);
-    if (token === stored) return true;
-    const guest = this.#sent !== undefined;
-    if (guest && stored !== this.#sent) return false; // another tab was first
-    this.storage.setItem(TOKEN, token);
-    if (guest && "onstorage" in globalThis) await pause(SETTLE_MS);
-    return !guest || this.storage.getItem(TOKEN) === token;
   }
 
   #take(event) {
@@ -412,8 +387,7 @@ export class SessionClient {
   async #explain(error) {
     if (this.#explaining) return;
     this.#explaining = true;
-    const found = async () => whyNot(places(this.url, this.options?.path));
-    const why = error ?? (await found().catch(() => null));
+    const why = error ?? (await this.#places().then(whyNot, () => null));
     this.#explaining = false;
     if (why && this.connection === "connecting") this.#become("connecting", why);
   }
@@ -423,7 +397,7 @@ export class SessionClient {
   #go(where, state = initial()) {
     this.#where = where;
     this.state = state;
-    this.tab.setItem(SESSION, JSON.stringify(where));
+    this.#tab.setItem(SESSION, JSON.stringify(where));
     this.#changed();
   }
 
@@ -454,7 +428,5 @@ function deferred() {
 }
 
 const sending = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
-
-const bytes = (text) => new TextEncoder().encode(text).length;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

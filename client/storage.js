@@ -53,3 +53,9 @@ export class Keep {
     }
   }
 }
+
+/** @param {Storage | (() => Storage) | Keep} [storage] */
+export function kept(storage) {
+  if (storage instanceof Keep) return storage;
+  return new Keep(typeof storage === "function" ? storage : () => storage);
+}

@@ -19,6 +19,7 @@ from realtime.models.demo import DemoModel
 from tests.browser import FLAGS, browser, chrome
 from tests.conftest import Running, Serve
 from tests.faults.proxy import proxy
+from tests.fetch import fetch
 
 LAN = "--host-resolver-rules=MAP chat.lan 127.0.0.1"
 
@@ -358,3 +359,44 @@ async def test_what_the_server_is_is_asked_again_until_it_says(serve: Serve) -> 
         await start(page)
         await live(page)
         await expect(page.locator("#model")).to_be_visible()
+
+
+async def test_a_draft_survives_a_reload(serve: Serve) -> None:
+    running = await serve()
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        await page.goto(running.url)
+        await start(page)
+        await live(page)
+        box = page.get_by_test_id("message-box")
+        await box.fill("half a\nthought")
+        await page.reload()
+        await expect(box).to_have_value("half a\nthought")
+        await say(page, "count to 5")
+        await answered(page, "1 2 3 4 5")
+        await page.reload()
+        await expect(box).to_have_value("")
+
+
+async def test_enter_that_ends_a_composition_sends_nothing(serve: Serve) -> None:
+    """Safari's order: the composition has ended by then, and only the key's code tells."""
+    running = await serve()
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        await page.goto(running.url)
+        await start(page)
+        await live(page)
+        box = page.get_by_test_id("message-box")
+        await box.fill("日本語")
+        await box.evaluate(
+            """(box) => box.dispatchEvent(new KeyboardEvent("keydown", {
+              key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
+        )
+        await expect(box).to_have_value("日本語")
+        await expect(page.locator(".message")).to_have_count(0)
+
+
+async def test_the_server_tells_what_it_takes(serve: Serve) -> None:
+    running = await serve(text_kb=1)
+    info = (await fetch(f"{running.url}/api/info")).json()
+    assert info["limits"] == {"text_bytes": 1024, "frame_bytes": 65536}
