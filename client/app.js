@@ -237,7 +237,8 @@ function edit({ client_msg_id, text }) {
 /** As high as its text, within the limit of the style sheet. */
 function fit() {
   const box = $("message-box");
-  tab.setItem(DRAFT, box.value); // for a reload
+  if (box.value) tab.setItem(DRAFT, box.value); // for a reload
+  else tab.removeItem(DRAFT);
   box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
   schedule();
 }
