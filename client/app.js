@@ -359,6 +359,7 @@ addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()))
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
+$("start-session").disabled = false; // from here on no click is lost
 $("message-box").value = tab.getItem(DRAFT) ?? "";
 fit();
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;

@@ -3,7 +3,7 @@
  * user, and at once when the page wakes up or the network returns.
  */
 
-/** What the server refused, or what came in between: `offline` and `timeout` are ours. */
+/** What the server refused, or what came in between: `offline`, `timeout` and `broken` are ours. */
 export class CommandError extends Error {
   constructor({ message, retryable = false, ...details }) {
     super(message);

@@ -12,8 +12,8 @@ export function places(url, path = "/socket.io/") {
 }
 
 /** What `GET /api/info` says. @throws {Error} in words for the user */
-export async function serverInfo(url) {
-  const response = await ask(url, INFO_MS);
+export async function serverInfo(url, ms = INFO_MS) {
+  const response = await ask(url, ms);
   if (!response) throw unreachable();
   const said = response.ok && (await response.json().catch(() => null));
   if (!said) throw unusual(response.status);
@@ -33,7 +33,7 @@ export async function untilSaid(url, missed) {
     }
     await new Promise((again) => {
       setTimeout(again, wait);
-      addEventListener("online", again, { once: true });
+      globalThis.addEventListener?.("online", again, { once: true });
     });
   }
 }
@@ -44,8 +44,8 @@ export async function untilSaid(url, missed) {
  * @returns {Promise<{code: string, message: string}>}
  */
 export async function whyNot({ socket, info }) {
-  const { navigator, location } = globalThis;
-  if (navigator?.onLine === false) return problem("offline", "This device is offline.");
+  const { location } = globalThis;
+  if (offline()) return unreachable();
   const probe = new URL("?EIO=4&transport=websocket", socket);
   const response = await ask(probe, WHY_MS, { method: "POST" });
   if (response) {
@@ -66,7 +66,9 @@ const FORBIDDEN = 4; // as Engine.IO numbers its refusals
 const ask = (url, ms, how) => fetch(url, { ...how, signal: AbortSignal.timeout(ms) }).catch(() => null);
 
 const problem = (code, message) => Object.assign(new Error(message), { code });
-const unreachable = () => problem("unreachable", "The server cannot be reached.");
+const offline = () => globalThis.navigator?.onLine === false;
+const unreachable = () =>
+  offline() ? problem("offline", "This device is offline.") : problem("unreachable", "The server cannot be reached.");
 const unusual = (status) =>
   problem("unreachable", `The server cannot be reached: something in its place answers ${status}.`);
 const blocked = () =>

@@ -78,13 +78,13 @@ export class SessionClient {
     this.#tab = kept(tab);
     this.#places = async () => places(url, options?.path);
     this.#identity = new Identity(token, kept(storage));
-    this.#limits = new Limits(async () => info ?? serverInfo((await this.#places()).info));
+    this.#limits = new Limits(async () => info ?? serverInfo((await this.#places()).info, LIMITS_MS));
     this.#where = this.#tab.read(SESSION) ?? {};
     this.outbox = new Outbox({
       storage: this.#tab,
       refuses: (entry) => this.#limits.excess("send", sending(entry)),
       post: async (entry) => {
-        await Promise.race([this.#learnt, pause(LIMITS_MS)]);
+        await this.#learnt;
         return this.request("send", sending(entry));
       },
       live: () => (this.connection === "live" && !this.#syncing ? this.state.session_id : null),
@@ -428,5 +428,3 @@ function deferred() {
 }
 
 const sending = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

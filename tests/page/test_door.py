@@ -13,7 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    Page,
+    Route,
+    WebSocketRoute,
+    async_playwright,
+    expect,
+)
 
 from realtime.models.demo import DemoModel
 from tests.browser import FLAGS, browser, chrome
@@ -281,26 +288,52 @@ async def test_full_or_spoilt_storage_is_no_obstacle(serve: Serve) -> None:
         await says(page, "stores nothing")
 
 
-@pytest.mark.parametrize("slow_s", [0, 0.3], ids=["fast", "slow"])
-async def test_two_first_tabs_are_one_guest(serve: Serve, slow_s: float) -> None:
-    """Where there are no locks, too."""
+@pytest.mark.parametrize("together", [True, False])
+async def test_two_first_tabs_are_one_guest(serve: Serve, together: bool) -> None:
+    """Both have asked before either is answered; where there are no locks, too."""
     running = await serve()
-    async with browser(LAN) as chromium, proxy(port_of(running)) as between:
+    asked = 0
+    both, answer_second = asyncio.Event(), asyncio.Event()
+    if together:
+        answer_second.set()
+
+    async def line(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        place = 0
+
+        def to_server(frame: str | bytes) -> None:
+            nonlocal asked, place
+            if str(frame).startswith("40"):
+                asked = place = asked + 1
+                if asked == 2:
+                    both.set()
+            server.send(frame)
+
+        async def to_page(frame: str | bytes) -> None:
+            if str(frame).startswith('42["session"'):
+                await both.wait()
+                if place == 2:
+                    await answer_second.wait()
+            socket.send(frame)
+
+        socket.on_message(to_server)
+        server.on_message(to_page)
+
+    async with browser(LAN) as chromium:
         context = await chromium.new_context()
+        await context.route_web_socket("**/socket.io/**", line)
         tabs = [await context.new_page() for _ in range(2)]
         for tab in tabs:
-            await tab.goto(on_the_lan(between.url))
-            await expect(tab.locator("#model")).to_be_visible()
-        between.slow_s = slow_s
-        for link in between.links:
-            link.slow_s = slow_s
-        await asyncio.gather(*map(start, tabs))
+            await tab.goto(on_the_lan(running.url))
+            await start(tab)
+        if not together:
+            await live(tabs[0])
+            answer_second.set()
         for number, tab in enumerate(tabs):
             await live(tab)
             await say(tab, f"count to {number + 4}")
         for number, tab in enumerate(tabs):
             await answered(tab, f"1 2 3 4{' 5' * number}")
-        between.slow_s = 0
         for number, tab in enumerate(tabs):
             await tab.reload()
             await live(tab)
