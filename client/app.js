@@ -3,28 +3,57 @@
 import { io } from "socket.io-client";
 import { lasting, summaryLine, when } from "./format.js";
 import { PastSessions } from "./past.js";
+import { untilSaid } from "./reach.js";
 import { activeRun } from "./reducer.js";
 import { SessionClient } from "./session.js";
 import { filled } from "./sign-in-form.js";
 import { SignIn } from "./sign-in.js";
+import { Keep } from "./storage.js";
 import { Transcript, inWords } from "./transcript.js";
 
 const $ = (id) => document.getElementById(id);
 
-const info = await fetch("./api/info").then((response) => (response.ok ? response.json() : {}), () => ({}));
+const DRAFT = "realtime.draft";
+const local = new Keep(() => localStorage);
+const tab = new Keep(() => sessionStorage);
 
-// where the server wants a Supabase user, there is one from here on
-const lost = () => location.reload();
-const user = info.sign_in && new SignIn({ ...info.sign_in, storage: localStorage, lost });
-if (user && !user.user) {
-  document.body.dataset.view = "sign-in";
-  await filled($("sign-in"), user);
-}
+let info = {}; // what the server says of itself, once it does
+let silence = ""; // why it does not yet
+let user = null; // who signed in, where the server wants that
+let asking = false; // for email and password
 
 // the page may be mounted under a prefix
 const options = { path: new URL("./socket.io/", location.href).pathname };
-const token = user && (() => user.token());
-const client = new SessionClient({ io, token, storage: localStorage, tab: sessionStorage, window, options });
+const client = new SessionClient({
+  io, storage: local, tab, window, options, info: introduced(), token: () => user?.token(),
+});
+
+/** Know the server, and where it wants a Supabase user, have one. */
+async function introduced() {
+  info = await untilSaid("./api/info", missed);
+  missed("");
+  if (info.sign_in) await signedIn(info.sign_in);
+  return info;
+}
+
+function missed(why) {
+  silence = why;
+  schedule();
+}
+
+const lost = () => location.reload();
+async function signedIn(project) {
+  const someone = new SignIn({ ...project, storage: local, lost });
+  asking = !someone.user;
+  schedule();
+  if (asking) await filled($("sign-in"), someone);
+  asking = false;
+  user = someone;
+  $("who").hidden = false;
+  $("user").textContent = user.user.email;
+  past.refresh();
+  schedule();
+}
 
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
@@ -33,6 +62,7 @@ const transcript = new Transcript($("transcript"), {
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),
   drop: (id) => client.drop(id),
+  edit,
 });
 
 const past = new PastSessions($("past-sessions"), $("no-past"), {
@@ -68,7 +98,7 @@ function draw() {
   const { state, connection, devices, error } = client;
   const started = connection !== "offline" || Boolean(state.session_id);
   const lost = connection === "error" && !state.session_id;
-  document.body.dataset.view = viewing ? "past" : started && !lost ? "session" : "welcome";
+  document.body.dataset.view = asking ? "sign-in" : viewing ? "past" : started && !lost ? "session" : "welcome";
   const start = started && !lost ? $("start-slot") : $("welcome");
   if ($("start-session").parentNode !== start) start.insertBefore($("start-session"), lost ? $("trouble") : null);
 
@@ -84,7 +114,7 @@ function draw() {
   const usable = connection === "live" && Boolean(state.session_id);
   $("copy-link").disabled = !usable;
   $("copy-link").hidden = client.access !== "owner";
-  $("share-panel").hidden = sharing !== state.session_id;
+  $("share-panel").hidden = !sharing || sharing !== state.session_id;
   $("copy-link").setAttribute("aria-expanded", String(!$("share-panel").hidden));
   $("end-session").disabled = !usable || Boolean(state.ended);
   $("message-box").disabled = connection === "error";
@@ -115,9 +145,14 @@ function trouble(error) {
 function banner({ connection, notice, error, state, model, access }) {
   if (connection === "error" && state.session_id) return trouble(error);
   if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
-  if (connection === "connecting" && error) return `${error.message} It is tried again by itself.`;
-  if (connection === "connecting" && state.session_id) return "The connection is lost. Messages are kept and sent when it is back.";
+  if (connection === "connecting") {
+    const hope = state.session_id ? "Messages are kept and sent when it is back." : "It is tried again by itself.";
+    if (error) return `${error.message} ${hope}`;
+    if (state.session_id) return `The connection is lost. ${hope}`;
+  }
+  if (silence) return silence;
   if (access === "read") return "You read along. Only who started this session, or was given a link to take part, can write.";
+  if (!local.lasting || !tab.lasting) return "This browser stores nothing for this page: after a reload it begins anew, without the sessions so far.";
   if (isDemo(model || info.model?.name)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
   return "";
 }
@@ -180,15 +215,30 @@ async function start() {
 function send() {
   const box = $("message-box");
   if (!box.value.trim()) return;
-  client.send(box.value);
+  try {
+    client.send(box.value);
+  } catch (error) {
+    return toast(`The message was not sent: ${error.message}`);
+  }
   box.value = "";
   following = true;
   fit();
 }
 
+/** Take a message that was not sent back into the box. */
+function edit({ client_msg_id, text }) {
+  const box = $("message-box");
+  box.value = [text, box.value].filter(Boolean).join("\n");
+  client.drop(client_msg_id);
+  fit();
+  box.focus();
+}
+
 /** As high as its text, within the limit of the style sheet. */
 function fit() {
   const box = $("message-box");
+  if (box.value) tab.setItem(DRAFT, box.value); // for a reload
+  else tab.removeItem(DRAFT);
   box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
   schedule();
 }
@@ -275,7 +325,7 @@ function invitation() {
 $("sign-out").addEventListener("click", async () => {
   client.close();
   await user.leave();
-  sessionStorage.clear();
+  tab.clear();
   location.reload();
 });
 addEventListener("storage", () => user && !user.user && lost()); // signed out in another tab
@@ -297,7 +347,7 @@ $("back").addEventListener("click", back);
 $("reopen").addEventListener("click", () => attempt(reopen()));
 $("message-box").addEventListener("input", fit);
 $("message-box").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // Safari ends a composition first
   event.preventDefault();
   send();
 });
@@ -309,8 +359,9 @@ addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()))
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
-$("who").hidden = !user;
-$("user").textContent = user?.user.email ?? "";
+$("start-session").disabled = false; // from here on no click is lost
+$("message-box").value = tab.getItem(DRAFT) ?? "";
+fit();
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
 attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
 schedule();

@@ -3,7 +3,7 @@
  * user, and at once when the page wakes up or the network returns.
  */
 
-/** What the server refused, or what came in between: `offline` and `timeout` are ours. */
+/** What the server refused, or what came in between: `offline`, `timeout` and `broken` are ours. */
 export class CommandError extends Error {
   constructor({ message, retryable = false, ...details }) {
     super(message);
@@ -15,11 +15,12 @@ export class CommandError extends Error {
   }
 }
 
-const offline = () =>
+const offline = (broke) =>
   new CommandError({
     code: "offline",
     message: "There is no connection at the moment.",
     retryable: true,
+    broke, // while the command was on its way
   });
 const timedOut = () =>
   new CommandError({
@@ -27,6 +28,8 @@ const timedOut = () =>
     message: "The server did not answer in time.",
     retryable: true,
   });
+
+const SLOW_MS = 4_000; // without a connection by then, something is wrong
 
 export class Connection {
   #timer;
@@ -45,6 +48,7 @@ export class Connection {
    * @param {(name: string, payload: object) => void} parts.received
    * @param {() => void} parts.lost  what happens until `welcomed` belongs to no connection
    * @param {(error: object) => void} parts.refused  for good
+   * @param {(error?: Error) => void} parts.failed  no connection came about so far: it is tried again
    * @param {() => void} parts.woken  the page came back and the socket looks connected
    */
   constructor({ io, url, options, auth, window, ...parts }) {
@@ -55,9 +59,10 @@ export class Connection {
       reconnectionDelay: 500,
       reconnectionDelayMax: 10_000,
       randomizationFactor: 0.5,
+      timeout: 8_000,
       ...options,
       autoConnect: false,
-      auth: (callback) => auth().then(callback, () => this.dialLater()), // no token: later, perhaps
+      auth: (callback) => auth().then(callback, (error) => this.#unready(error)),
     };
     this.socket = url ? io(url, settings) : io(settings);
     this.#listen();
@@ -70,6 +75,7 @@ export class Connection {
     this.#dialled = Date.now();
     this.socket.disconnect();
     this.socket.connect();
+    this.#timer = setTimeout(() => this.failed(), SLOW_MS);
   }
 
   /** @param {number} [delay]  ms; at least so long, and not all at the same moment */
@@ -99,10 +105,16 @@ export class Connection {
     try {
       ack = await this.socket.timeout(timeout).emitWithAck(name, payload);
     } catch {
-      throw this.socket.id === id ? timedOut() : offline();
+      throw this.socket.id === id ? timedOut() : offline(true);
     }
     if (ack?.ok) return ack;
     throw new CommandError(ack?.error ?? { code: "internal", message: "The answer was empty." });
+  }
+
+  /** There is no token yet: later, perhaps. */
+  #unready(error) {
+    this.failed(error);
+    this.dialLater();
   }
 
   #listen() {
@@ -117,7 +129,7 @@ export class Connection {
       if (reason === "io server disconnect") this.dialLater(); // socket.io-client gives up here
     });
     socket.on("connect_error", (error) => {
-      if (socket.active) return; // it tries again by itself
+      if (socket.active) return this.failed(); // it tries again by itself
       const { code = "unauthorized", message = error.message, ...rest } =
         error.data?.error ?? error.data ?? {};
       if (rest.retryable) this.dialLater(rest.retry_after_ms);

@@ -5,12 +5,22 @@
  * are posted one after the other: their order is the order in which they were said.
  *
  * @typedef {{client_msg_id: string, session_id: string | null, text: string, options: object,
- *   status: "waiting" | "sending" | "acked" | "failed", seq?: number,
+ *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, breaks?: number, heard?: object,
  *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
- *   `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch
+ *   `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
+ *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 
+import { CommandError } from "./connection.js";
+
 const KEY = "realtime.outbox";
+const BREAKS = 3;
+
+const broken = () =>
+  new CommandError({
+    code: "broken",
+    message: `The connection broke ${BREAKS} times while this message was sent.`,
+  });
 
 export class Outbox {
   /** @type {Outgoing[]} */
@@ -21,21 +31,23 @@ export class Outbox {
 
   /**
    * @param {object} parts
-   * @param {Pick<Storage, "getItem" | "setItem">} parts.storage
+   * @param {import("./storage.js").Keep} parts.storage
+   * @param {(entry: Outgoing) => Error | undefined} parts.refuses  what cannot be posted at all
    * @param {(entry: Outgoing) => Promise<object>} parts.post  the ack, or an error with
    *   `code`, `retryable` and perhaps `retry_after_ms`
    * @param {() => string | null} parts.live  the session that messages can be posted to now
    * @param {() => void} parts.changed
    */
-  constructor({ storage, post, live, changed }) {
-    Object.assign(this, { storage, post, live, changed });
-    const stored = JSON.parse(storage.getItem(KEY) ?? "[]");
-    this.entries = stored.map((entry) => ({ ...entry, status: "waiting" }));
+  constructor({ storage, refuses, post, live, changed }) {
+    Object.assign(this, { storage, refuses, post, live, changed });
+    const stored = storage.read(KEY);
+    const known = Array.isArray(stored) ? stored.filter((entry) => entry?.client_msg_id) : [];
+    this.entries = known.map((entry) => ({ ...entry, status: entry.error ? "failed" : "waiting" }));
   }
 
   /** @returns {Promise<object>} the ack */
   add(session_id, text, options) {
-    const entry = { client_msg_id: crypto.randomUUID(), session_id, text, options, status: "waiting" };
+    const entry = { client_msg_id: randomId(), session_id, text, options, status: "waiting" };
     const promise = new Promise((resolve, reject) =>
       this.#promises.set(entry.client_msg_id, { resolve, reject }),
     );
@@ -54,7 +66,7 @@ export class Outbox {
   /** Try a refused message again, under its old id; one that waits for its time, now. */
   retry(client_msg_id) {
     const entry = this.#get(client_msg_id);
-    if (entry?.status === "failed") this.#set(entry, { status: "waiting", error: undefined });
+    if (entry?.status === "failed") this.#set(entry, { status: "waiting", error: undefined, breaks: 0 });
     this.#wake();
     this.flush();
   }
@@ -65,6 +77,14 @@ export class Outbox {
     this.#keep();
   }
 
+  /** The log holds a message: its ack counts no longer, where it is lost. */
+  heard({ client_msg_id, run_id, message_id, seq }) {
+    const entry = this.#get(client_msg_id);
+    const ack = { ok: true, status: "duplicate", message_id, run_id, seq };
+    if (entry?.status === "sending") this.#set(entry, { heard: ack });
+    else if (entry) this.#acked(entry, ack);
+  }
+
   /** What the log holds now is no longer on its way. */
   prune(last_seq) {
     const left = this.entries.filter((entry) => !(entry.status === "acked" && entry.seq <= last_seq));
@@ -73,26 +93,33 @@ export class Outbox {
 
   /** Post what waits for the live session, until done or offline. */
   async flush() {
+    for (const entry of this.entries) {
+      const error = entry.status === "waiting" && this.refuses(entry);
+      if (error) this.#fail(entry, error);
+    }
     if (this.#flushing) return;
     this.#flushing = true;
     try {
       for (let tries = 0, entry; (entry = this.#next()); ) {
         this.#set(entry, { status: "sending" });
         try {
-          const ack = await this.post(entry);
-          this.#set(entry, { status: "acked", seq: ack.seq, error: undefined });
-          this.#settle(entry, "resolve", ack);
+          this.#acked(entry, await this.post(entry));
           tries = 0;
         } catch (error) {
-          if (!error.retryable) {
-            this.#set(entry, { status: "failed", error });
-            this.#settle(entry, "reject", error);
+          const { heard } = this.#get(entry.client_msg_id) ?? {};
+          if (heard) {
+            this.#acked(entry, heard);
+            continue;
+          }
+          const breaks = (entry.breaks ?? 0) + (error.broke ? 1 : 0);
+          if (!error.retryable || breaks >= BREAKS) {
+            this.#fail(entry, error.retryable ? broken() : error);
             continue;
           }
           const offline = error.code === "offline";
           const wait = error.retry_after_ms ?? Math.min(500 * 2 ** tries++, 15_000);
           const why = offline ? {} : { error, retry_at: Date.now() + wait };
-          this.#set(entry, { error: undefined, ...why, status: "waiting" });
+          this.#set(entry, { error: undefined, ...why, breaks, status: "waiting" });
           if (!offline) await this.#pause(wait);
         }
       }
@@ -120,6 +147,16 @@ export class Outbox {
     this.#keep();
   }
 
+  #acked(entry, ack) {
+    this.#set(entry, { status: "acked", seq: ack.seq, error: undefined });
+    this.#settle(entry, "resolve", ack);
+  }
+
+  #fail(entry, error) {
+    this.#set(entry, { status: "failed", error });
+    this.#settle(entry, "reject", error);
+  }
+
   #settle({ client_msg_id }, how, value) {
     this.#promises.get(client_msg_id)?.[how](value);
     this.#promises.delete(client_msg_id);
@@ -134,10 +171,18 @@ export class Outbox {
 
   #keep() {
     const unacked = this.entries.filter((entry) => entry.status !== "acked");
-    this.storage.setItem(
-      KEY,
-      JSON.stringify(unacked.map(({ status, error, retry_at, ...entry }) => entry)),
-    );
+    this.storage.setItem(KEY, JSON.stringify(unacked.map(kept)));
     this.changed();
   }
+}
+
+/** As much of an entry as outlives the page: the error of one that failed for good. */
+function kept({ status, error, retry_at, heard, ...entry }) {
+  return status === "failed" ? { ...entry, error } : entry;
+}
+
+/** `crypto.randomUUID` exists on secure pages alone. */
+function randomId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

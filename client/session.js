@@ -1,7 +1,7 @@
 /**
  * One session on one socket, for any front end: no DOM, no framework.
  *
- *     const client = new SessionClient({ io, storage: localStorage, window });
+ *     const client = new SessionClient({ io, storage: () => localStorage, window });
  *     client.subscribe(({ state, connection }) => draw(state, connection));
  *     await client.connect();
  *     await client.send("hello");
@@ -11,14 +11,18 @@
  */
 
 import { CommandError, Connection } from "./connection.js";
+import { Identity } from "./identity.js";
+import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
+import { places, serverInfo, whyNot } from "./reach.js";
 import { apply, initial, load, prepend } from "./reducer.js";
+import { kept } from "./storage.js";
 
 export { CommandError };
 
-const TOKEN = "realtime.token";
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
+const LIMITS_MS = 3000; // a message waits so long for the limits
 
 export class SessionClient {
   state = initial();
@@ -43,6 +47,13 @@ export class SessionClient {
   #round = 0; // of catching up: a newer one takes over
   #devices = new Map();
   #opening = deferred();
+  #explaining = false;
+  #info;
+  #places; // where the server is
+  #tab;
+  #identity;
+  #limits;
+  #learnt; // the limits, as far as the server says them
   #link;
 
   /**
@@ -52,21 +63,32 @@ export class SessionClient {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Storage} [parts.storage]  for the guest token, e.g. `localStorage`
-   * @param {Storage} [parts.tab]  for the session and unsent messages, e.g. `sessionStorage`
+   * @param {Storage | (() => Storage)} [parts.storage]  for the guest token, e.g.
+   *   `() => localStorage`. Where it throws, as blocked storage does, memory takes its place
+   * @param {Storage | (() => Storage)} [parts.tab]  for the session and unsent messages, e.g.
+   *   `() => sessionStorage`
+   * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
+   *   the first connection waits for it
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
    * @param {number} [parts.ackTimeout]  ms
    * @param {object} [parts.options]  more options for socket.io-client
    */
   constructor({
-    io, url, token, storage = memory(), tab = storage, window, ackTimeout = 6_000, options,
+    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
   }) {
-    Object.assign(this, { token, storage, tab });
-    this.#where = JSON.parse(tab.getItem(SESSION) ?? "{}");
+    this.#info = info;
+    this.#tab = kept(tab);
+    this.#places = async () => places(url, options?.path);
+    this.#identity = new Identity(token, kept(storage));
+    this.#limits = new Limits(async () => info ?? serverInfo((await this.#places()).info, LIMITS_MS));
+    this.#where = this.#tab.read(SESSION) ?? {};
     this.outbox = new Outbox({
-      storage: tab,
-      post: ({ session_id, client_msg_id, text, options: wishes }) =>
-        this.request("send", { ...wishes, session_id, client_msg_id, text }),
+      storage: this.#tab,
+      refuses: (entry) => this.#limits.excess("send", sending(entry)),
+      post: async (entry) => {
+        await this.#learnt;
+        return this.request("send", sending(entry));
+      },
       live: () => (this.connection === "live" && !this.#syncing ? this.state.session_id : null),
       changed: () => this.#changed(),
     });
@@ -76,6 +98,7 @@ export class SessionClient {
       received: (name, payload) => this.#receive(name, payload),
       lost: () => this.#hold(),
       refused: (error) => this.#fail(error),
+      failed: (error) => this.#explain(error),
       woken: () => this.#syncing || this.#sync(PROBE_MS),
     });
   }
@@ -105,9 +128,8 @@ export class SessionClient {
   }
 
   /** What proves who we are to the HTTP API; undefined before the first connection. */
-  async bearer() {
-    const own = typeof this.token === "function" ? await this.token() : this.token;
-    return own ?? this.storage.getItem(TOKEN) ?? undefined;
+  bearer() {
+    return this.#identity.token();
   }
 
   // --------------------------------------------------------------- session
@@ -115,8 +137,11 @@ export class SessionClient {
   /** Connect, to the stored session or a new one. @returns {Promise<object>} the state, once live */
   connect() {
     this.#become("connecting");
-    this.#link.dial();
-    return this.#opening.promise;
+    const { promise } = this.#opening;
+    const dial = () => this.connection === "connecting" && this.#link.dial();
+    if (this.#info) this.#learn().then(dial);
+    else dial();
+    return promise;
   }
 
   /** Begin a new session. */
@@ -220,6 +245,8 @@ export class SessionClient {
 
   /** Any command. @returns {Promise<object>} its ack @throws {CommandError} */
   async request(name, payload, timeout) {
+    const excess = this.#limits.excess(name, payload);
+    if (excess) throw excess;
     try {
       return await this.#link.request(name, payload, timeout);
     } catch (error) {
@@ -229,12 +256,19 @@ export class SessionClient {
     }
   }
 
+  async #learn() {
+    await this.#limits.learn();
+    this.outbox.flush();
+  }
+
   // ---------------------------------------------------------------- events
 
   async #handshake() {
+    this.#learnt = this.#learn();
+    const token = await this.#identity.show();
     const { session_id, epoch, last_seq } = this.state;
     const cursor = session_id ? { session_id, epoch, after_seq: last_seq } : {};
-    return { token: await this.bearer(), ...this.#where, ...cursor };
+    return { token, ...this.#where, ...cursor };
   }
 
   #receive(name, payload) {
@@ -248,9 +282,11 @@ export class SessionClient {
 
   async #told(notice) {
     this.notice = notice;
-    if (notice.type !== "token_expiring" || typeof this.token !== "function") return;
+    if (notice.type !== "token_expiring") return;
     try {
-      await this.request("auth", { token: await this.token() });
+      const token = await this.#identity.renewed();
+      if (!token) return;
+      await this.request("auth", { token });
       this.notice = null;
       this.#changed();
     } catch {
@@ -259,8 +295,10 @@ export class SessionClient {
   }
 
   /** The first event of each connection. */
-  #welcome(payload) {
-    if (payload.guest_token) this.storage.setItem(TOKEN, payload.guest_token);
+  async #welcome(payload) {
+    const round = this.#round;
+    if (!(await this.#identity.accept(payload.guest_token))) return this.#link.dial();
+    if (round !== this.#round) return;
     this.notice = null;
     if (payload.error) return this.#astray(payload.error);
     this.#link.welcomed();
@@ -275,6 +313,7 @@ export class SessionClient {
       this.#sync();
     } else if (verdict === "applied") {
       this.state = state;
+      if (event.event === "user_message") this.outbox.heard(event);
       if (event.event === "tool_call") this.progress.delete(event.tool_call_id);
       this.#changed();
     }
@@ -305,6 +344,7 @@ export class SessionClient {
       begin?.();
       const { state, verdict } = load(this.state, payload);
       this.state = state;
+      for (const event of payload.events) if (event.event === "user_message") this.outbox.heard(event);
       this.model = payload.model ?? this.model;
       this.access = payload.access ?? "owner";
       this.user_id = payload.you ?? this.user_id;
@@ -346,12 +386,21 @@ export class SessionClient {
     this.#become("connecting", error);
   }
 
+  /** No connection came about. It is tried again; meanwhile say why. */
+  async #explain(error) {
+    if (this.#explaining) return;
+    this.#explaining = true;
+    const why = error ?? (await this.#places().then(whyNot, () => null));
+    this.#explaining = false;
+    if (why && this.connection === "connecting") this.#become("connecting", why);
+  }
+
   // ----------------------------------------------------------------- state
 
   #go(where, state = initial()) {
     this.#where = where;
     this.state = state;
-    this.tab.setItem(SESSION, JSON.stringify(where));
+    this.#tab.setItem(SESSION, JSON.stringify(where));
     this.#changed();
   }
 
@@ -381,8 +430,4 @@ function deferred() {
   return { promise, ...parts };
 }
 
-/** @returns {Pick<Storage, "getItem" | "setItem">} for programs without a browser's storage */
-function memory() {
-  const items = new Map();
-  return { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) };
-}
+const sending = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });

@@ -1,12 +1,14 @@
 /**
  * A user of a Supabase project, signed in by email and password: no DOM, no library.
  *
- *     const user = new SignIn({ url, key, storage: localStorage });
+ *     const user = new SignIn({ url, key, storage: () => localStorage });
  *     await user.enter(email, password);
  *     const client = new SessionClient({ io, token: () => user.token() });
  *
  * What is kept in `storage` are the project's own tokens; the password is not.
  */
+
+import { kept } from "./storage.js";
 
 const KEY = "realtime.user";
 const EARLY_MS = 90_000; // the server warns a minute before a token expires
@@ -18,11 +20,11 @@ export class SignIn {
    * @param {object} parts
    * @param {string} parts.url  of the project
    * @param {string} parts.key  its publishable key
-   * @param {Storage} parts.storage
+   * @param {Storage | (() => Storage)} parts.storage
    * @param {() => void} [parts.lost]  the project does not know the user any more
    */
   constructor({ url, key, storage, lost = () => {} }) {
-    Object.assign(this, { url, key, storage });
+    Object.assign(this, { url, key, storage: kept(storage) });
     this.#lost = lost;
   }
 
@@ -32,7 +34,7 @@ export class SignIn {
   }
 
   get #kept() {
-    return JSON.parse(this.storage.getItem(KEY) ?? "null");
+    return this.storage.read(KEY);
   }
 
   /** Sign in. @throws {Error} in words for the user */

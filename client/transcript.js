@@ -12,6 +12,7 @@ import { ToolCard } from "./tool-card.js";
  * @property {(call: import("./reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
+ * @property {(entry: import("./outbox.js").Outgoing) => void} edit
  */
 
 export class Transcript {
@@ -183,25 +184,29 @@ class PendingView {
   #text = h("div", { class: "text" });
   #hint = h("span", { class: "hint" });
   #retry;
+  #edit;
   #drop;
-  #id;
+  #entry;
   element = h("article", { class: "message user pending", "aria-label": "You, not sent yet" }, this.#text);
 
   constructor(actions) {
     const button = (label, act) =>
-      h("button", { type: "button", class: "quiet", onclick: () => act(this.#id) }, label);
-    this.#retry = button("Try again", actions.retry);
-    this.#drop = button("Discard", actions.drop);
-    this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#drop));
+      h("button", { type: "button", class: "quiet", onclick: () => act(this.#entry) }, label);
+    this.#retry = button("Try again", ({ client_msg_id }) => actions.retry(client_msg_id));
+    this.#edit = button("Edit", actions.edit);
+    this.#drop = button("Discard", ({ client_msg_id }) => actions.drop(client_msg_id));
+    this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#edit, this.#drop));
   }
 
-  update({ client_msg_id, text, status, error, retry_at }) {
-    this.#id = client_msg_id;
+  update(entry) {
+    const { text, status, error, retry_at } = entry;
+    this.#entry = entry;
     this.#text.textContent = text;
     this.element.dataset.status = status;
     const later = status === "waiting" && retry_at ? ` It is sent again at ${clock(retry_at)}.` : "";
     this.#hint.textContent = error ? error.message + later : status === "waiting" ? "Not sent yet" : "Sending…";
-    this.#retry.hidden = !error || status === "sending";
+    this.#retry.hidden = !error || status === "sending" || error.code === "too_large";
+    this.#edit.hidden = status !== "failed";
     this.#drop.hidden = status !== "failed" && !error;
   }
 }

@@ -24,7 +24,7 @@ from realtime.edge.commands import DRAIN_RETRY_MS, Commands
 from realtime.edge.connections import Connections
 from realtime.edge.door import Door
 from realtime.edge.runner import MAX_HEADER
-from realtime.edge.transport import Transport
+from realtime.edge.transport import MAX_FRAME, Transport
 from realtime.hub import Hub
 from realtime.limits import DAY_S, MINUTE_S, Buckets
 from realtime.log.log import Log
@@ -226,6 +226,7 @@ def _running(
             spent = await server.log.read(journal.spent, budget.day_begins)
             for asker, owner, tokens, dollars in spent:
                 budget.spend(payers(asker, owner), Amount(tokens, dollars))
+            bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
             server.hub = Hub(
                 Means(
                     log=server.log,
@@ -243,7 +244,7 @@ def _running(
                 session_options=settings.session_options,
                 grace_s=settings.grace_seconds,
                 abandon_s=settings.abandon_seconds,
-                bounds=Bounds(settings.text_kb * 1024, settings.queued_messages),
+                bounds=bounds,
                 archive=server.leases,
             )
             undo.push_async_callback(server.hub.close)
@@ -265,6 +266,7 @@ def _running(
                     "models": list(server.chain.choices),
                     "session_options": list(settings.session_options),
                     "store": store_label(settings),
+                    "limits": {"text_bytes": bounds.text_bytes, "frame_bytes": MAX_FRAME},
                     **({"sign_in": settings.sign_in} if settings.sign_in else {}),
                 },
                 list_sessions=server.list_sessions,

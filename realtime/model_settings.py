@@ -71,7 +71,7 @@ def default_api(url: str) -> str:
 
 def parse_prices(raw: str) -> dict[str, dict[str, float]]:
     """`{"model": {"input": …, "output": …, "cached": …}}`, in dollars for a million tokens;
-    `cached` may be left out."""
+    `cached` and `cache_write` may be left out."""
     try:
         table = json.loads(raw)
     except ValueError:
@@ -80,7 +80,7 @@ def parse_prices(raw: str) -> dict[str, dict[str, float]]:
     if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
         raise ValueError(shape)
     for model, row in table.items():
-        if not {"input", "output"} <= set(row) <= {"input", "output", "cached"}:
+        if not {"input", "output"} <= set(row) <= {"input", "output", "cached", "cache_write"}:
             raise ValueError(f"{shape}; {model} has {', '.join(sorted(row)) or 'nothing'}")
         for name, value in row.items():
             good = isinstance(value, int | float) and not isinstance(value, bool)

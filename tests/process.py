@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import os
 import random
@@ -31,14 +32,13 @@ class Process:
 
     async def _read(self) -> None:
         assert self.child.stdout
-        while True:
-            line = await self.child.stdout.readline()
+        text = codecs.getincrementaldecoder("utf-8")()
+        while not self._over:
+            said = await self.child.stdout.read(65536)
             async with self._said:
-                self.output += line.decode()
-                self._over = not line
+                self.output += text.decode(said)
+                self._over = not said
                 self._said.notify_all()
-            if not line:
-                return
 
     async def says(self, pattern: str) -> re.Match[str]:
         """Wait for the output to match."""
@@ -91,5 +91,5 @@ async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Pro
 async def server(cwd: Path, **environ: str) -> AsyncIterator[Process]:
     """A server on a free port, once it listens; its journal is in `cwd`."""
     async with process(cwd=cwd, **{"PORT": "0", "HOST": "127.0.0.1", **environ}) as running:
-        running.url = (await running.says(r"Listening\s+(http://\S+)"))[1]
+        running.url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         yield running

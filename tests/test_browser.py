@@ -47,7 +47,7 @@ async def test_the_story(tmp_path: Path) -> None:
         ) as running,
         browser() as chromium,
     ):
-        url = (await running.says(r"Listening\s+(http://\S+)"))[1]
+        url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         context = await chromium.new_context()
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = await context.new_page()

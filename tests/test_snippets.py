@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -21,42 +22,53 @@ def snippet(language: str, having: str) -> str:
     return str(found)
 
 
+def command(language: str, code: str) -> list[str]:
+    if language == "python":
+        return [sys.executable, "-c", code]
+    node = shutil.which("node")
+    assert node, "the tests need Node 20 or newer"
+    return [node, "--input-type=module", "-e", code]
+
+
 @pytest.mark.parametrize("language", ["python", "js"])
 async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
     code = snippet(language, "fetch internal user analytics")
     lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 14
+    assert len(lines) <= 15
     async with server(tmp_path) as running:
         code = code.replace("http://localhost:8000", running.url)
-        if language == "python":
-            command = [sys.executable, "-c", code]
-        else:
-            node = shutil.which("node")
-            assert node, "the tests need Node 20 or newer"
-            command = [node, "--input-type=module", "-e", code]
-        async with process(*command, cwd=ROOT) as client:
+        async with process(*command(language, code), cwd=ROOT) as client:
             assert await client.ended() == 0
         assert "demo model" in client.output
         assert client.output.rstrip().endswith("completed")
 
 
-async def test_a_reconnect_of_the_snippet_resumes(tmp_path: Path) -> None:
-    """The cursor of the Python snippet: one session, also when the server restarts."""
-    code = snippet("python", "fetch internal user analytics")
+@pytest.mark.parametrize("language", ["python", "js"])
+async def test_it_survives_a_server_that_is_killed_in_mid_answer(
+    tmp_path: Path, language: str
+) -> None:
+    """It resumes its session, shows what it missed once, and ends."""
+    code = snippet(language, "fetch internal user analytics")
     code = code.replace("fetch internal user analytics", "count to 2000")
-    shown = """print(name, data.get("session_id"), data.get("recovered"), flush=True)"""
-    code = re.sub(r'print\(data.get\("delta".*\)', shown, code)
     port = str(free_port())
     async with server(tmp_path, PORT=port) as running:
         code = code.replace("http://localhost:8000", running.url)
-        async with process(sys.executable, "-c", code, cwd=ROOT) as client:
-            session_id = (await client.says(r"session (\S+) False"))[1]
-            await client.says("token")
+        async with process(*command(language, code), cwd=ROOT) as client:
+            await client.says("1 2 3 4")
             running.child.kill()
             await running.ended()
             async with server(tmp_path, PORT=port):
-                again = await client.says(r"session (\S+) True")
-                assert again[1] == session_id
+                assert await client.ended() == 0
+    text, _, status = client.output.rstrip().rpartition("\n")
+    assert status == "interrupted"
+    shown = [int(number) for number in re.findall(r"\d+", text)]
+    assert shown == list(range(1, len(shown) + 1))
+
+
+def test_an_old_pip_knows_the_extra_too() -> None:
+    """Before pip 23.3 an extra had to be written as the package's metadata have it."""
+    (extra,) = re.findall(r'pip install "python-socketio\[(.+?)\]"', README)
+    assert extra in metadata("python-socketio").get_all("Provides-Extra", [])
 
 
 async def test_the_tool_of_the_readme_works(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Link:
         self.flows.set()
         self.slow_s = proxy.slow_s
         self.slices = proxy.slices
+        self.rewrites = proxy.rewrites
         self.budget: int | None = None
         self.gone = asyncio.Event()
         self._random = proxy.random
@@ -87,6 +88,8 @@ class Link:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
+                if self.rewrites[0] and not towards_client:
+                    data = data.replace(*self.rewrites)
                 for piece in self._pieces(data):
                     await self.flows.wait()
                     if self.slow_s:
@@ -123,6 +126,7 @@ class Proxy:
     """Listens on `url` and forwards to `target`, a port that may change or be dead.
 
     `slow_s` and `slices` are what new links begin with; `refusing` resets them at once.
+    `rewrites`: bytes of a request, and what the server gets in their place.
     """
 
     def __init__(self, target: int, seed: int) -> None:
@@ -133,6 +137,7 @@ class Proxy:
         self.refusing = False
         self.slow_s = 0.0
         self.slices = 0
+        self.rewrites = (b"", b"")
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -39,7 +39,7 @@ from realtime.edge.transport.server import SocketServer, error_ack
 from realtime.log.encode import Part
 from realtime.protocol import EVENT_NAMES, Progress, to_json
 
-__all__ = ["Engine", "Reply", "SocketServer", "Transport"]
+__all__ = ["MAX_FRAME", "Engine", "Reply", "SocketServer", "Transport"]
 
 NAMESPACE = "/"
 MAX_FRAME = 64 * 1024

@@ -14,6 +14,8 @@ export class FakeServer {
   handshakes = [];
   commands = [];
   pageSize = Infinity;
+  largestFrame = Infinity; // a command that is longer breaks the connection
+  away = false; // connections do not come about; the socket goes on trying
   deaf = false; // commands reach nobody
   refuse = null; // (name, payload) => error of the ack, or nothing
   refuseConnect = null; // error of the CONNECT
@@ -109,6 +111,10 @@ class FakeSocket {
       await soon();
       if (!this.active || this.connected) return;
       const { server } = this;
+      if (server.away) {
+        this.#listeners.connect_error(new Error("websocket error"));
+        return soon().then(() => this.#open());
+      }
       if (server.refuseConnect) {
         this.active = false;
         return this.#listeners.connect_error(server.refuseConnect);
@@ -153,6 +159,7 @@ class FakeSocket {
           const sent = JSON.parse(JSON.stringify(payload));
           soon().then(async () => {
             if (this.server.deaf || this.id !== id) return;
+            if (JSON.stringify(sent).length > this.server.largestFrame) return this.drop("transport close");
             this.server.commands.push([name, sent]);
             const ack = this.server.answer(this, name, sent);
             await soon();
