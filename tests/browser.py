@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
+
+from tests.debian import program
 
 NAMES = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
 FLAGS = [
@@ -27,17 +27,8 @@ def chrome() -> str:
     """The path of a browser. Installs Debian's where that is possible; never skips."""
     if path := os.environ.get("CHROME"):
         return path
-    if not any(map(shutil.which, NAMES)) and shutil.which("apt-get") and os.geteuid() == 0:
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
-            **quiet,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
+    if path := program(*NAMES, package="chromium"):
+        return path
     mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
     assert mac.exists(), (
         "the tests need a browser: install Chrome or Chromium, or set CHROME to its path"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.debian import program
 from tests.device import Device
 from tests.fetch import fetch
 from tests.process import ROOT, free_port, process, server
@@ -22,9 +22,9 @@ DOCS = (ROOT / "docs" / "proxies.md").read_text("utf-8")
 POLLING = "/socket.io/?EIO=4&transport=polling"
 
 
-def command(name: str) -> str:
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    assert path, f"these tests need {name}: apt-get install nginx-light caddy"
+def command(name: str, package: str) -> str:
+    path = program(name, package=package)
+    assert path, f"these tests need {name}: install {package}"
     return path
 
 
@@ -66,7 +66,15 @@ async def nginx(tmp_path: Path, in_http: str, in_server: str) -> AsyncIterator[s
         + f"http {{ access_log off; {temporary}\n{in_http}\n"
         f"server {{ listen 127.0.0.1:{port};\n{in_server}\n}} }}\n"
     )
-    line = (command("nginx"), "-e", "stderr", "-p", str(tmp_path), "-c", f"{tmp_path}/nginx.conf")
+    line = (
+        command("nginx", "nginx-light"),
+        "-e",
+        "stderr",
+        "-p",
+        str(tmp_path),
+        "-c",
+        f"{tmp_path}/nginx.conf",
+    )
     async with proxy(tmp_path / "nginx", port, *line) as url:
         yield url
 
@@ -129,7 +137,7 @@ async def test_caddy_with_the_lines_of_the_docs(
         (lines,) = shown("caddy", running.url)
         lines = lines.replace("chat.example", f"http://127.0.0.1:{port}")
         (tmp_path / "Caddyfile").write_text("{\n admin off\n}\n" + lines)
-        line = (command("caddy"), "run", "--config", f"{tmp_path}/Caddyfile")
+        line = (command("caddy", "caddy"), "run", "--config", f"{tmp_path}/Caddyfile")
         async with proxy(tmp_path / "caddy", port, *line, "--adapter", "caddyfile") as url:
             await talk(device(url), transports)
         assert "refused" not in running.output
