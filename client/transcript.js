@@ -77,6 +77,7 @@ const NOTICES = {
   limit: "A limit was reached, and the answer ends here.",
   failed: "The answer failed.",
 };
+
 /** @returns {string} how the reader, a user too, knows a user of the session */
 export function inWords(user_id, owner, reader) {
   if (user_id === reader) return "you";
@@ -154,13 +155,16 @@ class RunView {
     this.#body.append(view.element);
   }
 
-  #notices({ done, run_id }, latest) {
+  #notices({ done, run_id, run_ids }, latest) {
     if (!done || done.status === "completed") return [];
     const { status, error } = done;
-    const text = NOTICES[status] ?? `The answer ended: ${status}.`;
-    const detail = ["failed", "limit"].includes(status) && error ? ` ${error.message}` : "";
+    const refused = error?.code === "content_filter";
+    const text = refused ? "Not answered:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
+    const detail = error && (refused || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
     const notice = h("div", { class: "notice", data: { status } }, h("span", {}, text + detail));
-    if (this.#actions && latest && CONTINUABLE.includes(status)) {
+    // A failure to continue an answer leaves it as it was.
+    const open = CONTINUABLE.includes(status) || run_ids.length > 1;
+    if (this.#actions && latest && open && !refused) {
       const onclick = () => this.#actions.continue(run_id);
       notice.append(h("button", { type: "button", onclick }, "Continue"));
     }

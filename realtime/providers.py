@@ -61,19 +61,23 @@ async def _local() -> Model:
 
 
 def _openai(settings: Settings, entry: ModelEntry, url: str) -> Model:
+    from realtime.models.errors import connection_failure
     from realtime.models.openai import OpenAIModel, is_openai
 
     key = settings.model_keys.get(entry.key, "") if entry.url else settings.openai_api_key
     api = settings.api_of(entry)
     tiered = settings.service_tier and (not entry.url or is_openai(url))
-    return OpenAIModel(
-        api_key=key or "none",
-        base_url=url or None,
-        model=entry.name,
-        api=api,  # type: ignore[arg-type]
-        options={"service_tier": settings.service_tier} if tiered else None,
-        background=settings.openai_background and api == "responses",
-        show_reasoning=settings.show_reasoning,
-        first_byte_s=settings.first_byte_seconds,
-        total_s=settings.answer_seconds,
-    )
+    try:
+        return OpenAIModel(
+            api_key=key or "none",
+            base_url=url or None,
+            model=entry.name,
+            api=api,  # type: ignore[arg-type]
+            options={"service_tier": settings.service_tier} if tiered else None,
+            background=settings.openai_background and api == "responses",
+            show_reasoning=settings.show_reasoning,
+            first_byte_s=settings.first_byte_seconds,
+            total_s=settings.answer_seconds,
+        )
+    except (ValueError, OSError) as error:  # a proxy or a certificate of the environment
+        raise ConfigError([f"{entry.name}: {connection_failure(error).detail}"]) from None

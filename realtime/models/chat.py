@@ -205,7 +205,7 @@ class ChatDecoder:
                 events.append(TextDelta(delta.refusal))
             if delta.tool_calls or delta.function_call:
                 self._call(delta, events)
-        if choice.finish_reason and self._reason is None:
+        if choice.finish_reason and self._reason is None and choice.finish_reason != "null":
             events += self._end(str(choice.finish_reason))
         return events
 

@@ -119,7 +119,9 @@ class Manners:
             return self._learn_tool(tool, body)
         if param == "tools" and body.get("tools"):
             self._taught.add(param)
-            return "takes no tools: it is asked without them (TOOLS=none says so from the start)"
+            return (
+                "does not take the tools: it is asked without (TOOLS=none says so from the start)"
+            )
         if param == "reasoning_effort:none" and body.get("tools"):
             self._taught.add(param)
             return "takes tools without reasoning only: reasoning_effort is none with them"

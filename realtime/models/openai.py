@@ -182,7 +182,9 @@ class OpenAIModel:
         except APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return None
-            raise _status_error(error) from None
+            failed = _status_error(error)
+            failed.detail = unquoted(failed.detail, [self._key])
+            raise failed from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise connection_failure(error) from None
         return shutdown_notice(self.name, listed.content)

@@ -14,7 +14,8 @@ from realtime.models.bookmark import Bookmark
 from realtime.models.errors import failure
 from realtime.models.sse import EventDecoder
 
-BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError)
+BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+"""What the client raises where no answer came; `UnicodeError` for a name that no host can have."""
 
 
 class Decoder(Protocol):

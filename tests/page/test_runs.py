@@ -179,3 +179,24 @@ async def test_a_restart_and_a_limit_are_said(stage: Stage) -> None:
         await expect(pending).to_contain_text("Ten messages a minute. It is sent again at")
         await pending.get_by_role("button", name="Try again").click()
         assert await stage.was_asked("send") == first, "under the same id"
+
+
+async def test_what_a_filter_refused_is_not_continued_and_a_failed_try_is(stage: Stage) -> None:
+    async with browser() as chromium:
+        page = await opened(chromium, stage)
+        notice, go_on = page.locator(".notice"), page.get_by_role("button", name="Continue")
+        cut = {"status": "incomplete", "model": "large"}
+        error = {"code": "content_filter", "message": "say it in another way"}
+        await stage.plays("done", **cut, finish_reason="content_filter", text="", error=error)
+        await expect(notice).to_have_text("Not answered: say it in another way")
+        await expect(go_on).to_be_hidden()
+        await stage.plays("done", **cut, finish_reason="length", text="Half")
+        await expect(go_on).to_be_visible()
+        await stage.plays("run", run_id="second", status="started", model="large")
+        await expect(go_on).to_be_hidden()
+        failed = {"status": "failed", "model": "large", "finish_reason": "error"}
+        error = {"code": "model_unauthorized", "message": "not set up"}
+        await stage.plays("done", run_id="second", **failed, text="Half", error=error)
+        await expect(notice).to_contain_text("not set up")
+        await go_on.click()
+        assert (await stage.was_asked("continue"))["run_id"] == "second"
