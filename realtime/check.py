@@ -43,7 +43,8 @@ async def check(settings: Settings) -> int:
     for note in settings.notes():
         report.note(note)
     box = load_tools(settings)
-    report.ok(f"tools: {', '.join(spec.name for spec in box.specs) or 'none'}")
+    names = ", ".join(spec.name for spec in box.specs)
+    report.ok(f"tools: {', '.join(settings.tools) or 'none'}" + (f" ({names})" if names else ""))
     tools = await check_mcp(settings, box, report)
     await check_auth(settings, report)
     check_journal(settings, report)

@@ -36,7 +36,9 @@ class Unkind:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         sent = [request.headers.get(name, "") for name in ("Authorization", "apikey")]
-        seen = f"{SAID} {' '.join(sent)} {await request.text()}"
+        # Who is asked for its models was not told what anybody said.
+        said = "" if request.path.endswith("/models") else SAID
+        seen = f"{said} {' '.join(sent)} {await request.text()}"
         if not request.path.endswith("/chat/completions"):
             error = {"code": "23514", "message": seen, "details": seen, "hint": seen}
             return web.json_response(error, status=400 if "ingest" in request.path else 500)

@@ -18,6 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
+from realtime.models.fitting import CONTINUE
+
 TOKEN = re.compile(r"t(\d{6}) ")
 SUMMARY = "Summarise this conversation"
 
@@ -133,12 +135,15 @@ class Upstream:
 
 def begun(body: dict[str, Any]) -> Tape:
     messages = body["messages"]
+    goes_on = messages[-1]["content"] == CONTINUE
+    if goes_on:
+        messages = messages[:-1]
     said = next(m["content"] for m in reversed(messages) if m["role"] == "user")
     if str(messages[0]["content"]).startswith(SUMMARY):
         return Tape("summary", said, body)
     tape = Tape("run", said, body)
     tape.count = int(found[1]) if (found := re.search(r"tokens (\d+)", said)) else 10
-    if messages[-1]["role"] == "assistant":  # a continued answer goes on counting
+    if goes_on:  # a continued answer goes on counting
         numbers = TOKEN.findall(messages[-1]["content"] or "")
         tape.first = int(numbers[-1]) + 1 if numbers else 1
     tape.written = tape.first - 1

@@ -56,6 +56,7 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path))),
         "PORT": str(free_port()),
         "OPENAI_BASE_URL": str((await aiohttp_server(provider)).make_url("/v1")),
+        "OPENAI_MODEL": "some-model",
         "MODEL": "openai",
         "TOOLS": "money",
         "GRACE_SECONDS": "60",
