@@ -148,7 +148,10 @@ class _Call:
 
     @property
     def whole(self) -> str:
-        return "".join(self.arguments)
+        """Its arguments. Some servers send all of them once more at the end."""
+        *pieces, last = self.arguments or [""]
+        before = "".join(pieces)
+        return last if before and _is_json(last) and _is_json(before) else before + last
 
 
 class ChatDecoder:
@@ -299,14 +302,15 @@ class ChatDecoder:
         name = function.get("name")
         name = name if isinstance(name, str) else ""
         arguments = function.get("arguments")
-        call = self._find(piece.get("index"), id, name)
+        call = self._find(piece.get("index"), id, name, bare=arguments == "")
         if call is None:
             call = _Call(str(len(self._calls)), piece.get("index"), id)
             self._calls.append(call)
         call.id = id or call.id
         call.first_id = call.first_id or id
         if name and name != call.name and not call.arguments:
-            call.name += name
+            # in fragments, or all of it so far
+            call.name = name if name.startswith(call.name) else call.name + name
         if isinstance(arguments, str):
             if arguments:
                 call.arguments.append(arguments)
@@ -325,7 +329,7 @@ class ChatDecoder:
             call.announced = call.name
             events.append(ToolCallStarted(call.key, call.name))
 
-    def _find(self, index: object, id: str | None, name: str) -> _Call | None:
+    def _find(self, index: object, id: str | None, name: str, *, bare: bool) -> _Call | None:
         """The call that a piece belongs to: the newest with its index, or else its id.
 
         Some servers give every call the index 0, or none; then a new id, or without
@@ -346,8 +350,8 @@ class ChatDecoder:
         if id and call.id:
             repeated = name == call.name and call.arguments and not _is_json(call.whole)
             return call if repeated else None
-        if index is None and not call.arguments:
-            return None  # without an index names come whole: the last call took no arguments
+        if not call.arguments and (index is None or (bare and name == call.name)):
+            return None  # the name comes whole once more: the last call took no arguments
         return None if _is_json(call.whole) else call
 
 

@@ -283,6 +283,29 @@ def test_every_way_to_send_two_calls(pieces: list[dict[str, Any]], finish: str) 
     assert events[-1] == Finished("tool_calls")
 
 
+def test_two_calls_by_the_same_name_without_ids_and_arguments_are_two() -> None:
+    pieces = [call(0, None, "f", ""), call(0, None, "f", "")]
+    assert ready(decode(*pieces, delta("tool_calls"))) == [("f", ""), ("f", "")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(
+            [call(0, "a", "look_", None), call(0, "a", "look_up", None), call(0, "a", None, "{}")],
+            id="a name that grows",
+        ),
+        pytest.param(
+            [call(0, "a", "look_up", "{"), call(0, None, None, "}"), call(0, "a", "look_up", "{}")],
+            id="arguments once more, whole",
+        ),
+    ],
+)
+def test_what_comes_again_counts_once(pieces: list[dict[str, Any]]) -> None:
+    (found,) = [e for e in decode(*pieces, delta("stop")) if isinstance(e, ToolCallReady)]
+    assert (found.name, found.arguments) == ("look_up", "{}")
+
+
 def test_a_new_id_begins_a_new_call_even_after_none_of_the_arguments() -> None:
     events = decode(call(0, "a", "f", ""), call(0, "b", "g", "{}"), delta("tool_calls"))
     assert ready(events) == [("f", ""), ("g", "{}")]
