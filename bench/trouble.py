@@ -146,11 +146,11 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
     """A journal of sessions with so many runs of so many events each, made by the server's own
     session and log, folded as it folds; and what opens them."""
     from realtime.auth.guests import Guests
-    from realtime.driver import now_ms
+    from realtime.core.session import Session, new_id
+    from realtime.live.driver import now_ms
     from realtime.log.journal import Head, Journal
     from realtime.log.log import Log
     from realtime.protocol import Send, Token
-    from realtime.session import Session, new_id
 
     log = Log(Journal(str(path)))
     log.publish = lambda part: None

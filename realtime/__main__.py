@@ -14,15 +14,16 @@ import signal
 import sys
 from dataclasses import fields
 
-from realtime import garbage, logs, operate
-from realtime.admin import NoSuchSession
-from realtime.app import SERVER, create_app
-from realtime.check import check
-from realtime.config import ConfigError, Settings
-from realtime.edge.http import missing_modules
-from realtime.edge.runner import Runner
-from realtime.log.rows import StorageError
-from realtime.parts import store_label
+from .app import SERVER, create_app
+from .background import garbage
+from .build.parts import store_label
+from .cli import logs, operate
+from .cli.admin import NoSuchSession
+from .cli.check import check
+from .config import ConfigError, Settings
+from .core.rows import StorageError
+from .edge.http import missing_modules
+from .edge.runner import Runner
 
 FAILED = 1
 CONFIG_REFUSED = 2

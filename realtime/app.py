@@ -14,26 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from realtime.auth.shares import Shares
-from realtime.auth.supabase import SupabaseTokens
-from realtime.budget import Amount, Budget, payers
-from realtime.config import ConfigError, Settings
-from realtime.driver import Means, RunCount
-from realtime.edge import http
-from realtime.edge.commands import DRAIN_RETRY_MS, Commands
-from realtime.edge.connections import Connections
-from realtime.edge.door import Door
-from realtime.edge.runner import MAX_HEADER
-from realtime.edge.transport import MAX_FRAME, Transport
-from realtime.hub import Hub
-from realtime.limits import DAY_S, MINUTE_S, Buckets
-from realtime.log.log import Log
-from realtime.log.rows import SessionRow, StorageError
-from realtime.memory import Memory
-from realtime.metrics import exposition, measured
-from realtime.models import Model, ModelError
-from realtime.models.chain import Chain, Link
-from realtime.parts import (
+from .auth.shares import Shares
+from .auth.supabase import SupabaseTokens
+from .background.retention import keep
+from .background.summary import Summariser
+from .build.parts import (
     auth_secret,
     connect_mcp,
     load_tools,
@@ -41,14 +26,29 @@ from realtime.parts import (
     open_journal,
     store_label,
 )
-from realtime.providers import default_options, make_chain
-from realtime.retention import keep
-from realtime.session import Bounds
-from realtime.summary import Summariser
-from realtime.usage import Price
+from .build.providers import default_options, make_chain
+from .config import ConfigError, Settings
+from .core.rows import SessionRow, StorageError
+from .core.session import Bounds
+from .core.usage import Price
+from .edge import http
+from .edge.commands import DRAIN_RETRY_MS, Commands
+from .edge.connections import Connections
+from .edge.door import Door
+from .edge.metrics import exposition, measured
+from .edge.runner import MAX_HEADER
+from .edge.transport import MAX_FRAME, Transport
+from .limits.buckets import DAY_S, MINUTE_S, Buckets
+from .limits.budget import Amount, Budget, payers
+from .limits.memory import Memory
+from .live.driver import Means, RunCount
+from .live.hub import Hub
+from .log.log import Log
+from .models import Model, ModelError
+from .runs.chain import Chain, Link
 
 if TYPE_CHECKING:
-    from realtime.supabase.client import Lost
+    from .supabase.client import Lost
 
 logger = logging.getLogger(__name__)
 LISTED = 200
@@ -84,7 +84,7 @@ class Server:
         """A user's past sessions, from the journal and from Supabase, newest first."""
         rows = await self.log.read(self.log.journal.sessions_of, user_id, LISTED)
         if self.supabase:
-            from realtime.supabase import SupabaseError
+            from .supabase import SupabaseError
 
             known = {row.session_id for row in rows}
             try:
@@ -292,7 +292,7 @@ def _running(
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
-    from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
+    from .supabase import Leases, Shipper, Supabase, SupabaseError
 
     settings = server.settings
     try:
@@ -319,7 +319,7 @@ async def resume_leases(server: Server) -> None:
 
 
 def start_sweep(server: Server) -> asyncio.Task[None]:
-    from realtime.supabase import sweep
+    from .supabase import sweep
 
     return asyncio.create_task(sweep(server.leases, server.supabase, server.hub.finish))
 
@@ -344,7 +344,7 @@ async def refuse_what_cannot_work(server: Server) -> None:
                 ) from None
             logger.warning("%s does not answer yet: %s", model.label, error.report)
     if server.supabase:
-        from realtime.supabase import SupabaseError
+        from .supabase import SupabaseError
 
         try:
             for wrong in await server.supabase.check():

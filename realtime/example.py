@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from realtime.tools import ToolContext, tool
+from .tools import ToolContext, tool
 
 # What a question may be about, and the figures that answer it.
 TOPICS = {

@@ -11,8 +11,8 @@ import pytest
 from realtime.app import SERVER, Server, create_app
 from realtime.config import Settings
 from realtime.models import Model
-from realtime.models.chain import Chain
 from realtime.models.demo import DemoModel
+from realtime.runs.chain import Chain
 from tests.device import Device
 from tests.process import LEAK, SECRET
 

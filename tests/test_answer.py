@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from realtime.answer import Answer
+from realtime.core.answer import Answer
+from realtime.core.provider_state import MAX_PROVIDER_STATE, ProviderState, keep, kept
 from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult
 from realtime.models.fitting import NO_THOUGHT
 from realtime.protocol import Done, Token, ToolCall, Usage, utf16_len
-from realtime.provider_state import MAX_PROVIDER_STATE, ProviderState, keep, kept
 
 BY = "m at host (responses)"
 A, B, C = ({"type": "reasoning", "id": id} for id in "abc")

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from realtime import admin, summary
+from realtime.background import summary
+from realtime.cli import admin
+from realtime.config.models import ModelEntry
+from realtime.core.rows import Head
 from realtime.log.encode import Part
-from realtime.log.rows import Head
 from realtime.log.store import JournalStore
-from realtime.model_settings import ModelEntry
 from realtime.models import (
     Finished,
     ModelError,
@@ -24,8 +25,8 @@ from realtime.models import (
     ToolCallReady,
     ToolCallStarted,
 )
-from realtime.models.chain import Chain, Link
 from realtime.protocol import Usage
+from realtime.runs.chain import Chain, Link
 from tests.conftest import Serve
 from tests.device import Device
 from tests.scripted import Script, ScriptedModel, says

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from realtime.calls import arguments_hash
 from realtime.config import ConfigError, Settings
 from realtime.models import Finished, ToolCallReady, ToolResult
 from realtime.protocol import ToolCall
+from realtime.runs.calls import arguments_hash
 from realtime.tools import FunctionTool, tool
 from tests.conftest import Running, Serve
 from tests.device import Device

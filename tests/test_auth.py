@@ -27,10 +27,10 @@ from realtime.auth.expiry import CLOSE_S, WARN_S, Expiry
 from realtime.auth.guests import Guests
 from realtime.auth.hook import Hook
 from realtime.auth.supabase import SupabaseTokens
+from realtime.build.parts import make_authenticator
 from realtime.config import ConfigError, Settings
 from realtime.log.journal import MIGRATIONS, Journal
 from realtime.models import Finished, ModelError, TextDelta, ToolCallReady, ToolCallStarted
-from realtime.parts import make_authenticator
 from realtime.protocol import COMMANDS
 from tests.conftest import Running, Serve
 from tests.device import Device

@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from realtime.config import ConfigError, Settings
-from realtime.model_settings import EFFORTS
+from realtime.config.models import EFFORTS
 from realtime.protocol import Create, Effort, decode
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.context import MAX_OLD_OUTPUT, exchanges, fit, halve
+from realtime.core.context import MAX_OLD_OUTPUT, exchanges, fit, halve
+from realtime.core.usage import tokens_of
 from realtime.models import AssistantText, Item, ToolRequest, ToolResult, UserText
-from realtime.usage import tokens_of
 
 TEXT = st.text(max_size=40).map(lambda text: text * 30)
 

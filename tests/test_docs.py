@@ -17,7 +17,6 @@ from realtime.edge.commands import Commands
 from realtime.edge.runner import MAX_HEADER
 from realtime.edge.transport import MAX_FRAME
 from realtime.models import ErrorKind
-from realtime.models.chain import FALLS_BACK
 from realtime.models.local import LocalModel
 from realtime.protocol import (
     COMMANDS,
@@ -37,6 +36,7 @@ from realtime.protocol import (
     ToolStatus,
     Usage,
 )
+from realtime.runs.chain import FALLS_BACK
 from realtime.tools.mcp.config import McpServer
 
 ROOT = Path(__file__).parent.parent

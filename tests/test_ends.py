@@ -17,8 +17,8 @@ from realtime.models import (
     ToolResult,
     UserText,
 )
-from realtime.models.chain import Chain, Link
 from realtime.models.fitting import CONTINUE
+from realtime.runs.chain import Chain, Link
 from tests.conftest import Serve
 from tests.device import Device
 from tests.scripted import ScriptedModel, says

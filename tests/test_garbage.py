@@ -8,7 +8,7 @@ import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from realtime import garbage
+from realtime.background import garbage
 
 
 class Knot:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from realtime.background.retention import delete_ended
+from realtime.core.session import Session
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolRequest, ToolResult
 from realtime.protocol import Send, Token
-from realtime.retention import delete_ended
-from realtime.session import Session
 from realtime.tools import FunctionTool, Toolbox, ToolContext
 from tests.conftest import Running, Serve
 from tests.device import Device

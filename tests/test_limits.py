@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import socketio
 
-from realtime.budget import ANSWER_TOKENS, Amount, Budget, payers
-from realtime.limits import DAY_S, SWEPT, Buckets
-from realtime.memory import FULL, LOOK_S, Memory
+from realtime.limits.buckets import DAY_S, SWEPT, Buckets
+from realtime.limits.budget import ANSWER_TOKENS, Amount, Budget, payers
+from realtime.limits.memory import FULL, LOOK_S, Memory
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolCallStarted, Usage
 from realtime.protocol import ProtocolError
 from tests.conftest import Serve

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.log.fold import first_seq, fold, merge
+from realtime.core.fold import first_seq, fold, merge
+from realtime.core.rows import Head, SessionRow, StorageError
+from realtime.core.session import Session
+from realtime.live.tail import TAIL_EVENTS, Tail
 from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.log.pace import Pace
-from realtime.log.rows import Head, SessionRow, StorageError
-from realtime.log.tail import TAIL_EVENTS, Tail
 from realtime.protocol import (
     MAX_EVENT_BYTES,
     MAX_PAGE_BYTES,
@@ -29,7 +30,6 @@ from realtime.protocol import (
     UserMessage,
     to_json,
 )
-from realtime.session import Session
 
 
 def history(seed: int, runs: int = 4) -> list[Event]:

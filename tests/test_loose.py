@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.core.fold import fold
+from realtime.core.rows import Head, StorageError
+from realtime.core.session import Session
 from realtime.log.encode import encoded
-from realtime.log.fold import fold
 from realtime.log.journal import Journal
 from realtime.log.log import Log
-from realtime.log.rows import Head, StorageError
 from realtime.protocol import Event, Send, Token, Usage
-from realtime.session import Session
 
 
 class Chat:

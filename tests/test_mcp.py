@@ -16,8 +16,8 @@ import aiohttp
 import psutil
 import pytest
 
+from realtime.build.parts import mcp_servers
 from realtime.config import ConfigError, Settings
-from realtime.parts import mcp_servers
 from realtime.tools import Toolbox, ToolContext, ToolError, User
 from realtime.tools.mcp.config import McpServer, read_config
 from realtime.tools.mcp.servers import McpServers

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = {path.stem for path in (ROOT / "realtime").iterdir() if not path.name.startswith("__")}
 
 THEIRS_WORKS = """
-from realtime import AsyncRealtimeClient, RealtimeChannelOptions
+from realtime import AsyncRealtimeClient
+from realtime import RealtimeChannelOptions
 from realtime.types import DEFAULT_TIMEOUT
 client = AsyncRealtimeClient("ws://127.0.0.1:9/realtime/v1", token="x")
 assert client.channel("room").topic == "realtime:room"

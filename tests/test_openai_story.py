@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from realtime.build.providers import make_chain
 from realtime.config import Settings
 from realtime.models.fitting import wire_id
 from realtime.models.openai import OpenAIModel
-from realtime.providers import make_chain
 from tests.aimock import aimock, journal
 from tests.conftest import Serve
 from tests.device import Device
@@ -122,7 +122,7 @@ async def test_a_chain_by_settings(
     serve: Serve, device: Devices, api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server without quota, one that fails and breaks off, and one that answers."""
-    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    monkeypatch.setattr("realtime.runs.chain.PAUSE_S", 0.01)
     broken: list[dict[str, Any]] = [
         {
             "match": {"userMessage": "break"},

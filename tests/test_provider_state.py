@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from realtime import admin
+from realtime.cli import admin
+from realtime.core.rows import Head, Refused
+from realtime.core.session import Session
 from realtime.log.database import Database
 from realtime.log.encode import encoded, event_values
 from realtime.log.journal import MIGRATIONS, Journal
 from realtime.log.log import Log
-from realtime.log.rows import Head, Refused
 from realtime.log.store import JournalStore
 from realtime.models import Finished, ToolCallReady
 from realtime.protocol import (
@@ -30,7 +31,6 @@ from realtime.protocol import (
     keep_provider_state,
     provider_state,
 )
-from realtime.session import Session
 from tests.conftest import Serve
 from tests.device import Device
 from tests.faults.oracle import rows

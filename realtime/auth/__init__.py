@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from realtime import user
+from ..core import user
 
 
 class User(user.User, frozen=True):

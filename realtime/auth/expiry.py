@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from realtime.auth.tokens import LEEWAY_S
+from .tokens import LEEWAY_S
 
 WARN_S = 60
 CLOSE_S = LEEWAY_S - 2

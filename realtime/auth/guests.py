@@ -12,8 +12,8 @@ from uuid import uuid4
 import jwt
 from aiohttp import web
 
-from realtime.auth import User, given
-from realtime.auth.tokens import verified
+from . import User, given
+from .tokens import verified
 
 GUEST_DAYS = 400
 _ALGORITHM = "HS256"

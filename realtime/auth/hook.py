@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from realtime.auth import AuthError, User
+from . import AuthError, User
 
 TIMEOUT_S = 10.0
 

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import jwt
 
-from realtime.auth import AuthError
+from . import AuthError
 
 REFRESH_S = 30.0
 RETRY_S = 2.0

@@ -8,8 +8,8 @@ from typing import Literal
 import jwt
 import msgspec
 
-from realtime.auth import AuthError
-from realtime.auth.tokens import verified
+from . import AuthError
+from .tokens import verified
 
 SHARE_DAYS = 30
 _ALGORITHM = "HS256"

@@ -11,9 +11,9 @@ from typing import Any
 import jwt
 from aiohttp import web
 
-from realtime.auth import AuthError, User, given
-from realtime.auth.keys import ALGORITHMS, FAULTS, Keys, fetched, read
-from realtime.auth.tokens import header_of, verified
+from . import AuthError, User, given
+from .keys import ALGORITHMS, FAULTS, Keys, fetched, read
+from .tokens import header_of, verified
 
 AUDIENCE = "authenticated"
 _SYMMETRIC = "HS256"

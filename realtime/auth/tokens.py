@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from realtime.auth import AuthError
+from . import AuthError
 
 LEEWAY_S = 30
 _REASONS: tuple[tuple[type[Exception], str], ...] = (

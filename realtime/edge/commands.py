@@ -8,18 +8,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from realtime.actor import Actor, storage_unavailable
-from realtime.auth import Authenticator, AuthError, User
-from realtime.auth.guests import Guests
-from realtime.auth.shares import Share as Grant
-from realtime.auth.shares import Shares
-from realtime.edge.connections import Ack, Connection, Connections, user_of
-from realtime.edge.transport import Transport
-from realtime.hub import Hub, not_yours
-from realtime.limits import Buckets
-from realtime.log.log import Ticket
-from realtime.log.rows import StorageError
-from realtime.protocol import (
+from ..auth import Authenticator, AuthError, User
+from ..auth.guests import Guests
+from ..auth.shares import Share as Grant
+from ..auth.shares import Shares
+from ..core.rows import StorageError
+from ..limits.buckets import Buckets
+from ..live.actor import Actor, storage_unavailable
+from ..live.hub import Hub, not_yours
+from ..log.log import Ticket
+from ..protocol import (
     COMMANDS,
     Approve,
     Auth,
@@ -39,6 +37,8 @@ from realtime.protocol import (
     decode,
     entry,
 )
+from .connections import Ack, Connection, Connections, user_of
+from .transport import Transport
 
 DRAIN_RETRY_MS = 3000
 

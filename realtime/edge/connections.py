@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from realtime.auth import User
-from realtime.auth.expiry import Expiry
-from realtime.auth.shares import Share
-from realtime.edge.transport import Reply, Transport
-from realtime.limits import Buckets, rate_limited
-from realtime.protocol import COMMANDS, ProtocolError
+from ..auth import User
+from ..auth.expiry import Expiry
+from ..auth.shares import Share
+from ..limits.buckets import Buckets, rate_limited
+from ..protocol import COMMANDS, ProtocolError
+from .transport import Reply, Transport
 
 MAX_WAITING = 1000
 CLOSE_S = 1.0

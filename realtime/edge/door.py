@@ -8,11 +8,11 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from aiohttp import web
 
-from realtime.edge.commands import DRAIN_RETRY_MS
-from realtime.edge.notices import Notices
-from realtime.limits import Buckets, rate_limited
-from realtime.memory import Memory
-from realtime.protocol import ErrorCode, ProtocolError
+from ..limits.buckets import Buckets, rate_limited
+from ..limits.memory import Memory
+from ..protocol import ErrorCode, ProtocolError
+from .commands import DRAIN_RETRY_MS
+from .notices import Notices
 
 logger = logging.getLogger(__name__)
 

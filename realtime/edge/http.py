@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
-from realtime.auth import Authenticator, AuthError
-from realtime.auth.shares import Shares
-from realtime.edge.door import as_seen, local
-from realtime.hub import Hub
-from realtime.limits import Buckets
-from realtime.log.rows import SessionRow, StorageError
-from realtime.origin import origin_of
-from realtime.protocol import ProtocolError, entry, to_json
+from ..auth import Authenticator, AuthError
+from ..auth.shares import Shares
+from ..config.origin import origin_of
+from ..core.rows import SessionRow, StorageError
+from ..limits.buckets import Buckets
+from ..live.hub import Hub
+from ..protocol import ProtocolError, entry, to_json
+from .door import as_seen, local
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT = ROOT / "client"

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 
-from realtime.edge.notices import Notices
-from realtime.protocol import to_json
+from ..protocol import to_json
+from .notices import Notices
 
 MAX_HEADER = 32 * 1024
 """Of one header: cookies of other applications on the same host come here too."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from realtime.log.rows import StorageError
+from ..core.rows import StorageError
 
 BUSY_S = 2.0
 CHECKED_BYTES = 512 * 1024 * 1024  # a larger file would hold up the start

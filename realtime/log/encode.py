@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from realtime.log.fold import first_seq
-from realtime.protocol import (
+from ..core.fold import first_seq
+from ..protocol import (
     EVENT_NAMES,
     Done,
     Event,

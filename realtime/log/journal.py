@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import msgspec
 
-from realtime.log import loose
-from realtime.log.database import Database
-from realtime.log.encode import Part, event_values
-from realtime.log.fold import first_seq, merge
-from realtime.log.quarantine import Quarantine
-from realtime.log.rows import Batch, EventRow, Head, SessionRow, StorageError
-from realtime.protocol import Done, Event, ToolCall, decode_event, keep_provider_state, to_json
+from ..core.fold import first_seq, merge
+from ..core.rows import Batch, EventRow, Head, SessionRow, StorageError
+from ..protocol import Done, Event, ToolCall, decode_event, keep_provider_state, to_json
+from . import loose
+from .database import Database
+from .encode import Part, event_values
+from .quarantine import Quarantine
 
 MAX_OUTPUTS = 100 * 1024 * 1024
 """Bytes of tools' outputs that a session may keep."""

@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from realtime.log import pages
-from realtime.log.encode import Part
-from realtime.log.journal import Journal
-from realtime.log.pace import LogCount, Pace
-from realtime.log.rows import Batch, EventRow, Head, Refused, StorageError
-from realtime.protocol import Event, to_json
+from ..core.rows import Batch, EventRow, Head, Refused, StorageError
+from ..protocol import Event, to_json
+from . import pages
+from .encode import Part
+from .journal import Journal
+from .pace import LogCount, Pace
 
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 PROBE_S = 1.0

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from realtime.log.encode import Part, event_values
-from realtime.log.fold import merge
-from realtime.protocol import Event, Token, to_json
+from ..core.fold import merge
+from ..protocol import Event, Token, to_json
+from .encode import Part, event_values
 
 Values = tuple[Any, ...]
 _decoder = msgspec.json.Decoder(list[Token])

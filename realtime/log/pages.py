@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from realtime.log.fold import first_seq, fold, merge, newest
-from realtime.log.journal import Journal
-from realtime.protocol import MAX_PAGE_BYTES, Event, to_json
+from ..core.fold import first_seq, fold, merge, newest
+from ..protocol import MAX_PAGE_BYTES, Event, to_json
+from .journal import Journal
 
 CHUNK = 2000  # rows read at a time
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from realtime.log.database import Database
-from realtime.log.rows import Refused, StorageError
+from ..core.rows import Refused, StorageError
+from .database import Database
 
 TAKEN = "taken"
 

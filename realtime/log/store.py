@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from realtime.log.journal import Journal
-from realtime.log.rows import EventRow, SessionRow
+from ..core.rows import EventRow, SessionRow
+from .journal import Journal
 
 
 class Store(Protocol):

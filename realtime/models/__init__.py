@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from realtime.protocol import Options, TextKind, Usage
+from ..protocol import Options, TextKind, Usage
 
 ErrorKind = Literal[
     "quota",  # the account is out of money or over its limit: waiting does not help

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from realtime.models.sse import decode_json
+from .sse import decode_json
 
 
 class _Named(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.protocol import Usage
+from ..protocol import Usage
 
 
 def usage_of(value: Any) -> Usage | None:

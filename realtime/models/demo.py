@@ -12,7 +12,8 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
-from realtime.models import (
+from ..protocol import Usage
+from . import (
     AssistantText,
     Finished,
     Item,
@@ -26,7 +27,6 @@ from realtime.models import (
     ToolSpec,
     UserText,
 )
-from realtime.protocol import Usage
 
 MAX_COUNT = 2000
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
 
-from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult, UserText
+from . import AssistantText, Item, Thought, ToolRequest, ToolResult, UserText
 
 NO_ANSWER = "[no answer]"
 NO_OUTPUT = "[no output]"

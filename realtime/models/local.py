@@ -16,9 +16,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from realtime.models import ModelEvent, Request, ToolResult
-from realtime.models.llama_server import model_file
-from realtime.models.openai import OpenAIModel
+from . import ModelEvent, Request, ToolResult
+from .llama_server import model_file
+from .openai import OpenAIModel
 
 NAME = "smollm2-135m"
 _ROOT = Path(__file__).parent.parent.parent

@@ -14,7 +14,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from realtime.models import (
+from ..protocol import to_json
+from . import (
     AssistantText,
     Item,
     ModelError,
@@ -23,8 +24,7 @@ from realtime.models import (
     ToolRequest,
     UserText,
 )
-from realtime.models.fitting import NO_THOUGHT, fitted
-from realtime.protocol import to_json
+from .fitting import NO_THOUGHT, fitted
 
 _LEFT_OUT = frozenset(
     {

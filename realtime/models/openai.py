@@ -28,7 +28,7 @@ from openai import (
     OpenAIError,
 )
 
-from realtime.models import (
+from . import (
     AssistantText,
     ModelError,
     ModelEvent,
@@ -39,12 +39,12 @@ from realtime.models import (
     chat,
     responses,
 )
-from realtime.models.body import reader
-from realtime.models.bookmark import Bookmark
-from realtime.models.errors import connection_failure, failure, from_payload, from_status, unquoted
-from realtime.models.manners import Manners
-from realtime.models.reading import BROKEN, Reads, Received
-from realtime.models.sse import EventDecoder
+from .body import reader
+from .bookmark import Bookmark
+from .errors import connection_failure, failure, from_payload, from_status, unquoted
+from .manners import Manners
+from .reading import BROKEN, Reads, Received
+from .sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
 _DRAIN_S = 0.1

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import aiohttp
 import httpx2
 
-from realtime.models import ModelError, ModelEvent, TextDelta, chat, responses
-from realtime.models.body import Read
-from realtime.models.bookmark import Bookmark
-from realtime.models.errors import failure
-from realtime.models.sse import EventDecoder
+from . import ModelError, ModelEvent, TextDelta, chat, responses
+from .body import Read
+from .bookmark import Bookmark
+from .errors import failure
+from .sse import EventDecoder
 
 BROKEN = (httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 """What the client raises where no answer came; `UnicodeError` for a name that no host can have."""

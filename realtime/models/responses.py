@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from realtime.models import (
+from ..protocol import TextKind
+from . import (
     AssistantText,
     Finished,
     Item,
@@ -25,11 +26,10 @@ from realtime.models import (
     ToolResult,
     UserText,
 )
-from realtime.models.counts import usage_of
-from realtime.models.errors import broken, from_payload, reason
-from realtime.models.sse import decode_json
-from realtime.models.tags import Tags
-from realtime.protocol import TextKind
+from .counts import usage_of
+from .errors import broken, from_payload, reason
+from .sse import decode_json
+from .tags import Tags
 
 # ----------------------------------------------------------------- the request
 

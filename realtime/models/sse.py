@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from realtime.models import ModelError
-from realtime.models.errors import from_payload
+from . import ModelError
+from .errors import from_payload
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 """A longer event is not a token any more; it would only fill our memory."""

@@ -6,7 +6,7 @@ where the answer begins only: later they may be what the answer is about.
 
 from __future__ import annotations
 
-from realtime.models import TextDelta
+from . import TextDelta
 
 _TAGS = {
     "<think>": "</think>",

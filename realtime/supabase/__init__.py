@@ -3,9 +3,9 @@
 `import supabase` in these modules is the client library, not this package.
 """
 
-from realtime.supabase.client import Supabase
-from realtime.supabase.errors import SupabaseError
-from realtime.supabase.leases import Leases, sweep
-from realtime.supabase.shipper import Shipper, Source
+from .client import Supabase
+from .errors import SupabaseError
+from .leases import Leases, sweep
+from .shipper import Shipper, Source
 
 __all__ = ["Leases", "Shipper", "Source", "Supabase", "SupabaseError", "sweep"]

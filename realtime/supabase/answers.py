@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime.supabase.errors import (
+from .errors import (
     RUN_SCHEMA,
     SupabaseError,
     blocked,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realtime.log.rows import Batch, EventRow, Head, Refused
-from realtime.supabase.errors import SupabaseError
+from ..core.rows import Batch, EventRow, Head, Refused
+from .errors import SupabaseError
 
 NOTHING = Batch([], [], 0)
 NOT_NULL_VIOLATION = "23502"

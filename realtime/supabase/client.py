@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from realtime.log.rows import (
+from ..core.rows import (
     Batch,
     EventRow,
     Head,
@@ -25,9 +25,9 @@ from realtime.log.rows import (
     Taken,
     builtins,
 )
-from realtime.protocol import clean_text
-from realtime.supabase.answers import from_response
-from realtime.supabase.errors import (
+from ..protocol import clean_text
+from .answers import from_response
+from .errors import (
     SupabaseError,
     check_key,
     checked_url,

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from realtime.log.rows import Batch, Head
-from realtime.supabase.batches import NOTHING, as_refused, halves, nothing_taken, table_at_fault
-from realtime.supabase.client import Shipped, Supabase
-from realtime.supabase.errors import SupabaseError
-from realtime.supabase.leases import Leases
+from ..core.rows import Batch, Head
+from .batches import NOTHING, as_refused, halves, nothing_taken, table_at_fault
+from .client import Shipped, Supabase
+from .errors import SupabaseError
+from .leases import Leases
 
 ABOUT_ROWS = ("too_large", "refused", "blocked", "url_wrong")
 """What one row may cause. The last is a firewall's page with the status 200, 302, 404 or 405."""

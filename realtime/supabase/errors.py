@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from realtime.log.rows import StorageError
+from ..core.rows import StorageError
 
 if TYPE_CHECKING:
     import httpx

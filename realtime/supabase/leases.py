@@ -13,9 +13,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from realtime.log.rows import Batch, Head, HeldElsewhere, Taken
-from realtime.supabase.client import Lost, Supabase
-from realtime.supabase.errors import SupabaseError
+from ..core.rows import Batch, Head, HeldElsewhere, Taken
+from .client import Lost, Supabase
+from .errors import SupabaseError
 
 LEASE_S = 40.0
 """How long a worker that is no longer heard of keeps what it holds."""

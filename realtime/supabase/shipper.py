@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from realtime.log.rows import Batch, Refused
-from realtime.supabase.batches import fitting
-from realtime.supabase.client import Lost, Supabase
-from realtime.supabase.delivery import Delivery
-from realtime.supabase.errors import SupabaseError
-from realtime.supabase.leases import Leases
+from ..core.rows import Batch, Refused
+from .batches import fitting
+from .client import Lost, Supabase
+from .delivery import Delivery
+from .errors import SupabaseError
+from .leases import Leases
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Tools: Python functions that the model may call.
 
-    from realtime.tools import tool, ToolContext
+    from . import tool, ToolContext
 
     @tool
     async def order_status(order_id: str, context: ToolContext) -> dict:
@@ -11,12 +11,12 @@ thread. Whatever a tool does wrong becomes an error value for the model; it neve
 reaches the server.
 """
 
-from realtime.tools.context import Figures, ToolContext, ToolError, error_value
-from realtime.tools.functions import FunctionTool, load, tool
-from realtime.tools.output import MAX_OUTPUT, Full, Output
-from realtime.tools.progress import Reporter
-from realtime.tools.tool import Approval, Tool, Toolbox
-from realtime.user import User
+from ..core.user import User
+from .context import Figures, ToolContext, ToolError, error_value
+from .functions import FunctionTool, load, tool
+from .output import MAX_OUTPUT, Full, Output
+from .progress import Reporter
+from .tool import Approval, Tool, Toolbox
 
 __all__ = [
     "MAX_OUTPUT",

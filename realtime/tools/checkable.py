@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from realtime.protocol import clean
+from ..protocol import clean
 
 Json = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from realtime.protocol import Error, clean_text
-from realtime.user import User
+from ..core.user import User
+from ..protocol import Error, clean_text
 
 
 class Figures(Protocol):

@@ -1,6 +1,6 @@
 """Fetch an address that a model or a user named, without reaching what only we can reach.
 
-from realtime.tools.fetch import fetch
+from .fetch import fetch
 
 @tool
 async def read_page(url: str) -> str:
@@ -19,7 +19,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from realtime.tools.context import ToolError
+from .context import ToolError
 
 MAX_REDIRECTS = 5
 NAT64 = IPv6Network("64:ff9b::/96")

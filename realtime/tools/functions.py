@@ -10,10 +10,10 @@ from typing import Any, TypeVar, get_type_hints, overload
 
 import pydantic
 
-from realtime.models import ToolSpec
-from realtime.tools.context import ToolContext, ToolError
-from realtime.tools.threads import in_thread
-from realtime.tools.tool import APPROVAL_S, DEADLINE_S, Approval, Tool, Toolbox
+from ..models import ToolSpec
+from .context import ToolContext, ToolError
+from .threads import in_thread
+from .tool import APPROVAL_S, DEADLINE_S, Approval, Tool, Toolbox
 
 F = TypeVar("F", bound=Callable[..., Any])
 

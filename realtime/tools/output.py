@@ -16,8 +16,8 @@ from typing import Any, Literal
 import msgspec
 import pydantic_core
 
-from realtime.protocol import clean_text, to_json
-from realtime.tools.context import ToolError
+from ..protocol import clean_text, to_json
+from .context import ToolError
 
 MAX_OUTPUT = 64 * 1024
 """Bytes as JSON; what is longer goes to the model and the devices as a text that is cut."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from realtime.protocol import clean_text
+from ..protocol import clean_text
 
 EVERY_S = 0.2
 MAX_MESSAGE = 200

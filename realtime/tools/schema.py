@@ -13,9 +13,9 @@ import re
 import unicodedata
 from typing import Any
 
-from realtime.models import ToolSpec
-from realtime.protocol import clean_text, to_json
-from realtime.tools.checkable import Json, Unfit, checkable, target
+from ..models import ToolSpec
+from ..protocol import clean_text, to_json
+from .checkable import Json, Unfit, checkable, target
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 MAX_DESCRIPTION = 1024

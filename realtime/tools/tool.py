@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from realtime.models import ToolSpec
-from realtime.tools.checkable import Unfit
-from realtime.tools.context import ToolContext, ToolError
-from realtime.tools.output import Output, written
-from realtime.tools.schema import fit
-from realtime.tools.threads import in_thread
+from ..models import ToolSpec
+from .checkable import Unfit
+from .context import ToolContext, ToolError
+from .output import Output, written
+from .schema import fit
+from .threads import in_thread
 
 DEADLINE_S = 30.0
 APPROVAL_S = 900.0

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from realtime.models.chain import HISTORY_TOKENS, Chain, Link
 from realtime.models.openai import OpenAIModel
+from realtime.runs.chain import HISTORY_TOKENS, Chain, Link
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.dialects.upstream import Act, Provider, Upstream, serving
@@ -137,7 +137,7 @@ Meet = Callable[..., Awaitable[Talk]]
 @pytest.fixture
 async def meet(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Meet]:
     """`await meet(Provider(), …)`: a session before the first, with the others as fallbacks."""
-    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    monkeypatch.setattr("realtime.runs.chain.PAUSE_S", 0.01)
     async with AsyncExitStack() as stack:
 
         async def begin(*providers: Provider, **settings: Any) -> Talk:

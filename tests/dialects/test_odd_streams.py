@@ -82,7 +82,7 @@ async def test_what_a_stream_comes_to(
     made: list[str],
     odd: Odd,
 ) -> None:
-    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    monkeypatch.setattr("realtime.runs.chain.PAUSE_S", 0.01)
     server.odd = odd
     model = OpenAIModel(api_key="sk-test", base_url=server.url, model="some-model", api=odd.api)
     one = device((await serve(model, tools=("recorder",))).url)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.runs import MAX_STEPS
+from realtime.runs.execute import MAX_STEPS
 from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet, Talk
 from tests.dialects.responses import OpenAIResponses, ProxiedResponses

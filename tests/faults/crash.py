@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.edge import connections
-from realtime.hub import Hub
+from realtime.live.hub import Hub
 from realtime.log.encode import Part
 from realtime.tools import ToolContext, tool
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.log import fold as server_fold
+from realtime.core import fold as server_fold
+from realtime.core.rows import Head
+from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
-from realtime.log.rows import Head
 from realtime.protocol import (
     Error,
     Event,
@@ -27,7 +28,6 @@ from realtime.protocol import (
     to_json,
     utf16_len,
 )
-from realtime.session import Session
 from tests.faults.fold import fold
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "reducer.json").read_text("utf-8"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from realtime.core.rows import Head
+from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.log.log import Log
-from realtime.log.rows import Head
 from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
-from realtime.session import Session
 from tests.faults.fold import fold
 
 

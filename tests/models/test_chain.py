@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.models import ErrorKind, ModelError
-from realtime.models.chain import BUDGET_S, FAILURES, PROBE_S, Chain, Link, Switch, Wait
+from realtime.runs.chain import BUDGET_S, FAILURES, PROBE_S, Chain, Link, Switch, Wait
 from tests.scripted import ScriptedModel, says
 
 PASSING: tuple[ErrorKind, ...] = ("rate_limited", "unavailable", "timeout", "cut")

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.log.rows import Batch, EventRow, Head, Refused, SessionRow
+from realtime.core.rows import Batch, EventRow, Head, Refused, SessionRow
 from realtime.supabase import Supabase
 
 T0 = 1_767_225_600_123

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from realtime.log.rows import HeldElsewhere, SessionRow, Taken
+from realtime.core.rows import HeldElsewhere, SessionRow, Taken
 from realtime.supabase import Leases, Supabase
 from realtime.supabase.client import Lost
 from tests.supabase.samples import T0, batch, event, head_of, new_id, session

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from realtime.core.rows import Batch, EventRow
 from realtime.log.log import Log
-from realtime.log.rows import Batch, EventRow
 from realtime.protocol import Done, to_json
 from realtime.supabase import Supabase
 from realtime.supabase.shipper import fitting

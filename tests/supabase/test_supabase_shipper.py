@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from realtime.log.rows import Batch, EventRow, Refused, SessionRow
+from realtime.core.rows import Batch, EventRow, Refused, SessionRow
 from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
 from realtime.supabase.batches import fitting, table_at_fault
 from realtime.supabase.client import Lost, Shipped

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from realtime import admin
+from realtime.cli import admin
+from realtime.core.rows import Head
+from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
-from realtime.log.rows import Head
 from realtime.log.store import JournalStore, Store
 from realtime.protocol import Send, Token, Usage, decode_event
-from realtime.session import Session
 from realtime.supabase import Supabase
 from tests.supabase.samples import T0, new_id
 

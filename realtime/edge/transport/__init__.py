@@ -33,11 +33,11 @@ from typing import Any
 
 from aiohttp import web
 
-from realtime.edge.transport.engine import Engine
-from realtime.edge.transport.packets import Batch
-from realtime.edge.transport.server import SocketServer, error_ack
-from realtime.log.encode import Part
-from realtime.protocol import EVENT_NAMES, Progress, to_json
+from ...log.encode import Part
+from ...protocol import EVENT_NAMES, Progress, to_json
+from .engine import Engine
+from .packets import Batch
+from .server import SocketServer, error_ack
 
 __all__ = ["MAX_FRAME", "Engine", "Reply", "SocketServer", "Transport"]
 

@@ -22,10 +22,10 @@ import engineio
 import msgspec
 from aiohttp import http_exceptions, web
 
-from realtime.edge.notices import Notices
-from realtime.edge.transport.origins import Origins, Refused
-from realtime.edge.transport.packets import Batch, Malformed, close_frame, split_payload, too_large
-from realtime.edge.transport.socket import Socket
+from ..notices import Notices
+from .origins import Origins, Refused
+from .packets import Batch, Malformed, close_frame, split_payload, too_large
+from .socket import Socket
 
 UPGRADE_S = 5.0
 BODY_S = 30.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from realtime.edge.notices import HOUR_S, Notices
-from realtime.origin import origin_of, same_host
+from ...config.origin import origin_of, same_host
+from ..notices import HOUR_S, Notices
 
 SHOWN = 200  # characters of a header in the log
 REMEDY = (

@@ -18,8 +18,8 @@ import socketio
 from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as Rejected
 
-from realtime.edge.transport.engine import Engine, library_logger
-from realtime.edge.transport.packets import Batch, Malformed, Packet
+from .engine import Engine, library_logger
+from .packets import Batch, Malformed, Packet
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from realtime.edge.transport.packets import Batch, Malformed, close_frame, too_large
+from .packets import Batch, Malformed, close_frame, too_large
 
 if TYPE_CHECKING:
-    from realtime.edge.transport.engine import Engine
+    from .engine import Engine
 
 MAX_JOBS = 1000
 LINGER_S = 1.0

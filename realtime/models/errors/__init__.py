@@ -9,11 +9,11 @@ Providers echo keys and users' texts. Their words go into `ModelError.detail` al
 only without what looks like a key (`words`).
 """
 
-from realtime.models.errors.answer import from_payload, from_status
-from realtime.models.errors.connection import connection_failure
-from realtime.models.errors.failure import failure
-from realtime.models.errors.reasons import BROKEN_REASONS, REASONS, Reason, broken, reason
-from realtime.models.errors.words import unquoted
+from .answer import from_payload, from_status
+from .connection import connection_failure
+from .failure import failure
+from .reasons import BROKEN_REASONS, REASONS, Reason, broken, reason
+from .words import unquoted
 
 __all__ = [
     "BROKEN_REASONS",

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from realtime.models import ErrorKind, ModelError
-from realtime.models.errors import kinds, params, words
-from realtime.models.errors.body import Said, read, seconds
-from realtime.models.errors.failure import failure
+from .. import ErrorKind, ModelError
+from . import kinds, params, words
+from .body import Said, read, seconds
+from .failure import failure
 
 _PASSING = ("rate_limited", "unavailable")
 _MAY_REFUSE = ("bad_request", "unavailable", "not_found")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from realtime.models.errors.tables import named
-from realtime.models.errors.words import own, plain
+from .tables import named
+from .words import own, plain
 
 _LONGEST_BODY = 200_000
 _LONGEST = 4_000

@@ -18,9 +18,9 @@ import aiohttp
 import httpx2
 from openai import APIConnectionError
 
-from realtime.models import ErrorKind, ModelError
-from realtime.models.errors.failure import failure
-from realtime.models.errors.words import detail, redacted
+from .. import ErrorKind, ModelError
+from .failure import failure
+from .words import detail, redacted
 
 _CERTIFICATE = {
     9: "is not valid yet: is the clock of this machine right?",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime.models import ErrorKind, ModelError
+from .. import ErrorKind, ModelError
 
 MEANING: dict[ErrorKind, str] = {
     "quota": "The provider's account is out of credit or over its spending limit.",

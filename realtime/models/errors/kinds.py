@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from realtime.models import ErrorKind
-from realtime.models.errors.body import Said
-from realtime.models.errors.tables import any_of
+from .. import ErrorKind
+from .body import Said
+from .tables import any_of
 
 _CODES: dict[ErrorKind, str] = {
     # Waiting does not help against these; they come as 429, too.

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 
-from realtime.models.errors.body import Said
-from realtime.models.errors.tables import any_of, named
+from .body import Said
+from .tables import any_of, named
 
 _NOT = r"(?: not|n[o'’]t)"
 _Q = r"[`'\"]?"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from realtime.models import ModelError
-from realtime.models.errors.failure import failure
-from realtime.models.errors.tables import named
+from .. import ModelError
+from .failure import failure
+from .tables import named
 
 Reason = Literal["stop", "tool_calls", "length", "content_filter"]
 

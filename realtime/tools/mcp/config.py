@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from realtime.tools.tool import DEADLINE_S
+from ..tool import DEADLINE_S
 
 START_S = 120.0  # `npx` and `docker` download first
 SSE = (

@@ -11,7 +11,7 @@ import binascii
 import json
 from typing import Any
 
-from realtime.tools.context import ToolError
+from ..context import ToolError
 
 Json = dict[str, Any]
 TEXTUAL = ("json", "xml", "yaml", "toml", "javascript", "csv", "sql", "x-sh")

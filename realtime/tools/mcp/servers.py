@@ -17,13 +17,13 @@ import msgspec
 from mcp import ClientSession, MCPError
 from mcp.types import HEADER_MISMATCH
 
-from realtime.tools.checkable import Unfit
-from realtime.tools.context import ToolError
-from realtime.tools.mcp.config import McpServer
-from realtime.tools.mcp.tool import McpTool
-from realtime.tools.mcp.wire import LastWords, Lost, Refused, connected, greet, listed
-from realtime.tools.mcp.words import Trouble, secrets_of, why
-from realtime.tools.tool import MAX_TOOLS, Toolbox, some
+from ..checkable import Unfit
+from ..context import ToolError
+from ..tool import MAX_TOOLS, Toolbox, some
+from .config import McpServer
+from .tool import McpTool
+from .wire import LastWords, Lost, Refused, connected, greet, listed
+from .words import Trouble, secrets_of, why
 
 ANSWER_S = 30.0  # for a list of tools from a server that is up
 CHECK_S = 15.0

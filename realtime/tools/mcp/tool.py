@@ -10,15 +10,15 @@ import jsonschema
 import referencing
 from mcp import MCPError
 
-from realtime.models import ToolSpec
-from realtime.tools.checkable import checkable
-from realtime.tools.context import ToolContext, ToolError
-from realtime.tools.mcp.results import contents
-from realtime.tools.mcp.wire import asked
-from realtime.tools.tool import Tool
+from ...models import ToolSpec
+from ..checkable import checkable
+from ..context import ToolContext, ToolError
+from ..tool import Tool
+from .results import contents
+from .wire import asked
 
 if TYPE_CHECKING:
-    from realtime.tools.mcp.servers import Connection
+    from .servers import Connection
 
 logger = logging.getLogger(__name__)
 

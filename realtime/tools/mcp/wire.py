@@ -28,16 +28,16 @@ from mcp.types import (
     PaginatedRequestParams,
 )
 
-from realtime.tools.context import ToolError
-from realtime.tools.mcp.config import McpServer
-from realtime.tools.mcp.words import (
+from ..context import ToolError
+from ..threads import in_thread
+from .config import McpServer
+from .words import (
     cannot_start,
     http_words,
     last_words,
     secrets_of,
     without_keys,
 )
-from realtime.tools.threads import in_thread
 
 CONNECT_S = 20.0
 MAX_EVENT = 16 * 1024 * 1024

@@ -14,7 +14,7 @@ from pathlib import Path
 import pydantic
 from mcp import MCPError
 
-from realtime.tools.mcp.config import SSE, McpServer
+from .config import SSE, McpServer
 
 MAX_WORDS = 400
 COMES_WITH = {"npx": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv", "docker": "Docker"}

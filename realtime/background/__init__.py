@@ -1,0 +1,1 @@
+"""What happens beside the conversations: summaries, deleting what is old, collecting garbage."""

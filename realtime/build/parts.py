@@ -1,0 +1,121 @@
+"""The parts of the server that its settings alone decide, each made by one function.
+
+They raise `ConfigError` where what the settings name cannot be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from .. import tools as toolkit
+from ..auth import Authenticator
+from ..auth.guests import Guests, kept_secret
+from ..auth.hook import Hook
+from ..auth.supabase import SupabaseTokens
+from ..config import ConfigError, Settings
+from ..core.rows import StorageError
+from ..log.journal import Journal
+from ..tools.mcp.config import McpServer, read_config
+
+if TYPE_CHECKING:
+    from ..tools.mcp.servers import Trial
+
+logger = logging.getLogger(__name__)
+
+
+def store_label(settings: Settings) -> str:
+    label = f"SQLite file {settings.database_path}"
+    return f"{label}, shipped to Supabase" if settings.supabase_url else label
+
+
+def load_tools(settings: Settings) -> toolkit.Toolbox:
+    try:
+        return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
+    except Exception as error:  # a module of the operator's own
+        raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
+
+
+def auth_secret(settings: Settings) -> str:
+    if settings.auth_secret:
+        return settings.auth_secret
+    try:
+        return kept_secret(Path(f"{settings.database_path}.secret"))
+    except OSError as error:
+        raise ConfigError(
+            [f"AUTH_SECRET is not set, and none can be kept beside DATABASE_PATH: {error}"]
+        ) from None
+
+
+def make_authenticator(settings: Settings, secret: str) -> Authenticator:
+    """Who tells users by their tokens."""
+    if settings.auth == "guest":
+        if settings.supabase_url:
+            logger.warning(
+                "AUTH=guest: anybody may begin sessions in your Supabase project; "
+                "AUTH=supabase lets in its users only"
+            )
+        return Guests(secret)
+    if settings.auth == "supabase":
+        return SupabaseTokens(
+            settings.supabase_url,
+            issuer=settings.supabase_jwt_issuer,
+            secret=settings.supabase_jwt_secret,
+        )
+    try:
+        return Hook.load(settings.auth)
+    except ValueError as error:
+        raise ConfigError([f"AUTH={settings.auth} {error}"]) from error
+
+
+def open_journal(settings: Settings) -> Journal:
+    try:
+        journal = Journal(
+            settings.database_path,
+            synchronous="FULL" if settings.durability == "fsync" else "NORMAL",
+        )
+    except StorageError as error:
+        raise ConfigError([f"DATABASE_PATH: {error}"]) from None
+    if journal.set_aside:
+        logger.error(
+            "%s is damaged and was set aside as %s; a new one was begun",
+            settings.database_path,
+            journal.set_aside,
+        )
+    return journal
+
+
+def mcp_servers(settings: Settings) -> dict[str, McpServer]:
+    """The MCP servers of MCP_CONFIG."""
+    try:
+        return read_config(settings.mcp_config, settings.mcp_environ or os.environ)
+    except ValueError as error:
+        raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
+
+
+async def connect_mcp(settings: Settings, box: toolkit.Toolbox, undo: AsyncExitStack) -> None:
+    """Offer the tools of MCP servers too. One that is not there yet is asked again later."""
+    servers = _mcp().McpServers(mcp_servers(settings), box)
+    undo.push_async_callback(servers.stop)
+    await servers.ready()
+
+
+def try_mcp(settings: Settings, box: toolkit.Toolbox) -> AsyncGenerator[Trial]:
+    """How each MCP server does, tried once."""
+    trials: AsyncGenerator[Trial] = _mcp().try_servers(mcp_servers(settings), box)
+    return trials
+
+
+def _mcp() -> ModuleType:
+    try:
+        import realtime.tools.mcp.servers as servers
+    except ImportError as error:
+        raise ConfigError(
+            [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
+        ) from None
+    return servers

@@ -1,0 +1,83 @@
+"""The models that the settings name: their clients, and the chain of who answers."""
+
+from __future__ import annotations
+
+from ..config import ConfigError, Settings
+from ..config.models import ModelEntry
+from ..models import Model
+from ..protocol import Options
+from ..runs.chain import Chain, Link
+
+LOCAL_HISTORY = 2_500  # of the 4,096 tokens that the local model reads and writes in all
+
+
+def default_options(settings: Settings) -> Options:
+    """What holds where a session has no options of its own."""
+    return Options(
+        temperature=settings.temperature,
+        max_output_tokens=settings.max_output_tokens,
+        reasoning_effort=settings.reasoning_effort,  # type: ignore[arg-type]
+    )
+
+
+async def make_chain(settings: Settings) -> Chain:
+    """Raises `ConfigError`."""
+    name = settings.openai_model if settings.model == "openai" else settings.model
+    default = ModelEntry(name=name, api=settings.openai_api if settings.model == "openai" else "")
+    made: dict[ModelEntry, Link] = {}
+    try:
+        for entry in (default, *settings.models, *settings.fallbacks):
+            if entry not in made:
+                made[entry] = await _link(settings, entry)
+    except ConfigError:
+        for link in made.values():
+            await link.model.close()
+        raise
+    return Chain(
+        [made[default], *(made[entry] for entry in settings.models if entry.name != name)],
+        [made[entry] for entry in settings.fallbacks],
+    )
+
+
+async def _link(settings: Settings, entry: ModelEntry) -> Link:
+    history = entry.history or settings.history_tokens
+    if entry.name == "demo" and not entry.url:
+        from ..models.demo import DemoModel
+
+        return Link(DemoModel(), "demo", history)
+    if entry.name == "local" and not entry.url:
+        return Link(await _local(), "local", min(history, LOCAL_HISTORY))
+    url = entry.url or settings.openai_base_url
+    return Link(_openai(settings, entry, url), f"{url} {entry.key}", history)
+
+
+async def _local() -> Model:
+    from ..models.local import LocalModel
+
+    try:
+        return await LocalModel.start()
+    except RuntimeError as error:
+        raise ConfigError([f"MODEL=local {error}"]) from None
+
+
+def _openai(settings: Settings, entry: ModelEntry, url: str) -> Model:
+    from ..models.errors import connection_failure
+    from ..models.openai import OpenAIModel, is_openai
+
+    key = settings.model_keys.get(entry.key, "") if entry.url else settings.openai_api_key
+    api = settings.api_of(entry)
+    tiered = settings.service_tier and (not entry.url or is_openai(url))
+    try:
+        return OpenAIModel(
+            api_key=key or "none",
+            base_url=url or None,
+            model=entry.name,
+            api=api,  # type: ignore[arg-type]
+            options={"service_tier": settings.service_tier} if tiered else None,
+            background=settings.openai_background and api == "responses",
+            show_reasoning=settings.show_reasoning,
+            first_byte_s=settings.first_byte_seconds,
+            total_s=settings.answer_seconds,
+        )
+    except (ValueError, OSError) as error:  # a proxy or a certificate of the environment
+        raise ConfigError([f"{entry.name}: {connection_failure(error).detail}"]) from None

@@ -1,0 +1,1 @@
+"""The command line beside `serve`: `--check`, what an operator does, log lines."""

@@ -1,0 +1,152 @@
+"""`python -m realtime --check`: try each part and say how it is, and what to do."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from ..auth.supabase import SupabaseTokens
+from ..build.parts import auth_secret, load_tools, make_authenticator, try_mcp
+from ..build.providers import default_options, make_chain
+from ..config import Settings
+from ..core.rows import StorageError
+from ..log.database import InUse
+from ..log.journal import Journal
+from ..models import Model, ModelError, Request, ToolSpec, UserText
+from ..protocol import Options
+from ..tools import Toolbox
+
+CHECK_FAILED = 3
+
+
+class Report:
+    """What is printed, a line a part; `failures` counts what does not work."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def ok(self, part: str) -> None:
+        print(f"ok    {part}")
+
+    def failed(self, part: str, problem: object) -> None:
+        self.failures += 1
+        print(f"FAIL  {part}: {problem}")
+
+    def note(self, text: str) -> None:
+        """Something that works, or was not tried, and that the operator should know."""
+        print(f"note  {text}")
+
+
+async def check(settings: Settings) -> int:
+    """Try each part and say how it is. It may run beside a server."""
+    report = Report()
+    report.ok("settings")
+    for note in settings.notes():
+        report.note(note)
+    box = load_tools(settings)
+    names = ", ".join(spec.name for spec in box.specs)
+    report.ok(f"tools: {', '.join(settings.tools) or 'none'}" + (f" ({names})" if names else ""))
+    tools = await check_mcp(settings, box, report)
+    await check_auth(settings, report)
+    check_journal(settings, report)
+    chain = await make_chain(settings)
+    try:
+        for model in chain.models:
+            await check_model(model, tools, default_options(settings), report)
+    finally:
+        await chain.close()
+    await check_supabase(settings, report)
+    return CHECK_FAILED if report.failures else 0
+
+
+async def check_auth(settings: Settings, report: Report) -> None:
+    auth = make_authenticator(settings, auth_secret(settings))
+    if settings.auth == "guest":
+        return
+    report.note(f"auth {settings.auth} was not tried with a user's token")
+    if not isinstance(auth, SupabaseTokens):
+        report.ok(f"auth {settings.auth}")
+        return
+    part = f"auth supabase, issuer {auth.issuer}"
+    wrong = await auth.check()
+    await auth.close()
+    for why in wrong:
+        report.failed(part, why)
+    if not wrong:
+        report.ok(part)
+
+
+def check_journal(settings: Settings, report: Report) -> None:
+    part = f"journal {settings.database_path}"
+    try:
+        try:
+            Journal(settings.database_path).close()
+            report.ok(part)
+        except InUse:
+            Journal(settings.database_path, owner=False).close()
+            report.ok(f"{part}, which a running server uses")
+    except StorageError as error:
+        report.failed(part, error)
+
+
+async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> tuple[ToolSpec, ...]:
+    """All tools that a model is offered."""
+    tools = box.specs
+    if settings.mcp_config:
+        async with aclosing(try_mcp(settings, box)) as trials:
+            async for trial in trials:
+                part = f"MCP server {trial.name}"
+                if trial.problem:
+                    report.failed(part, trial.problem)
+                else:
+                    report.ok(f"{part}: {trial.tools} tools")
+                tools = box.specs
+    return tools
+
+
+async def check_model(
+    model: Model, tools: tuple[ToolSpec, ...], options: Options, report: Report
+) -> None:
+    """Reach it, and ask it one small thing as a session would: with the tools and options."""
+    part = f"model {model.label}"
+    question = (UserText("Answer with one word: which colour is the sky?"),)
+    request = Request("Answer with one word.", question, tools, options)
+    try:
+        notice = await model.check()
+        async with aclosing(model.stream(request)) as stream:
+            async for events in stream:
+                if events:
+                    break
+            else:
+                report.failed(part, "it answered nothing to a small request")
+                return
+    except ModelError as error:
+        report.failed(part, error.report)
+        return
+    report.ok(f"{part}, which answers with {len(tools)} tools offered")
+    if notice:
+        report.note(notice)
+
+
+async def check_supabase(settings: Settings, report: Report) -> None:
+    if not settings.supabase_url:
+        if settings.platform_disk:
+            report.failed(
+                "Supabase", "not set up, and this platform wipes the disk at each restart"
+            )
+        return
+    from ..supabase import Supabase, SupabaseError
+
+    part = f"Supabase {settings.supabase_url}"
+    try:
+        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+        try:
+            wrong = await supabase.check()
+        finally:
+            await supabase.close()
+    except SupabaseError as error:
+        report.failed(part, error)
+        return
+    for problem in wrong:
+        report.failed(part, problem)
+    if not wrong:
+        report.ok(part)

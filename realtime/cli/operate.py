@@ -1,0 +1,173 @@
+"""What an operator does beside the server: `sessions`, `quarantine` and `schema`.
+
+All of it works while a server runs on the same journal, and without one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ..config import Settings
+from ..log.journal import Journal
+from ..log.quarantine import Kept
+from ..log.store import JournalStore, Store
+from . import admin
+
+SCHEMA = Path(__file__).parent.parent.parent / "schema.sql"
+
+
+class Refusal(Exception):
+    """What was asked cannot be done; the message says why, for the operator."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
+    actions = parser.add_subparsers(dest="action", required=True)
+    listed = actions.add_parser("list", help="a line a session, newest first")
+    listed.add_argument("--user", help="only this user's")
+    listed.add_argument("--limit", type=int, default=100)
+    for name, text in (("show", "the conversation"), ("export", "the whole session")):
+        shown = actions.add_parser(name, help=text)
+        shown.add_argument("session_id")
+        if name == "export":
+            shown.add_argument("--format", choices=("json", "markdown"), default="json")
+    deleted = actions.add_parser("delete", help="remove sessions for good, in every store")
+    deleted.add_argument("session_id", nargs="*")
+    deleted.add_argument("--user", help="all sessions of this user")
+
+    parser = commands.add_parser("quarantine", help="rows that Supabase does not take")
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="a line a row, oldest first")
+    for name, text in (
+        ("show", "all of a row"),
+        ("resend", "send rows again, once what was wrong is mended"),
+        ("drop", "let go of rows; what is in the journal stays there"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("number", type=int, nargs="+")
+
+    parser = commands.add_parser("schema", help="print schema.sql, or put it where it belongs")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--migration", action="store_true", help="write it as a migration of the Supabase CLI"
+    )
+    ways.add_argument("--apply", metavar="URL", help="apply it by a Postgres connection string")
+
+
+async def run(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Raises `Refusal`, `StorageError`."""
+    journal = Journal(settings.database_path, owner=False)
+    try:
+        if arguments.command == "quarantine":
+            quarantine(journal, arguments)
+        else:
+            async with stores(settings, journal) as found:
+                await sessions(found, arguments)
+    finally:
+        journal.close()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def stores(settings: Settings, journal: Journal) -> AsyncIterator[list[Store]]:
+    """The journal, and Supabase where it is set up."""
+    here: Store = JournalStore(journal)
+    if not settings.supabase_url:
+        yield [here]
+        return
+    from ..supabase import Supabase
+
+    supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+    try:
+        yield [here, supabase]
+    finally:
+        await supabase.close()
+
+
+async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
+    if arguments.action == "list":
+        print(await admin.listing(found, arguments.user, arguments.limit))
+    elif arguments.action == "delete":
+        if not (arguments.session_id or arguments.user):
+            raise Refusal("say which: session ids, or --user and a user's id")
+        for session_id in arguments.session_id:
+            await admin.found(found, session_id)
+        deleted = await admin.delete(found, arguments.session_id, arguments.user)
+        print(f"{deleted} deleted")
+    else:
+        row, events = await admin.found(found, arguments.session_id)
+        as_json = arguments.action == "export" and arguments.format == "json"
+        print((admin.as_json if as_json else admin.as_markdown)(row, events))
+
+
+def quarantine(journal: Journal, arguments: argparse.Namespace) -> None:
+    kept = journal.quarantine
+    if arguments.action == "list":
+        print("\n".join(line(row) for row in kept.rows()) or "nothing is in quarantine")
+        return
+    rows = [kept.row(number) for number in arguments.number]
+    if arguments.action == "show":
+        for row in rows:
+            print(f"{line(row)}\n\n{row.content}\n\n{row.payload.decode(errors='replace')}\n")
+    elif arguments.action == "resend":
+        for row in rows:
+            kept.resend(row.id)
+        print(f"{len(rows)} to be sent again; the server does so within some seconds")
+    else:
+        kept.drop(row.id for row in rows)
+        print(f"{len(rows)} dropped")
+
+
+def line(row: Kept) -> str:
+    place = "head" if row.seq is None else f"seq {row.seq}"
+    return (
+        f"{row.id}  {admin.when(row.created_at)}  {row.session_id}  epoch {row.epoch}  {place}  "
+        f"{row.event_type}  {row.code}: {row.message}"
+    )
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """Needs no settings. Raises `Refusal`."""
+    text = SCHEMA.read_text("utf-8")
+    if arguments.apply:
+        apply(text, arguments.apply)
+        print("schema.sql is applied")
+    elif arguments.migration:
+        print(migration(text))
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def migration(text: str) -> Path:
+    """Write the schema where `supabase db push` finds it; the file, new or as it was."""
+    folder = Path("supabase") / "migrations"
+    for path in sorted(folder.glob("*_realtime.sql"), reverse=True):
+        if path.read_text("utf-8") == text:
+            return path
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{time.strftime('%Y%m%d%H%M%S', time.gmtime())}_realtime.sql"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def apply(text: str, url: str) -> None:
+    """All of the schema or nothing of it. Raises `Refusal`, which holds no password."""
+    import psycopg
+
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute(text.encode())
+    except (psycopg.Error, UnicodeError) as error:
+        said = str(error).strip() or type(error).__name__
+        secret = psycopg.conninfo.conninfo_to_dict(url).get("password") if "@" in url else None
+        said = said.replace(str(secret), "…") if secret else said
+        raise Refusal(
+            f"schema.sql was not applied: {said}\n"
+            "The connection string is in the dashboard, under Connect; user postgres."
+        ) from None

@@ -1,0 +1,183 @@
+"""What of the settings cannot go together, and what has no effect beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from .models import ModelEntry, default_api
+
+if TYPE_CHECKING:
+    from . import Settings
+
+LIKE = 0.82
+"""How alike, from 0 to 1, a name in `.env` must be to a setting to be taken for a mistake."""
+
+LIKE_IN_ENVIRONMENT = 0.9
+"""The environment holds everybody's names."""
+
+SECRET_LENGTH = 32
+
+OTHER_NAMES = {
+    "OPENAI_API_BASE": "OPENAI_BASE_URL",
+    "SUPABASE_ANON_KEY": "SUPABASE_PUBLISHABLE_KEY",
+    "SUPABASE_SERVICE_ROLE_KEY": "SUPABASE_KEY",
+    "SUPABASE_SERVICE_KEY": "SUPABASE_KEY",
+}
+"""What settings of ours are called elsewhere."""
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """What cannot go together."""
+    yield from _models(settings)
+    own = {"OPENAI_API_KEY": settings.openai_api_key, "SUPABASE_KEY": settings.supabase_key}
+    for name, key in (own | dict(settings.model_keys)).items():
+        if not key.isascii() or not key.isprintable() or " " in key:
+            yield (
+                f"{name} has a character that no key has, such as a space or a typographic quote: "
+                "paste it again"
+            )
+    if settings.supabase_url and not settings.supabase_key:
+        yield (
+            "SUPABASE_KEY is missing: set it to the secret key (Project Settings, API Keys), "
+            "or unset SUPABASE_URL to keep conversations in SQLite only"
+        )
+    if settings.supabase_key and not settings.supabase_url:
+        yield (
+            "SUPABASE_URL is missing: set it to https://<project>.supabase.co, or unset "
+            "SUPABASE_KEY to keep conversations in SQLite only"
+        )
+    if settings.auth == "supabase" and not settings.supabase_url:
+        yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
+    if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < 32:
+        yield "SUPABASE_JWT_SECRET must have 32 characters or more"
+    if settings.platform_disk and not settings.auth_secret:
+        yield (
+            "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
+            "guests would lose their sessions; set it to a long random text"
+        )
+
+
+def _models(settings: Settings) -> Iterator[str]:
+    server = settings.openai_api_key or settings.openai_base_url
+    if settings.model == "openai" and not server:
+        yield (
+            "OPENAI_API_KEY is missing: set it, or OPENAI_BASE_URL of a server that needs "
+            "none, or MODEL=demo to run without a key"
+        )
+    if settings.model == "openai" and settings.openai_base_url and not settings.openai_api_key:
+        if default_api(settings.openai_base_url) == "responses":
+            yield f"OPENAI_API_KEY is missing: {settings.openai_base_url} needs one"
+        elif "OPENAI_MODEL" not in settings.given:
+            yield (
+                f"OPENAI_MODEL is missing: set it to a model of {settings.openai_base_url}; the "
+                f"default, {settings.openai_model}, is OpenAI's"
+            )
+    for name, entries in (("FALLBACKS", settings.fallbacks), ("MODELS", settings.models)):
+        for entry in entries:
+            if entry.key and entry.key not in settings.model_keys:
+                yield f"{name} takes the key of {entry.name} from {entry.key}: set it"
+            if ours(entry) and not server:
+                yield (
+                    f"{name} has {entry.name} without a URL, and there is no server of "
+                    f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
+                )
+    unpriced = models_used(settings) - set(settings.prices or {})
+    if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
+        yield (
+            f"PRICES lacks {', '.join(sorted(unpriced))}: a budget in dollars needs the "
+            "price of every model; give what costs nothing the price 0"
+        )
+
+
+def ours(entry: ModelEntry) -> bool:
+    """A model of OPENAI_BASE_URL's server."""
+    return not entry.url and entry.name not in ("local", "demo")
+
+
+def models_used(settings: Settings) -> set[str]:
+    default = settings.openai_model if settings.model == "openai" else settings.model
+    return {default, *(entry.name for entry in (*settings.fallbacks, *settings.models))}
+
+
+# ----------------------------------------------------------------- without effect
+
+
+def notes(settings: Settings) -> Iterator[str]:
+    """What was given and changes nothing, or not what it seems to."""
+    given = settings.given
+    entries = (*settings.fallbacks, *settings.models)
+    here = settings.model == "openai" or any(map(ours, entries))
+    idle = set() if here else {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API"}
+    if settings.model != "openai":
+        idle.add("OPENAI_MODEL")
+        do = "set MODEL=openai" if here or settings.openai_api_key else "set OPENAI_API_KEY too"
+        yield from _idle(given & idle, f"MODEL={settings.model}", f"; {do} if it is to answer")
+    if models_used(settings) == {"demo"}:
+        options = {"TEMPERATURE", "MAX_OUTPUT_TOKENS", "REASONING_EFFORT", "SERVICE_TIER"}
+        yield from _idle(given & options, "MODEL=demo", ", whose answers are scripted")
+    if settings.openai_background and "responses" not in set(apis(settings)):
+        yield (
+            "OPENAI_BACKGROUND has no effect: only the Responses API can take an answer up again, "
+            "and no model is asked by it"
+        )
+    elsewhere = settings.model == "openai" and default_api(settings.openai_base_url) == "chat"
+    if elsewhere and "OPENAI_MODEL" not in given:
+        yield (
+            f"OPENAI_MODEL is not set: {settings.openai_base_url} is asked for OpenAI's "
+            f"{settings.openai_model}"
+        )
+    if settings.auth != "supabase":
+        only = given & {"SUPABASE_PUBLISHABLE_KEY", "SUPABASE_JWT_SECRET"}
+        yield from _idle(only, f"AUTH={settings.auth}", "; AUTH=supabase lets your users sign in")
+    if settings.first_byte_seconds > settings.answer_seconds and "FIRST_BYTE_SECONDS" in given:
+        yield (
+            f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
+            f"ANSWER_SECONDS={settings.answer_seconds:g} ends a call before"
+        )
+    if 0 < len(settings.auth_secret) < SECRET_LENGTH:
+        yield (
+            f"AUTH_SECRET is short: with fewer than {SECRET_LENGTH} characters its tokens can be "
+            "forged; set it to a long random text (openssl rand -hex 32)"
+        )
+    if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
+        yield "SUPABASE_SECRET_KEY has no effect beside SUPABASE_KEY: unset one of them"
+    if unknown := set(settings.prices or {}) - models_used(settings):
+        yield (
+            f"PRICES has {', '.join(sorted(unknown))}, and no setting names such a model: the "
+            f"models are {', '.join(sorted(models_used(settings)))}"
+        )
+    for name, meant in settings.mistaken.items():
+        yield f"{name} is no setting of this server, and is ignored: did you mean {meant}?"
+
+
+def _idle(names: Iterable[str], beside: str, more: str) -> Iterator[str]:
+    if found := ", ".join(sorted(names)):
+        verb = "have" if "," in found else "has"
+        yield f"{found} {verb} no effect with {beside}{more}"
+
+
+def apis(settings: Settings) -> Iterator[str]:
+    """The API by which each model is asked."""
+    if settings.model == "openai":
+        yield settings.openai_api
+    for entry in (*settings.fallbacks, *settings.models):
+        if entry.url or ours(entry):
+            yield settings.api_of(entry)
+
+
+def mistaken(
+    file: Iterable[str], environ: Iterable[str], names: set[str], keys: set[str]
+) -> Mapping[str, str]:
+    """Names that are no setting, with the setting that each looks like. `keys`: variables that
+    the settings themselves name."""
+    in_file = set(file)
+    found = {}
+    for name in sorted({*in_file, *environ} - names - keys):
+        like = LIKE if name in in_file else LIKE_IN_ENVIRONMENT
+        close = get_close_matches(name.upper(), names, n=1, cutoff=like)
+        meant = OTHER_NAMES.get(name) or (close[0] if close else "")
+        if meant and meant not in in_file and meant not in environ:
+            found[name] = meant
+    return found

@@ -1,0 +1,413 @@
+"""The core: one session's rules, without I/O, clock or asyncio.
+
+Each method checks what is asked against the state, and appends the events that follow
+from it. `take` hands the new events on. Times are ms since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from uuid import uuid4
+
+import msgspec
+
+from ..protocol import (
+    MAX_DONE_TEXT,
+    Approve,
+    Done,
+    DoneStatus,
+    Error,
+    Event,
+    FinishReason,
+    Options,
+    ProtocolError,
+    Run,
+    RunStatus,
+    Send,
+    SessionEnded,
+    SessionStarted,
+    Summary,
+    ToolCall,
+    Usage,
+    UserMessage,
+    clean_text,
+    to_json,
+)
+from .provider_state import ProviderState, keep
+from .state import RunState, State
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What a session takes: UTF-8 bytes of one message, and messages that wait."""
+
+    text_bytes: int = 16 * 1024
+    queued: int = 5
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+class Session(State):
+    """A session's state and what may happen next. Only its owner in this process calls it."""
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        epoch: int = 1,
+        ids: Callable[[], str] = new_id,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
+        super().__init__(session_id, epoch=epoch)
+        self._bounds = bounds
+        self._ids = ids
+        self._new: list[Event] = []
+
+    def _append(self, event: Event, now: int) -> None:
+        event.session_id, event.seq, event.ts = self.session_id, self.head + 1, now
+        self.apply(event)
+        self._new.append(event)
+
+    def take(self) -> list[Event]:
+        """The events appended since the last call; the caller must commit them."""
+        taken, self._new = self._new, []
+        return taken
+
+    # ------------------------------------------------------------- commands
+
+    def begin(self, user_id: str, now: int, options: Options | None = None) -> None:
+        """The first event of a new session."""
+        self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
+
+    def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
+        """Take a user's message: ("started" | "queued" | "duplicate", its run).
+
+        With `if_busy: "interrupt"` the caller must end the active run first.
+        Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
+        """
+        text = clean_text(command.text)
+        if known := self._by_client_id.get((user_id, command.client_msg_id)):
+            if known.user and known.user.text != text:
+                raise ProtocolError(
+                    "conflict", "this client_msg_id was used for another text; make a new one"
+                )
+            return "duplicate", known
+        self.check_send(command)
+        run_id = self._ids()
+        self._append(
+            UserMessage(
+                run_id=run_id,
+                message_id=self._ids(),
+                client_msg_id=command.client_msg_id,
+                text=text,
+                user_id=user_id,
+                on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
+            ),
+            now,
+        )
+        return self._enter(run_id, self._ids(), user_id, model, now)
+
+    def is_duplicate(self, client_msg_id: str, user_id: str) -> bool:
+        return (user_id, client_msg_id) in self._by_client_id
+
+    def check_send(self, command: Send) -> None:
+        """Whether a new message could be taken now. Raises as `send` does."""
+        if not command.text.strip():
+            raise ProtocolError("bad_request", "text is empty; say something")
+        if not 1 <= len(command.client_msg_id) <= 128:
+            raise ProtocolError(
+                "bad_request", "client_msg_id must have 1 to 128 characters; a UUID is good"
+            )
+        most = self._bounds
+        if len(command.text.encode()) > most.text_bytes:
+            raise ProtocolError(
+                "too_large", f"text is over {most.text_bytes} bytes; send less at once"
+            )
+        if self.active and command.if_busy == "reject":
+            raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
+        if self.active and command.if_busy == "queue" and len(self.queue) >= most.queued:
+            raise ProtocolError(
+                "queue_full", f"{most.queued} messages wait already; wait for one", retryable=True
+            )
+
+    def resume(self, run_id: str, user_id: str, model: str, now: int) -> tuple[str, RunState]:
+        """Go on with the last answer, in the same message, as a new run of this user.
+
+        Raises `not_found`, `busy`, `conflict`.
+        """
+        run = self.runs.get(run_id)
+        if run is None or run.done is None or run.started_at is None:
+            raise ProtocolError("not_found", "no such run has ended in this session")
+        if self.active or self.queue:
+            raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
+        newest = self.started[-1]
+        if newest.refused and newest.answer is run.answer:
+            raise ProtocolError(
+                "conflict", "the model's provider refused this message; say it in another way"
+            )
+        if newest.answer is not run.answer or not self._continuable(newest):
+            raise ProtocolError(
+                "conflict", "only the last answer, interrupted or incomplete, can be continued"
+            )
+        return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
+
+    def _continuable(self, run: RunState) -> bool:
+        """Whether its answer broke off; a failure to continue it leaves it so."""
+        assert run.done
+        broke_off = run.done.status in ("interrupted", "incomplete")
+        return broke_off or (run.user is None and run.done.status != "completed")
+
+    def _enter(
+        self, run_id: str, message_id: str, user_id: str, model: str, now: int
+    ) -> tuple[str, RunState]:
+        status: RunStatus = "queued" if self.active else "started"
+        self._append(
+            Run(
+                run_id=run_id,
+                message_id=message_id,
+                status=status,
+                model=model,
+                user_id=user_id,
+            ),
+            now,
+        )
+        return status, self.runs[run_id]
+
+    def start_next(self, model: str, now: int) -> RunState | None:
+        """Start the first queued run, where none is active."""
+        if self.active or not self.queue:
+            return None
+        run = self.queue[0]
+        self._append(
+            Run(
+                run_id=run.run_id,
+                message_id=run.answer.message_id,
+                status="started",
+                model=model,
+                user_id=run.asker,
+            ),
+            now,
+        )
+        return run
+
+    # ------------------------------------------------------------- the run
+
+    def record(self, run_id: str, events: Iterable[Event], now: int) -> bool:
+        """Append what a run produced. False, and nothing is appended, once it has ended."""
+        run = self.runs[run_id]
+        if run.done:
+            return False
+        for event in events:
+            event.run_id = run_id
+            self._append(event, now)
+            if isinstance(event, ToolCall):
+                self._follow(run, now)
+        return True
+
+    def _follow(self, run: RunState, now: int) -> None:
+        """The run waits for approval while one of its calls does."""
+        waits = bool(self.pending())
+        if waits != (run.status == "awaiting_approval"):
+            status: RunStatus = "awaiting_approval" if waits else "resumed"
+            self._append(
+                Run(
+                    run_id=run.run_id,
+                    message_id=run.answer.message_id,
+                    status=status,
+                    model=run.model,
+                ),
+                now,
+            )
+
+    def approve(self, command: Approve, user_id: str, now: int) -> None:
+        """A person's decision on a call of the active run: of the user who asked, with whose
+        rights the call is made, or of the session's owner.
+
+        Raises `not_found`, `forbidden`, `already_resolved`, `expired`, `already_done`.
+        """
+        call = self.call(command.tool_call_id)
+        if call is None or call.approval is None:
+            raise ProtocolError("not_found", "no tool call of that id waits for a decision")
+        if user_id not in (self.user_id, self.runs[call.run_id or ""].asker):
+            raise ProtocolError(
+                "forbidden", "only the user who asked and the session's owner may decide on this"
+            )
+        asked = call.approval
+        if asked.decision:
+            raise ProtocolError(
+                "already_resolved",
+                f"{asked.decided_by} said {asked.decision}",
+                decision=asked.decision,
+                decided_by=asked.decided_by or "",
+            )
+        if call.status == "awaiting_approval" and now < asked.expires_at:
+            error = None
+            reason = clean_text(command.reason) if command.reason else None
+            if command.decision == "deny":
+                why = f": {reason}" if reason else " and gave no reason"
+                error = Error("denied", f"a person refused this call{why}")
+            decided = msgspec.structs.replace(
+                asked, decision=command.decision, decided_by=user_id, reason=reason
+            )
+            self._resolve(
+                msgspec.structs.replace(
+                    call,
+                    status="denied" if error else "running",
+                    approval=decided,
+                    error=error,
+                ),
+                now,
+            )
+        elif call.status == "cancelled":
+            raise ProtocolError("already_done", "the run has ended")
+        else:
+            raise ProtocolError("expired", "nobody decided in time; the call was not made")
+
+    def expire_approval(self, tool_call_id: str, now: int) -> None:
+        """Nobody decided on this call of the active run in time."""
+        call = self.call(tool_call_id)
+        if call and call.status == "awaiting_approval":
+            error = Error("expired", "nobody decided in time, so this call was not made")
+            self._resolve(msgspec.structs.replace(call, status="expired", error=error), now)
+
+    def _resolve(self, call: ToolCall, now: int) -> None:
+        self._append(call, now)
+        self._follow(self.runs[call.run_id or ""], now)
+
+    def finish(
+        self,
+        run_id: str,
+        status: DoneStatus,
+        reason: FinishReason,
+        now: int,
+        *,
+        usage: Usage | None = None,
+        error: Error | None = None,
+        ended_at: int | None = None,
+        state: ProviderState | None = None,
+    ) -> bool:
+        """End a run: close its open tool calls, then `done`. False where it had ended.
+
+        `ended_at`: when it really ended, where that was before `now`. `state`: what the
+        provider wants back with the end of the answer.
+        """
+        run = self.runs[run_id]
+        if run.done:
+            return False
+        if ended_at is None:
+            ended_at = now
+        answer = run.answer
+        outcome_unknown = Error(
+            code="unknown_outcome", message="the call was under way when the run ended"
+        )
+        for call in answer.open_calls():
+            lost = call.status == "running" and status == "interrupted"
+            self._append(
+                msgspec.structs.replace(
+                    call,
+                    status="failed" if lost else "cancelled",
+                    error=outcome_unknown if lost else None,
+                ),
+                now,
+            )
+        text = answer.text()
+        done = Done(
+            run_id=run_id,
+            status=status,
+            finish_reason=reason,
+            message_id=answer.message_id,
+            text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
+            text_len=answer.length["text"],
+            usage=usage or self.estimate(run),
+            model=run.model,
+            duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
+            user_id=run.asker or None,
+            error=error,
+        )
+        if state:
+            keep(done, state)
+        self._append(done, now)
+        return True
+
+    def estimate(self, run: RunState) -> Usage:
+        """What a run has used, at about four characters a token, where nobody counted: each
+        of its model calls read all that was there before it."""
+        if run.started_at is None:
+            return Usage(input_tokens=0, output_tokens=0, estimated=True)
+        written = run.answer.size() - run.size_before
+        given = run.size_before + sum(
+            len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
+            for other in self.started
+            if other.user is not None
+        )
+        calls = run.answer.steps + (not run.answer.last_step())
+        return Usage(
+            input_tokens=(given * calls + written * (calls - 1) // 2) // 4,
+            output_tokens=(written + 3) // 4,
+            estimated=True,
+        )
+
+    def go_on(self, run: RunState, model: str, now: int) -> None:
+        """After a crash: the active run takes its next step."""
+        self._append(
+            Run(
+                run_id=run.run_id,
+                message_id=run.answer.message_id,
+                status="resumed",
+                model=model,
+            ),
+            now,
+        )
+
+    def recover(self, now: int, usage: Usage | None = None) -> None:
+        """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
+        if self.active:
+            self.finish(
+                self.active.run_id,
+                "interrupted",
+                "error",
+                now,
+                usage=usage,
+                error=Error("interrupted", "the server went away", retryable=True),
+                ended_at=self.last_ts,
+            )
+
+    # ------------------------------------------------------ end and summary
+
+    def end(self, left_at: int, now: int) -> bool:
+        """End the session; `left_at`: when the last device left. False where it had ended.
+
+        The caller must have ended its runs. With nothing said there is nothing to sum up.
+        """
+        if self.ended:
+            return False
+        end_time = max(left_at, self.last_done(), self.start_time)
+        self._append(
+            SessionEnded(end_time=end_time, duration_seconds=(end_time - self.start_time) / 1000),
+            now,
+        )
+        if self.summary_status == "none":
+            self._append(Summary(status="skipped"), now)
+        return True
+
+    def summarised(
+        self, ended_seq: int, now: int, *, text: str | None = None, error: Error | None = None
+    ) -> bool:
+        """Store what came of the summary of the end at `ended_seq`.
+
+        False, and nothing changes, where the session was reopened since or has its
+        summary; a second failure is not told again.
+        """
+        if self.ended is None or self.ended.seq != ended_seq:
+            return False
+        if text is not None and self.summary_status in ("pending", "failed"):
+            self._append(Summary(status="done", text=text), now)
+            return True
+        if error is not None and self.summary_status == "pending":
+            self._append(Summary(status="failed", error=error), now)
+            return True
+        return False

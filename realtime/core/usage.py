@@ -1,0 +1,135 @@
+"""What runs use: tokens as the providers count them, estimates where they do not say, and
+what it costs. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from ..models import (
+    AssistantText,
+    Item,
+    Request,
+    Thought,
+    ToolRequest,
+    ToolResult,
+    UserText,
+)
+from ..protocol import Usage
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """US dollars for a million tokens; `cached` is that of input read from a cache, `cache_write`
+    that of input written to it. Both are part of the input, at its price where they have none."""
+
+    input: float
+    output: float
+    cached: float | None = None
+    cache_write: float | None = None
+
+    def of(self, usage: Usage) -> float:
+        cached = min(usage.cached_tokens or 0, usage.input_tokens)
+        written = min(usage.cache_write_tokens or 0, usage.input_tokens - cached)
+        total = (
+            (usage.input_tokens - cached - written) * self.input
+            + cached * (self.input if self.cached is None else self.cached)
+            + written * (self.input if self.cache_write is None else self.cache_write)
+            + usage.output_tokens * self.output
+        )
+        return round(total / 1_000_000, 9)
+
+
+Prices = Mapping[str, Price]
+
+
+class Written(Protocol):
+    """A step under way."""
+
+    @property
+    def size(self) -> int:
+        """Characters that the model wrote so far, shown or not."""
+        ...
+
+
+def tokens(text: str) -> int:
+    """About how many: four bytes each, which is near for English and on the safe side for
+    scripts that take several bytes a character."""
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // 4 + 1
+
+
+def tokens_of(item: Item) -> int:
+    """About how many tokens an item of the context takes, with what frames it."""
+    match item:
+        case ToolRequest(name=name, arguments=text):
+            return tokens(name) + tokens(text) + 8
+        case ToolResult(output=text):
+            return tokens(text) + 8
+        case Thought(data=data):
+            return tokens(str(data))
+        case UserText(text) | AssistantText(text):
+            return tokens(text) + 4
+
+
+def add(total: Usage | None, more: Usage) -> Usage:
+    """Both together; without a cost where one of them has none."""
+    if total is None:
+        return more
+
+    def both(a: int | None, b: int | None) -> int | None:
+        return None if a is None and b is None else (a or 0) + (b or 0)
+
+    cost = None
+    if total.cost is not None and more.cost is not None:
+        cost = round(total.cost + more.cost, 9)
+    return Usage(
+        input_tokens=total.input_tokens + more.input_tokens,
+        output_tokens=total.output_tokens + more.output_tokens,
+        reasoning_tokens=both(total.reasoning_tokens, more.reasoning_tokens),
+        cached_tokens=both(total.cached_tokens, more.cached_tokens),
+        cache_write_tokens=both(total.cache_write_tokens, more.cache_write_tokens),
+        estimated=total.estimated or more.estimated,
+        cost=cost,
+    )
+
+
+def priced(usage: Usage, model: str, prices: Prices) -> Usage:
+    """With its cost, where the model's price is known."""
+    price = prices.get(model)
+    return msgspec.structs.replace(usage, cost=price.of(usage)) if price else usage
+
+
+class Meter:
+    """What one run has used: every model call, whoever answered and however it ended."""
+
+    def __init__(self, prices: Prices, before: Usage | None = None) -> None:
+        self._prices = prices
+        self._total = before
+        self._call: tuple[str, Request, Written] | None = None
+
+    def begin(self, model: str, request: Request, step: Written) -> None:
+        """A model is called."""
+        self._call = (model, request, step)
+
+    def counted(self, usage: Usage) -> None:
+        """The provider's count of the call."""
+        if self._call:
+            self._total = add(self._total, priced(usage, self._call[0], self._prices))
+            self._call = None
+
+    def end(self, *, billed: bool = True) -> None:
+        """The call is over. One that nobody counted is estimated, unless it was refused."""
+        if billed and self._call:
+            self._total = self.usage()
+        self._call = None
+
+    def usage(self) -> Usage:
+        """All so far, the call under way included."""
+        if self._call is None:
+            return self._total or Usage(0, 0)
+        model, request, step = self._call
+        read = tokens(request.instructions) + sum(map(tokens_of, request.context))
+        read += sum(tokens(str(tool.parameters)) for tool in request.tools)
+        guess = Usage(read, (step.size + 3) // 4, estimated=True)
+        return add(self._total, priced(guess, model, self._prices))

@@ -1,0 +1,150 @@
+"""What may still be spent today, in tokens and in money, by each user and by the whole
+server; and how many runs a user may have at once.
+
+A run reserves what a call of the model may come to before it makes it; its `done` says what
+all of them came to. So what was spent is a fold over the log's `done` events, and a restart
+reads it back from there. A run counts in full against the user who asked and against the
+session's owner, and once against the server. Days are UTC days.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from ..protocol import Usage
+from .buckets import DAY_S, rate_limited
+
+ANSWER_TOKENS = 4096  # what an answer may come to, until it is known
+SOON_S = 5.0
+SERVER = ""  # no user's id
+
+
+class Amount(msgspec.Struct, frozen=True):
+    """Tokens, and US dollars. In a limit 0 is any number."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.tokens + other.tokens, self.dollars + other.dollars)
+
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.tokens - other.tokens, self.dollars - other.dollars)
+
+    def reaches(self, limit: Amount) -> bool:
+        many = 0 < limit.tokens <= self.tokens
+        return many or 0 < limit.dollars <= self.dollars
+
+
+NOTHING = Amount()
+
+
+def payers(asker: str, owner: str) -> tuple[str, ...]:
+    """Whom a run counts against, the one who asked first; each once. `asker` may be unknown."""
+    return tuple(dict.fromkeys(user_id for user_id in (asker, owner) if user_id))
+
+
+class Budget:
+    """What a day allows, and runs at once; 0: any number. `clock`: seconds since the epoch.
+    `users` are the payers of a run.
+
+    Where calls come to no more than was reserved, nobody spends more than the budget and one.
+    """
+
+    def __init__(
+        self,
+        *,
+        user: Amount = NOTHING,
+        server: Amount = NOTHING,
+        user_runs: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._user = user
+        self._server = server
+        self._user_runs = user_runs
+        self._clock = clock
+        self._day = self._today()
+        self._spent: dict[str, Amount] = {}
+        self._reserved: dict[str, dict[str, Amount]] = {}  # by user, and SERVER; by run
+        self._busy: dict[str, Collection[str]] = {}  # by session, who has something to run there
+
+    def _today(self) -> int:
+        return int(self._clock() // DAY_S)
+
+    @property
+    def day_begins(self) -> int:
+        """ms since the Unix epoch."""
+        return self._day * DAY_S * 1000
+
+    def spend(self, users: Sequence[str], amount: Amount) -> None:
+        """A run of today has come to this."""
+        for who in (*users, SERVER):
+            self._spent[who] = self._spent.get(who, NOTHING) + amount
+
+    def occupy(self, session_id: str, users: Collection[str]) -> None:
+        """These, and no others, have an answer that runs or waits in this session."""
+        if users:
+            self._busy[session_id] = users
+        else:
+            self._busy.pop(session_id, None)
+
+    def check_runs(self, users: Sequence[str], session_id: str) -> None:
+        """Whether these users may have something to run in this session, where one run goes
+        at a time. Raises `rate_limited`."""
+        for who, whose in zip(users, ("yours", "the session's owner"), strict=False):
+            there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
+            if self._user_runs and there >= self._user_runs:
+                raise rate_limited(f"{there} answers of {whose} are running; wait for one", SOON_S)
+
+    def check_spending(
+        self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING
+    ) -> None:
+        """Whether there is something left for one more call; with `behind`, when this run has
+        come to `used` in all, which is to be asked again then. Raises `rate_limited`."""
+        self._turn()
+        whose = ("your", "the session owner's")
+        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
+        for who, name, limit in (*budgets, (SERVER, "this server's", self._server)):
+            if limit == NOTHING:
+                continue
+            spent = self._spent.get(who, NOTHING) + used
+            if spent.reaches(limit):
+                midnight = (self._day + 1) * DAY_S - self._clock()
+                raise rate_limited(f"{name} budget for today is used up", midnight)
+            runs = self._reserved.get(who, {})
+            held = sum((most for run_id, most in runs.items() if run_id != behind), NOTHING)
+            if (spent + held).reaches(limit):
+                raise rate_limited(f"what runs now may use up {name} budget for today", SOON_S)
+
+    def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
+        """A run is about to call a model, and may come to `most` in all."""
+        for who in (*users, SERVER):
+            self._reserved.setdefault(who, {})[run_id] = most
+
+    def release(self, users: Sequence[str], run_id: str) -> None:
+        """A run is over, or is forgotten here."""
+        for who in (*users, SERVER):
+            if runs := self._reserved.get(who):
+                runs.pop(run_id, None)
+                if not runs:
+                    del self._reserved[who]
+
+    def settle(self, users: Sequence[str], run_id: str, usage: Usage) -> None:
+        """A run has ended with its `done`. Where that cannot be stored, it is counted, and so
+        is the one that takes its place."""
+        self.release(users, run_id)
+        self._turn()
+        self.spend(users, amount_of(usage))
+
+    def _turn(self) -> None:
+        """At midnight everybody begins anew; what is reserved stays so."""
+        if (today := self._today()) != self._day:
+            self._day = today
+            self._spent.clear()
+
+
+def amount_of(usage: Usage) -> Amount:
+    return Amount(usage.input_tokens + usage.output_tokens, usage.cost or 0.0)

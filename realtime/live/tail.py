@@ -1,0 +1,84 @@
+"""The newest committed events of one live session, and what a reader of it has missed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from ..core.fold import first_seq, fold, merge
+from ..log.log import Log
+from ..log.pages import fitting
+from ..protocol import Event
+
+FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
+TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
+WHOLE = 2**62
+
+
+class Page(msgspec.Struct):
+    """Events up to and with `seq`; `next_before_seq`: older ones are in the history."""
+
+    events: list[Event]
+    seq: int
+    next_before_seq: int | None = None
+
+
+class Tail:
+    """A ring over the log's end, older tokens joined. `committed` is the last event that any
+    device may see."""
+
+    def __init__(self, log: Log, session_id: str, committed: int) -> None:
+        self.committed = committed
+        self._log = log
+        self._session_id = session_id
+        self._ring: deque[Event] = deque(maxlen=TAIL_EVENTS)
+        self._fresh: list[Event] = []  # behind the ring
+
+    def extend(self, events: Sequence[Event]) -> None:
+        self._fresh += events
+        if len(self._fresh) >= FRESH_EVENTS:
+            self._ring += merge(self._fresh)
+            self._fresh.clear()
+        if events:
+            self.committed = events[-1].seq
+
+    def _after(self, seq: int) -> list[Event]:
+        """What ends behind `seq`; the first may begin before it."""
+        return [event for event in (*self._ring, *self._fresh) if event.seq > seq]
+
+    async def missed(self, after: int) -> Page:
+        """The events behind `after`, in order, tokens merged, as many as a page holds.
+
+        Where the page reaches `committed`, nothing was awaited since it was made.
+        Raises `StorageError`.
+        """
+        events: list[Event] = []
+        if after < self.committed:
+            events = merge(self._after(after))
+            if not events or first_seq(events[0]) > after + 1:
+                events = await self._log.replay(self._session_id, after)
+                last = events[-1].seq if events else after
+                newer = self._after(last)
+                if newer and first_seq(newer[0]) <= last + 1:
+                    events = merge([*events, *newer])
+        events = fitting(events)
+        return Page(events, events[-1].seq if events else after)
+
+    async def snapshot(self) -> Page:
+        """The newest folded events, up to `committed`. Raises `StorageError`."""
+        while True:
+            page = await self.history(None, 200)
+            newer = self._after(page.seq)
+            if not newer or first_seq(newer[0]) <= page.seq + 1:
+                break  # else more was committed during the read than the ring holds
+        events = fold([*page.events, *newer])
+        seq = max((event.seq for event in events), default=0)
+        return Page(events, seq, page.next_before_seq)
+
+    async def history(self, before_seq: int | None, limit: int) -> Page:
+        """The newest `limit` folded events before `before_seq`. Raises `StorageError`."""
+        before = WHOLE if before_seq is None else before_seq
+        events, next_before = await self._log.page(self._session_id, before, limit)
+        return Page(events, max((event.seq for event in events), default=0), next_before)

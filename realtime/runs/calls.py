@@ -1,0 +1,224 @@
+"""A step's tool calls: asked for by the model, made side by side, an event for each change.
+
+Like a run it writes nothing: whoever drives it records the events before it asks for more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from ..core.answer import as_text, requested, result_text
+from ..core.provider_state import ProviderState, keep
+from ..models import (
+    AssistantText,
+    Finished,
+    Item,
+    Thought,
+    ToolCallReady,
+    ToolCallStarted,
+    ToolResult,
+)
+from ..protocol import (
+    OPEN_TOOL,
+    Approval,
+    Event,
+    ToolCall,
+    clean,
+    clean_text,
+    to_json,
+)
+from ..tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
+
+MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
+
+
+class Step:
+    """One model call: its text, and the tool calls it asked for, in order. `by`: the label of
+    the model."""
+
+    def __init__(self, message_id: str, new_id: Callable[[], str], by: str) -> None:
+        self._message_id = message_id
+        self._new_id = new_id
+        self._ids: dict[str, str] = {}
+        self.by = by
+        self.states: dict[str, ProviderState] = {}
+        self.state = ProviderState(by)  # of what comes next
+        self._thoughts: list[tuple[int, int, Thought]] = []
+        self.spoke = False
+        self.texts: list[str] = []
+        self.reasoning = 0  # characters
+        self.finished: Finished | None = None
+        self.calls: dict[str, ToolCall] = {}
+
+    def resume(self, calls: Sequence[ToolCall], states: dict[str, ProviderState]) -> None:
+        """Go on with calls that were recorded before a crash; what led to the first of them
+        stands in the context already."""
+        self.calls = {call.tool_call_id: call for call in calls}
+        self.states = states
+        for place, call in enumerate(calls):
+            if place and (state := states.get(call.tool_call_id)):
+                self._thoughts += [
+                    (0, place, Thought(data, state.by)) for _, data in state.thoughts
+                ]
+
+    def _event(self, key: str, name: str) -> ToolCall:
+        call_id = self._ids.setdefault(key, self._new_id())
+        return ToolCall(
+            tool_call_id=call_id,
+            name=clean_text(name)[:128],
+            status="streaming",
+            message_id=self._message_id,
+        )
+
+    def started(self, item: ToolCallStarted) -> ToolCall:
+        return self._event(item.key, item.name)
+
+    def ready(self, item: ToolCallReady) -> ToolCall:
+        event = self._event(item.key, item.name)
+        event.status = "ready"
+        event.arguments = _recorded(item.arguments)
+        self.calls[event.tool_call_id] = event
+        state = replace(self.state, id=item.id, extra=item.extra)
+        keep(event, state)
+        self.states[event.tool_call_id] = state
+        self.state = ProviderState(self.by)
+        return event
+
+    def thought(self, item: Thought, offset: int) -> None:
+        """`offset`: where the text of the message has come to."""
+        self._thoughts.append((len(self.texts), len(self.calls), replace(item, by=self.by)))
+        self.state.thoughts = [*self.state.thoughts, (offset, item.data)]
+
+    @property
+    def size(self) -> int:
+        """Characters that the model wrote so far, shown or not."""
+        calls = sum(len(c.name) + len(as_text(c.arguments)) for c in self.calls.values())
+        return sum(map(len, self.texts)) + self.reasoning + calls
+
+    def items(self) -> list[Item]:
+        """The step as the context of the next one, in the order in which it was written; the
+        results keep the calls' order."""
+        items: list[Item] = []
+        calls = list(self.calls.values())
+        said = asked = 0
+        end = (len(self.texts), len(calls), None)
+        for text_to, calls_to, thought in (*self._thoughts, end):
+            if text := "".join(self.texts[said:text_to]):
+                items.append(AssistantText(clean_text(text)))
+            items += [requested(c, self.states.get(c.tool_call_id)) for c in calls[asked:calls_to]]
+            items += [thought] if thought else []
+            said, asked = text_to, calls_to
+        items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
+        return items
+
+
+def _recorded(arguments: str) -> object:
+    """The arguments for the record: the JSON object, or the raw text where it is none."""
+    text = clean_text(arguments)
+    if len(to_json(text)) > MAX_ARGUMENTS:
+        return text[: MAX_ARGUMENTS // 8] + "…"
+    try:
+        value = msgspec.json.decode(text if text.strip() else "{}")
+        return {} if value is None else clean(value)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+class Hooks(msgspec.Struct, frozen=True):
+    """What the calls of a run need of whoever drives it, each by the call's id."""
+
+    asker: str
+    """The user whose run it is."""
+    context: Callable[[str, Reporter], ToolContext]
+    told: Callable[[str, float | None, str | None], None]
+    """Shows how far the call is."""
+    decided: Callable[[str], Awaitable[ToolCall]]
+    """Waits for a decision; the call as it was recorded with it."""
+    keep: Callable[[str, Full], Awaitable[str | None]]
+    """Stores an output that is too long for the log; its reference, if it could."""
+
+
+async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[list[Event], None]:
+    """Make a step's open calls side by side; an event for each change, in the order it
+    happens. No call begins before `running` was taken: a crash cannot hide its effect.
+    One that needs approval waits for it, and nothing else waits for that one."""
+    known = [call for call in step.calls.values() if call.status in OPEN_TOOL]
+    begun = await asyncio.gather(*(_begin(call, tools, hooks.asker) for call in known))
+    for call in begun:
+        step.calls[call.tool_call_id] = call
+    if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
+        yield list(news)
+    tasks = {
+        asyncio.create_task(_carry(call, tools, hooks))
+        for call in begun
+        if call.status in OPEN_TOOL
+    }
+    try:
+        while tasks:
+            finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            closed: list[Event] = []
+            for task in finished:
+                call = task.result()
+                step.calls[call.tool_call_id] = call
+                if call.status not in ("denied", "expired"):  # which were recorded as decided
+                    closed.append(call)
+            if closed:
+                yield closed
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
+    """The call as it begins: refused, `running`, or waiting for approval."""
+    if call.status == "awaiting_approval":  # since before a restart
+        return call
+    try:
+        found = tools.find(call.name)
+        keywords = found.parse(as_text(call.arguments))
+        asks = call.approval is None and await found.needs_approval(keywords)
+    except ToolError as error:
+        return _failed(call, error)
+    if not asks:
+        return replace(call, status="running")
+    expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
+    approval = Approval(expires_at, arguments_hash(call), asked_by=asker)
+    return replace(call, status="awaiting_approval", approval=approval)
+
+
+async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
+    """Make one call, once it may be made; what is made is what was recorded."""
+    if call.status == "awaiting_approval":
+        call = await hooks.decided(call.tool_call_id)
+        if call.status != "running":
+            return call
+    reporter = Reporter(partial(hooks.told, call.tool_call_id))
+    try:
+        if call.approval and call.approval.arguments_hash != arguments_hash(call):
+            raise ToolError("these are not the arguments that were approved", "internal")
+        found = tools.find(call.name)
+        context = hooks.context(call.tool_call_id, reporter)
+        output = await found.call(found.parse(as_text(call.arguments)), context)
+        ref = await hooks.keep(call.tool_call_id, output.full) if output.full else None
+    except ToolError as error:
+        return _failed(call, error)
+    finally:
+        reporter.finish()
+    return replace(call, status="completed", output=output.value, output_ref=ref)
+
+
+def arguments_hash(call: ToolCall) -> str:
+    """What an approval is bound to: SHA-256 of the tool's name and its arguments."""
+    return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
+
+
+def _failed(call: ToolCall, error: ToolError) -> ToolCall:
+    return replace(call, status="failed", error=error_value(error))

@@ -1,0 +1,246 @@
+"""Which model answers when one fails: retries, fallbacks, circuit breakers.
+
+A run asks its `Attempts` which model to call, tells it what came of each call, and is
+told what to do next: wait and call again, go over to another model, or give up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from ..models import ErrorKind, Finished, Model, ModelError, Request, TextDelta
+from ..models.errors import failure
+from ..protocol import clean_text
+
+RETRIES = 3  # of one step, whichever models it asks
+BUDGET_S = 20.0  # from a step's first call to its last retry
+PAUSE_S = 0.5  # before the first retry, doubled for each further one
+FAILURES = 3  # calls in a row that found nobody, until the breaker opens
+PROBE_S = 60.0
+
+HISTORY_TOKENS = 100_000
+
+_RETRIED = frozenset({"rate_limited", "unavailable", "timeout", "cut"})
+FALLS_BACK = _RETRIED | {
+    *("quota", "unauthorized", "not_found", "malformed", "bad_request", "context_overflow")
+}
+_FOR_THE_OPERATOR = frozenset({"quota", "unauthorized", "not_found"})
+
+logger = logging.getLogger(__name__)
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A model of the chain. Models of one `account` (a server and a key) have one circuit
+    breaker; `history_tokens` is what of a conversation it is given."""
+
+    model: Model
+    account: str
+    history_tokens: int = HISTORY_TOKENS
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Call the same model again after so long."""
+
+    reason: ErrorKind
+    seconds: float
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """Another model has taken over."""
+
+    reason: ErrorKind
+    from_model: str
+    model: str
+
+
+class Breaker:
+    """Whether an account is worth asking. It opens on what does not pass by itself, and then
+    lets one call a minute through to see."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._probe_at = 0.0
+        self._failures = 0
+        self.reason: ErrorKind | None = None
+
+    def admits(self) -> bool:
+        """Whether to make a call. Of an open breaker this takes the probe: do make it then."""
+        if self.reason is None:
+            return True
+        if self._clock() < self._probe_at:
+            return False
+        self._probe_at = self._clock() + PROBE_S
+        return True
+
+    def answered(self) -> None:
+        self.reason, self._failures = None, 0
+
+    def failed(self, kind: ErrorKind) -> None:
+        if kind in ("unavailable", "timeout"):
+            self._failures += 1
+        if kind in ("quota", "unauthorized") or self._failures >= FAILURES:
+            if self.reason is None:
+                self._probe_at = self._clock() + PROBE_S
+            self.reason = kind
+
+    def state(self) -> dict[str, Any]:
+        if self.reason is None:
+            return {"state": "closed"}
+        probe = max(0.0, self._probe_at - self._clock())
+        return {"state": "open", "reason": self.reason, "next_probe_s": round(probe, 1)}
+
+
+class Chain:
+    """The models of a server. `choices` are those that a session may ask for, the first of
+    them unless it does; `fallbacks` stand in for it, in their order."""
+
+    def __init__(
+        self,
+        choices: Sequence[Link],
+        fallbacks: Sequence[Link] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.choices = {link.model.name: link for link in choices}
+        self._default = choices[0]
+        self._fallbacks = tuple(fallbacks)
+        self._clock = clock
+        self._breakers = {link.account: Breaker(clock) for link in (*choices, *fallbacks)}
+
+    @property
+    def name(self) -> str:
+        """What users see in `session.model`."""
+        return self._default.model.name
+
+    @property
+    def label(self) -> str:
+        """One line for the operator."""
+        others = [link.model.label for link in self._fallbacks]
+        return ", else ".join([self._default.model.label, *others])
+
+    @property
+    def models(self) -> list[Model]:
+        """Every model once, the default first."""
+        links = (*self.choices.values(), *self._fallbacks)
+        return list({id(link.model): link.model for link in links}.values())
+
+    def begin(self, choice: str | None = None) -> Attempts:
+        """A run begins. A choice that is no longer offered is the default again."""
+        first = self.choices.get(choice or "", self._default)
+        links = [first, *(link for link in self._fallbacks if link.model is not first.model)]
+        return Attempts(links, [self._breakers[link.account] for link in links], self._clock)
+
+    def name_of(self, choice: str | None) -> str:
+        return self.choices.get(choice or "", self._default).model.name
+
+    def state(self) -> list[dict[str, Any]]:
+        """The circuit breaker of each model, for the operator."""
+        links = {link.model.name: link for link in (*self._fallbacks, *self.choices.values())}
+        return [
+            {"model": name, **self._breakers[link.account].state()} for name, link in links.items()
+        ]
+
+    async def close(self) -> None:
+        for model in self.models:
+            await model.close()
+
+
+class Attempts:
+    """One run's way along the chain. Who answers in a run goes on answering in it."""
+
+    def __init__(
+        self, links: Sequence[Link], breakers: Sequence[Breaker], clock: Callable[[], float]
+    ) -> None:
+        self._links = links
+        self._breakers = breakers
+        self._clock = clock
+        self._at = 0
+        self._retries = 0
+        self._until = 0.0
+
+    @property
+    def link(self) -> Link:
+        return self._links[self._at]
+
+    @property
+    def model(self) -> Model:
+        return self.link.model
+
+    def step(self) -> Switch | None:
+        """A step begins, perhaps with another model than the last one: who is known to fail
+        is passed over, unless nobody else is there."""
+        self._retries, self._until = 0, self._clock() + BUDGET_S
+        for place in range(self._at, len(self._links)):
+            if self._breakers[place].admits():
+                return self._switch(place, self._breakers[self._at].reason or "unavailable")
+        return None
+
+    def answered(self) -> None:
+        """The first of an answer has come."""
+        self._breakers[self._at].answered()
+
+    def failed(self, error: ModelError, *, spoke: bool) -> Wait | Switch | None:
+        """What to do after a call that failed; `spoke`: some of its answer had come."""
+        level = logging.ERROR if error.kind in _FOR_THE_OPERATOR else logging.WARNING
+        logger.log(level, "%s: %s", self.model.name, error.report)
+        if not spoke and error.kind in _RETRIED and (wait := self._wait(error)):
+            return wait
+        self._breakers[self._at].failed(error.kind)
+        if error.kind in FALLS_BACK:
+            for place in range(self._at + 1, len(self._links)):
+                if self._breakers[place].admits():
+                    return self._switch(place, error.kind)
+        return None
+
+    def _wait(self, error: ModelError) -> Wait | None:
+        if self._retries >= RETRIES:
+            return None
+        seconds = error.retry_after_s
+        if seconds is None:
+            seconds = PAUSE_S * 2**self._retries * random.uniform(0.5, 1.5)  # noqa: S311
+        if self._clock() + seconds > self._until:
+            return None
+        self._retries += 1
+        return Wait(error.kind, seconds)
+
+    def _switch(self, place: int, reason: ErrorKind) -> Switch | None:
+        if place == self._at:
+            return None
+        before, self._at = self.model.name, place
+        return Switch(reason, before, self.model.name)
+
+
+async def ask(attempts: Attempts, request: Request) -> str:
+    """A whole answer at once, for those who show nothing of it. Raises `ModelError`."""
+    attempts.step()
+    while True:
+        try:
+            return await _whole(attempts, request)
+        except ModelError as error:
+            match attempts.failed(error, spoke=False):
+                case Wait(seconds=seconds):
+                    await asyncio.sleep(seconds)
+                case None:
+                    raise
+
+
+async def _whole(attempts: Attempts, request: Request) -> str:
+    pieces: list[str] = []
+    finished = False
+    async with aclosing(attempts.model.stream(request)) as stream:
+        async for events in stream:
+            attempts.answered()
+            pieces += [e.text for e in events if isinstance(e, TextDelta) and e.kind == "text"]
+            finished = finished or any(isinstance(event, Finished) for event in events)
+    text = clean_text("".join(pieces)).strip()
+    if not finished or not text:
+        raise failure("cut")
+    return text

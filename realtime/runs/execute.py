@@ -1,0 +1,365 @@
+"""One run: model calls and tools until its outcome, as a stream of protocol events.
+
+`execute` yields lists of events, one list for each read from the model, and last an
+`Outcome`. It writes nothing and knows no session: whoever drives it records the
+events, and stops it by closing it, which closes the upstream request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import msgspec
+
+from ..core.context import History
+from ..core.provider_state import ProviderState
+from ..core.state import FILTERED
+from ..core.usage import Meter
+from ..models import (
+    Finished,
+    Item,
+    ModelError,
+    ModelEvent,
+    Request,
+    TextDelta,
+    Thought,
+    ToolCallReady,
+    ToolCallStarted,
+)
+from ..models.errors import failure
+from ..protocol import (
+    DoneStatus,
+    Error,
+    ErrorCode,
+    Event,
+    FinishReason,
+    Options,
+    ProtocolError,
+    Run,
+    RunStatus,
+    TextKind,
+    Token,
+    ToolCall,
+    Usage,
+    clean_text,
+    utf16_len,
+)
+from ..tools import Toolbox
+from .calls import Hooks, Step, call_all
+from .chain import Attempts, Switch, Wait
+
+logger = logging.getLogger(__name__)
+
+WHOLE = ("stop", "tool_calls")
+"""Reasons behind which the calls of an answer may be made."""
+MAX_STEPS = 8
+MAX_CALLS = 16
+MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
+
+
+class Outcome(msgspec.Struct):
+    """How a run ended; becomes its `done`."""
+
+    status: DoneStatus
+    reason: FinishReason
+    usage: Usage | None = None
+    error: Error | None = None
+    state: ProviderState | None = None
+
+
+class Job(msgspec.Struct):
+    """What a run starts from. `lengths`: UTF-16 units its message has already, by kind.
+    `before_call` is told what the model is asked and what the calls before came to; it
+    raises `ProtocolError` where that must not be. `summary` takes the place of what does
+    not fit the model.
+
+    A run that goes on after a crash has taken `steps` already, with `made` calls; `calls`
+    are those of its last one, which is not in `context`: the open ones among them are made
+    (again). `states`: what the provider of those wants back. `after_calls`: the message ends
+    with calls so far, so that what follows is another paragraph.
+
+    `session_id` and `user_id`, of the one who asks, are for the model's request.
+    """
+
+    message_id: str
+    instructions: str
+    context: list[Item]
+    lengths: dict[TextKind, int]
+    new_id: Callable[[], str]
+    before_call: Callable[[Request, Usage | None], None]
+    hooks: Hooks
+    meter: Meter
+    options: Options = Options()
+    summary: str | None = None
+    show_reasoning: bool = True
+    calls: list[ToolCall] = []
+    states: dict[str, ProviderState] = {}
+    steps: int = 0
+    made: int = 0
+    after_calls: bool = False
+    session_id: str = ""
+    user_id: str = ""
+
+
+async def execute(
+    job: Job, attempts: Attempts, tools: Toolbox
+) -> AsyncGenerator[list[Event] | Outcome, None]:
+    """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
+    writer = _Writer(job)
+    history = History(job.context, job.summary)
+    made, after_calls = job.made, job.after_calls
+    try:
+        if job.calls:
+            step = Step(job.message_id, job.new_id, attempts.model.label)
+            step.resume(job.calls, job.states)
+            async with aclosing(call_all(step, tools, job.hooks)) as parts:
+                async for changes in parts:
+                    yield changes
+            history.items += step.items()
+        for _ in range(job.steps, MAX_STEPS):
+            begun = writer.length
+            told: Run | None = None  # of a fallback; with text to lose, once its model speaks
+            if switch := attempts.step():
+                yield [_fell_back(job, switch, begun)]
+            while True:
+                writer.begin(paragraph=after_calls)
+                step = Step(job.message_id, job.new_id, attempts.model.label)
+                given, summary = history.fit(attempts.link.history_tokens)
+                request = Request(
+                    instructions=job.instructions + summary,
+                    context=given,
+                    tools=tools.specs,
+                    options=job.options,
+                    session_id=job.session_id,
+                    user_id=job.user_id,
+                )
+                job.before_call(request, job.meter.usage())
+                job.meter.begin(attempts.model.name, request, step)
+                try:
+                    async with aclosing(attempts.model.stream(request)) as stream:
+                        async for batch in stream:
+                            events: list[Event] = []
+                            if not step.spoke:
+                                step.spoke = True
+                                attempts.answered()
+                                if told:
+                                    writer.cut(begun)
+                                    writer.begin(paragraph=after_calls)
+                                    events, told = [told], None
+                            _take(batch, step, writer, job, events)
+                            if events:
+                                yield events
+                    if step.finished is None:
+                        raise failure("cut")
+                    break
+                except ModelError as error:
+                    job.meter.end(billed=step.spoke or error.kind in ("timeout", "cut"))
+                    if error.kind == "context_overflow" and history.shorten():
+                        continue
+                    model = told.from_model if told and told.from_model else attempts.model.name
+                    match attempts.failed(error, spoke=step.spoke):
+                        case Wait(reason, seconds):
+                            yield [_state(job, model, "waiting", reason, seconds)]
+                            await asyncio.sleep(seconds)
+                            yield [_state(job, model, "resumed")]
+                        case Switch() as switch:
+                            told = _fell_back(job, switch, begun)
+                            told.from_model = model
+                            if writer.length == begun and not step.spoke:
+                                yield [told]
+                                told = None
+                        case None:
+                            refused = error.kind in ("bad_request", "content_filter")
+                            if step.spoke or not refused or not history.alone():
+                                raise
+                            logger.warning(
+                                "%s: asked again without what was said before", attempts.model.name
+                            )
+            job.meter.end()
+            if rest := writer.flush():
+                yield rest
+            if not step.calls or step.finished.reason not in WHOLE:
+                outcome = _ending(step.finished, job.meter.usage())
+                outcome.state = step.state
+                yield outcome
+                return
+            made += len(step.calls)
+            if made > MAX_CALLS:
+                yield _limit(f"stopped at over {MAX_CALLS} tool calls", job)
+                return
+            async with aclosing(call_all(step, tools, job.hooks)) as parts:
+                async for changes in parts:
+                    yield changes
+            history.items += step.items()
+            after_calls = True
+        yield _limit(f"stopped after {MAX_STEPS} steps with tools", job)
+    except ProtocolError as refusal:
+        yield Outcome("quota_exceeded", "limit", job.meter.usage(), refusal.error())
+    except ModelError as error:
+        if rest := writer.flush():
+            yield rest
+        yield _failure(error, job.meter.usage(), spoke=writer.spoke)
+
+
+def _take(
+    batch: list[ModelEvent], step: Step, writer: _Writer, job: Job, events: list[Event]
+) -> None:
+    """Add to `events` what one read from the model becomes."""
+    for item in batch:
+        match item:
+            case TextDelta():
+                if item.kind == "text":
+                    step.texts.append(item.text)
+                    events += writer.text(item)
+                else:
+                    step.reasoning += len(item.text)
+                    if job.show_reasoning:
+                        events += writer.text(item)
+            case ToolCallStarted():
+                events.append(step.started(item))
+            case ToolCallReady():
+                events.append(step.ready(item))
+            case Thought():
+                step.thought(item, writer.length)
+            case Usage():
+                job.meter.counted(item)
+            case Finished():
+                step.finished = item
+
+
+def _state(
+    job: Job, model: str, status: RunStatus, reason: str | None = None, seconds: float | None = None
+) -> Run:
+    return Run(
+        message_id=job.message_id,
+        status=status,
+        model=model,
+        reason=reason,
+        retry_in_ms=None if seconds is None else round(seconds * 1000),
+    )
+
+
+def _fell_back(job: Job, switch: Switch, offset: int) -> Run:
+    return Run(
+        message_id=job.message_id,
+        status="fallback",
+        model=switch.model,
+        from_model=switch.from_model,
+        reason=switch.reason,
+        reset_to=offset,
+    )
+
+
+def _limit(message: str, job: Job) -> Outcome:
+    return Outcome("limit", "limit", job.meter.usage(), Error("limit", message))
+
+
+def _ending(finished: Finished, usage: Usage | None) -> Outcome:
+    if finished.reason == "length":
+        return Outcome("incomplete", "length", usage)
+    if finished.reason == "content_filter":
+        return Outcome("incomplete", "content_filter", usage)
+    return Outcome("completed", "stop", usage)
+
+
+def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
+    if error.kind == "quota":
+        return Outcome(
+            "quota_exceeded",
+            "error",
+            usage,
+            Error("quota_exceeded", "the model's quota is used up", retryable=True),
+        )
+    if error.kind == "content_filter":
+        what = None if spoke else Error(FILTERED, _WORDS[error.kind])
+        return Outcome("incomplete", "content_filter", usage, what)
+    broke_off = error.kind == "cut" or (spoke and error.kind in _PASSING)
+    status: DoneStatus = "interrupted" if broke_off else "failed"
+    wait = error.retry_after_s
+    code: ErrorCode | str = "interrupted" if broke_off else f"model_{error.kind}"
+    return Outcome(
+        status,
+        "error",
+        usage,
+        Error(
+            code,
+            _WORDS[error.kind],
+            retryable=error.kind in _PASSING,
+            retry_after_ms=wait if wait is None else round(wait * 1000),
+        ),
+    )
+
+
+_PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
+
+# For users: neutral, without anything of the provider's. The operator reads the log.
+_WORDS = {
+    "rate_limited": "the model is busy; try again shortly",
+    "unauthorized": "the model is not set up correctly; the operator has been told",
+    "not_found": "the model is not set up correctly; the operator has been told",
+    "context_overflow": "the conversation is too long for the model",
+    "content_filter": "the model's provider refused this message; say it in another way",
+    "bad_request": "the model refused the request",
+    "unavailable": "the model cannot be reached; try again shortly",
+    "timeout": "the model did not answer in time",
+    "cut": "the model's answer broke off",
+    "malformed": "the model's answer could not be read",
+}
+
+
+class _Writer:
+    """Turns text into tokens with offsets. A trailing high surrogate waits for its pair."""
+
+    def __init__(self, job: Job) -> None:
+        self._message_id = job.message_id
+        self._lengths = dict(job.lengths)
+        self._held: dict[TextKind, str] = {}
+        self._apart: set[TextKind] = set()  # what comes next begins a paragraph
+        self.spoke = False
+
+    def begin(self, *, paragraph: bool) -> None:
+        """A step begins; behind another one what it says is a paragraph of its own."""
+        self._apart = {kind for kind, length in self._lengths.items() if paragraph and length}
+
+    def text(self, delta: TextDelta) -> list[Event]:
+        text = delta.text
+        if self._apart and delta.kind in self._apart:
+            text = text.lstrip("\n")
+            if not text:
+                return []
+            self._apart.discard(delta.kind)
+            text = "\n\n" + text
+        if self._held:
+            text = self._held.pop(delta.kind, "") + text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._held[delta.kind] = text[-1]
+            text = text[:-1]
+        return self._tokens(text, delta.kind)
+
+    @property
+    def length(self) -> int:
+        """UTF-16 units of text so far."""
+        return self._lengths["text"]
+
+    def cut(self, offset: int) -> None:
+        """The text ends at `offset` again."""
+        self._lengths["text"] = offset
+        self._held.clear()
+
+    def flush(self) -> list[Event]:
+        """What was held back, at the end of a stream."""
+        held, self._held = self._held, {}
+        return [token for kind, text in held.items() for token in self._tokens(text, kind)]
+
+    def _tokens(self, text: str, kind: TextKind) -> list[Event]:
+        text = clean_text(text)
+        tokens: list[Event] = []
+        for start in range(0, len(text), MAX_DELTA):
+            delta, offset = text[start : start + MAX_DELTA], self._lengths[kind]
+            tokens.append(Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind))
+            self._lengths[kind] = offset + utf16_len(delta)
+            self.spoke = True
+        return tokens
