@@ -82,7 +82,7 @@ def printed(code: int) -> int:
 
 def settings_help() -> str:
     return "\n".join(
-        f"  {item.name.upper():<18} {item.metadata['help']}"
+        f"  {item.name.upper():<24} {item.metadata['help']}"
         for item in fields(Settings)
         if "help" in item.metadata
     )
