@@ -122,7 +122,7 @@ async def check_model(
     except ModelError as error:
         report.failed(part, error.report)
         return
-    report.ok(f"{part}, which answers with {len(tools)} tools offered")
+    report.ok(f"{part}, which answers")
     if notice:
         report.note(notice)
 

@@ -34,11 +34,12 @@ ErrorKind = Literal[
 class ModelError(Exception):
     """A model call that failed. `message` never holds a key or a user's text.
 
-    `detail` is the provider's own words, or the cause of a failed connection: for the log and
-    `--check` only, at most 300 characters, without keys. `param` is the field of the request
-    that the provider does not take, as a path in the body: `temperature`, `reasoning.summary`,
-    `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or `tools.NAME` where it
-    refuses one of them; `messages.reasoning_content` for a field of a message.
+    `detail` is the provider's own words, at most 300 characters and without keys, or the cause
+    of a failed connection, perhaps with what to do: for the log and `--check` only. `param` is the
+    field of the request that the provider does not take, as a path in the body: `temperature`,
+    `reasoning.summary`, `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or
+    `tools.NAME` where it refuses one of them; `messages.reasoning_content` for a field of a
+    message.
     """
 
     def __init__(

@@ -47,6 +47,7 @@ from realtime.models.reading import BROKEN, Reads, Received
 from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "none"  # the client insists on one
 _DRAIN_S = 0.1
 """How long the end of a finished answer is waited for, so that its connection is kept."""
 _END_S = 0.5
@@ -182,7 +183,7 @@ class OpenAIModel:
         except APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return None
-            failed = _status_error(error)
+            failed = self._refusal(error)
             failed.detail = unquoted(failed.detail, [self._key])
             raise failed from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
@@ -234,10 +235,21 @@ class OpenAIModel:
                 if kind.startswith("text/html"):
                     raise failure("malformed")
         except APIStatusError as error:
-            raise _status_error(error) from None
+            raise self._refusal(error) from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise connection_failure(error) from None
         return response
+
+    def _refusal(self, error: APIStatusError) -> ModelError:
+        refusal = from_status(error.status_code, error.response.headers, error.body)
+        if refusal.kind == "unauthorized" and self._key == NO_KEY:
+            hint = "No key is set: OPENAI_API_KEY, or key= in FALLBACKS and MODELS."
+        elif refusal.kind == "not_found" and self._client.base_url.path == "/":
+            hint = "The base URL has no path; with most servers it ends in /v1."
+        else:
+            return refusal
+        refusal.detail = f"{hint} {refusal.detail}"
+        return refusal
 
     def _body(self, request: Request) -> dict[str, Any]:
         request = self._manners.shape(request, self.label)
@@ -354,10 +366,6 @@ def from_json_answer(data: bytes) -> ModelError:
 def _is_stream(response: AsyncAPIResponse[Any]) -> bool:
     kind: str = response.headers.get("content-type", "")
     return kind.startswith("text/event-stream")
-
-
-def _status_error(error: APIStatusError) -> ModelError:
-    return from_status(error.status_code, error.response.headers, error.body)
 
 
 def _was_stale(error: BaseException) -> bool:

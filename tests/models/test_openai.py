@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
+from realtime.config import Settings
 from realtime.models import (
     AssistantText,
     Finished,
@@ -34,6 +35,7 @@ from realtime.models import (
 )
 from realtime.models.openai import OpenAIModel
 from realtime.protocol import Options, Usage
+from realtime.providers import make_chain
 from tests.aimock import aimock, journal
 from tests.models.conftest import Upstream
 from tests.models.payloads import Api, called, delta, ended, said, sse
@@ -584,6 +586,31 @@ async def test_check_fails(status: int, kind: str, make: Make, upstream: Upstrea
         await make(upstream.url).check()
     assert caught.value.kind == kind
     assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "path", "says"),
+    [
+        (401, "", "/v1", "No key is set: OPENAI_API_KEY"),
+        (401, KEY, "/v1", ""),
+        (404, KEY, "", "it ends in /v1"),
+        (404, KEY, "/", "it ends in /v1"),
+        (404, KEY, "/v1", ""),
+    ],
+)
+async def test_what_is_probably_missing_is_told(
+    status: int, key: str, path: str, says: str, upstream: Upstream
+) -> None:
+    upstream.reply(status, {"error": {"message": "as the provider puts it"}})
+    url = upstream.url.removesuffix("/v1") + path
+    given = {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "gpt", "OPENAI_API_KEY": key}
+    chain = await make_chain(Settings.load(given, None))
+    _, error = await fails(chain.models[0])  # type: ignore[arg-type]
+    await chain.close()
+    assert says in error.report
+    assert bool(says) == ("set: " in error.report or "path; " in error.report)
+    if path == "/v1":
+        assert error.report.endswith("as the provider puts it")
 
 
 async def test_check_times_out(make: Make, upstream: Upstream) -> None:
