@@ -262,7 +262,7 @@ def _running(
                 auth,
                 server.user_rate,
                 info={
-                    "model": {"name": server.chain.name, "label": server.chain.label},
+                    "model": {"name": server.chain.name, "label": public_label(server)},
                     "models": list(server.chain.choices),
                     "session_options": list(settings.session_options),
                     "store": store_label(settings),
@@ -289,6 +289,12 @@ def _running(
             yield
 
     return lifetime
+
+
+def public_label(server: Server) -> str:
+    """What everybody may know of the model: of a provider not where it is."""
+    chain = server.chain
+    return chain.name if server.settings.model == "openai" else chain.label
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:

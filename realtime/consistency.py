@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -83,6 +84,11 @@ def _models(settings: Settings) -> Iterator[str]:
                     f"{name} has {entry.name} without a URL, and there is no server of "
                     f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
                 )
+    default = settings.openai_model if settings.model == "openai" else settings.model
+    named = Counter([default, *(entry.name for entry in settings.models if entry.url)])
+    for name, count in named.items():
+        if count > 1:
+            yield f"MODELS offers {name} twice: a session chooses by the name, so each needs its own"
     unpriced = models_used(settings) - set(settings.prices or {})
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (

@@ -298,6 +298,8 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"OPENAI_API_KEY": "“sk-1”"}, "OPENAI_API_KEY has a character that no key has"),
         ({"OPENAI_API_KEY": "sk-1 # mine"}, "OPENAI_API_KEY has a character that no key has"),
         ({"FALLBACKS": "a@https://a/v1 key=A_KEY", "A_KEY": "k\nk"}, "A_KEY has a character"),
+        ({"MODELS": "a@https://a/v1, a@https://b/v1"}, "MODELS offers a twice"),
+        ({"MODELS": "demo@https://a/v1"}, "MODELS offers demo twice"),
         ({"REASONING_EFFORT": "most"}, "REASONING_EFFORT=most must be one of"),
         ({"SERVICE_TIER": "fast"}, "SERVICE_TIER=fast must be one of"),
         ({"DATABASE_PATH": ":memory:"}, "DATABASE_PATH=:memory: must be a file"),
