@@ -88,7 +88,7 @@ def _models(settings: Settings) -> Iterator[str]:
     named = Counter([default, *(entry.name for entry in settings.models if entry.url)])
     for name, count in named.items():
         if count > 1:
-            yield f"MODELS offers {name} twice: a session chooses by the name, so each needs its own"
+            yield f"MODELS offers {name} twice: a session chooses a model by its name alone"
     unpriced = models_used(settings) - set(settings.prices or {})
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (
