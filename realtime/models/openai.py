@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -41,7 +41,14 @@ from realtime.models import (
 )
 from realtime.models.body import reader
 from realtime.models.bookmark import Bookmark
-from realtime.models.errors import connection_failure, failure, from_payload, from_status, unquoted
+from realtime.models.errors import (
+    causes_of,
+    connection_failure,
+    failure,
+    from_payload,
+    from_status,
+    unquoted,
+)
 from realtime.models.manners import Manners
 from realtime.models.reading import BROKEN, Reads, Received
 from realtime.models.sse import EventDecoder
@@ -124,43 +131,29 @@ class OpenAIModel:
         try:
             while True:
                 deadline = min(end, now() + self._first_byte_s)
+                broke: ModelError | None = None
                 async with AsyncExitStack() as stack:
                     if bookmark and bookmark.id:
                         response = await self._resume(stack, bookmark, end)
                     else:
                         response, body = await self._open(stack, request, deadline)
                     reads = stack.enter_context(Reads(reader(response)))
-                    broke: ModelError | None = None
                     answer.lines = EventDecoder()
-                    while not answer.whole:
-                        try:
-                            data = await reads.next(deadline)
-                        except ModelError as error:
-                            broke = error
-                            break
-                        if not data:
-                            break
-                        if events := answer.take(data):
-                            yield events
-                        if answer.error:
-                            break
-                        if answer.decoder.answered:
-                            deadline = min(deadline, now() + _END_S)
-                            continue
-                        pause = self._think_s if answer.thinking else self._stall_s
-                        deadline = min(end, now() + pause)
+                    try:
+                        while not answer.over and (data := await reads.next(deadline)):
+                            if events := answer.take(data):
+                                yield events
+                            deadline = self._next_deadline(answer, now(), deadline, end)
+                    except ModelError as error:
+                        broke = error
                     if answer.whole:
-                        deadline = now() + _DRAIN_S
-                        with suppress(ModelError):
-                            while await reads.next(deadline):
-                                pass
+                        await reads.drain(now() + _DRAIN_S)
                         return
                 if answer.error:
-                    learned = self._learned(answer.error, request, body)
-                    if learned and answer.silent:
-                        answer.error = None
-                        continue
-                    raise answer.error
+                    if not (self._learned(answer.error, request, body) and answer.silent):
+                        raise answer.error
+                    answer.error = None
+                    continue
                 if bookmark and bookmark.id and now() < end:
                     continue
                 if not answer.lines.count and not broke and not _is_stream(response):
@@ -173,6 +166,12 @@ class OpenAIModel:
         finally:
             if bookmark and bookmark.id and not answer.decoder.finished:
                 self._cancel(bookmark.id)
+
+    def _next_deadline(self, answer: Received, now: float, last: float, end: float) -> float:
+        """Until when the next bytes may come; `last` was the deadline of those before."""
+        if answer.decoder.answered:
+            return min(last, now + _END_S)
+        return min(end, now + (self._think_s if answer.thinking else self._stall_s))
 
     async def check(self) -> str | None:
         """List the models. A server without that list is there all the same."""
@@ -364,11 +363,4 @@ def _was_stale(error: BaseException) -> bool:
     """Whether the server may just have closed a kept connection while we took it again:
     then it has not seen the request, and a new connection is the answer."""
     stale = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
-    return any(isinstance(cause, stale) for cause in _causes(error))
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    return causes
+    return any(isinstance(cause, stale) for cause in causes_of(error))

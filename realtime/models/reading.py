@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
@@ -47,8 +48,14 @@ class Received:
         self.error: ModelError | None = None
 
     @property
+    def over(self) -> bool:
+        """Nothing more is to be read."""
+        return self.lines.done or self.decoder.finished or self.error is not None
+
+    @property
     def whole(self) -> bool:
-        return self.lines.done or self.decoder.finished
+        """It came to its end, and nothing went wrong on the way."""
+        return self.over and self.error is None
 
     @property
     def silent(self) -> bool:
@@ -126,8 +133,7 @@ class Reads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
 
     async def next(self, deadline: float) -> bytes:
         """The next bytes of the answer, none at its end. Raises `ModelError`."""
@@ -136,7 +142,7 @@ class Reads:
             self._task = asyncio.current_task()
         self._reading = True
         if self._timer is None or deadline < self._timer.when():
-            self.__exit__()
+            self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
         try:
             return await self._read()
@@ -148,6 +154,16 @@ class Reads:
             raise failure("cut") from None
         finally:
             self._reading = False
+
+    async def drain(self, deadline: float) -> None:
+        """Read what is left, so that the connection can be used again."""
+        with suppress(ModelError):
+            while await self.next(deadline):
+                pass
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()

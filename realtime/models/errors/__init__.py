@@ -10,7 +10,7 @@ only without what looks like a key (`words`).
 """
 
 from realtime.models.errors.answer import from_payload, from_status
-from realtime.models.errors.connection import connection_failure
+from realtime.models.errors.connection import causes_of, connection_failure
 from realtime.models.errors.failure import failure
 from realtime.models.errors.reasons import BROKEN_REASONS, REASONS, Reason, broken, reason
 from realtime.models.errors.words import unquoted
@@ -20,6 +20,7 @@ __all__ = [
     "REASONS",
     "Reason",
     "broken",
+    "causes_of",
     "connection_failure",
     "failure",
     "from_payload",

@@ -51,7 +51,7 @@ _ERRNO = {
 
 def connection_failure(error: BaseException) -> ModelError:
     """What kept us from an answer; `detail` names the cause."""
-    causes = _causes(error)
+    causes = causes_of(error)
     proxy = any(isinstance(cause, aiohttp.ClientHttpProxyError) for cause in causes)
     kind: ErrorKind = "unavailable"
     if any(isinstance(cause, TimeoutError) for cause in causes):
@@ -61,7 +61,8 @@ def connection_failure(error: BaseException) -> ModelError:
     return failure(kind, detail=detail([_told(causes)]))
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, the outermost first."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and len(causes) < 20:
         causes.append(cause)
