@@ -55,9 +55,9 @@ from realtime.models.sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
 _DRAIN_S = 0.1
-"""How long the end of a finished answer is waited for, so that its connection is kept."""
+"""How long to wait for the end of a finished answer, so that its connection can be kept."""
 _END_S = 0.5
-"""How long usage and the end of the stream are waited for, once the model said that it is done."""
+"""How long to wait for usage and the end of the stream once the model has said it is done."""
 Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
 Create = Callable[[], Answer]
 logger = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ class OpenAIModel:
     first byte of the answer, `think_s` from one byte to the next while the model has said
     nothing yet, reasons, or may write a call, `stall_s` the same inside a sentence, `total_s`
     for all of it.
-    May be built outside of an event loop; belongs to the first that uses it.
+
+    It may be built outside an event loop, and belongs to the first that uses it.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class OpenAIModel:
         return min(end, now + (self._think_s if answer.thinking else self._stall_s))
 
     async def check(self) -> str | None:
-        """List the models. A server without that list is there all the same."""
+        """List the models. A server that has no such list is reached all the same."""
         try:
             async with asyncio.timeout(self._first_byte_s):
                 listed = await self._client.models.with_raw_response.list()
@@ -196,7 +197,7 @@ class OpenAIModel:
     async def _open(
         self, stack: AsyncExitStack, request: Request, deadline: float
     ) -> tuple[AsyncAPIResponse[Any], dict[str, Any]]:
-        """Send the request; the answer's head, and the body that it answers."""
+        """Send the request. Returns the head of the answer, and the body that was sent."""
         while True:
             body = self._body(request)
             try:
@@ -206,18 +207,18 @@ class OpenAIModel:
                     raise
 
     def _learned(self, error: ModelError, request: Request, body: dict[str, Any]) -> bool:
-        """Whether a refused request can be asked in another way, as from now on all are."""
+        """Whether a refused request can be sent in another form, as all will be from now on."""
         error.detail = unquoted(error.detail, [*texts_of(request), self._key])
         learned = self._manners.learn(error, request, body)
         if learned:
             logger.warning("%s %s. %s", self.label, learned, error.detail)
             return True
-        return self._body(request) != body  # another request has learned it meanwhile
+        return self._body(request) != body  # another request learned it meanwhile
 
     async def _enter(
         self, stack: AsyncExitStack, create: Create, deadline: float
     ) -> AsyncAPIResponse[Any]:
-        """Send a request; the answer's head is there and says that a stream follows."""
+        """Send a request. Returns once the head of the answer says that a stream follows."""
         response: AsyncAPIResponse[Any]
         try:
             async with asyncio.timeout_at(deadline):
@@ -251,8 +252,8 @@ class OpenAIModel:
         return self._manners.trim({**self._options, **body})
 
     def _create(self, body: dict[str, Any]) -> Answer:
-        # As `extra_body`: the client looks at each message that comes by another name, which
-        # takes 0.1 ms a message, and holds up every session meanwhile.
+        # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
+        # each, and holds up all sessions meanwhile.
         if self._api == "chat":
             return self._client.chat.completions.with_streaming_response.create(
                 model=self.name, messages=[], stream=True, extra_body=body
@@ -281,7 +282,7 @@ class OpenAIModel:
         raise failure("cut")
 
     def _cancel(self, response_id: str) -> None:
-        """Nobody waits for this answer any more: it would go on, and be billed."""
+        """Cancel an answer that nobody waits for: it would go on, and be billed."""
 
         async def cancel() -> None:
             try:

@@ -34,8 +34,8 @@ class Decoder(Protocol):
 
 
 class Received:
-    """An answer as its bytes come. `lines` is of one connection; the decoder goes on over
-    several, where the answer is taken up again."""
+    """An answer as its bytes come. `lines` belongs to one connection; the decoder spans several
+    where an answer is taken up again."""
 
     def __init__(self, api: str, *, tools: bool = False) -> None:
         self._tools = tools
@@ -72,7 +72,7 @@ class Received:
         return self._tools and (last.__class__ is not TextDelta or ends_sentence(last.text))
 
     def take(self, data: bytes) -> list[ModelEvent]:
-        """The events of one read; what went wrong behind them is in `error`."""
+        """The events of one read. `error` is then what went wrong after them."""
         events: list[ModelEvent] = []
         try:
             payloads = self.lines.feed(data)
@@ -91,7 +91,7 @@ class Received:
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a text that goes no further stops behind a sentence, and not inside of one."""
+    """Whether a text that has stopped ends after a sentence, and not inside one."""
     last = text.rstrip()[-1:]
     return text.endswith("\n") or not (last.isalnum() or last in _GOES_ON)
 

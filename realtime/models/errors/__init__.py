@@ -2,8 +2,8 @@
 
 An answer that is no success is read (`body`) and judged: by the code that the provider gave,
 by its words where the code says nothing, by the HTTP status where nobody said more (`kinds`).
-Of a refused request `params` tells the field that was refused. What never became an answer is
-judged in `connection`, the end of one that did in `reasons`.
+`params` finds the field for which a request was refused. `connection` judges what never became
+an answer, `reasons` how an answer ended.
 
 Providers echo keys and users' texts. Their words go into `ModelError.detail` alone, and there
 only without what looks like a key (`words`).

@@ -1,7 +1,7 @@
 """Why no connection came about, in words for the operator.
 
 The client's transport reports a refused connection, a wrong certificate and a name without an
-address all as a time-out: only what they were caused by tells them apart.
+address all as time-outs. Only their causes tell them apart.
 """
 
 from __future__ import annotations
