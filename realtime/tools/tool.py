@@ -153,7 +153,7 @@ class Toolbox:
                 name = tool.spec.name
                 if name in self._tools:
                     where = f" of {source}" if source else ""
-                    self._say(logging.WARNING, f"there is a tool {name} before that{where}")
+                    self._say(logging.WARNING, f"tool {name}{where} is hidden by an earlier one")
                 elif len(self._tools) == MAX_TOOLS:
                     left_out.append(tool.name)
                 else:
