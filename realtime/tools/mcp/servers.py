@@ -299,8 +299,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 async def try_servers(servers: dict[str, McpServer], box: Toolbox) -> AsyncGenerator[Trial]:
-    """Connect to each once, side by side, and to none of them again. Until the last has been
-    told, the box has their tools."""
+    """Connect to each once, side by side, and to none of them again. Their tools stay in the
+    box."""
     tried = McpServers(servers, box)
     try:
         for connection in tried.connections:
