@@ -146,7 +146,7 @@ function banner({ connection, notice, error, state, model, access }) {
   if (connection === "error" && state.session_id) return trouble(error);
   if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
   if (connection === "connecting") {
-    const hope = state.session_id ? "Messages are kept and sent when it is back." : "It is tried again by itself.";
+    const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
     if (error) return `${error.message} ${hope}`;
     if (state.session_id) return `The connection is lost. ${hope}`;
   }

@@ -1,6 +1,6 @@
 /**
- * A `Storage` that always works. What the browser does not take (it may block the page's
- * data, or be full) is kept in memory, until the page is closed.
+ * A `Storage` that always works. What the browser does not store (it may block the page's data, or
+ * be full) is kept in memory until the page is closed.
  */
 export class Keep {
   #memory = new Map();
@@ -36,7 +36,7 @@ export class Keep {
     this.#try((storage) => storage.clear());
   }
 
-  /** What was kept as JSON; null where there is nothing, or something that others put there. */
+  /** What was kept as JSON; null where there is nothing, or something that is no JSON. */
   read(key) {
     try {
       return JSON.parse(this.getItem(key));

@@ -190,7 +190,7 @@ def _read(path: Path) -> str:
 
 
 def _env_file(name: str) -> dict[str, str]:
-    """The variables of a file that has a value for them. Raises `ValueError`."""
+    """The variables in a file that have a value. Raises `ValueError`."""
     path = Path(name)
     if not path.exists() or path.is_dir():
         return {}
@@ -437,7 +437,7 @@ class Settings:
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
     given: frozenset[str] = frozenset()  # the variables that were set
-    mistaken: Mapping[str, str] = field(default_factory=dict)  # what looks like one, and which
+    mistaken: Mapping[str, str] = field(default_factory=dict)  # by unknown name, the likely one
 
     @property
     def sign_in(self) -> dict[str, str] | None:
@@ -493,9 +493,9 @@ class Settings:
         return settings
 
     def api_of(self, entry: ModelEntry) -> str:
-        """By which API a model is asked: `responses` or `chat`."""
+        """The API by which a model is asked: `responses` or `chat`."""
         return entry.api or (default_api(entry.url) if entry.url else self.openai_api)
 
     def notes(self) -> list[str]:
-        """What was given and has no effect, or hardly was meant so; a sentence each."""
+        """Settings that have no effect, or hardly the one that was meant; a sentence each."""
         return list(consistency.notes(self))

@@ -59,7 +59,7 @@ def _entry(words: list[str]) -> ModelEntry:
 
 
 def default_api(url: str) -> str:
-    """By which API the server at a base URL is best asked; an empty one is OpenAI's own."""
+    """The API for the server at a base URL; an empty URL is OpenAI's own."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host or host == "api.openai.com" or host.endswith(".api.openai.com"):

@@ -35,8 +35,7 @@ from realtime.protocol import TextKind, Usage
 
 def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
     """The JSON body of `POST /chat/completions`; the context is `fitted`. `openai`: it goes to
-    OpenAI itself, which has another name for the longest answer than all who followed it, and
-    fields of its own."""
+    OpenAI or Azure, which have a name of their own for the limit of an answer, and more fields."""
     streaming = {"include_usage": True}
     result: dict[str, Any] = {
         "model": model,
@@ -157,9 +156,9 @@ class _Call:
 class ChatDecoder:
     """Turns the payloads of one answer into events.
 
-    A call is ready when a finish reason says that the answer is whole. One that was cut short,
-    that ended for a reason which nobody knows or without one, has no call that is surely whole.
-    Usage follows the finish reason, so `Finished` comes from `finish`.
+    A call is ready once a finish reason says that the answer is whole. After any other reason,
+    or none, no call can be trusted to be whole. Usage follows the finish reason, so `Finished`
+    comes from `finish`.
     """
 
     def __init__(self) -> None:
@@ -175,7 +174,7 @@ class ChatDecoder:
 
     @property
     def answered(self) -> bool:
-        """The model said that it is done; only usage may still come."""
+        """The model has said that it is done; only usage may still come."""
         return self._reason is not None
 
     @property
@@ -324,7 +323,7 @@ class ChatDecoder:
         self._announce(call, events)
 
     def _announce(self, call: _Call, events: list[ModelEvent]) -> None:
-        """The name may come in fragments: it is told again as it grows."""
+        """Tell the name, and tell it again as it grows: it may come in fragments."""
         if call.name != call.announced:
             call.announced = call.name
             events.append(ToolCallStarted(call.key, call.name))

@@ -1,8 +1,8 @@
-"""What one model of one server turns out not to take, learned from what it refuses. No I/O.
+"""What one model of one server does not accept, learned from its refusals. No I/O.
 
-Compatible servers differ in more ways than any list could hold. A request that was refused for
-something it can do without is asked again in another way, once for each thing learned, and the
-next requests are made so from the start.
+Compatible servers differ in more ways than any list could hold. A request that is refused for
+something it can do without is changed and sent again, once for each thing learned. Later
+requests are made that way from the start.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"
 
 
 class Manners:
-    """`shape` makes a request of the conversation as this model takes it, `trim` a body."""
+    """`shape` fits a request to this model, `trim` its body; `learn` reads a refusal."""
 
     def __init__(self, left_out: Iterable[str] = ()) -> None:
         self._left_out = set(left_out)
@@ -74,7 +74,7 @@ class Manners:
         return replace(request, instructions=instructions, context=tuple(context), tools=tools)
 
     def _readable(self, item: Item) -> Item | None:
-        """The item without what the model could not read any more."""
+        """The item without provider state that the model can no longer read."""
         match item:
             case Thought(data) if self._unreadable and _digest(data) in self._unreadable:
                 return None
@@ -84,7 +84,7 @@ class Manners:
                 return item
 
     def trim(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with what it refuses taken out or put in another way."""
+        """The body without what the model refuses, or with it under another name."""
         for old, new in _OTHER_NAME.items():
             if f"{old}:renamed" in self._taught and old in body:
                 body[new] = body.pop(old)
@@ -108,8 +108,8 @@ class Manners:
                     part.pop(field, None)
 
     def learn(self, error: ModelError, request: Request, body: dict[str, Any]) -> str | None:
-        """What is done otherwise from now on, for the log, after a request that was refused.
-        None where there is nothing to be learned: asking again would not help."""
+        """Learn from a refused request. Returns what changes from now on, for the log; None
+        where nothing was learned, so that asking again would not help."""
         param = error.param or ""
         if param == "provider_state:unreadable":
             return self._forget(request)
@@ -143,7 +143,7 @@ class Manners:
         return f"does not take {param}: it is left out"
 
     def _forget(self, request: Request) -> str | None:
-        """Another key or account reads nothing of what was given to the one before."""
+        """Leave out the provider state so far: it was given to another key or account."""
         before = len(self._unreadable)
         for item in request.context:
             match item:

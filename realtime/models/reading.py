@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
@@ -33,8 +34,8 @@ class Decoder(Protocol):
 
 
 class Received:
-    """An answer as its bytes come. `lines` is of one connection; the decoder goes on over
-    several, where the answer is taken up again."""
+    """An answer as its bytes come. `lines` belongs to one connection; the decoder spans several
+    where an answer is taken up again."""
 
     def __init__(self, api: str, *, tools: bool = False) -> None:
         self._tools = tools
@@ -47,8 +48,14 @@ class Received:
         self.error: ModelError | None = None
 
     @property
+    def over(self) -> bool:
+        """Nothing more is to be read."""
+        return self.lines.done or self.decoder.finished or self.error is not None
+
+    @property
     def whole(self) -> bool:
-        return self.lines.done or self.decoder.finished
+        """It came to its end, and nothing went wrong on the way."""
+        return self.over and self.error is None
 
     @property
     def silent(self) -> bool:
@@ -65,7 +72,7 @@ class Received:
         return self._tools and (last.__class__ is not TextDelta or ends_sentence(last.text))
 
     def take(self, data: bytes) -> list[ModelEvent]:
-        """The events of one read; what went wrong behind them is in `error`."""
+        """The events of one read. `error` is then what went wrong after them."""
         events: list[ModelEvent] = []
         try:
             payloads = self.lines.feed(data)
@@ -84,7 +91,7 @@ class Received:
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a text that goes no further stops behind a sentence, and not inside of one."""
+    """Whether a text that has stopped ends after a sentence, and not inside one."""
     last = text.rstrip()[-1:]
     return text.endswith("\n") or not (last.isalnum() or last in _GOES_ON)
 
@@ -126,8 +133,7 @@ class Reads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
 
     async def next(self, deadline: float) -> bytes:
         """The next bytes of the answer, none at its end. Raises `ModelError`."""
@@ -136,7 +142,7 @@ class Reads:
             self._task = asyncio.current_task()
         self._reading = True
         if self._timer is None or deadline < self._timer.when():
-            self.__exit__()
+            self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
         try:
             return await self._read()
@@ -148,6 +154,16 @@ class Reads:
             raise failure("cut") from None
         finally:
             self._reading = False
+
+    async def drain(self, deadline: float) -> None:
+        """Read what is left, so that the connection can be used again."""
+        with suppress(ModelError):
+            while await self.next(deadline):
+                pass
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()

@@ -161,7 +161,7 @@ class ResponsesDecoder:
 
     @property
     def answered(self) -> bool:
-        """The model said that it is done; here it says so with the last event."""
+        """The model has said that it is done; here the last event says so."""
         return self.finished
 
     def feed(self, payload: bytes) -> list[ModelEvent]:
@@ -356,8 +356,8 @@ def _argument_text(value: Any) -> str:
 
 
 def _thought(item: dict[str, Any]) -> list[ModelEvent]:
-    """A reasoning item in the form in which the next request brings it back; none where the
-    provider keeps it to itself."""
+    """A reasoning item as the next request sends it back; none where the provider keeps it to
+    itself."""
     if not item.get("encrypted_content"):
         return []
     names = ("type", "id", "summary", "encrypted_content")

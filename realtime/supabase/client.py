@@ -52,7 +52,7 @@ OLDEST_SCHEMA = 2
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
 CHECK_PAUSES_S = (0.5, 1.0)
-"""Between tries of a check that meets what passes within seconds."""
+"""Between the tries of a check, for trouble that passes within seconds."""
 
 T = TypeVar("T")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -72,7 +72,7 @@ class Shipped(msgspec.Struct):
     lost: list[Lost] = []
 
     def add(self, other: Shipped) -> None:
-        """What became of more rows; of one that is known already nothing is said twice."""
+        """Add what became of other rows, each once."""
         self.refused += [row for row in other.refused if row not in self.refused]
         self.lost += [lost for lost in other.lost if lost not in self.lost]
 
@@ -263,7 +263,7 @@ class Supabase:
         return found
 
     async def _without_functions(self, error: SupabaseError) -> SupabaseError:
-        """What it means that the functions are not found: it depends on the tables."""
+        """The error where the functions are not found, which depends on the tables."""
         try:
             await self._ask(self._client.table("sessions").select("session_id").limit(1))
         except SupabaseError as other:

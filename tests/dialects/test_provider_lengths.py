@@ -5,28 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet
-from tests.dialects.responses import OpenAIResponses
+from tests.dialects.outcomes import calls, completes, each_strict
 from tests.dialects.rules import Body, Fault
-from tests.dialects.test_provider_stories import calls, completes
 
-STRICT: tuple[type[Any], ...] = (
-    hosted.Mistral,
-    hosted.Gemini,
-    hosted.DeepSeek,
-    hosted.GLM,
-    gateways.Bedrock,
-    local.LlamaCpp,
-    OpenAIResponses,
-)
-each = pytest.mark.parametrize("make", STRICT, ids=lambda make: make.name)
 TOO_LONG = "This model's maximum context length is 800 tokens."
 
 
-@each
+@each_strict
 async def test_only_the_newest_part_is_sent(meet: Meet, make: Any) -> None:
     talk = await meet(make(), history_tokens=250)
     (upstream,) = talk.upstreams
@@ -37,7 +23,7 @@ async def test_only_the_newest_part_is_sent(meet: Meet, make: Any) -> None:
     assert len(upstream.bodies[-1].get("messages") or upstream.bodies[-1]["input"]) < 20
 
 
-@each
+@each_strict
 async def test_it_is_too_long_in_the_middle_of_a_run(meet: Meet, make: Any) -> None:
     provider = make()
     check = provider.check

@@ -69,7 +69,7 @@ def test_one_tool_is_left_out_alone(param: str) -> None:
     assert names(asked.body()) == ["a", "c"]
 
 
-def test_places_are_those_of_the_request_that_was_refused() -> None:
+def test_a_tool_is_counted_in_the_request_that_was_refused() -> None:
     asked = Asked()
     asked.refuse("tools[0]")
     asked.refuse("tools[0]")
@@ -90,13 +90,13 @@ def test_a_server_without_tools_is_given_none_and_reads_what_they_gave() -> None
     assert asked.refuse("tools") is None
 
 
-def test_tools_without_reasoning() -> None:
+def test_tools_are_sent_with_no_effort_where_they_exclude_reasoning() -> None:
     asked = Asked()
     asked.refuse("reasoning_effort:none")
     assert asked.body()["reasoning_effort"] == "none"
 
 
-def test_fields_of_messages() -> None:
+def test_fields_of_messages_are_left_out_or_filled_in() -> None:
     asked = Asked()
     asked.refuse("messages.reasoning_content:missing")
     assert asked.body()["messages"][2]["reasoning_content"] == NO_THOUGHT
@@ -111,7 +111,7 @@ def test_fields_of_messages() -> None:
     assert call["extra_content"]["google"]["thought_signature"]
 
 
-def test_what_a_model_cannot_read_any_more_is_left_out_and_newer_state_is_not() -> None:
+def test_unreadable_provider_state_is_left_out_and_newer_state_is_sent() -> None:
     asked = Asked()
     asked.refuse("provider_state:unreadable")
     assert "extra_content" not in asked.body()["messages"][2]["tool_calls"][0]
@@ -122,7 +122,7 @@ def test_what_a_model_cannot_read_any_more_is_left_out_and_newer_state_is_not() 
     assert sent[4]["tool_calls"][0]["extra_content"] == 2
 
 
-def test_instructions_of_a_template_without_a_system_role() -> None:
+def test_instructions_become_the_first_message_where_no_system_role_is_taken() -> None:
     asked = Asked()
     asked.refuse("messages.system")
     roles = [message["role"] for message in asked.body()["messages"]]
@@ -131,6 +131,6 @@ def test_instructions_of_a_template_without_a_system_role() -> None:
 
 
 @pytest.mark.parametrize("param", [None, "model", "messages", "messages.content", "input", "top_k"])
-def test_what_cannot_be_done_otherwise_is_a_failure(param: str | None) -> None:
+def test_what_cannot_be_changed_stays_a_failure(param: str | None) -> None:
     asked = Asked()
     assert asked.refuse(param or "") is None

@@ -450,6 +450,15 @@ async def test_answers_that_are_no_stream(
     assert upstream.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+async def test_an_error_counts_where_done_follows_it_at_once(
+    make: Make, upstream: Upstream
+) -> None:
+    error = {"error": {"code": "insufficient_quota"}}
+    upstream.answer(b"".join(said("chat", "Once") + sse(error, b"[DONE]")))
+    events, failed = await fails(make(upstream.url))
+    assert (events, failed.kind) == ([TextDelta("Once")], "quota")
+
+
 async def test_text_that_is_no_event_stream_is_malformed(make: Make, upstream: Upstream) -> None:
     upstream.answer(b"Hello there.\n\nHow are you?\n\n", kind="text/plain")
     assert (await fails(make(upstream.url)))[1].kind == "malformed"

@@ -171,7 +171,7 @@ _BY_DAY = any_of(r"PerDay|limit: 0\b")
 
 
 def kind_of(said: Said, status: int | None) -> ErrorKind | None:
-    """What codes and sentences tell. None: nothing that the status would not."""
+    """The kind by codes and sentences. None where they say no more than the status."""
     kinds = [kind for code in said.codes if (kind := _KINDS.get(code.lower()))]
     text = said.text
     # Google calls the rate of a minute a quota, too.
@@ -191,7 +191,7 @@ def kind_of(said: Said, status: int | None) -> ErrorKind | None:
 
 
 def vague_kind(said: Said, status: int | None) -> ErrorKind | None:
-    """What is left to tell where nobody said more."""
+    """The kind by vague codes and the status, where nothing says more."""
     kinds = [kind for code in said.codes if (kind := _VAGUE.get(code.lower()))]
     kind = kinds[0] if kinds else None
     for number in (status, said.status):
@@ -202,7 +202,7 @@ def vague_kind(said: Said, status: int | None) -> ErrorKind | None:
 
 
 def telling_code(said: Said) -> str | None:
-    """The code to show."""
+    """The code to show to the operator: a known one first, never a bare number."""
     known = [code for code in said.codes if code.lower() in _KINDS]
     words = [code for code in (*known, *said.codes) if not code.isdecimal()]
     return words[0] if words else None

@@ -69,8 +69,8 @@ class Lost(MCPError):
 
 
 class Refused(MCPError):
-    """The server answered by an HTTP status. `session_gone`: it knows our session no more;
-    `bare`: it said nothing more, and the message is ours."""
+    """The server answered with an HTTP error. `session_gone`: it no longer knows our session.
+    `bare`: it said nothing beside the status, and the message is ours."""
 
     def __init__(self, error: MCPError, status: int, config: McpServer) -> None:
         bare = error.message in ("Server returned an error response", "Session terminated")
@@ -87,7 +87,7 @@ class Refused(MCPError):
 
 
 class Wire(JSONRPCDispatcher[Any]):
-    """Tells the kinds of failure apart, and lets answers through that the SDK would refuse."""
+    """Tells kinds of failure apart, and lets answers pass that the SDK would refuse."""
 
     def __init__(self, read: Any, write: Any, config: McpServer, ended: Callable[[], None]) -> None:
         super().__init__(read, write)
@@ -186,9 +186,9 @@ async def asked(
 
 @contextlib.asynccontextmanager
 async def connected(
-    name: str, config: McpServer, words: LastWords, ended: Callable[[], None]
+    config: McpServer, words: LastWords, ended: Callable[[], None]
 ) -> AsyncIterator[ClientSession]:
-    """A session that has not greeted yet. `ended` is called once its connection is gone."""
+    """A session before its greeting. `ended` is called once its connection is gone."""
     async with contextlib.AsyncExitStack() as stack:
         if config.command is not None:
             parameters = StdioServerParameters(
@@ -221,7 +221,7 @@ async def connected(
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """The SDK sends each request in the context of who asked."""
+    """Follow a request: the SDK sends it in the context of whoever asked."""
     if post := _posts.get():
         request.extensions["trace"] = post.trace
 
@@ -274,7 +274,7 @@ class LastWords:
                         )
 
     async def heard(self) -> str:
-        """The last that it wrote, as one line."""
+        """The end of what it wrote, as one line."""
         if self._thread is None:
             return ""
         thread = self._thread
