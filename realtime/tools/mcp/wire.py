@@ -24,12 +24,12 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.types import (
     CONNECTION_CLOSED,
     UNSUPPORTED_PROTOCOL_VERSION,
-    InputRequiredResult,
     PaginatedRequestParams,
 )
 
 from realtime.tools.context import ToolError
 from realtime.tools.mcp.config import McpServer
+from realtime.tools.mcp.incoming import Incoming
 from realtime.tools.mcp.words import (
     cannot_start,
     http_words,
@@ -86,6 +86,10 @@ class Refused(MCPError):
         )
 
 
+class Unread(MCPError):
+    """The server answered by what is no answer; the SDK's words quote it."""
+
+
 class Wire(JSONRPCDispatcher[Any]):
     """Tells the kinds of failure apart, and lets answers through that the SDK would refuse."""
 
@@ -110,6 +114,8 @@ class Wire(JSONRPCDispatcher[Any]):
         except MCPError as error:
             if post.status:
                 raise Refused(error, post.status, self._config) from None
+            if error.message.startswith(("Failed to parse JSON", "Failed to parse SSE")):
+                raise Unread(error.code, "its answer cannot be read") from None
             # servers use this code for errors of their own
             if error.code == CONNECTION_CLOSED and error.message.startswith(
                 ("Connection closed", "SSE stream")
@@ -120,7 +126,9 @@ class Wire(JSONRPCDispatcher[Any]):
             _posts.reset(before)
         if method == "tools/list":
             return _listing(raw)
-        if method == "tools/call" and raw.get("resultType") != "input_required":
+        if method == "tools/call" and raw.get("resultType") == "input_required":
+            raise ToolError("it asks for more than its arguments, which cannot be given to it here")
+        if method == "tools/call":
             return {**_hints(raw), "content": [], "_meta": {RAW: raw}}
         return raw
 
@@ -175,11 +183,7 @@ async def asked(
     session: ClientSession, name: str, arguments: dict[str, Any], told: ProgressFnT
 ) -> dict[str, Any]:
     """The result of a call as it came. Raises MCPError."""
-    result = await session.call_tool(
-        name, arguments, progress_callback=told, allow_input_required=True
-    )
-    if isinstance(result, InputRequiredResult):
-        raise ToolError("it asks for more than its arguments, which cannot be given to it here")
+    result = await session.call_tool(name, arguments, progress_callback=told)
     raw: dict[str, Any] = (result.meta or {})[RAW]
     return raw
 
@@ -216,7 +220,8 @@ async def connected(
                     config.url or "", http_client=http, max_sse_event_size=MAX_EVENT
                 )
             )
-        wire = Wire(*streams, config, ended)
+        read, write = streams
+        wire = Wire(Incoming(read, name), write, config, ended)
         yield await stack.enter_async_context(ClientSession(dispatcher=wire))
 
 
