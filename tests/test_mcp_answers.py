@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from realtime import logs
 from realtime.tools import ToolError
+from realtime.tools.mcp import wire
 from tests.plain_mcp import entry
 from tests.test_mcp import call, config
 from tests.test_mcp_oddities import MakeConfig, Site, lines, running, site
@@ -136,6 +138,31 @@ async def test_what_the_sdk_says_of_a_bad_notification_is_not_in_the_log(
     async with running(config(s=server(tmp_path, f"{told} + '\\n' + {fine}"))) as (box, _):
         assert await call(box, "s__t") == "fine"
     assert not lines(caplog, "validate notification")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_an_answer_by_http_without_end_is_not_read_to_its_end(
+    site: Site, config: MakeConfig, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(wire, "MAX_EVENT", 100_000)
+    handle = site.handle
+    said = b'{"jsonrpc": "2.0", "id": 1, "result": {"content": "' + b"x" * 5_000_000 + b'"}}'
+
+    async def answered(request: web.Request) -> web.Response:
+        found = await handle(request)
+        if request.method == "POST" and (await request.json())["method"] == "tools/call":
+            how = {"Content-Encoding": "gzip"} if packed else {}
+            body = gzip.compress(said) if packed else said
+            return web.Response(body=body, content_type="application/json", headers=how)
+        return found
+
+    monkeypatch.setattr(site, "handle", answered)
+    await site.down()
+    await site.up()
+    async with running(config(s={"url": site.url})) as (box, _):
+        with pytest.raises(ToolError) as caught:
+            await call(box, "s__t")
+    assert caught.value.code == "unknown_outcome"
 
 
 async def test_an_answer_by_http_that_cannot_be_read_has_an_unknown_outcome(

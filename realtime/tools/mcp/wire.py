@@ -210,7 +210,7 @@ async def connected(
         else:
             http = await stack.enter_async_context(
                 httpx2.AsyncClient(
-                    headers=config.headers,
+                    headers={"Accept-Encoding": "identity", **config.headers},
                     timeout=httpx2.Timeout(CONNECT_S, read=None),  # calls have their deadlines
                     event_hooks={"request": [_watch], "response": [_note]},
                 )
@@ -235,6 +235,29 @@ async def _note(response: httpx2.Response) -> None:
     post = _posts.get()
     if post and response.status_code >= 400:
         post.status = response.status_code
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        packed = response.headers.get("content-encoding", "identity") != "identity"
+        response.stream = _Bounded(response.stream, 0 if packed else MAX_EVENT)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that the SDK reads whole. One that came packed, though it was not to be, may be of any
+    size, and none of it is read."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self._stream = stream
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > self._most:
+                raise httpx2.ReadError("the answer is too large")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def greet(session: ClientSession) -> None:
