@@ -5,13 +5,17 @@
 export class Keep {
   #memory = new Map();
   #open;
-  /** Whether the browser has kept everything so far. */
-  lasting = true;
+  #blocked = false;
 
   /** @param {() => Pick<Storage, "getItem" | "setItem">} open  may throw: reading `localStorage` does, where it is blocked */
   constructor(open) {
     this.#open = open;
     this.getItem("");
+  }
+
+  /** Whether a reload would find everything that is here. */
+  get lasting() {
+    return !this.#blocked && !this.#memory.size;
   }
 
   getItem(key) {
@@ -46,11 +50,18 @@ export class Keep {
   }
 
   #try(use) {
+    let storage;
     try {
-      return use(this.#open());
+      storage = this.#open();
+      storage.getItem(""); // some browsers throw only here
+      this.#blocked = false;
     } catch {
-      this.lasting = false;
+      this.#blocked = true;
+      return;
     }
+    try {
+      return use(storage);
+    } catch {} // it is full
   }
 }
 

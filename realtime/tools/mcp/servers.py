@@ -21,7 +21,7 @@ from realtime.tools.checkable import Unfit
 from realtime.tools.context import ToolError
 from realtime.tools.mcp.config import McpServer
 from realtime.tools.mcp.tool import McpTool
-from realtime.tools.mcp.wire import LastWords, Lost, Refused, connected, greet, listed
+from realtime.tools.mcp.wire import LastWords, Lost, Refused, Unread, connected, greet, listed
 from realtime.tools.mcp.words import Trouble, secrets_of, why
 from realtime.tools.tool import MAX_TOOLS, Toolbox, some
 
@@ -106,6 +106,10 @@ class Connection:
             return ToolError(f"{self.name} is not there; the call was not made", "unavailable")
         if isinstance(error, Lost):
             return ToolError(f"{self.name} went away; {unknown}", "unknown_outcome")
+        if isinstance(error, Unread):
+            return ToolError(
+                f"{self.name} answered, but not as can be read; {unknown}", "unknown_outcome"
+            )
         if isinstance(error, Refused) and error.bare:
             if error.status >= 500:
                 return ToolError(f"{self.name} {error.message}; {unknown}", "unknown_outcome")
