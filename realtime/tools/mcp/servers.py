@@ -162,7 +162,7 @@ class Connection:
 
     async def _hold(self) -> None:
         """Be connected until told to stop, or to renew. Raises when the server has gone."""
-        async with connected(self.config, self._words, self._gone) as session:
+        async with connected(self.name, self.config, self._words, self._gone) as session:
             await self._begin(session)
             self._session = session
             self._up.set()

@@ -190,9 +190,9 @@ async def asked(
 
 @contextlib.asynccontextmanager
 async def connected(
-    config: McpServer, words: LastWords, ended: Callable[[], None]
+    name: str, config: McpServer, words: LastWords, ended: Callable[[], None]
 ) -> AsyncIterator[ClientSession]:
-    """A session before its greeting. `ended` is called once its connection is gone."""
+    """A session with the server `name` before its greeting. `ended` is called once its connection is gone."""
     async with contextlib.AsyncExitStack() as stack:
         if config.command is not None:
             parameters = StdioServerParameters(
