@@ -192,7 +192,7 @@ async def asked(
 async def connected(
     name: str, config: McpServer, words: LastWords, ended: Callable[[], None]
 ) -> AsyncIterator[ClientSession]:
-    """A session with the server `name` before its greeting. `ended` is called once its connection is gone."""
+    """A session before its greeting. `ended` is called once its connection is gone."""
     async with contextlib.AsyncExitStack() as stack:
         if config.command is not None:
             parameters = StdioServerParameters(
