@@ -142,7 +142,7 @@ async def execute(
                     async with aclosing(attempts.model.stream(request)) as stream:
                         async for batch in stream:
                             events: list[Event] = []
-                            if not step.spoke:
+                            if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True
                                 attempts.answered()
                                 if told:
@@ -156,7 +156,8 @@ async def execute(
                         raise failure("cut")
                     break
                 except ModelError as error:
-                    job.meter.end(billed=step.spoke or error.kind in ("timeout", "cut"))
+                    wrote = step.spoke or step.size > 0
+                    job.meter.end(billed=wrote or error.kind in ("timeout", "cut"))
                     if error.kind == "context_overflow" and history.shorten():
                         continue
                     model = told.from_model if told and told.from_model else attempts.model.name
@@ -172,8 +173,7 @@ async def execute(
                                 yield [told]
                                 told = None
                         case None:
-                            refused = error.kind in ("bad_request", "content_filter")
-                            if step.spoke or not refused or not history.alone():
+                            if step.spoke or error.kind not in _REFUSED or not history.alone():
                                 raise
                             logger.warning(
                                 "%s: asked again without what was said before", attempts.model.name
@@ -202,6 +202,13 @@ async def execute(
         if rest := writer.flush():
             yield rest
         yield _failure(error, job.meter.usage(), spoke=writer.spoke)
+
+
+def _shown(item: ModelEvent, job: Job) -> bool:
+    """Whether devices see it: behind that the step is not begun again."""
+    if isinstance(item, TextDelta):
+        return item.kind == "text" or job.show_reasoning
+    return isinstance(item, ToolCallStarted | ToolCallReady | Finished)
 
 
 def _take(
@@ -293,6 +300,8 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
     )
 
 
+_REFUSED = frozenset({"bad_request", "content_filter", "context_overflow"})
+"""What may be for something that was said long ago."""
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
 
 # For users: neutral, without anything of the provider's. The operator reads the log.
