@@ -138,11 +138,9 @@ class OpenAIModel:
                         except ModelError as error:
                             broke = error
                             break
-                        if not data:
-                            break
                         if events := answer.take(data):
                             yield events
-                        if answer.error:
+                        if answer.error or not data:
                             break
                         if answer.decoder.answered:
                             deadline = min(deadline, now() + _END_S)
