@@ -132,12 +132,15 @@ class OpenAIModel:
                     reads = stack.enter_context(Reads(reader(response)))
                     broke: ModelError | None = None
                     answer.lines = EventDecoder()
+                    document = b""  # where it may be one, and no stream
                     while not answer.whole:
                         try:
                             data = await reads.next(deadline)
                         except ModelError as error:
                             broke = error
                             break
+                        if not answer.lines.count and not _is_stream(response):
+                            document += data
                         if events := answer.take(data):
                             yield events
                         if answer.error or not data:
@@ -153,6 +156,8 @@ class OpenAIModel:
                             while await reads.next(deadline):
                                 pass
                         return
+                if not answer.lines.count and not broke and not _is_stream(response):
+                    answer.error = from_json_answer(document)
                 if answer.error:
                     learned = self._learned(answer.error, request, body)
                     if learned and answer.silent:
@@ -161,8 +166,6 @@ class OpenAIModel:
                     raise answer.error
                 if bookmark and bookmark.id and now() < end:
                     continue
-                if not answer.lines.count and not broke and not _is_stream(response):
-                    raise failure("malformed")
                 if events := answer.decoder.finish():
                     yield events
                 if broke and not answer.decoder.answered:
@@ -227,8 +230,6 @@ class OpenAIModel:
                         raise
                     response = await stack.enter_async_context(create())
                 kind = response.headers.get("content-type", "")
-                if kind.startswith("application/json"):
-                    raise from_json_answer(await response.read())
                 if kind.startswith("text/html"):
                     raise failure("malformed")
         except APIStatusError as error:

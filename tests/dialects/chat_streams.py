@@ -59,6 +59,10 @@ CHAT = (
     Odd("one event behind a byte order mark", "chat", (BOM + delta("stop", content="Hello."),)),
     Odd("the reason beside the last word", "chat", (HELLO[0], delta("stop", content="lo."), DONE)),
     Odd("an empty reason in each event", "chat", (delta("", content="Hello."), *STOP)),
+    *(
+        Odd(f"a stream called {kind}", "chat", (*HELLO, *STOP), content_type=kind)
+        for kind in ("application/json", "text/plain")
+    ),
     Odd("[DONE] without a reason", "chat", (*HELLO, DONE)),
     Odd("an end without anything", "chat", HELLO, status=("interrupted",)),
     *(finishes(name, ("completed",)) for name in ("eos", "eos_token", "end_turn", "stop_sequence")),

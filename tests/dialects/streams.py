@@ -29,6 +29,7 @@ class Odd:
     reason: str | None = None
     reasoning: str = ""
     stays: bool = False
+    content_type: str = "text/event-stream"
 
 
 def sse(payload: Any, event: str = "") -> bytes:
