@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 WHOLE = ("stop", "tool_calls")
 """The reasons after which the calls of an answer may be made."""
-REFUSED = ("bad_request", "content_filter")
+REFUSED = ("bad_request", "content_filter", "context_overflow")
 """Failures that may be due to something said long ago."""
 MAX_STEPS = 8
 MAX_CALLS = 16
@@ -136,7 +136,7 @@ async def execute(
                     async with aclosing(attempts.model.stream(request)) as stream:
                         async for batch in stream:
                             events: list[Event] = []
-                            if not step.spoke:
+                            if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True
                                 attempts.answered()
                                 if told:
@@ -150,7 +150,8 @@ async def execute(
                         raise failure("cut")
                     break
                 except ModelError as error:
-                    job.meter.end(billed=step.spoke or error.kind in ("timeout", "cut"))
+                    wrote = step.spoke or step.size > 0
+                    job.meter.end(billed=wrote or error.kind in ("timeout", "cut"))
                     if error.kind == "context_overflow" and history.shorten():
                         continue
                     model = told.from_model if told and told.from_model else attempts.model.name
@@ -208,6 +209,13 @@ def _request(job: Job, history: History, tokens: int, tools: Toolbox) -> Request
         session_id=job.session_id,
         user_id=job.user_id,
     )
+
+
+def _shown(item: ModelEvent, job: Job) -> bool:
+    """Whether devices see it: behind that the step is not begun again."""
+    if isinstance(item, TextDelta):
+        return item.kind == "text" or job.show_reasoning
+    return isinstance(item, ToolCallStarted | ToolCallReady | Finished)
 
 
 def _take(
@@ -299,6 +307,7 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
     )
 
 
+"""What may be for something that was said long ago."""
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
 
 # For users: neutral, without anything of the provider's. The operator reads the log.

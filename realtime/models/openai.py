@@ -141,16 +141,24 @@ class OpenAIModel:
                         response, body = await self._open(stack, request, deadline)
                     reads = stack.enter_context(Reads(reader(response)))
                     answer.lines = EventDecoder()
+                    document = b""  # where it may be one, and no stream
                     try:
-                        while not answer.over and (data := await reads.next(deadline)):
+                        while not answer.over:
+                            data = await reads.next(deadline)
+                            if not answer.lines.count and not _is_stream(response):
+                                document += data
                             if events := answer.take(data):
                                 yield events
+                            if not data:
+                                break
                             deadline = self._next_deadline(answer, now(), deadline, end)
                     except ModelError as error:
                         broke = error
                     if answer.whole:
                         await reads.drain(now() + _DRAIN_S)
                         return
+                if not answer.lines.count and not broke and not _is_stream(response):
+                    answer.error = from_json_answer(document)
                 if answer.error:
                     if not (self._learned(answer.error, request, body) and answer.silent):
                         raise answer.error
@@ -158,8 +166,6 @@ class OpenAIModel:
                     continue
                 if bookmark and bookmark.id and now() < end:
                     continue
-                if not answer.lines.count and not broke and not _is_stream(response):
-                    raise failure("malformed")
                 if events := answer.decoder.finish():
                     yield events
                 if broke and not answer.decoder.answered:
@@ -230,8 +236,6 @@ class OpenAIModel:
                         raise
                     response = await stack.enter_async_context(create())
                 kind = response.headers.get("content-type", "")
-                if kind.startswith("application/json"):
-                    raise from_json_answer(await response.read())
                 if kind.startswith("text/html"):
                     raise failure("malformed")
         except APIStatusError as error:

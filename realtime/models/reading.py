@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ class Decoder(Protocol):
     """What both APIs give: payloads in, events out."""
 
     thinking: bool
+    broken: ModelError | None
 
     @property
     def answered(self) -> bool: ...
@@ -40,6 +42,7 @@ class Received:
     def __init__(self, api: str, *, tools: bool = False) -> None:
         self._tools = tools
         self._last: ModelEvent | None = None
+        self._tail = ""  # of the text
         self.lines = EventDecoder()
         self.decoder: Decoder = (
             chat.ChatDecoder() if api == "chat" else responses.ResponsesDecoder()
@@ -69,15 +72,18 @@ class Received:
         last = self._last
         if last is None or self.decoder.thinking:
             return True
-        return self._tools and (last.__class__ is not TextDelta or ends_sentence(last.text))
+        return self._tools and (last.__class__ is not TextDelta or ends_sentence(self._tail))
 
     def take(self, data: bytes) -> list[ModelEvent]:
-        """The events of one read. `error` is then what went wrong after them."""
+        """The events of one read, or of the end, which is a read of nothing. `error` is then
+        what went wrong after them."""
         events: list[ModelEvent] = []
         try:
-            payloads = self.lines.feed(data)
+            payloads = self.lines.feed(data) if data else self.lines.end()
             for payload in payloads:
                 events += self.decoder.feed(payload)
+                if self.decoder.broken:
+                    raise self.decoder.broken
             if self.lines.done:
                 events += self.decoder.done()
             if self.bookmark:
@@ -86,17 +92,25 @@ class Received:
             self.error = error
         if events:
             events = merged(events)
-            self._last = events[-1]
+            self._last = last = events[-1]
+            if last.__class__ is TextDelta:
+                self._tail = (self._tail + last.text)[-16:]
         return events
 
 
 def ends_sentence(text: str) -> bool:
     """Whether a text that has stopped ends after a sentence, and not inside one."""
-    last = text.rstrip()[-1:]
-    return text.endswith("\n") or not (last.isalnum() or last in _GOES_ON)
+    said = text.rstrip()
+    if "\n" in text[len(said) :]:
+        return True
+    last = said.rstrip(_QUOTES)[-1:]
+    if not last or last.isspace() or last in _GOES_ON:
+        return False  # a quote behind a space is opened
+    return unicodedata.category(last)[0] not in "LMN"
 
 
-_GOES_ON = frozenset(",-–—([{<'’\"“&+=/%$#@")
+_QUOTES = "\"'’”“»"
+_GOES_ON = frozenset(",，、،-–—([{<‘«„&+=/%$#@")
 
 
 def merged(events: list[ModelEvent]) -> list[ModelEvent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.dialects import local
 from tests.dialects.conftest import Meet
 from tests.dialects.outcomes import calls, completes, each_strict
 from tests.dialects.rules import Body, Fault
@@ -39,3 +40,18 @@ async def test_it_is_too_long_in_the_middle_of_a_run(meet: Meet, make: Any) -> N
     for number in range(4):
         await calls(talk, f"Figures, {number}.", 2, "call", "call", "say")
     assert {fault.words for fault in upstream.refused} == {TOO_LONG}
+
+
+async def test_a_window_that_the_newest_quarter_does_not_fit(meet: Meet) -> None:
+    """Short messages, so many that to leave out the older half twice does not help."""
+    provider = local.SGLang()
+
+    def short(body: Body) -> Fault | None:
+        return Fault(TOO_LONG) if len(body["messages"]) > 3 else None
+
+    talk = await meet(provider)
+    for number in range(9):
+        await completes(talk, f"Message {number}.", "All is well.", "say")
+    provider.check = short  # type: ignore[method-assign]
+    for number in range(2):
+        await completes(talk, f"And {number}.", "All is well.", "say")

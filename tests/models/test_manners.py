@@ -34,8 +34,9 @@ class Asked:
     def __init__(self) -> None:
         self.manners = Manners()
 
-    def body(self) -> dict[str, Any]:
-        return self.manners.trim(body("m", self.manners.shape(REQUEST, ME)))
+    def body(self, **options: Any) -> dict[str, Any]:
+        request = replace(REQUEST, options=replace(REQUEST.options, **options))
+        return self.manners.trim(body("m", self.manners.shape(request, ME)))
 
     def refuse(self, param: str) -> str | None:
         return self.manners.learn(ModelError("bad_request", "", param=param), REQUEST, self.body())
@@ -60,6 +61,21 @@ def test_the_longest_answer_goes_by_its_other_name_and_then_by_none() -> None:
     assert (asked.body().get("max_tokens"), asked.body()["max_completion_tokens"]) == (None, 99)
     asked.refuse("max_completion_tokens")
     assert not {"max_tokens", "max_completion_tokens"} & set(asked.body())
+
+
+@pytest.mark.parametrize(("option", "other"), [("temperature", 0.7), ("reasoning_effort", "high")])
+def test_what_one_session_chose_in_vain_the_others_still_have(option: str, other: Any) -> None:
+    asked = Asked()
+    asked.refuse(option)
+    assert option not in asked.body()
+    assert asked.body(**{option: other})[option] == other
+
+
+def test_an_answer_that_may_not_be_so_long_leaves_shorter_ones_their_limit() -> None:
+    asked = Asked()
+    asked.refuse("max_tokens")
+    asked.refuse("max_completion_tokens")
+    assert asked.body(max_output_tokens=20)["max_tokens"] == 20
 
 
 @pytest.mark.parametrize("param", ["tools[1]", "tools[1].function.parameters", "tools.b"])
