@@ -14,6 +14,7 @@ import { Transcript, inWords } from "./transcript.js";
 const $ = (id) => document.getElementById(id);
 
 const DRAFT = "realtime.draft";
+const DRAFT_LENGTH = 100_000; // one that is longer could fill the storage of all the others
 const local = new Keep(() => localStorage);
 const tab = new Keep(() => sessionStorage);
 
@@ -146,7 +147,7 @@ function banner({ connection, notice, error, state, model, access }) {
   if (connection === "error" && state.session_id) return trouble(error);
   if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
   if (connection === "connecting") {
-    const hope = state.session_id ? "Messages are kept and sent when it is back." : "It is tried again by itself.";
+    const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
     if (error) return `${error.message} ${hope}`;
     if (state.session_id) return `The connection is lost. ${hope}`;
   }
@@ -237,7 +238,7 @@ function edit({ client_msg_id, text }) {
 /** As high as its text, within the limit of the style sheet. */
 function fit() {
   const box = $("message-box");
-  if (box.value) tab.setItem(DRAFT, box.value); // for a reload
+  if (box.value && box.value.length <= DRAFT_LENGTH) tab.setItem(DRAFT, box.value); // for a reload
   else tab.removeItem(DRAFT);
   box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
   schedule();

@@ -29,7 +29,7 @@ const timedOut = () =>
     retryable: true,
   });
 
-const SLOW_MS = 4_000; // without a connection by then, something is wrong
+const SLOW_MS = 4_000; // no connection by then means that something is wrong
 
 export class Connection {
   #timer;
@@ -129,7 +129,7 @@ export class Connection {
       if (reason === "io server disconnect") this.dialLater(); // socket.io-client gives up here
     });
     socket.on("connect_error", (error) => {
-      if (socket.active) return this.failed(); // it tries again by itself
+      if (socket.active) return this.failed(); // the library tries again
       const { code = "unauthorized", message = error.message, ...rest } =
         error.data?.error ?? error.data ?? {};
       if (rest.retryable) this.dialLater(rest.retry_after_ms);

@@ -1,4 +1,4 @@
-/** Who we are to the server: by a token of one's own, or as the guest that it made of us. */
+/** Who we are to the server: a user with a token of their own, or a guest that it made. */
 
 const KEY = "realtime.token";
 const SETTLE_MS = 200; // until what one tab stored is seen by the others
@@ -6,7 +6,7 @@ const SETTLE_MS = 200; // until what one tab stored is seen by the others
 export class Identity {
   #own;
   #storage;
-  #given; // the guest token of the last handshake; undefined where the token was our own
+  #given; // the guest token of the last handshake, null where there was none; undefined after a token of our own
 
   /**
    * @param {string | (() => string | undefined | Promise<string | undefined>)} [own]
@@ -17,7 +17,7 @@ export class Identity {
     this.#storage = storage;
   }
 
-  /** A token of one's own that is fresh, if there is a function that makes them. */
+  /** A fresh token of our own, if there is a function that makes them. */
   async renewed() {
     return typeof this.#own === "function" ? this.#own() : undefined;
   }
@@ -36,8 +36,8 @@ export class Identity {
   }
 
   /**
-   * Keep the guest token that the server answered with. Tabs that begin at once are one guest:
-   * the one that was stored last.
+   * Keep the guest token that the server answered with. Tabs that begin at the same time become
+   * one guest, the one that was stored last.
    * @returns {Promise<boolean>} false: another tab was first; connect again as the guest it is
    */
   async accept(token) {

@@ -1,4 +1,4 @@
-/** What the server takes at once. What is larger closes the connection, without a word. */
+/** How much the server takes at once. Whatever is larger closes the connection without a word. */
 
 import { CommandError } from "./connection.js";
 
@@ -13,14 +13,14 @@ export class Limits {
     this.#ask = ask;
   }
 
-  /** Ask the server, unless it is known. A server that does not say sets no limits here. */
+  /** Ask the server, unless the limits are known. A server that names none sets none here. */
   async learn() {
     if (this.#most.text_bytes) return;
     const { limits } = (await this.#ask().catch(() => null)) ?? {};
     this.#most = limits ?? {};
   }
 
-  /** @returns {CommandError | undefined} why a command cannot be sent, as far as is known */
+  /** @returns {CommandError | undefined} why a command is too large to send, as far as is known */
   excess(name, payload) {
     const { text_bytes = Infinity, frame_bytes = Infinity } = this.#most;
     const text = name === "send" ? bytes(payload.text) : 0;

@@ -63,7 +63,7 @@ export class Outbox {
     for (const entry of this.entries) if (!entry.session_id) this.#set(entry, { session_id });
   }
 
-  /** Try a refused message again, under its old id; one that waits for its time, now. */
+  /** Try a refused message again under its old id; one that waits for its time is tried now. */
   retry(client_msg_id) {
     const entry = this.#get(client_msg_id);
     if (entry?.status === "failed") this.#set(entry, { status: "waiting", error: undefined, breaks: 0 });
@@ -71,13 +71,13 @@ export class Outbox {
     this.flush();
   }
 
-  /** Give a refused or waiting message up. */
+  /** Give up a refused or waiting message. */
   drop(client_msg_id) {
     this.entries = this.entries.filter((entry) => entry.client_msg_id !== client_msg_id);
     this.#keep();
   }
 
-  /** The log holds a message: its ack counts no longer, where it is lost. */
+  /** The log holds a message: it is sent, even if its ack is lost. */
   heard({ client_msg_id, run_id, message_id, seq }) {
     const entry = this.#get(client_msg_id);
     const ack = { ok: true, status: "duplicate", message_id, run_id, seq };

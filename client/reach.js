@@ -1,4 +1,4 @@
-/** The server of a socket by plain HTTP: what it says of itself, and why it cannot be reached. */
+/** Asks the server of a socket over plain HTTP: what it says of itself, and why it cannot be reached. */
 
 const INFO_MS = 20_000;
 const SLOW_MS = 5_000;
@@ -27,7 +27,7 @@ export async function untilSaid(url, missed) {
     try {
       return await serverInfo(url);
     } catch (error) {
-      missed(`${error.message} It is asked again by itself.`);
+      missed(`${error.message} Trying again.`);
     } finally {
       clearTimeout(slow);
     }
@@ -39,7 +39,7 @@ export async function untilSaid(url, missed) {
 }
 
 /**
- * Why no connection comes about: a browser does not tell it. A POST, because that always
+ * Why no connection comes about, which a browser does not tell. It asks by a POST, which always
  * carries the page's origin, as the socket does; the server answers it like a handshake.
  * @returns {Promise<{code: string, message: string}>}
  */

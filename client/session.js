@@ -22,7 +22,7 @@ export { CommandError };
 
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
-const LIMITS_MS = 3000; // a message waits so long for the limits
+const LIMITS_MS = 3000; // how long a message waits for the limits
 
 export class SessionClient {
   state = initial();
@@ -53,7 +53,7 @@ export class SessionClient {
   #tab;
   #identity;
   #limits;
-  #learnt; // the limits, as far as the server says them
+  #learnt; // resolves once the server has been asked for its limits
   #link;
 
   /**
@@ -386,7 +386,7 @@ export class SessionClient {
     this.#become("connecting", error);
   }
 
-  /** No connection came about. It is tried again; meanwhile say why. */
+  /** Say why no connection came about, while it is tried again. */
   async #explain(error) {
     if (this.#explaining) return;
     this.#explaining = true;

@@ -85,7 +85,9 @@ export class SignIn {
     throw why;
   }
 
-  #keep({ access_token, refresh_token, expires_in, user: { id, email } }) {
+  #keep({ access_token, refresh_token, expires_in, user }) {
+    if (!access_token || !user) throw new Error("What the sign-in service answered is no sign-in. Try again in a moment.");
+    const { id, email } = user;
     const expires = Date.now() + expires_in * 1000; // by our clock, whatever theirs says
     this.storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));
   }
@@ -100,7 +102,7 @@ export class SignIn {
     } catch {
       throw new Error("The sign-in service cannot be reached. Try again in a moment.");
     }
-    const answer = await response.json().catch(() => ({}));
+    const answer = (await response.json().catch(() => null)) ?? {};
     if (response.ok) return answer;
     const said = answer.msg ?? answer.error_description ?? `The sign-in service answered ${response.status}.`;
     throw Object.assign(new Error(said), { status: response.status });

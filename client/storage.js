@@ -1,17 +1,21 @@
 /**
- * A `Storage` that always works. What the browser does not take (it may block the page's
- * data, or be full) is kept in memory, until the page is closed.
+ * A `Storage` that always works. What the browser does not store (it may block the page's data, or
+ * be full) is kept in memory until the page is closed.
  */
 export class Keep {
   #memory = new Map();
   #open;
-  /** Whether the browser has kept everything so far. */
-  lasting = true;
+  #blocked = false;
 
   /** @param {() => Pick<Storage, "getItem" | "setItem">} open  may throw: reading `localStorage` does, where it is blocked */
   constructor(open) {
     this.#open = open;
     this.getItem("");
+  }
+
+  /** Whether a reload would find everything that is here. */
+  get lasting() {
+    return !this.#blocked && !this.#memory.size;
   }
 
   getItem(key) {
@@ -36,7 +40,7 @@ export class Keep {
     this.#try((storage) => storage.clear());
   }
 
-  /** What was kept as JSON; null where there is nothing, or something that others put there. */
+  /** What was kept as JSON; null where there is nothing, or something that is no JSON. */
   read(key) {
     try {
       return JSON.parse(this.getItem(key));
@@ -46,11 +50,18 @@ export class Keep {
   }
 
   #try(use) {
+    let storage;
     try {
-      return use(this.#open());
+      storage = this.#open();
+      storage.getItem(""); // some browsers throw only here
+      this.#blocked = false;
     } catch {
-      this.lasting = false;
+      this.#blocked = true;
+      return;
     }
+    try {
+      return use(storage);
+    } catch {} // it is full
   }
 }
 

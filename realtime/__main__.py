@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -45,12 +46,15 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "schema":
-            return operate.schema(arguments)
+            return printed(operate.schema(arguments))
         settings = Settings.load(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
         if arguments.command:
-            return run(operate.run(settings, arguments))
+            return printed(run(operate.run(settings, arguments)))
         return run(check(settings) if arguments.check else serve(settings))
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (operate.Refusal, NoSuchSession, StorageError) as error:
         print(error, file=sys.stderr)
         return FAILED
@@ -71,9 +75,15 @@ def run(work: object) -> int:
         return runner.run(work)  # type: ignore[arg-type]
 
 
+def printed(code: int) -> int:
+    """The code, once all is written. Raises `BrokenPipeError`, which the exit would only print."""
+    sys.stdout.flush()
+    return code
+
+
 def settings_help() -> str:
     return "\n".join(
-        f"  {item.name.upper():<18} {item.metadata['help']}"
+        f"  {item.name.upper():<24} {item.metadata['help']}"
         for item in fields(Settings)
         if "help" in item.metadata
     )
@@ -97,12 +107,15 @@ async def serve(settings: Settings) -> int:
         try:
             port = await runner.listen(settings.host, settings.port)
         except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            if error.errno == errno.EADDRINUSE:
+                why = "something else listens there: stop it, or set another PORT"
             raise ConfigError(
-                [f"PORT={settings.port} on HOST={settings.host} cannot be used: {error.strerror}"]
+                [f"PORT={settings.port} on HOST={settings.host} cannot be used: {why}"]
             ) from None
         server = app[SERVER]
         collector = asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))
-        announce(settings, port, server.chain.label)
+        print(announcement(settings, port, server.chain.label), flush=True)
         await stop.wait()
         print("Draining …", flush=True)
         await server.drain()
@@ -113,19 +126,18 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-def announce(settings: Settings, port: int, model: str) -> None:
-    print(
-        f"""
-  Listening   {reached_at(settings.host, port)}
-  Model       {model}
-              change it: OPENAI_API_KEY=… in .env, or MODEL=local
-  Store       {store_label(settings)}
-              change it: SUPABASE_URL and SUPABASE_KEY in .env, after running schema.sql
-""",
-        flush=True,
-    )
+def announcement(settings: Settings, port: int, model: str) -> str:
+    """What listens where, and how to change what was not chosen."""
+    change = "              change it: "
+    lines = ["", f"  Listening   {reached_at(settings.host, port)}", f"  Model       {model}"]
+    if settings.model == "demo":
+        lines.append(f"{change}OPENAI_API_KEY=… in .env, or make run MODEL=local")
+    lines.append(f"  Store       {store_label(settings)}")
+    if not settings.supabase_url:
+        lines.append(f"{change}SUPABASE_URL and SUPABASE_KEY in .env, after running schema.sql")
     if missing := missing_modules():
-        print(f"  The page lacks {', '.join(missing)}: run npm ci\n", flush=True)
+        lines += ["", f"  The page lacks {', '.join(missing)}: run npm ci"]
+    return "\n".join([*lines, ""])
 
 
 def reached_at(host: str, port: int) -> str:

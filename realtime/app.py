@@ -262,7 +262,7 @@ def _running(
                 auth,
                 server.user_rate,
                 info={
-                    "model": {"name": server.chain.name, "label": server.chain.label},
+                    "model": {"name": server.chain.name, "label": public_label(server)},
                     "models": list(server.chain.choices),
                     "session_options": list(settings.session_options),
                     "store": store_label(settings),
@@ -289,6 +289,12 @@ def _running(
             yield
 
     return lifetime
+
+
+def public_label(server: Server) -> str:
+    """What everybody may know of the model: of a provider not where it is."""
+    chain = server.chain
+    return chain.name if server.settings.model == "openai" else chain.label
 
 
 async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
@@ -332,17 +338,22 @@ async def _stopping(app: web.Application) -> None:
 
 
 async def refuse_what_cannot_work(server: Server) -> None:
-    """A key that is wrong stays wrong; what merely cannot be reached may come back."""
+    """A key that is wrong stays wrong; what merely cannot be reached may come back. One good key
+    of the default and its fallbacks is enough."""
+    refused: dict[Model, str] = {}
     for model in server.chain.models:
         try:
             if notice := await model.check():
                 logger.warning("%s", notice)
         except ModelError as error:
             if error.kind == "unauthorized":
-                raise ConfigError(
-                    [f"the key of {model.label} is refused: {error.report}"]
-                ) from None
-            logger.warning("%s does not answer yet: %s", model.label, error.report)
+                refused[model] = f"the key of {model.label} is refused: {error.report}"
+            else:
+                logger.warning("%s does not answer yet: %s", model.label, error.report)
+    if all(model in refused for model in server.chain.default):
+        raise ConfigError(list(refused.values()))
+    for problem in refused.values():
+        logger.error("%s", problem)
     if server.supabase:
         from .supabase import SupabaseError
 

@@ -35,6 +35,16 @@ def test_a_platform_that_gives_a_port_is_served_on_every_address() -> None:
     assert load(PORT="5000", HOST="127.0.0.1").host == "127.0.0.1"
 
 
+def test_an_address_has_one_spelling() -> None:
+    for given, host in {
+        "[::]": "::",
+        "0:0::0": "::",
+        "[::1]": "::1",
+        "LocalHost": "LocalHost",
+    }.items():
+        assert load(HOST=given).host == host
+
+
 def test_a_key_chooses_the_model_and_a_base_url_the_api() -> None:
     assert load(OPENAI_API_KEY="sk-1").model == "openai"
     assert load(OPENAI_API_KEY="sk-1").openai_api == "responses"
@@ -283,6 +293,19 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"MODEL": "openai"}, "OPENAI_API_KEY is missing"),
         ({"MODEL": "gpt"}, "MODEL=gpt must be one of"),
         ({"PORT": "http"}, "PORT=http must be a port"),
+        ({"PORT": "²"}, "PORT=² must be a port"),
+        ({"PORT": "1" * 5000}, "must be a port"),
+        ({"TEXT_KB": "1" * 5000}, "must be a whole number from 1 to 60"),
+        ({"HISTORY_TOKENS": "²"}, "HISTORY_TOKENS=² must be a number of tokens"),
+        ({"FALLBACKS": "a@https://a/v1 history=²"}, "history"),
+        ({"HOST": "http://0.0.0.0"}, "HOST=http://0.0.0.0 must be one address or host name"),
+        ({"HOST": "localhost:8000"}, "must be one address or host name"),
+        ({"HOST": "127.0.0.1,::1"}, "must be one address or host name"),
+        ({"HOST": "chat..example"}, "must be one address or host name"),
+        ({"HOST": "x" * 64}, "must be one address or host name"),
+        ({"HOST": "*"}, "must be one address or host name"),
+        ({"HOST": "0"}, "must be one address or host name"),
+        ({"PRICES": "[" * 100_000}, "must be JSON"),
         ({"GRACE_SECONDS": "-1"}, "GRACE_SECONDS=-1 must be from 0"),
         ({"ALLOWED_ORIGINS": "*"}, "must name the origins"),
         ({"TRANSPORTS": "polling"}, "TRANSPORTS=polling must be"),
@@ -298,6 +321,8 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"OPENAI_API_KEY": "“sk-1”"}, "OPENAI_API_KEY has a character that no key has"),
         ({"OPENAI_API_KEY": "sk-1 # mine"}, "OPENAI_API_KEY has a character that no key has"),
         ({"FALLBACKS": "a@https://a/v1 key=A_KEY", "A_KEY": "k\nk"}, "A_KEY has a character"),
+        ({"MODELS": "a@https://a/v1, a@https://b/v1"}, "MODELS offers a twice"),
+        ({"MODELS": "demo@https://a/v1"}, "MODELS offers demo twice"),
         ({"REASONING_EFFORT": "most"}, "REASONING_EFFORT=most must be one of"),
         ({"SERVICE_TIER": "fast"}, "SERVICE_TIER=fast must be one of"),
         ({"DATABASE_PATH": ":memory:"}, "DATABASE_PATH=:memory: must be a file"),
@@ -305,6 +330,8 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"DATABASE_PATH": "sqlite:///data/x.db"}, "must be the path of a file, not a URL"),
         ({"DATABASE_PATH": "/"}, "DATABASE_PATH=/ is a folder: name a file in it"),
         ({"DATABASE_PATH": "/nowhere/at/all.db"}, "needs the folder /nowhere/at"),
+        ({"DATABASE_PATH": "x" * 300}, "cannot be used: File name too long"),
+        ({"DATABASE_PATH": "/proc/1/root/x/y.db"}, "DATABASE_PATH=/proc/1/root/x/y.db "),
         ({"ALLOWED_ORIGINS": "null"}, "null, which every sandboxed frame"),
         ({"ALLOWED_ORIGINS": "https://*.example"}, "must name the origins"),
         ({"ALLOWED_ORIGINS": "app.example"}, "'app.example' is not of the form scheme://host"),

@@ -22,6 +22,7 @@ from realtime.protocol import (
     COMMANDS,
     EPHEMERAL,
     EVENTS,
+    ActiveRun,
     Approval,
     DoneStatus,
     Error,
@@ -31,6 +32,7 @@ from realtime.protocol import (
     Handshake,
     Options,
     Progress,
+    QueuedRun,
     RunStatus,
     SessionPayload,
     ToolStatus,
@@ -120,6 +122,8 @@ def test_the_session_payload_and_the_handshake_stand_there() -> None:
 @pytest.mark.parametrize(
     ("kind", "title", "first"),
     [
+        (ActiveRun, "Connecting", "run_id, message_id, status"),
+        (QueuedRun, "Connecting", "run_id, message_id, client_msg_id"),
         (Usage, "Events", "input_tokens"),
         (Approval, "Events", "expires_at"),
         (Options, "Commands", "model"),

@@ -12,6 +12,7 @@ from realtime.models import (
     ModelError,
     ModelEvent,
     TextDelta,
+    Thought,
     ToolCallReady,
     ToolCallStarted,
     ToolResult,
@@ -34,6 +35,20 @@ Devices = Callable[..., Device]
 
 def refused(kind: str = "content_filter") -> ModelError:
     return ModelError(kind, kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "unseen", [TextDelta("Let me see.", "reasoning"), Thought({"phase": "commentary"})]
+)
+async def test_an_answer_of_which_nothing_was_shown_is_asked_for_again(
+    unseen: ModelEvent, serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    model = ScriptedModel([[unseen], refused("cut")], says("Four."))
+    one = device((await serve(model, show_reasoning=False)).url)
+    await one.connect()
+    done = await one.done((await one.send("2 + 2?"))["run_id"])
+    assert (done["status"], done["text"], len(model.requests)) == ("completed", "Four.", 2)
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])

@@ -255,7 +255,8 @@ async def test_each_server_can_be_tried_once(tmp_path: Path, config: MakeConfig)
             tmp_path, "serve(listed=lambda params: {'tools': [described('x', {'type': 'null'})]})"
         ),
     )
-    tried = [trial async for trial in try_servers(read_config(path, {}), Toolbox())]
+    box = Toolbox()
+    tried = [trial async for trial in try_servers(read_config(path, {}), box)]
     assert [(trial.name, trial.tools) for trial in tried] == [
         ("good", 3),
         ("bad", 0),
@@ -263,6 +264,7 @@ async def test_each_server_can_be_tried_once(tmp_path: Path, config: MakeConfig)
     ]
     assert tried[0].problem is None
     assert "not-here-at-all" in (tried[1].problem or "")
+    assert [spec.name for spec in box.specs] == ["good__a", "good__b", "good__c"]
 
 
 async def test_a_refused_call_says_why_and_leaves_the_server_alone(

@@ -154,7 +154,7 @@ async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         async with process(cwd=tmp_path, PORT=port, HOST="127.0.0.1") as running:
             assert await running.ended() == 2
-            assert f"PORT={port}" in running.output
+            assert f"PORT={port} on HOST=127.0.0.1 cannot be used: something" in running.output
             assert "Traceback" not in running.output
 
 

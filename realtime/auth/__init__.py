@@ -15,7 +15,7 @@ from ..core import user
 
 
 class User(user.User, frozen=True):
-    """A user by a token. `exp`: seconds since the Unix epoch at which the token is no longer
+    """A user who showed a token. `exp`: seconds since the Unix epoch at which it is no longer
     good; None: never."""
 
     exp: int | None = None

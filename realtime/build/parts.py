@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -116,6 +117,9 @@ def _mcp() -> ModuleType:
         import realtime.tools.mcp.servers as servers
     except ImportError as error:
         raise ConfigError(
-            [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
+            [
+                f"MCP_CONFIG needs more packages ({error}): "
+                f"{sys.executable} -m pip install -r requirements-mcp.txt"
+            ]
         ) from None
     return servers

@@ -62,14 +62,14 @@ async def _local() -> Model:
 
 def _openai(settings: Settings, entry: ModelEntry, url: str) -> Model:
     from ..models.errors import connection_failure
-    from ..models.openai import OpenAIModel, is_openai
+    from ..models.openai import NO_KEY, OpenAIModel, is_openai
 
     key = settings.model_keys.get(entry.key, "") if entry.url else settings.openai_api_key
     api = settings.api_of(entry)
     tiered = settings.service_tier and (not entry.url or is_openai(url))
     try:
         return OpenAIModel(
-            api_key=key or "none",
+            api_key=key or NO_KEY,
             base_url=url or None,
             model=entry.name,
             api=api,  # type: ignore[arg-type]

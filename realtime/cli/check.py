@@ -45,13 +45,13 @@ async def check(settings: Settings) -> int:
     box = load_tools(settings)
     names = ", ".join(spec.name for spec in box.specs)
     report.ok(f"tools: {', '.join(settings.tools) or 'none'}" + (f" ({names})" if names else ""))
-    tools = await check_mcp(settings, box, report)
+    await check_mcp(settings, box, report)
     await check_auth(settings, report)
     check_journal(settings, report)
     chain = await make_chain(settings)
     try:
         for model in chain.models:
-            await check_model(model, tools, default_options(settings), report)
+            await check_model(model, box.specs, default_options(settings), report)
     finally:
         await chain.close()
     await check_supabase(settings, report)
@@ -88,19 +88,17 @@ def check_journal(settings: Settings, report: Report) -> None:
         report.failed(part, error)
 
 
-async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> tuple[ToolSpec, ...]:
-    """All tools that a model is offered."""
-    tools = box.specs
-    if settings.mcp_config:
-        async with aclosing(try_mcp(settings, box)) as trials:
-            async for trial in trials:
-                part = f"MCP server {trial.name}"
-                if trial.problem:
-                    report.failed(part, trial.problem)
-                else:
-                    report.ok(f"{part}: {trial.tools} tools")
-                tools = box.specs
-    return tools
+async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> None:
+    """Try each server, and put its tools in the box."""
+    if not settings.mcp_config:
+        return
+    async with aclosing(try_mcp(settings, box)) as trials:
+        async for trial in trials:
+            part = f"MCP server {trial.name}"
+            if trial.problem:
+                report.failed(part, trial.problem)
+            else:
+                report.ok(f"{part}: {trial.tools} tools")
 
 
 async def check_model(
@@ -122,7 +120,7 @@ async def check_model(
     except ModelError as error:
         report.failed(part, error.report)
         return
-    report.ok(f"{part}, which answers with {len(tools)} tools offered")
+    report.ok(f"{part}, which answers")
     if notice:
         report.note(notice)
 

@@ -47,4 +47,5 @@ def set_up(level: str, format: str) -> None:
         handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("realtime").setLevel(level)
-    logging.getLogger("mcp").setLevel("CRITICAL")  # it would log what servers and users say
+    for sdk in ("mcp", "client"):  # MCP's, which would log what servers and users say
+        logging.getLogger(sdk).setLevel("CRITICAL")

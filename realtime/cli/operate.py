@@ -61,7 +61,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Raises `Refusal`, `StorageError`."""
-    journal = Journal(settings.database_path, owner=False)
+    journal = the_journal(settings)
     try:
         if arguments.command == "quarantine":
             quarantine(journal, arguments)
@@ -71,6 +71,16 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     finally:
         journal.close()
     return 0
+
+
+def the_journal(settings: Settings) -> Journal:
+    """The one that is there; with Supabase perhaps a new one, as on another machine."""
+    path = Path(settings.database_path).absolute()
+    if not (path.exists() or settings.supabase_url):
+        raise Refusal(
+            f"there is no journal {path}: go to the server's folder, or set DATABASE_PATH"
+        )
+    return Journal(settings.database_path, owner=False)
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,8 @@
-"""What of the settings cannot go together, and what has no effect beside the others."""
+"""Settings that contradict each other, and settings that have no effect."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ LIKE_IN_ENVIRONMENT = 0.9
 """The environment holds everybody's names."""
 
 SECRET_LENGTH = 32
+"""Characters; tokens that are signed with a shorter secret can be forged."""
 
 OTHER_NAMES = {
     "OPENAI_API_BASE": "OPENAI_BASE_URL",
@@ -50,8 +52,8 @@ def problems(settings: Settings) -> Iterator[str]:
         )
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
-    if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < 32:
-        yield "SUPABASE_JWT_SECRET must have 32 characters or more"
+    if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
+        yield f"SUPABASE_JWT_SECRET must have {SECRET_LENGTH} characters or more"
     if settings.platform_disk and not settings.auth_secret:
         yield (
             "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
@@ -83,6 +85,11 @@ def _models(settings: Settings) -> Iterator[str]:
                     f"{name} has {entry.name} without a URL, and there is no server of "
                     f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
                 )
+    default = settings.openai_model if settings.model == "openai" else settings.model
+    named = Counter([default, *(entry.name for entry in settings.models if entry.url)])
+    for name, count in named.items():
+        if count > 1:
+            yield f"MODELS offers {name} twice: a session chooses a model by its name alone"
     unpriced = models_used(settings) - set(settings.prices or {})
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (
@@ -92,7 +99,7 @@ def _models(settings: Settings) -> Iterator[str]:
 
 
 def ours(entry: ModelEntry) -> bool:
-    """A model of OPENAI_BASE_URL's server."""
+    """Whether it is a model of the server that OPENAI_BASE_URL names, OpenAI without it."""
     return not entry.url and entry.name not in ("local", "demo")
 
 
@@ -105,7 +112,7 @@ def models_used(settings: Settings) -> set[str]:
 
 
 def notes(settings: Settings) -> Iterator[str]:
-    """What was given and changes nothing, or not what it seems to."""
+    """Settings that were given and change nothing, or not what they seem to."""
     given = settings.given
     entries = (*settings.fallbacks, *settings.models)
     here = settings.model == "openai" or any(map(ours, entries))

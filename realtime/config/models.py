@@ -50,7 +50,7 @@ def _entry(words: list[str]) -> ModelEntry:
     if given.get("api", "chat") not in ("responses", "chat"):
         raise ValueError(f"has api={given['api']} after {place}; it is responses or chat")
     if "history" in given:
-        if not given["history"].isdigit() or int(given["history"]) < 100:
+        if not is_whole(given["history"]) or int(given["history"]) < 100:
             raise ValueError(f"has history={given['history']} after {place}; at least 100 tokens")
         given["history"] = int(given["history"])
     if "key" in given and not url:
@@ -59,7 +59,7 @@ def _entry(words: list[str]) -> ModelEntry:
 
 
 def default_api(url: str) -> str:
-    """By which API the server at a base URL is best asked; an empty one is OpenAI's own."""
+    """The API for the server at a base URL; an empty URL is OpenAI's own."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if not host or host == "api.openai.com" or host.endswith(".api.openai.com"):
@@ -74,7 +74,7 @@ def parse_prices(raw: str) -> dict[str, dict[str, float]]:
     `cached` and `cache_write` may be left out."""
     try:
         table = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("must be JSON") from None
     shape = 'must be like {"MODEL": {"input": 0.25, "output": 2, "cached": 0.025}}'
     if not isinstance(table, dict) or not all(isinstance(row, dict) for row in table.values()):
@@ -99,8 +99,13 @@ def parse_temperature(raw: str) -> float | None:
     return value
 
 
+def is_whole(raw: str) -> bool:
+    """Whether it is a whole number that `int` takes, of a length that anybody means."""
+    return raw.isdecimal() and len(raw) <= 20
+
+
 def parse_count(raw: str) -> int:
-    if not raw.isdigit() or not 16 <= int(raw) <= 1_000_000:
+    if not is_whole(raw) or not 16 <= int(raw) <= 1_000_000:
         raise ValueError("must be a number of tokens from 16 to 1000000")
     return int(raw)
 

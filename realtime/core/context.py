@@ -45,9 +45,9 @@ class History:
         self.items = shorter
         return True
 
-    def alone(self) -> bool:
-        """After a refusal that may be for something said long ago: the newest exchange only.
-        False where there is nothing else."""
+    def keep_newest(self) -> bool:
+        """Keep the newest exchange only, after a refusal that may be due to something said long
+        ago. False where there was nothing else."""
         *earlier, newest = exchanges(self.items)
         if earlier:
             self._overflows += 1

@@ -1,8 +1,8 @@
 """Provider state: what a model's provider wants back with the events of an answer. No I/O.
 
-Signatures, encrypted reasoning, the thoughts before a call: opaque, and of use to the model that
-wrote them only. It is stored beside a tool call, or beside the `done` of an answer that ends
-with text, for whatever of the answer comes before it and behind the last call.
+Signatures, encrypted reasoning, the thoughts before a call: opaque, and of use only to the model
+that wrote them. It is stored beside a tool call, or beside the `done` of an answer that ends with
+text, and belongs to the part of the answer since the call before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ProviderState(msgspec.Struct, omit_defaults=True):
 
 
 def keep(event: ToolCall | Done, state: ProviderState) -> None:
-    """What is over 64 KB is dropped."""
+    """Keep the state with the event. Over 64 KB only what must not be missing is kept."""
     data = _encoded(state)
     if data and len(data) > MAX_PROVIDER_STATE:
         thoughts = [
@@ -51,7 +51,7 @@ def _encoded(state: ProviderState) -> bytes | None:
 
 
 def kept(event: ToolCall | Done) -> ProviderState | None:
-    """None where there is none, or none that can be read."""
+    """The state that is kept with an event; None where there is none that can be read."""
     data = provider_state(event)
     try:
         return msgspec.json.decode(data, type=ProviderState) if data else None

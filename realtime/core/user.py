@@ -1,4 +1,4 @@
-"""Whom the server knows."""
+"""A user, as tools and sign-ins know them."""
 
 from __future__ import annotations
 

@@ -217,8 +217,8 @@ class Commands:
         return {"ok": True, "share": self._shares.token(Grant(session_id, command.access, key))}
 
     async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
-        """Every share of before is void, and what was asked by one is cancelled; who came in by
-        one is shown out, and comes back to be told `not_found`."""
+        """Void every share given so far and cancel what its holders asked for. Their sockets are
+        closed; when they come back they are told `not_found`."""
         session_id = self._named(connection, command)
         async with self._open(connection, session_id, "owner") as actor:
             await stored(actor.unshare())

@@ -261,8 +261,8 @@ def guard(
 
 
 async def to_slash(request: web.Request) -> web.Response:
-    """Mounted below a prefix, the page's relative addresses need the slash at its end. The way
-    there is relative too: a proxy may have a prefix of its own."""
+    """Redirect to the address with a slash at its end, which the page's relative addresses need
+    below a prefix. The redirect is relative too: a proxy may add a prefix of its own."""
     path, question, query = request.path_qs.partition("?")
     raise web.HTTPPermanentRedirect(f"{path.rpartition('/')[2]}/{question}{query}")
 

@@ -1,4 +1,4 @@
-"""What is said in the log about clients: each thing once in a while, however often it happens."""
+"""Log lines about clients: each at most once in a period, however often it happens."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Hashable
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
-MOST = 100
+MOST = 100  # lines in a period
 
 logger = logging.getLogger(__name__)
 
 
 class Notices:
-    """Says a thing once in `period_s`, and of all things together at most `MOST` in that time,
-    so neither the log nor the memory grows with what clients do."""
+    """Says each thing once in `period_s`, and at most `MOST` things in that time, so neither the
+    log nor the memory grows with what clients do."""
 
     def __init__(
         self, period_s: float = MINUTE_S, *, clock: Callable[[], float] = time.monotonic

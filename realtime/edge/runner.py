@@ -1,4 +1,4 @@
-"""How the server listens: on which address, and what it answers to what is not HTTP.
+"""How the server listens: on which address, and how it answers what is not HTTP.
 
 aiohttp's parser logs a request that it cannot read with a traceback, and sends a part of it back:
 the first bytes of a cookie or of a token, where these are what was too long.
@@ -16,7 +16,7 @@ from ..protocol import to_json
 from .notices import Notices
 
 MAX_HEADER = 32 * 1024
-"""Of one header: cookies of other applications on the same host come here too."""
+"""Bytes of one header, which may hold cookies of other applications on the same host."""
 
 STOP_TIMEOUT_S = 1.0
 
@@ -44,7 +44,7 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         gone = request.transport is None or request.transport.is_closing()
         if gone and isinstance(exc, ConnectionError):
-            raise exc  # it has left: nobody is answered, and aiohttp takes it for that
+            raise exc  # the client has left, and aiohttp expects this error for it
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         refusal, why = fault(exc)
@@ -59,7 +59,7 @@ class _Protocol(web.RequestHandler):
 
 
 def fault(error: HttpProcessingError) -> tuple[HTTPStatus, str]:
-    """What was wrong with a request, by its kind alone: the error's text quotes it."""
+    """The status and the words for an error of the parser. Its own text quotes the request."""
     if isinstance(error, LineTooLong):
         if error.args[1] == MAX_HEADER:
             too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -90,11 +90,12 @@ class Runner(web.AppRunner):
         return listener
 
     async def listen(self, host: str, port: int) -> int:
-        """Begin to listen; the port. `::` is every address of either family. Raises `OSError`."""
+        """Begin to listen. Returns the port. `::` is every address of IPv4 and IPv6. Raises
+        `OSError`."""
         site: web.BaseSite
         if host == "::" and socket.has_dualstack_ipv6():
-            v6 = socket.AF_INET6
-            both = socket.create_server((host, port), family=v6, dualstack_ipv6=True)
+            family = socket.AF_INET6
+            both = socket.create_server((host, port), family=family, dualstack_ipv6=True)
             site = web.SockSite(self, both)
         else:
             site = web.TCPSite(self, host, port)

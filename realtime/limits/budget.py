@@ -51,7 +51,8 @@ class Budget:
     """What a day allows, and runs at once; 0: any number. `clock`: seconds since the epoch.
     `users` are the payers of a run.
 
-    Where calls come to no more than was reserved, nobody spends more than the budget and one.
+    As long as calls come to no more than was reserved, nobody spends more than the budget and
+    one call.
     """
 
     def __init__(
@@ -85,15 +86,15 @@ class Budget:
             self._spent[who] = self._spent.get(who, NOTHING) + amount
 
     def occupy(self, session_id: str, users: Collection[str]) -> None:
-        """These, and no others, have an answer that runs or waits in this session."""
+        """From now on these users, and no others, have an answer that runs or waits here."""
         if users:
             self._busy[session_id] = users
         else:
             self._busy.pop(session_id, None)
 
     def check_runs(self, users: Sequence[str], session_id: str) -> None:
-        """Whether these users may have something to run in this session, where one run goes
-        at a time. Raises `rate_limited`."""
+        """Raises `rate_limited` where one of these users has as many answers under way in other
+        sessions as are allowed. In this one, one run goes at a time."""
         for who, whose in zip(users, ("yours", "the session's owner"), strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
             if self._user_runs and there >= self._user_runs:
@@ -102,8 +103,11 @@ class Budget:
     def check_spending(
         self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING
     ) -> None:
-        """Whether there is something left for one more call; with `behind`, when this run has
-        come to `used` in all, which is to be asked again then. Raises `rate_limited`."""
+        """Raises `rate_limited` unless something is left for one more call.
+
+        What the run `behind` has reserved does not count: it is the caller's own, or the one
+        that the caller waits for, and then this is checked again. `used`: what the caller's
+        run has come to so far."""
         self._turn()
         whose = ("your", "the session owner's")
         budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]

@@ -141,8 +141,8 @@ class Actor:
         return self.share_key, self._commit()
 
     def unshare(self) -> Ticket:
-        """From now on no share of before admits anybody, and nothing goes on that others than
-        the owner asked for. The caller keeps the session pinned until the commit."""
+        """Void every share given so far, and cancel what anybody but the owner asked for. The
+        caller keeps the session pinned until the commit."""
         self.share_key = None
         session, owner = self.session, self.session.user_id
         for run in [run for run in session.queue if run.asker != owner]:

@@ -309,7 +309,7 @@ class Driver:
         )
 
     def _context(self, run: RunState, *, last_step: bool) -> list[Item]:
-        """What the model is asked: where it is to continue, that is asked of it at the end."""
+        """The model's context. Where it is to continue, the request to do so comes last."""
         items = self._session.context(last_step=last_step)
         if run.user is None and items and not isinstance(items[-1], UserText | ToolResult):
             items.append(UserText(CONTINUE, ours=True))

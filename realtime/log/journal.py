@@ -301,7 +301,7 @@ class Journal:
         return self._database.reading()
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
-        """A whole session, oldest event first. Here alone events come with their provider
+        """A whole session, oldest event first. Only here do events come with their provider
         state: whatever else is read goes to devices."""
         heads = self._heads("session_id = ?", session_id)
         if not heads:

@@ -21,7 +21,7 @@ ErrorKind = Literal[
     "rate_limited",  # passing trouble: try again after `retry_after_s`
     "unauthorized",  # the key is wrong: the operator must act
     "not_found",  # no such model
-    "context_overflow",  # the conversation does not fit the model
+    "context_overflow",  # the conversation is longer than the model can read
     "content_filter",  # the provider's filter refused what the user, or a tool, said
     "bad_request",  # the provider refused the request
     "unavailable",  # refused, DNS, TLS, 5xx: the provider cannot be reached
@@ -34,11 +34,12 @@ ErrorKind = Literal[
 class ModelError(Exception):
     """A model call that failed. `message` never holds a key or a user's text.
 
-    `detail` is the provider's own words, or the cause of a failed connection: for the log and
-    `--check` only, at most 300 characters, without keys. `param` is the field of the request
-    that the provider does not take, as a path in the body: `temperature`, `reasoning.summary`,
-    `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or `tools.NAME` where it
-    refuses one of them; `messages.reasoning_content` for a field of a message.
+    `detail` is the provider's own words, at most 300 characters and without keys, or the cause
+    of a failed connection, perhaps with what to do: for the log and `--check` only. `param` is the
+    field of the request that the provider does not take, as a path in the body: `temperature`,
+    `reasoning.summary`, `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or
+    `tools.NAME` where it refuses one of them; `messages.reasoning_content` for a field of a
+    message.
     """
 
     def __init__(
@@ -96,8 +97,8 @@ class ToolResult(msgspec.Struct, frozen=True):
 
 
 class Thought(msgspec.Struct, frozen=True):
-    """A part of a model's answer as its provider wants it back: opaque, of use to the model that
-    wrote it only, whose label `by` is. It belongs to what follows it in the same answer."""
+    """A part of a model's answer as its provider wants it back. It is opaque, and of use only to
+    the model that wrote it, whose label is `by`. It belongs to what follows it in the answer."""
 
     data: dict[str, Any]
     by: str = ""
@@ -118,8 +119,8 @@ class Request(msgspec.Struct, frozen=True):
     """One model call. `context` is the conversation, oldest first; the consecutive
     `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
     `options` a model heeds those that it knows; `model` and `instructions` are not for it.
-    `session_id` and `user_id`, of the one who asks, are for the provider's cache and its watch
-    over abuse; empty in a request that is no session's."""
+    `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
+    abuse; they are empty in a request that belongs to no session."""
 
     instructions: str
     context: tuple[Item, ...]

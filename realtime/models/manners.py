@@ -1,8 +1,8 @@
-"""What one model of one server turns out not to take, learned from what it refuses. No I/O.
+"""What one model of one server does not accept, learned from its refusals. No I/O.
 
-Compatible servers differ in more ways than any list could hold. A request that was refused for
-something it can do without is asked again in another way, once for each thing learned, and the
-next requests are made so from the start.
+Compatible servers differ in more ways than any list could hold. A request that is refused for
+something it can do without is changed and sent again, once for each thing learned. Later
+requests are made that way from the start.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from .fitting import NO_THOUGHT, fitted
 
 _LEFT_OUT = frozenset(
     {
-        *("include", "reasoning", "reasoning_effort", "temperature", "stream_options", "store"),
-        *("service_tier", "prompt_cache_key", "safety_identifier", "max_tokens"),
-        *("max_completion_tokens", "max_output_tokens"),
+        *("include", "reasoning", "stream_options", "store"),
+        *("service_tier", "prompt_cache_key", "safety_identifier"),
     }
 )
 """What an answer can do without."""
@@ -38,6 +37,12 @@ _OTHER_NAME = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
 }
+_CHOSEN = frozenset(
+    {*("temperature", "reasoning_effort", "reasoning.effort", "max_output_tokens"), *_OTHER_NAME}
+)
+"""The same, and sessions may choose it: what is refused is one's choice, not that of all."""
+_MOST = 10_000
+"""So much of a kind is remembered; then it is learned anew."""
 _BESIDE = frozenset({"reasoning_content", "reasoning", "reasoning_details", "extra_content"})
 """Fields of a message or a call that hold what a model wants back."""
 _IN_MESSAGES = frozenset(
@@ -53,10 +58,11 @@ _SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"
 
 
 class Manners:
-    """`shape` makes a request of the conversation as this model takes it, `trim` a body."""
+    """`shape` fits a request to this model, `trim` its body; `learn` reads a refusal."""
 
     def __init__(self, left_out: Iterable[str] = ()) -> None:
         self._left_out = set(left_out)
+        self._refused: set[tuple[str, Any]] = set()  # choices, with their values
         self._tools: set[str] = set()  # that it refuses, by name
         self._taught: set[str] = set()
         self._unreadable: set[bytes] = set()  # digests of provider state
@@ -74,7 +80,7 @@ class Manners:
         return replace(request, instructions=instructions, context=tuple(context), tools=tools)
 
     def _readable(self, item: Item) -> Item | None:
-        """The item without what the model could not read any more."""
+        """The item without provider state that the model can no longer read."""
         match item:
             case Thought(data) if self._unreadable and _digest(data) in self._unreadable:
                 return None
@@ -84,10 +90,14 @@ class Manners:
                 return item
 
     def trim(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with what it refuses taken out or put in another way."""
-        for old, new in _OTHER_NAME.items():
-            if f"{old}:renamed" in self._taught and old in body:
-                body[new] = body.pop(old)
+        """The body without what the model refuses, or with it under another name."""
+        for name in _CHOSEN:
+            choice = (name, _value(body, name))
+            if choice in self._refused:
+                without(body, [name])
+                other = (_OTHER_NAME.get(name), choice[1])
+                if other[0] and other not in self._refused:
+                    body[other[0]] = choice[1]
         if "reasoning_effort:none" in self._taught and body.get("tools"):
             body["reasoning_effort"] = "none"
         for message in body.get("messages", ()):
@@ -108,8 +118,8 @@ class Manners:
                     part.pop(field, None)
 
     def learn(self, error: ModelError, request: Request, body: dict[str, Any]) -> str | None:
-        """What is done otherwise from now on, for the log, after a request that was refused.
-        None where there is nothing to be learned: asking again would not help."""
+        """Learn from a refused request. Returns what changes from now on, for the log; None
+        where nothing was learned, so that asking again would not help."""
         param = error.param or ""
         if param == "provider_state:unreadable":
             return self._forget(request)
@@ -130,27 +140,33 @@ class Manners:
             return f"wants its messages otherwise ({param.removeprefix('messages.')})"
         if param == "reasoning_effort" and "reasoning" in body:
             param = "reasoning.effort"
+        if param in _CHOSEN:
+            return self._learn_choice(param, _value(body, param))
         root = param.partition(".")[0]
         if root not in _LEFT_OUT or root not in body or param in self._left_out:
             return None
-        if (other := _OTHER_NAME.get(param)) and f"{other}:renamed" not in self._taught:
-            self._taught.add(f"{param}:renamed")
-            return f"does not take {param}: it is given {other}"
-        if other:
-            self._taught.discard(f"{other}:renamed")
-            self._left_out |= {param, other}
         self._left_out.add(param)
         return f"does not take {param}: it is left out"
 
+    def _learn_choice(self, param: str, value: Any) -> str | None:
+        if value is None:
+            return None
+        _remember(self._refused, [(param, value)])
+        other = _OTHER_NAME.get(param)
+        if other and (other, value) not in self._refused:
+            return f"does not take {param} {value}: it is given {other}"
+        return f"does not take {param} {value}: it is left out"
+
     def _forget(self, request: Request) -> str | None:
-        """Another key or account reads nothing of what was given to the one before."""
-        before = len(self._unreadable)
+        """Leave out the provider state so far: it was given to another key or account."""
+        states = set()
         for item in request.context:
             match item:
                 case Thought(data) | ToolRequest(extra=dict(data)):
-                    self._unreadable.add(_digest(data))
-        if len(self._unreadable) == before:
+                    states.add(_digest(data))
+        if states <= self._unreadable:
             return None
+        _remember(self._unreadable, states)
         return "cannot read what it gave earlier: its thoughts of then are left out"
 
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
@@ -162,6 +178,19 @@ class Manners:
             return None
         self._tools.add(name)
         return f"refuses the tool {name}: it is left out"
+
+
+def _remember(known: set[Any], more: Iterable[Any]) -> None:
+    if len(known) >= _MOST:
+        known.clear()
+    known.update(more)
+
+
+def _value(body: dict[str, Any], name: str) -> Any:
+    """Of a field, or with `outer.inner` of one of an object in it."""
+    outer, _, inner = name.partition(".")
+    value = body.get(outer)
+    return value if not inner else value.get(inner) if isinstance(value, dict) else None
 
 
 def _digest(data: dict[str, Any]) -> bytes:

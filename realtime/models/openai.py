@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -41,16 +41,24 @@ from . import (
 )
 from .body import reader
 from .bookmark import Bookmark
-from .errors import connection_failure, failure, from_payload, from_status, unquoted
+from .errors import (
+    causes_of,
+    connection_failure,
+    failure,
+    from_payload,
+    from_status,
+    unquoted,
+)
 from .manners import Manners
 from .reading import BROKEN, Reads, Received
 from .sse import EventDecoder
 
 OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "none"  # the client insists on one
 _DRAIN_S = 0.1
-"""How long the end of a finished answer is waited for, so that its connection is kept."""
+"""How long to wait for the end of a finished answer, so that its connection can be kept."""
 _END_S = 0.5
-"""How long usage and the end of the stream are waited for, once the model said that it is done."""
+"""How long to wait for usage and the end of the stream once the model has said it is done."""
 Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
 Create = Callable[[], Answer]
 logger = logging.getLogger(__name__)
@@ -69,7 +77,8 @@ class OpenAIModel:
     first byte of the answer, `think_s` from one byte to the next while the model has said
     nothing yet, reasons, or may write a call, `stall_s` the same inside a sentence, `total_s`
     for all of it.
-    May be built outside of an event loop; belongs to the first that uses it.
+
+    It may be built outside an event loop, and belongs to the first that uses it.
     """
 
     def __init__(
@@ -124,47 +133,39 @@ class OpenAIModel:
         try:
             while True:
                 deadline = min(end, now() + self._first_byte_s)
+                broke: ModelError | None = None
                 async with AsyncExitStack() as stack:
                     if bookmark and bookmark.id:
                         response = await self._resume(stack, bookmark, end)
                     else:
                         response, body = await self._open(stack, request, deadline)
                     reads = stack.enter_context(Reads(reader(response)))
-                    broke: ModelError | None = None
                     answer.lines = EventDecoder()
-                    while not answer.whole:
-                        try:
+                    document = b""  # where it may be one, and no stream
+                    try:
+                        while not answer.over:
                             data = await reads.next(deadline)
-                        except ModelError as error:
-                            broke = error
-                            break
-                        if not data:
-                            break
-                        if events := answer.take(data):
-                            yield events
-                        if answer.error:
-                            break
-                        if answer.decoder.answered:
-                            deadline = min(deadline, now() + _END_S)
-                            continue
-                        pause = self._think_s if answer.thinking else self._stall_s
-                        deadline = min(end, now() + pause)
+                            if not answer.lines.count and not _is_stream(response):
+                                document += data
+                            if events := answer.take(data):
+                                yield events
+                            if not data:
+                                break
+                            deadline = self._next_deadline(answer, now(), deadline, end)
+                    except ModelError as error:
+                        broke = error
                     if answer.whole:
-                        deadline = now() + _DRAIN_S
-                        with suppress(ModelError):
-                            while await reads.next(deadline):
-                                pass
+                        await reads.drain(now() + _DRAIN_S)
                         return
+                if not answer.lines.count and not broke and not _is_stream(response):
+                    answer.error = from_json_answer(document)
                 if answer.error:
-                    learned = self._learned(answer.error, request, body)
-                    if learned and answer.silent:
-                        answer.error = None
-                        continue
-                    raise answer.error
+                    if not (self._learned(answer.error, request, body) and answer.silent):
+                        raise answer.error
+                    answer.error = None
+                    continue
                 if bookmark and bookmark.id and now() < end:
                     continue
-                if not answer.lines.count and not broke and not _is_stream(response):
-                    raise failure("malformed")
                 if events := answer.decoder.finish():
                     yield events
                 if broke and not answer.decoder.answered:
@@ -174,15 +175,21 @@ class OpenAIModel:
             if bookmark and bookmark.id and not answer.decoder.finished:
                 self._cancel(bookmark.id)
 
+    def _next_deadline(self, answer: Received, now: float, last: float, end: float) -> float:
+        """Until when the next bytes may come; `last` was the deadline of those before."""
+        if answer.decoder.answered:
+            return min(last, now + _END_S)
+        return min(end, now + (self._think_s if answer.thinking else self._stall_s))
+
     async def check(self) -> str | None:
-        """List the models. A server without that list is there all the same."""
+        """List the models. A server that has no such list is reached all the same."""
         try:
             async with asyncio.timeout(self._first_byte_s):
                 listed = await self._client.models.with_raw_response.list()
         except APIStatusError as error:
             if error.status_code in (404, 405, 501):
                 return None
-            failed = _status_error(error)
+            failed = self._refusal(error)
             failed.detail = unquoted(failed.detail, [self._key])
             raise failed from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
@@ -197,7 +204,7 @@ class OpenAIModel:
     async def _open(
         self, stack: AsyncExitStack, request: Request, deadline: float
     ) -> tuple[AsyncAPIResponse[Any], dict[str, Any]]:
-        """Send the request; the answer's head, and the body that it answers."""
+        """Send the request. Returns the head of the answer, and the body that was sent."""
         while True:
             body = self._body(request)
             try:
@@ -207,18 +214,18 @@ class OpenAIModel:
                     raise
 
     def _learned(self, error: ModelError, request: Request, body: dict[str, Any]) -> bool:
-        """Whether a refused request can be asked in another way, as from now on all are."""
+        """Whether a refused request can be sent in another form, as all will be from now on."""
         error.detail = unquoted(error.detail, [*texts_of(request), self._key])
         learned = self._manners.learn(error, request, body)
         if learned:
             logger.warning("%s %s. %s", self.label, learned, error.detail)
             return True
-        return self._body(request) != body  # another request has learned it meanwhile
+        return self._body(request) != body  # another request learned it meanwhile
 
     async def _enter(
         self, stack: AsyncExitStack, create: Create, deadline: float
     ) -> AsyncAPIResponse[Any]:
-        """Send a request; the answer's head is there and says that a stream follows."""
+        """Send a request. Returns once the head of the answer says that a stream follows."""
         response: AsyncAPIResponse[Any]
         try:
             async with asyncio.timeout_at(deadline):
@@ -229,15 +236,24 @@ class OpenAIModel:
                         raise
                     response = await stack.enter_async_context(create())
                 kind = response.headers.get("content-type", "")
-                if kind.startswith("application/json"):
-                    raise from_json_answer(await response.read())
                 if kind.startswith("text/html"):
                     raise failure("malformed")
         except APIStatusError as error:
-            raise _status_error(error) from None
+            raise self._refusal(error) from None
         except (OpenAIError, TimeoutError, *BROKEN) as error:
             raise connection_failure(error) from None
         return response
+
+    def _refusal(self, error: APIStatusError) -> ModelError:
+        refusal = from_status(error.status_code, error.response.headers, error.body)
+        if refusal.kind == "unauthorized" and self._key == NO_KEY:
+            hint = "No key is set: OPENAI_API_KEY, or key= in FALLBACKS and MODELS."
+        elif refusal.kind == "not_found" and self._client.base_url.path == "/":
+            hint = "The base URL has no path; with most servers it ends in /v1."
+        else:
+            return refusal
+        refusal.detail = f"{hint} {refusal.detail}"
+        return refusal
 
     def _body(self, request: Request) -> dict[str, Any]:
         request = self._manners.shape(request, self.label)
@@ -252,8 +268,8 @@ class OpenAIModel:
         return self._manners.trim({**self._options, **body})
 
     def _create(self, body: dict[str, Any]) -> Answer:
-        # As `extra_body`: the client looks at each message that comes by another name, which
-        # takes 0.1 ms a message, and holds up every session meanwhile.
+        # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
+        # each, and holds up all sessions meanwhile.
         if self._api == "chat":
             return self._client.chat.completions.with_streaming_response.create(
                 model=self.name, messages=[], stream=True, extra_body=body
@@ -282,7 +298,7 @@ class OpenAIModel:
         raise failure("cut")
 
     def _cancel(self, response_id: str) -> None:
-        """Nobody waits for this answer any more: it would go on, and be billed."""
+        """Cancel an answer that nobody waits for: it would go on, and be billed."""
 
         async def cancel() -> None:
             try:
@@ -356,19 +372,8 @@ def _is_stream(response: AsyncAPIResponse[Any]) -> bool:
     return kind.startswith("text/event-stream")
 
 
-def _status_error(error: APIStatusError) -> ModelError:
-    return from_status(error.status_code, error.response.headers, error.body)
-
-
 def _was_stale(error: BaseException) -> bool:
     """Whether the server may just have closed a kept connection while we took it again:
     then it has not seen the request, and a new connection is the answer."""
     stale = (ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError)
-    return any(isinstance(cause, stale) for cause in _causes(error))
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    return causes
+    return any(isinstance(cause, stale) for cause in causes_of(error))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
+from contextlib import suppress
 from typing import Any, Protocol
 
 import aiohttp
@@ -22,6 +24,7 @@ class Decoder(Protocol):
     """What both APIs give: payloads in, events out."""
 
     thinking: bool
+    broken: ModelError | None
 
     @property
     def answered(self) -> bool: ...
@@ -33,12 +36,13 @@ class Decoder(Protocol):
 
 
 class Received:
-    """An answer as its bytes come. `lines` is of one connection; the decoder goes on over
-    several, where the answer is taken up again."""
+    """An answer as its bytes come. `lines` belongs to one connection; the decoder spans several
+    where an answer is taken up again."""
 
     def __init__(self, api: str, *, tools: bool = False) -> None:
         self._tools = tools
         self._last: ModelEvent | None = None
+        self._tail = ""  # of the text
         self.lines = EventDecoder()
         self.decoder: Decoder = (
             chat.ChatDecoder() if api == "chat" else responses.ResponsesDecoder()
@@ -47,8 +51,14 @@ class Received:
         self.error: ModelError | None = None
 
     @property
+    def over(self) -> bool:
+        """Nothing more is to be read."""
+        return self.lines.done or self.decoder.finished or self.error is not None
+
+    @property
     def whole(self) -> bool:
-        return self.lines.done or self.decoder.finished
+        """It came to its end, and nothing went wrong on the way."""
+        return self.over and self.error is None
 
     @property
     def silent(self) -> bool:
@@ -62,15 +72,18 @@ class Received:
         last = self._last
         if last is None or self.decoder.thinking:
             return True
-        return self._tools and (last.__class__ is not TextDelta or ends_sentence(last.text))
+        return self._tools and (last.__class__ is not TextDelta or ends_sentence(self._tail))
 
     def take(self, data: bytes) -> list[ModelEvent]:
-        """The events of one read; what went wrong behind them is in `error`."""
+        """The events of one read, or of the end, which is a read of nothing. `error` is then
+        what went wrong after them."""
         events: list[ModelEvent] = []
         try:
-            payloads = self.lines.feed(data)
+            payloads = self.lines.feed(data) if data else self.lines.end()
             for payload in payloads:
                 events += self.decoder.feed(payload)
+                if self.decoder.broken:
+                    raise self.decoder.broken
             if self.lines.done:
                 events += self.decoder.done()
             if self.bookmark:
@@ -79,17 +92,25 @@ class Received:
             self.error = error
         if events:
             events = merged(events)
-            self._last = events[-1]
+            self._last = last = events[-1]
+            if last.__class__ is TextDelta:
+                self._tail = (self._tail + last.text)[-16:]
         return events
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a text that goes no further stops behind a sentence, and not inside of one."""
-    last = text.rstrip()[-1:]
-    return text.endswith("\n") or not (last.isalnum() or last in _GOES_ON)
+    """Whether a text that has stopped ends after a sentence, and not inside one."""
+    said = text.rstrip()
+    if "\n" in text[len(said) :]:
+        return True
+    last = said.rstrip(_QUOTES)[-1:]
+    if not last or last.isspace() or last in _GOES_ON:
+        return False  # a quote behind a space is opened
+    return unicodedata.category(last)[0] not in "LMN"
 
 
-_GOES_ON = frozenset(",-–—([{<'’\"“&+=/%$#@")
+_QUOTES = "\"'’”“»"
+_GOES_ON = frozenset(",，、،-–—([{<‘«„&+=/%$#@")
 
 
 def merged(events: list[ModelEvent]) -> list[ModelEvent]:
@@ -126,8 +147,7 @@ class Reads:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
 
     async def next(self, deadline: float) -> bytes:
         """The next bytes of the answer, none at its end. Raises `ModelError`."""
@@ -136,7 +156,7 @@ class Reads:
             self._task = asyncio.current_task()
         self._reading = True
         if self._timer is None or deadline < self._timer.when():
-            self.__exit__()
+            self._stop_timer()
             self._timer = asyncio.get_running_loop().call_at(deadline, self._check)
         try:
             return await self._read()
@@ -148,6 +168,16 @@ class Reads:
             raise failure("cut") from None
         finally:
             self._reading = False
+
+    async def drain(self, deadline: float) -> None:
+        """Read what is left, so that the connection can be used again."""
+        with suppress(ModelError):
+            while await self.next(deadline):
+                pass
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()

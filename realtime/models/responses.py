@@ -16,6 +16,7 @@ from . import (
     AssistantText,
     Finished,
     Item,
+    ModelError,
     ModelEvent,
     Request,
     TextDelta,
@@ -27,7 +28,7 @@ from . import (
     UserText,
 )
 from .counts import usage_of
-from .errors import broken, from_payload, reason
+from .errors import broken, failure, from_payload, reason
 from .sse import decode_json
 from .tags import Tags
 
@@ -114,6 +115,7 @@ class _Event(msgspec.Struct, gc=False):
     item_id: Any = None
     output_index: Any = None
     summary_index: Any = None
+    text: Any = None
     arguments: Any = None
     response: Any = None
     error: Any = None
@@ -145,7 +147,8 @@ class ResponsesDecoder:
     """Turns the payloads of one answer into events.
 
     A call is ready as soon as the model closed it, before the answer's end. `Finished`
-    comes with the event that carries the usage.
+    comes with the event that carries the usage; where that event means no whole answer,
+    `broken` is set instead.
     """
 
     def __init__(self) -> None:
@@ -158,10 +161,11 @@ class ResponsesDecoder:
         self.thinking = False
         """The model reasons or writes a call just now, perhaps in silence."""
         self.finished = False
+        self.broken: ModelError | None = None
 
     @property
     def answered(self) -> bool:
-        """The model said that it is done; here it says so with the last event."""
+        """The model has said that it is done; here the last event says so."""
         return self.finished
 
     def feed(self, payload: bytes) -> list[ModelEvent]:
@@ -185,6 +189,8 @@ class ResponsesDecoder:
                     self._end(call, event.arguments, events)
             case "response.output_item.done":
                 self._done(item, event.output_index, events)
+            case "response.output_text.done":
+                self._say(event.text, events)
             case "response.completed" | "response.incomplete":
                 response = event.response if isinstance(event.response, dict) else {}
                 self._complete(response, events, event.type == "response.incomplete")
@@ -232,6 +238,11 @@ class ResponsesDecoder:
             return events
         return [TextDelta(text, kind)]
 
+    def _say(self, text: Any, events: list[ModelEvent]) -> None:
+        """A text that came without pieces."""
+        if self._said != self._messages:
+            events += self._text(_Event(delta=text), "text")
+
     def _added(self, item: dict[str, Any], event: _Event, events: list[ModelEvent]) -> None:
         self.thinking = item.get("type") in ("reasoning", "function_call")
         if item.get("type") == "message":
@@ -241,10 +252,13 @@ class ResponsesDecoder:
         self._begin(item, event.output_index, events)
 
     def _done(self, item: dict[str, Any], index: Any, events: list[ModelEvent]) -> None:
-        if item.get("type") == "reasoning":
-            events += _thought(item)
-        else:
-            self._close(item, index, events)
+        match item.get("type"):
+            case "reasoning":
+                events += _thought(item)
+            case "message":
+                self._say(_said(item), events)
+            case _:
+                self._close(item, index, events)
 
     # ------------------------------------------------------------ the calls
     # llama.cpp's server names them by `item_id` only, others by the index, too; some give a
@@ -294,11 +308,9 @@ class ResponsesDecoder:
             call.whole = given if given.strip() else "".join(call.arguments)
             events.append(ToolCallReady(call.key, call.name, call.whole, call.id))
 
-    def _listed(self, output: Any, events: list[ModelEvent]) -> None:
+    def _listed(self, items: list[dict[str, Any]], events: list[ModelEvent]) -> None:
         """The calls that the end of the answer lists. Proxies give them other ids there, so one
         with the name and the arguments of a call that is known is that call."""
-        items = output if isinstance(output, list) else []
-        items = [i for i in items if isinstance(i, dict) and i.get("type") == "function_call"]
         left = list(self._known)
         others = []
         for item in items:
@@ -319,7 +331,14 @@ class ResponsesDecoder:
                 self._end(same, item.get("arguments"), events)
 
     def _complete(self, response: dict[str, Any], events: list[ModelEvent], cut: bool) -> None:
-        self._listed(response.get("output"), events)
+        output = response.get("output")
+        items = [i for i in output if isinstance(i, dict)] if isinstance(output, list) else []
+        if self._said < 0:
+            for item in items:
+                if item.get("type") == "message":
+                    self._messages += 1
+                    self._say(_said(item), events)
+        self._listed([i for i in items if i.get("type") == "function_call"], events)
         events += self.finish()
         if usage := usage_of(response.get("usage")):
             events.append(usage)
@@ -328,12 +347,21 @@ class ResponsesDecoder:
         if why or cut or response.get("status") == "incomplete":
             known = reason(str(why)) if why else "length"
             if known is None:
-                raise broken(str(why))
+                self.broken = broken(str(why))
+                return
             events.append(Finished("content_filter" if known == "content_filter" else "length"))
+        elif all(self._whole(call, events) for call in self._known):
+            events.append(Finished("tool_calls" if self._known else "stop"))
         else:
-            ready = any(call.whole is not None for call in self._known)
-            events.append(Finished("tool_calls" if ready else "stop"))
+            self.broken = failure("cut", detail="Its end came before that of a call.")
+            return
         self.finished = True
+
+    def _whole(self, call: _Call, events: list[ModelEvent]) -> bool:
+        """Whether a call is whole at the end of the answer, which some proxies do not tell."""
+        if call.whole is None and _is_object("".join(call.arguments)):
+            self._end(call, None, events)
+        return call.whole is not None
 
 
 def _same(call: _Call, item: dict[str, Any]) -> bool:
@@ -345,8 +373,23 @@ def _same(call: _Call, item: dict[str, Any]) -> bool:
     given = _argument_text(item.get("arguments"))
     try:
         return bool(_any.decode(call.whole or "{}") == _any.decode(given or "{}"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return call.whole == given
+
+
+def _said(item: dict[str, Any]) -> str:
+    """The text of a whole message."""
+    parts = item.get("content")
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    texts = [part.get("text") or part.get("refusal") for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(_any.decode(text), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
 def _argument_text(value: Any) -> str:
@@ -356,8 +399,8 @@ def _argument_text(value: Any) -> str:
 
 
 def _thought(item: dict[str, Any]) -> list[ModelEvent]:
-    """A reasoning item in the form in which the next request brings it back; none where the
-    provider keeps it to itself."""
+    """A reasoning item as the next request sends it back; none where the provider keeps it to
+    itself."""
     if not item.get("encrypted_content"):
         return []
     names = ("type", "id", "summary", "encrypted_content")

@@ -26,9 +26,8 @@ T = TypeVar("T")
 class EventDecoder:
     """Cuts a byte stream into the `data` of its events, wherever the reads were cut.
 
-    Comments, the other fields and events without data are dropped, and so is an event
-    that the end of the stream leaves unfinished. `[DONE]` sets `done`; what follows it
-    is ignored. `count` is the number of payloads given out, `[DONE]` included.
+    Comments, the other fields and events without data are dropped. `[DONE]` sets `done`; what
+    follows it is ignored. `count` is the number of payloads given out, `[DONE]` included.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
@@ -71,6 +70,12 @@ class EventDecoder:
         del self._rest[: end + 2]
         self._check_size(len(self._rest))
         return self._payloads(events)
+
+    def end(self) -> list[bytes]:
+        """The payload of an event that the end of the stream leaves without its empty line, where
+        it is whole JSON all the same."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        return [] if self.done else [p for p in self._payloads([rest]) if _is_json(p)]
 
     def _payloads(self, events: list[bytes]) -> list[bytes]:
         payloads = []
@@ -127,11 +132,19 @@ def _error(lines: list[bytes], data: bytes) -> bytes:
     return json.dumps({"error": value}).encode()
 
 
+def _is_json(payload: bytes) -> bool:
+    try:
+        msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def decode_json(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
     """One payload as what `decoder` decodes. Raises `ModelError("malformed")`."""
     try:
         return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     # msgspec refuses half a surrogate pair, which providers do send when a token ends
     # inside an emoji. The second half may come with the next token, so both are kept.

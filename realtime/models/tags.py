@@ -1,7 +1,7 @@
 """Thoughts that a model writes into its text, in tags such as `<think>`. No I/O.
 
-Servers without a parser for the model's reasoning pass the tags on. They are taken for tags
-where the answer begins only: later they may be what the answer is about.
+Servers without a parser for the model's reasoning pass the tags on. They count as tags only at
+the beginning of an answer: later they may be what the answer is about.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _TAGS = {
     "[THINK]": "[/THINK]",
 }
 _MAX_SPACE = 64
-"""Characters of white space before a tag; after more of it there is none."""
+"""The most white space before a tag, in characters; what follows more is text."""
 
 
 class Tags:
-    """The texts of one answer, parted into text and reasoning wherever the pieces were cut."""
+    """Splits the texts of one answer into text and reasoning, wherever the pieces were cut."""
 
     def __init__(self) -> None:
         self.settled = False
-        """No tag is open and none can come: texts need not be fed any more."""
+        """No tag is open and none can follow: later texts need not be fed."""
         self._held = ""
         self._end = ""  # what closes the tag that is open
         self._thought = False
@@ -47,7 +47,7 @@ class Tags:
         return [TextDelta(held)] if held else []
 
     def _before(self, deltas: list[TextDelta]) -> bool:
-        """Where a tag may begin. False: more of the text is needed to tell."""
+        """Where a tag may begin. False: it takes more text to tell."""
         text = self._held.lstrip()
         for tag, end in _TAGS.items():
             if text.startswith(tag):
@@ -61,7 +61,7 @@ class Tags:
         return True
 
     def _inside(self, deltas: list[TextDelta]) -> bool:
-        """Behind an opened tag. False: its end has not come yet."""
+        """After an opening tag. False: its end has not come yet."""
         thought, found, rest = self._held.partition(self._end)
         if found:
             self._held, self._end = rest, ""

@@ -85,7 +85,7 @@ class Step:
         event.status = "ready"
         event.arguments = _recorded(item.arguments)
         self.calls[event.tool_call_id] = event
-        state = replace(self.state, id=item.id, extra=item.extra)
+        state = replace(self.state, id=item.id and clean_text(item.id), extra=clean(item.extra))
         keep(event, state)
         self.states[event.tool_call_id] = state
         self.state = ProviderState(self.by)
@@ -93,7 +93,8 @@ class Step:
 
     def thought(self, item: Thought, offset: int) -> None:
         """`offset`: where the text of the message has come to."""
-        self._thoughts.append((len(self.texts), len(self.calls), replace(item, by=self.by)))
+        item = Thought(clean(item.data), self.by)
+        self._thoughts.append((len(self.texts), len(self.calls), item))
         self.state.thoughts = [*self.state.thoughts, (offset, item.data)]
 
     @property

@@ -123,14 +123,17 @@ class Chain:
     @property
     def label(self) -> str:
         """One line for the operator."""
-        others = [link.model.label for link in self._fallbacks]
-        return ", else ".join([self._default.model.label, *others])
+        return ", else ".join(model.label for model in self.default)
+
+    @property
+    def default(self) -> list[Model]:
+        """Who answers a session that chose nothing, in their order."""
+        return [self._default.model, *(link.model for link in self._fallbacks)]
 
     @property
     def models(self) -> list[Model]:
         """Every model once, the default first."""
-        links = (*self.choices.values(), *self._fallbacks)
-        return list({id(link.model): link.model for link in links}.values())
+        return [link.model for link in self._links()]
 
     def begin(self, choice: str | None = None) -> Attempts:
         """A run begins. A choice that is no longer offered is the default again."""
@@ -142,11 +145,17 @@ class Chain:
         return self.choices.get(choice or "", self._default).model.name
 
     def state(self) -> list[dict[str, Any]]:
-        """The circuit breaker of each model, for the operator."""
-        links = {link.model.name: link for link in (*self._fallbacks, *self.choices.values())}
+        """The circuit breaker of each model, for the operator, in the order of `models`. Servers
+        may offer models of one name: each stands for itself."""
         return [
-            {"model": name, **self._breakers[link.account].state()} for name, link in links.items()
+            {"model": link.model.name, **self._breakers[link.account].state()}
+            for link in self._links()
         ]
+
+    def _links(self) -> list[Link]:
+        """Every model once, the default first."""
+        links = (*self.choices.values(), *self._fallbacks)
+        return list({id(link.model): link for link in links}.values())
 
     async def close(self) -> None:
         for model in self.models:
@@ -190,7 +199,7 @@ class Attempts:
     def failed(self, error: ModelError, *, spoke: bool) -> Wait | Switch | None:
         """What to do after a call that failed; `spoke`: some of its answer had come."""
         level = logging.ERROR if error.kind in _FOR_THE_OPERATOR else logging.WARNING
-        logger.log(level, "%s: %s", self.model.name, error.report)
+        logger.log(level, "%s: %s", self.model.label, error.report)
         if not spoke and error.kind in _RETRIED and (wait := self._wait(error)):
             return wait
         self._breakers[self._at].failed(error.kind)

@@ -54,7 +54,9 @@ from .chain import Attempts, Switch, Wait
 logger = logging.getLogger(__name__)
 
 WHOLE = ("stop", "tool_calls")
-"""Reasons behind which the calls of an answer may be made."""
+"""The reasons after which the calls of an answer may be made."""
+REFUSED = ("bad_request", "content_filter", "context_overflow")
+"""Failures that may be due to something said long ago."""
 MAX_STEPS = 8
 MAX_CALLS = 16
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
@@ -73,15 +75,15 @@ class Outcome(msgspec.Struct):
 class Job(msgspec.Struct):
     """What a run starts from. `lengths`: UTF-16 units its message has already, by kind.
     `before_call` is told what the model is asked and what the calls before came to; it
-    raises `ProtocolError` where that must not be. `summary` takes the place of what does
-    not fit the model.
+    raises `ProtocolError` where the call must not be made. `summary` takes the place of what
+    does not fit the model.
 
     A run that goes on after a crash has taken `steps` already, with `made` calls; `calls`
-    are those of its last one, which is not in `context`: the open ones among them are made
-    (again). `states`: what the provider of those wants back. `after_calls`: the message ends
-    with calls so far, so that what follows is another paragraph.
+    are those of its last step, which is not in `context`: the open ones among them are made
+    (again). `states`: what the provider wants back with them. `after_calls`: the message ends
+    with calls so far, so what follows begins a paragraph.
 
-    `session_id` and `user_id`, of the one who asks, are for the model's request.
+    `session_id` and `user_id` (the user who asked) go into the model's request.
     """
 
     message_id: str
@@ -127,22 +129,14 @@ async def execute(
             while True:
                 writer.begin(paragraph=after_calls)
                 step = Step(job.message_id, job.new_id, attempts.model.label)
-                given, summary = history.fit(attempts.link.history_tokens)
-                request = Request(
-                    instructions=job.instructions + summary,
-                    context=given,
-                    tools=tools.specs,
-                    options=job.options,
-                    session_id=job.session_id,
-                    user_id=job.user_id,
-                )
+                request = _request(job, history, attempts.link.history_tokens, tools)
                 job.before_call(request, job.meter.usage())
                 job.meter.begin(attempts.model.name, request, step)
                 try:
                     async with aclosing(attempts.model.stream(request)) as stream:
                         async for batch in stream:
                             events: list[Event] = []
-                            if not step.spoke:
+                            if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True
                                 attempts.answered()
                                 if told:
@@ -156,7 +150,8 @@ async def execute(
                         raise failure("cut")
                     break
                 except ModelError as error:
-                    job.meter.end(billed=step.spoke or error.kind in ("timeout", "cut"))
+                    wrote = step.spoke or step.size > 0
+                    job.meter.end(billed=wrote or error.kind in ("timeout", "cut"))
                     if error.kind == "context_overflow" and history.shorten():
                         continue
                     model = told.from_model if told and told.from_model else attempts.model.name
@@ -172,8 +167,7 @@ async def execute(
                                 yield [told]
                                 told = None
                         case None:
-                            refused = error.kind in ("bad_request", "content_filter")
-                            if step.spoke or not refused or not history.alone():
+                            if step.spoke or error.kind not in REFUSED or not history.keep_newest():
                                 raise
                             logger.warning(
                                 "%s: asked again without what was said before", attempts.model.name
@@ -202,6 +196,26 @@ async def execute(
         if rest := writer.flush():
             yield rest
         yield _failure(error, job.meter.usage(), spoke=writer.spoke)
+
+
+def _request(job: Job, history: History, tokens: int, tools: Toolbox) -> Request:
+    """What the model is asked, within the tokens of history that it may be given."""
+    context, summary = history.fit(tokens)
+    return Request(
+        instructions=job.instructions + summary,
+        context=context,
+        tools=tools.specs,
+        options=job.options,
+        session_id=job.session_id,
+        user_id=job.user_id,
+    )
+
+
+def _shown(item: ModelEvent, job: Job) -> bool:
+    """Whether devices see it: behind that the step is not begun again."""
+    if isinstance(item, TextDelta):
+        return item.kind == "text" or job.show_reasoning
+    return isinstance(item, ToolCallStarted | ToolCallReady | Finished)
 
 
 def _take(
@@ -274,8 +288,8 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
             Error("quota_exceeded", "the model's quota is used up", retryable=True),
         )
     if error.kind == "content_filter":
-        what = None if spoke else Error(FILTERED, _WORDS[error.kind])
-        return Outcome("incomplete", "content_filter", usage, what)
+        refusal = None if spoke else Error(FILTERED, _WORDS[error.kind])
+        return Outcome("incomplete", "content_filter", usage, refusal)
     broke_off = error.kind == "cut" or (spoke and error.kind in _PASSING)
     status: DoneStatus = "interrupted" if broke_off else "failed"
     wait = error.retry_after_s
@@ -293,6 +307,7 @@ def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
     )
 
 
+"""What may be for something that was said long ago."""
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
 
 # For users: neutral, without anything of the provider's. The operator reads the log.
@@ -311,7 +326,7 @@ _WORDS = {
 
 
 class _Writer:
-    """Turns text into tokens with offsets. A trailing high surrogate waits for its pair."""
+    """Turns text into tokens with offsets. A high surrogate at the end waits for its pair."""
 
     def __init__(self, job: Job) -> None:
         self._message_id = job.message_id
@@ -321,7 +336,7 @@ class _Writer:
         self.spoke = False
 
     def begin(self, *, paragraph: bool) -> None:
-        """A step begins; behind another one what it says is a paragraph of its own."""
+        """A step begins. After another step, its text begins a paragraph."""
         self._apart = {kind for kind, length in self._lengths.items() if paragraph and length}
 
     def text(self, delta: TextDelta) -> list[Event]:

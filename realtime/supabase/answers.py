@@ -1,8 +1,8 @@
-"""What it means when Supabase does not do what it was asked, by its answer.
+"""What an answer of Supabase means that is no success.
 
-First by the code, if PostgREST gave one, then by the status. What is permanent is about the
-key, the address or the schema, and waits for a person. Restrictions, clocks, firewalls and
-outages end without a change here.
+The code decides, if PostgREST gave one, else the status. What is permanent is about the key, the
+address or the schema, and waits for a person. Restrictions, clocks, firewalls and outages end
+without a change here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def from_response(response: httpx.Response) -> SupabaseError:
     if not isinstance(code, str) or not _POSTGREST.fullmatch(code):
         code = ""
     message = str(body.get("message") or body.get("msg") or body.get("error") or "")
-    # What is said of data may quote it; of the schema or the key it names but tables and roles.
+    # A message about data may quote it; one about the schema or the key names tables and roles.
     about_us = (
         code.startswith(("42", "25", "53", "PGRST"))
         or status in (401, 402, 540)

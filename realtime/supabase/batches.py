@@ -1,4 +1,4 @@
-"""Batches cut to size, and what their refusal means. No request is made here."""
+"""Batches cut to size, and what their refusal means. No I/O."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def as_refused(batch: Batch, error: SupabaseError) -> Refused:
 
 
 def nothing_taken(batch: Batch, refused: Sequence[Refused]) -> bool:
-    """Every event, of more than one session: no row is at fault."""
+    """Whether every event was refused, of more than one session: then no row is at fault."""
     events = [row.session_id for row in refused if row.seq is not None]
     return len(set(events)) > 1 and len(events) >= len(batch.events)
 

@@ -52,7 +52,10 @@ OLDEST_SCHEMA = 2
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
 CHECK_PAUSES_S = (0.5, 1.0)
-"""Between tries of a check that meets what passes within seconds."""
+"""Between the tries of a check, for trouble that passes within seconds."""
+
+UNREADABLE = (msgspec.ValidationError, AttributeError, KeyError, TypeError, ValueError)
+"""What an answer raises that is not of the shape it should have."""
 
 T = TypeVar("T")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -72,7 +75,7 @@ class Shipped(msgspec.Struct):
     lost: list[Lost] = []
 
     def add(self, other: Shipped) -> None:
-        """What became of more rows; of one that is known already nothing is said twice."""
+        """Add what became of other rows, each once."""
         self.refused += [row for row in other.refused if row not in self.refused]
         self.lost += [lost for lost in other.lost if lost not in self.lost]
 
@@ -157,13 +160,16 @@ class Supabase:
                 "max_events": PAGE_ROWS,
             },
         )
-        match answer and answer.get("state"):
-            case None | "yours":
-                return None
-            case "held":
-                raise HeldElsewhere(answer["retry_after_ms"])
-            case "deleted":
-                return Taken(None, [])
+        try:
+            match answer and answer["state"]:
+                case None | "yours":
+                    return None
+                case "held":
+                    raise HeldElsewhere(int(answer["retry_after_ms"]))
+                case "deleted":
+                    return Taken(None, [])
+        except UNREADABLE as error:
+            raise _strange("take_session", error) from error
         return Taken(*await self._whole(session_id, answer))
 
     async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
@@ -185,7 +191,7 @@ class Supabase:
             try:
                 head = head or _head_row(page["session"])
                 rows = [_event_row(row) for row in page["events"]]
-            except (msgspec.ValidationError, KeyError, TypeError) as error:
+            except UNREADABLE as error:
                 raise _strange("read_session", error) from error
             events += rows
             if len(rows) < PAGE_ROWS:
@@ -263,7 +269,7 @@ class Supabase:
         return found
 
     async def _without_functions(self, error: SupabaseError) -> SupabaseError:
-        """What it means that the functions are not found: it depends on the tables."""
+        """The error where the functions are not found, which depends on the tables."""
         try:
             await self._ask(self._client.table("sessions").select("session_id").limit(1))
         except SupabaseError as other:

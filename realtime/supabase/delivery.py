@@ -17,8 +17,9 @@ from .client import Shipped, Supabase
 from .errors import SupabaseError
 from .leases import Leases
 
-ABOUT_ROWS = ("too_large", "refused", "blocked", "url_wrong")
-"""What one row may cause. The last is a firewall's page with the status 200, 302, 404 or 405."""
+ABOUT_ROWS = ("too_large", "refused", "blocked", "url_wrong", "internal")
+"""What one row may cause. The last two are what a firewall puts in the answer's place: a page with
+the status 200, 302, 404 or 405, or JSON of its own."""
 
 ABOUT_ROWS_IF_IT_LASTS = ("unreachable", "unavailable")
 """At the sight of one row a firewall may also close the connection, or answer 503."""

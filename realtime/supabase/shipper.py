@@ -39,7 +39,7 @@ FIRST_RETRY_S, LAST_RETRY_S, PERMANENT_RETRY_S = 0.5, 10.0, 30.0
 third where it is permanent and waits for a person."""
 
 PATIENCE = 4
-"""Failures in a row, after which what keeps failing is looked for in the rows."""
+"""After so many failures in a row the cause is looked for in the rows."""
 
 
 class Source(Protocol):

@@ -19,7 +19,7 @@ class Unfit(ValueError):
 
 
 def checkable(schema: Any) -> Json:
-    """The schema as JSON Schema 2020-12, without what is none and what cannot be checked here:
+    """The schema as JSON Schema 2020-12, without what is not valid or cannot be checked here:
     references to nowhere, patterns that Python does not know. Never narrower than it was.
     Raises `Unfit` where it describes no object, and RecursionError."""
     if not isinstance(schema, dict):
@@ -45,7 +45,7 @@ def _sound(schema: Any, root: Json) -> tuple[Any, bool]:
         good = True
         if key in ONE:
             part, good = _sound(value, root)
-            if good or key not in ("not", "if"):  # looser inside these were narrower outside
+            if good or key not in ("not", "if"):  # loosening these would narrow the whole
                 kept[key] = part
         elif key in SOME and isinstance(value, list) and value:
             parts = [_sound(item, root) for item in value]

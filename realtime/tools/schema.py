@@ -1,4 +1,4 @@
-"""Makes what a model is offered of a tool fit every provider. Pure.
+"""Fits what models are offered of a tool to every provider. Pure.
 
 A provider judges all tools of a request together, so one that it refuses costs every message.
 OpenAI is the strictest about names, lengths and the top of a schema, others about references,
@@ -64,7 +64,7 @@ def _short(text: str) -> str:
 
 
 def fitting_name(name: str) -> str:
-    """The name, or one made of it that every provider takes and no other name leads to."""
+    """The name, or one made of it that every provider takes and that no other name becomes."""
     if NAME.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
@@ -230,7 +230,7 @@ class _Offer:
         return {**found, "items": self._part(items, level + 1, seen)}
 
     def _ends(self, level: int, inner: Any) -> bool:
-        """Whether what is in a part of this level is too deep."""
+        """Whether what is inside a part of this level is too deep."""
         if level < self._levels or not inner:
             return False
         self.changes.add(f"its schema is offered {self._levels} levels deep")

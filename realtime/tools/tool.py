@@ -19,7 +19,7 @@ from .threads import in_thread
 
 DEADLINE_S = 30.0
 APPROVAL_S = 900.0
-MAX_TOOLS = 128  # that OpenAI takes in one request
+MAX_TOOLS = 128  # as many as OpenAI takes in one request
 
 Approval = bool | Callable[..., bool]
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _left: set[asyncio.Task[Any]] = set()  # told to stop, and not to be waited for
 class Tool:
     """What the model may call. Subclasses say how: `validate` and `invoke`.
 
-    `name` is its own; `spec` is what models are offered, which `changes` tells apart.
+    `name` is the tool's own. `spec` is what models are offered; `changes` says how it differs.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ def _no_constant(name: str) -> Any:
 
 
 def some(names: list[str]) -> str:
-    """Names for a log line, which need not end."""
+    """The first names, and how many more there are, for a log line."""
     more = f" and {len(names) - 50} more" if len(names) > 50 else ""
     return ", ".join(names[:50]) + more
 
@@ -153,7 +153,7 @@ class Toolbox:
                 name = tool.spec.name
                 if name in self._tools:
                     where = f" of {source}" if source else ""
-                    self._say(logging.WARNING, f"there is a tool {name} before that{where}")
+                    self._say(logging.WARNING, f"tool {name}{where} is hidden by an earlier one")
                 elif len(self._tools) == MAX_TOOLS:
                     left_out.append(tool.name)
                 else:

@@ -7,6 +7,7 @@ import json
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from realtime.edge.transport import Engine
 from tests.abuse.conftest import PING_S, PONG_S, Host
@@ -69,6 +70,22 @@ async def test_a_bad_websocket_handshake_is_refused(
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await engine.http.ws_connect(f"{engine.url}?{query}")
     assert not echo_engine.sockets
+
+
+@pytest.mark.parametrize("key", [b"\xff" * 24, b"", b"short", b"===="])
+async def test_a_websocket_key_of_any_bytes_is_refused_in_a_sentence(
+    engine: Wire, echo_engine: Engine, key: bytes
+) -> None:
+    where = URL(engine.url)
+    reader, writer = await asyncio.open_connection(where.host, where.port)
+    writer.write(
+        b"GET %b?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
+        % (where.raw_path.encode(), key)
+    )
+    assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    assert not echo_engine.sockets
+    writer.close()
 
 
 # -------------------------------------------------------------------- messages

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { afterEach, test } from "node:test";
 import { places, whyNot } from "../../client/reach.js";
 import { SessionClient } from "../../client/session.js";
+import { Keep } from "../../client/storage.js";
 import { FakeServer, Store } from "./support/fake.js";
 
 const clients = [];
@@ -160,6 +161,25 @@ test("what storage holds need not be ours, and storage may throw", async () => {
     await until(client, ({ connection }) => connection === "live");
     assert.deepEqual([texts(client), server.handshakes.at(-1).session_id], [["hello"], "s"]);
   }
+});
+
+test("storage that was too full for something lasts again once that is gone", () => {
+  const small = new Store();
+  small.removeItem = (key) => small.delete(key);
+  small.setItem = (key, value) => {
+    if (value.length > 10) throw new Error("quota");
+    small.set(key, value);
+  };
+  const keep = new Keep(() => small);
+  keep.setItem("a", "x");
+  assert.equal(keep.lasting, true);
+  keep.setItem("b", "x".repeat(11));
+  assert.deepEqual([keep.lasting, keep.getItem("b"), keep.getItem("a")], [false, "x".repeat(11), "x"]);
+  keep.setItem("b", "y");
+  assert.deepEqual([keep.lasting, small.get("b")], [true, "y"]);
+  keep.setItem("b", "x".repeat(11));
+  keep.removeItem("b");
+  assert.deepEqual([keep.lasting, keep.getItem("b")], [true, null]);
 });
 
 test("while no connection comes about, its client says why, and goes on trying", async () => {

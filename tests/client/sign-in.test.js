@@ -76,6 +76,22 @@ test("a new account may have to be confirmed first", async () => {
   assert.equal(user.user, null);
 });
 
+test("what is no sign-in is told in words, and is none", async (context) => {
+  for (const other of [null, [], "page", {}, { access_token: "a" }, { user: { id: "u" } }]) {
+    answer = () => [200, other];
+    await assert.rejects(user.enter("e", "p"), /no sign-in/);
+    assert.equal(user.user, null);
+  }
+  answer = () => [400, null];
+  await assert.rejects(user.enter("e", "p"), /answered 400/);
+  answer = () => [200, { access_token: "a", refresh_token: "r", expires_in: 3600, user: { id: "u", email: "e" } }];
+  await user.enter("e", "p");
+  answer = () => [200, null];
+  later(context, 3_520_000);
+  assert.equal(await user.token(), "a"); // to its end
+  assert.equal(lost, 0);
+});
+
 test("leaving tells the project, and does not wait for it to agree", async () => {
   await user.enter("e", "p");
   answer = () => [500, {}];

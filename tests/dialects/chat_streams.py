@@ -59,6 +59,10 @@ CHAT = (
     Odd("one event behind a byte order mark", "chat", (BOM + delta("stop", content="Hello."),)),
     Odd("the reason beside the last word", "chat", (HELLO[0], delta("stop", content="lo."), DONE)),
     Odd("an empty reason in each event", "chat", (delta("", content="Hello."), *STOP)),
+    *(
+        Odd(f"a stream called {kind}", "chat", (*HELLO, *STOP), content_type=kind)
+        for kind in ("application/json", "text/plain")
+    ),
     Odd("[DONE] without a reason", "chat", (*HELLO, DONE)),
     Odd("an end without anything", "chat", HELLO, status=("interrupted",)),
     *(finishes(name, ("completed",)) for name in ("eos", "eos_token", "end_turn", "stop_sequence")),
@@ -171,6 +175,125 @@ CHAT = (
     with_call("no calls in other events", delta(tool_calls=[]), WHOLE_CALL, delta(tool_calls=None)),
     with_call("calls of nothing", delta(tool_calls=[None]), WHOLE_CALL, delta(tool_calls=[{}])),
     with_call("the reason twice", WHOLE_CALL, delta("tool_calls"), delta("stop")),
+    with_call(
+        "thoughts before a call, cut inside a character",
+        *(delta(reasoning_content=half) for half in ("Hm ", "<d83d>", "<de00>")),
+        WHOLE_CALL,
+        reasoning="Hm 😀",
+    ),
+    with_call(
+        "details of thoughts, cut inside a character",
+        delta(reasoning_details=[{"type": "reasoning.text", "text": "<d83d>", "index": 0}]),
+        WHOLE_CALL,
+    ),
+    with_call("empty arguments before the real ones", piece("{}", DELETE, "call_1"), piece(LOGS)),
+    with_call(
+        "all of the arguments again at the end",
+        piece('{"folder": ', DELETE, "call_1"),
+        piece('"logs"}'),
+        piece(LOGS),
+    ),
+    with_call(
+        "a call behind the reason, with a reason of its own",
+        WHOLE_CALL,
+        delta("tool_calls"),
+        piece('{"folder": "tmp"}', DELETE, "call_2", 1),
+        delta("tool_calls"),
+        calls=("logs", "tmp"),
+    ),
+    Odd(
+        "the reason tool_calls without a call",
+        "chat",
+        (*HELLO, delta("tool_calls"), DONE),
+        status=NOT_WHOLE,
+    ),
+    Odd(
+        "a call without a name",
+        "chat",
+        (*HELLO, piece(LOGS, None, "call_1"), *CALLED),
+        status=NOT_WHOLE,
+    ),
+    Odd(
+        "text beside a reason of tomorrow",
+        "chat",
+        (HELLO[0], delta("a reason of tomorrow", content="lo."), DONE),
+        status=("interrupted",),
+    ),
+    Odd("no line behind the last event", "chat", (*HELLO, delta("stop").rstrip())),
+    Odd("no line behind [DONE]", "chat", (*HELLO, DONE.rstrip())),
+    Odd(
+        "a whole message in place of pieces",
+        "chat",
+        (
+            sse(
+                {
+                    "choices": [
+                        {
+                            "index": 0,
+                            "message": {"role": "assistant", "content": "Hello."},
+                            "finish_reason": "stop",
+                        }
+                    ]
+                }
+            ),
+            DONE,
+        ),
+    ),
+    Odd(
+        "a whole message behind the pieces",
+        "chat",
+        (
+            *HELLO,
+            sse(
+                {
+                    "choices": [
+                        {
+                            "index": 0,
+                            "delta": {},
+                            "message": {"role": "assistant", "content": "Hello."},
+                            "finish_reason": "stop",
+                        }
+                    ]
+                }
+            ),
+            DONE,
+        ),
+    ),
+    Odd(
+        "the reason with each piece",
+        "chat",
+        (delta("stop", content="Hel"), delta("stop", content="lo."), DONE),
+    ),
+    with_call(
+        "arguments cut inside a character",
+        piece('{"folder": "<d83d>', DELETE, "call_1"),
+        piece('<de00>"}'),
+        calls=("😀",),
+    ),
+    with_call(
+        "deep arguments",
+        piece('{"folder": "logs", "x": ' + '{"a":' * 300 + "1" + "}" * 301, DELETE, "call_1"),
+        calls=(),
+    ),
+    with_call(
+        "indexes that are strings",
+        piece(LOGS, DELETE, "call_1", "0"),
+        piece('{"folder": "tmp"}', DELETE, "call_2", "1"),
+        calls=("logs", "tmp"),
+    ),
+    with_call(
+        "arguments as objects, neither ids nor indexes",
+        piece({"folder": "logs"}, DELETE, None, None),
+        piece({"folder": "tmp"}, DELETE, None, None),
+        calls=("logs", "tmp"),
+    ),
+    with_call("white space around arguments", piece("  \n" + LOGS + "\n ", DELETE, "call_1")),
+    with_call("arguments encoded twice", piece('"{\\"folder\\": \\"logs\\"}"', DELETE, "call_1")),
+    with_call("a space before the name", piece(LOGS, " delete_files", "call_1")),
+    with_call(
+        "functions. before the name", piece(LOGS, "functions.delete_files", "call_1"), calls=()
+    ),
+    Odd("a refusal", "chat", (delta(refusal="Hello."), *STOP)),
     with_call("arguments as an object", piece({"folder": "logs"}, DELETE, "call_1")),
     with_call("empty arguments", piece("", DELETE, "call_1"), calls=("",)),
     with_call("no arguments", piece(None, DELETE, "call_1"), calls=("",)),

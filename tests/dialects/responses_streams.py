@@ -171,6 +171,86 @@ RESPONSES = (
         completed(FUNCTION, function(id="fc_2", call_id="call_2")),
         calls=("logs", "logs"),
     ),
+    Odd(
+        "a text that only the end of its item holds",
+        "responses",
+        (
+            event(
+                "output_item.added",
+                item={"type": "message", "id": "m", "content": []},
+                output_index=0,
+            ),
+            closed(
+                {
+                    "type": "message",
+                    "id": "m",
+                    "content": [{"type": "output_text", "text": "Hello."}],
+                }
+            ),
+            completed(),
+        ),
+    ),
+    Odd(
+        "a text that only the end of the answer holds",
+        "responses",
+        (
+            completed(
+                {
+                    "type": "message",
+                    "id": "m",
+                    "content": [{"type": "output_text", "text": "Hello."}],
+                }
+            ),
+        ),
+    ),
+    Odd(
+        "a text that only its own end holds",
+        "responses",
+        (event("output_text.done", text="Hello.", item_id="m", output_index=0), completed()),
+    ),
+    makes(
+        "a call that is never closed, and is not listed",
+        added(FUNCTION),
+        argued("delta", delta=LOGS),
+        completed(),
+    ),
+    makes("a call that was begun, and is listed", added(FUNCTION), completed(FUNCTION)),
+    Odd(
+        "half a call that is never closed, then the end",
+        "responses",
+        (said("Hello."), added(FUNCTION, 1), argued("delta", index=1, delta='{"fol'), completed()),
+        status=NOT_WHOLE,
+    ),
+    makes(
+        "two calls in turns",
+        added(FUNCTION, 0),
+        added(OTHER, 1),
+        argued("delta", "fc_1", 0, delta='{"folder": '),
+        argued("delta", "fc_2", 1, delta='{"folder": '),
+        argued("delta", "fc_1", 0, delta='"logs"}'),
+        argued("delta", "fc_2", 1, delta='"tmp"}'),
+        argued("done", "fc_2", 1, arguments='{"folder": "tmp"}'),
+        closed(OTHER, 1),
+        closed(FUNCTION, 0),
+        completed(FUNCTION, OTHER),
+        calls=("logs", "tmp"),
+    ),
+    Odd("no line behind the end", "responses", (said("Hello."), completed().rstrip())),
+    makes(
+        "a thought before a call, cut inside a character",
+        event("output_item.added", item={"type": "reasoning", "id": "rs_1"}, output_index=0),
+        closed(
+            {
+                "type": "reasoning",
+                "id": "rs_1",
+                "encrypted_content": "x",
+                "summary": [{"type": "summary_text", "text": "<d83d>"}],
+            }
+        ),
+        added(FUNCTION, 1),
+        closed(FUNCTION, 1),
+        completed(),
+    ),
     makes("arguments as an object", closed(function({"folder": "logs"})), completed()),
     makes("empty arguments", added(function("")), closed(function("")), completed(), calls=("",)),
     makes("arguments null", added(FUNCTION), closed(function("null")), completed(), calls=("",)),

@@ -29,11 +29,15 @@ class Odd:
     reason: str | None = None
     reasoning: str = ""
     stays: bool = False
+    content_type: str = "text/event-stream"
 
 
 def sse(payload: Any, event: str = "") -> bytes:
     head = f"event: {event}\n" if event else ""
-    return f"{head}data: {json.dumps(payload, ensure_ascii=False)}\n\n".encode()
+    text = json.dumps(payload, ensure_ascii=False)
+    for half in ("d83d", "de00"):  # of a character, as JSON writes it
+        text = text.replace(f"<{half}>", rf"\u{half}")
+    return f"{head}data: {text}\n\n".encode()
 
 
 def fails(name: str, api: Api, error: bytes, *status: str) -> Odd:

@@ -54,7 +54,7 @@ class Server:
             item.get("role") == "tool" or item.get("type") == "function_call_output"
             for item in body.get("messages") or body["input"]
         )
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={"Content-Type": self.odd.content_type})
         await response.prepare(request)
         for part in AFTERWARDS[self.odd.api] if answered else self.odd.parts:
             await response.write(part)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet, Talk
+from tests.dialects.outcomes import agreed
 from tests.dialects.responses import OpenAIResponses
 from tests.dialects.rules import Fault
 
@@ -62,11 +63,3 @@ async def answered(talk: Talk, by: Any, text: str, *plan: Any) -> None:
     assert done["status"] == "completed", (text, done.get("error"), reasons)
     assert (done["model"], done["text"][-12:]) == (by.model, "All is well."), reasons
     assert not talk.calls(done["run_id"], "failed")
-
-
-def agreed(talk: Talk) -> None:
-    """Each refused at most once in a server's life, and only what nobody can know before."""
-    for upstream in talk.upstreams:
-        assert [fault.words for fault in upstream.refused if not fault.learned] == []
-        assert len(upstream.refused) <= 1, [fault.words for fault in upstream.refused]
-        upstream.refused.clear()

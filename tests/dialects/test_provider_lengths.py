@@ -5,28 +5,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.dialects import gateways, hosted, local
+from tests.dialects import local
 from tests.dialects.conftest import Meet
-from tests.dialects.responses import OpenAIResponses
+from tests.dialects.outcomes import calls, completes, each_strict
 from tests.dialects.rules import Body, Fault
-from tests.dialects.test_provider_stories import calls, completes
 
-STRICT: tuple[type[Any], ...] = (
-    hosted.Mistral,
-    hosted.Gemini,
-    hosted.DeepSeek,
-    hosted.GLM,
-    gateways.Bedrock,
-    local.LlamaCpp,
-    OpenAIResponses,
-)
-each = pytest.mark.parametrize("make", STRICT, ids=lambda make: make.name)
 TOO_LONG = "This model's maximum context length is 800 tokens."
 
 
-@each
+@each_strict
 async def test_only_the_newest_part_is_sent(meet: Meet, make: Any) -> None:
     talk = await meet(make(), history_tokens=250)
     (upstream,) = talk.upstreams
@@ -37,7 +24,7 @@ async def test_only_the_newest_part_is_sent(meet: Meet, make: Any) -> None:
     assert len(upstream.bodies[-1].get("messages") or upstream.bodies[-1]["input"]) < 20
 
 
-@each
+@each_strict
 async def test_it_is_too_long_in_the_middle_of_a_run(meet: Meet, make: Any) -> None:
     provider = make()
     check = provider.check
@@ -53,3 +40,18 @@ async def test_it_is_too_long_in_the_middle_of_a_run(meet: Meet, make: Any) -> N
     for number in range(4):
         await calls(talk, f"Figures, {number}.", 2, "call", "call", "say")
     assert {fault.words for fault in upstream.refused} == {TOO_LONG}
+
+
+async def test_a_window_that_the_newest_quarter_does_not_fit(meet: Meet) -> None:
+    """Short messages, so many that to leave out the older half twice does not help."""
+    provider = local.SGLang()
+
+    def short(body: Body) -> Fault | None:
+        return Fault(TOO_LONG) if len(body["messages"]) > 3 else None
+
+    talk = await meet(provider)
+    for number in range(9):
+        await completes(talk, f"Message {number}.", "All is well.", "say")
+    provider.check = short  # type: ignore[method-assign]
+    for number in range(2):
+        await completes(talk, f"And {number}.", "All is well.", "say")

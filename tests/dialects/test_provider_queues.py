@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from tests.dialects import gateways, hosted, local
 from tests.dialects.conftest import Meet
-from tests.dialects.responses import OpenAIResponses
-from tests.dialects.test_provider_stories import agreed, completes, whole
+from tests.dialects.outcomes import agreed, completes, each_strict, whole
 
 TOOLS = ("realtime.example", "tests.dialects.tools")
-STRICT: tuple[type[Any], ...] = (
-    hosted.Mistral,
-    hosted.Gemini,
-    hosted.DeepSeek,
-    hosted.GLM,
-    gateways.Bedrock,
-    local.LlamaCpp,
-    OpenAIResponses,
-)
-each = pytest.mark.parametrize("make", STRICT, ids=lambda make: make.name)
 
 
-@each
+@each_strict
 async def test_messages_that_wait_for_an_answer(meet: Meet, make: Any) -> None:
     talk = await meet(make(), tools=TOOLS)
     first = await talk.send("Write to Ada.", "call", "letter")
@@ -40,7 +26,7 @@ async def test_messages_that_wait_for_an_answer(meet: Meet, make: Any) -> None:
     whole(talk)
 
 
-@each
+@each_strict
 async def test_a_message_that_interrupts_an_answer(meet: Meet, make: Any) -> None:
     talk = await meet(make())
     first = await talk.send("A figure, and think about it.", "call", "wait")
@@ -55,7 +41,7 @@ async def test_a_message_that_interrupts_an_answer(meet: Meet, make: Any) -> Non
     whole(talk)
 
 
-@each
+@each_strict
 async def test_a_stop_while_a_tool_works(meet: Meet, make: Any) -> None:
     talk = await meet(make(), tools=TOOLS)
     run_id = await talk.send("A figure, and ponder.", "call that lasts", "say")
@@ -67,7 +53,7 @@ async def test_a_stop_while_a_tool_works(meet: Meet, make: Any) -> None:
     whole(talk)
 
 
-@each
+@each_strict
 async def test_a_call_that_is_denied(meet: Meet, make: Any) -> None:
     talk = await meet(make(), tools=TOOLS)
     run_id = await talk.send("Write to Ada.", "letter", "say")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.dialects import gateways, hosted
 from tests.dialects.conftest import Meet
+from tests.dialects.outcomes import agreed, calls, completes
 from tests.dialects.responses import OpenAIResponses
-from tests.dialects.test_provider_stories import agreed, calls, completes
 
 TOOLS = ("realtime.example", "tests.dialects.tools")
 PARTICULAR: tuple[type[Any], ...] = (

@@ -8,8 +8,8 @@ import pytest
 
 from tests.dialects import gateways, hosted
 from tests.dialects.conftest import Meet
+from tests.dialects.outcomes import agreed, calls, completes, whole
 from tests.dialects.responses import OpenAIResponses
-from tests.dialects.test_provider_stories import agreed, calls, completes, whole
 
 Makes = tuple[type[Any], ...]
 OPAQUE: Makes = (hosted.Gemini, gateways.OpenRouter, OpenAIResponses)

@@ -52,3 +52,23 @@ async def test_a_deleted_session_is_gone_and_its_client_begins_anew(tmp_path: Pa
         again._do(again.start())
         await again.until(lambda: again.notices or None)
         assert again.notices[0][1]["error"]["code"] == "not_found"
+
+
+async def test_a_reader_may_leave_before_the_end(tmp_path: Path) -> None:
+    async with world(tmp_path) as scene:
+        one = await scene.device("raw", straight=True)
+        await one.done((await one.say("tokens 30000 rate 0"))["run_id"])
+        shown = f"{sys.executable} -m realtime sessions show {one.auth['session_id']}"
+        for command in (shown, f"{sys.executable} -m realtime schema"):
+            piped = ("bash", "-o", "pipefail", "-c", f"{command} | head -n 1")
+            async with process(*piped, cwd=scene.folder, **scene.environ) as running:
+                assert await running.ended() == 0, running.output
+                assert len(running.output.splitlines()) == 1
+
+
+async def test_a_journal_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "realtime", "sessions", "list")
+    async with process(*command, cwd=tmp_path) as running:
+        assert await running.ended() == 1
+        assert f"there is no journal {tmp_path / 'realtime.db'}" in running.output
+    assert not list(tmp_path.iterdir())

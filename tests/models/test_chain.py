@@ -114,7 +114,7 @@ def test_an_open_breaker_sends_others_on_at_once_and_probes_once_a_minute(kind: 
     first = chain.begin()
     first.step()
     first.failed(error(kind), spoke=False)
-    assert chain.state()[1] == {"model": "a", "state": "open", "reason": kind, "next_probe_s": 60.0}
+    assert chain.state()[0] == {"model": "a", "state": "open", "reason": kind, "next_probe_s": 60.0}
     for _ in range(3):
         other = chain.begin()
         assert other.step() == Switch(kind, "a", "b")
@@ -128,7 +128,7 @@ def test_an_open_breaker_sends_others_on_at_once_and_probes_once_a_minute(kind: 
     probe = chain.begin()
     assert probe.step() is None
     probe.answered()
-    assert chain.state()[1] == {"model": "a", "state": "closed"}
+    assert chain.state()[0] == {"model": "a", "state": "closed"}
     assert chain.begin().step() is None
 
 
@@ -161,6 +161,20 @@ def test_models_of_one_account_fail_together() -> None:
     attempts = Chain(links[:1], links[1:], clock=clock).begin()
     attempts.step()
     assert attempts.failed(error("quota"), spoke=False) == Switch("quota", "a", "c")
+
+
+def test_models_of_one_name_on_several_servers_are_told_apart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here, there = named("m"), named("m")
+    here.label, there.label = "m at here", "m at there"
+    chain = Chain([Link(here, "x")], [Link(there, "y"), Link(here, "x")])
+    attempts = chain.begin()
+    attempts.step()
+    attempts.failed(error("quota"), spoke=False)
+    attempts.failed(error("unauthorized"), spoke=False)
+    assert [line["reason"] for line in chain.state()] == ["quota", "unauthorized"]
+    assert [text.partition(":")[0] for text in caplog.messages] == ["m at here", "m at there"]
 
 
 def test_a_session_may_choose_and_falls_back_from_its_choice() -> None:

@@ -160,7 +160,9 @@ def test_text_reasoning_and_refusal() -> None:
     ],
 )
 def test_finish_reasons(said: str, reason: str) -> None:
-    assert decode(delta(content="x"), delta(said))[-1] == Finished(reason)  # type: ignore[arg-type]
+    asked = [call(0, "1", "a", "{}")] if reason == "tool_calls" else []
+    events = decode(delta(content="x"), *asked, delta(said))
+    assert events[-1] == Finished(reason)  # type: ignore[arg-type]
 
 
 def test_no_finish_reason_no_finished() -> None:

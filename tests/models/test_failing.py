@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from realtime.build.providers import make_chain
-from realtime.config import Settings
+from realtime.config import ConfigError, Settings
+from realtime.models import chain as chain_module
 from realtime.models.openai import OpenAIModel
-from realtime.runs import chain as chain_module
 from realtime.runs.chain import Chain, Link
+from realtime.runs.execute import chain as chain_module
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.models.conftest import Upstream
@@ -241,7 +241,7 @@ async def test_it_ends_honestly(
     assert SECRET not in caplog.text
     assert "provider" not in done.get("error", {}).get("message", ""), "the operator's words"
     if status not in ("incomplete",) and what != "400":
-        assert "first: The " in caplog.text, "the operator reads what it was"
+        assert f"{model.label}: The " in caplog.text, "the operator reads what it was"
 
 
 @pytest.mark.parametrize("what", ["refused", "dns", "tls"])
@@ -327,6 +327,29 @@ async def test_a_fallback_answers_in_its_place(
     assert bool(done["usage"].get("estimated")) == billed, "what the first one did counts, too"
     before = [token for token in one.events("token") if token["seq"] < fallback["seq"]]
     assert "".join(token["delta"] for token in before) == text.rstrip("\ufffd")
+
+
+async def test_one_good_key_is_enough_to_start(
+    serve: Serve,
+    device: Devices,
+    upstream: Upstream,
+    make: Callable[..., OpenAIModel],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upstream.lists = False
+    upstream.reply(401, {"error": {"code": "invalid_api_key"}})
+    refused = Link(make(upstream.url, "chat"), "a")
+    good = ScriptedModel(says("Hello."))
+    for chain in (Chain([refused], [Link(good, "b")]), Chain([Link(good, "b")], [refused])):
+        running = await serve(chain)
+        one = device(running.url)
+        assert f"the key of {refused.model.label} is refused: The provider" in caplog.text
+        await one.connect()
+        assert (await one.done((await one.send("hi"))["run_id"]))["text"] == "Hello."
+        await running.stop()
+        caplog.clear()
+    with pytest.raises(ConfigError, match=r"the key of first at .* is refused"):
+        await serve(Chain([refused, Link(good, "b")]))
 
 
 async def test_nothing_is_taken_back_before_the_fallback_speaks(

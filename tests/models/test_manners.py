@@ -34,8 +34,9 @@ class Asked:
     def __init__(self) -> None:
         self.manners = Manners()
 
-    def body(self) -> dict[str, Any]:
-        return self.manners.trim(body("m", self.manners.shape(REQUEST, ME)))
+    def body(self, **options: Any) -> dict[str, Any]:
+        request = replace(REQUEST, options=replace(REQUEST.options, **options))
+        return self.manners.trim(body("m", self.manners.shape(request, ME)))
 
     def refuse(self, param: str) -> str | None:
         return self.manners.learn(ModelError("bad_request", "", param=param), REQUEST, self.body())
@@ -62,6 +63,21 @@ def test_the_longest_answer_goes_by_its_other_name_and_then_by_none() -> None:
     assert not {"max_tokens", "max_completion_tokens"} & set(asked.body())
 
 
+@pytest.mark.parametrize(("option", "other"), [("temperature", 0.7), ("reasoning_effort", "high")])
+def test_what_one_session_chose_in_vain_the_others_still_have(option: str, other: Any) -> None:
+    asked = Asked()
+    asked.refuse(option)
+    assert option not in asked.body()
+    assert asked.body(**{option: other})[option] == other
+
+
+def test_an_answer_that_may_not_be_so_long_leaves_shorter_ones_their_limit() -> None:
+    asked = Asked()
+    asked.refuse("max_tokens")
+    asked.refuse("max_completion_tokens")
+    assert asked.body(max_output_tokens=20)["max_tokens"] == 20
+
+
 @pytest.mark.parametrize("param", ["tools[1]", "tools[1].function.parameters", "tools.b"])
 def test_one_tool_is_left_out_alone(param: str) -> None:
     asked = Asked()
@@ -69,7 +85,7 @@ def test_one_tool_is_left_out_alone(param: str) -> None:
     assert names(asked.body()) == ["a", "c"]
 
 
-def test_places_are_those_of_the_request_that_was_refused() -> None:
+def test_a_tool_is_counted_in_the_request_that_was_refused() -> None:
     asked = Asked()
     asked.refuse("tools[0]")
     asked.refuse("tools[0]")
@@ -90,13 +106,13 @@ def test_a_server_without_tools_is_given_none_and_reads_what_they_gave() -> None
     assert asked.refuse("tools") is None
 
 
-def test_tools_without_reasoning() -> None:
+def test_tools_are_sent_with_no_effort_where_they_exclude_reasoning() -> None:
     asked = Asked()
     asked.refuse("reasoning_effort:none")
     assert asked.body()["reasoning_effort"] == "none"
 
 
-def test_fields_of_messages() -> None:
+def test_fields_of_messages_are_left_out_or_filled_in() -> None:
     asked = Asked()
     asked.refuse("messages.reasoning_content:missing")
     assert asked.body()["messages"][2]["reasoning_content"] == NO_THOUGHT
@@ -111,7 +127,7 @@ def test_fields_of_messages() -> None:
     assert call["extra_content"]["google"]["thought_signature"]
 
 
-def test_what_a_model_cannot_read_any_more_is_left_out_and_newer_state_is_not() -> None:
+def test_unreadable_provider_state_is_left_out_and_newer_state_is_sent() -> None:
     asked = Asked()
     asked.refuse("provider_state:unreadable")
     assert "extra_content" not in asked.body()["messages"][2]["tool_calls"][0]
@@ -122,7 +138,7 @@ def test_what_a_model_cannot_read_any_more_is_left_out_and_newer_state_is_not() 
     assert sent[4]["tool_calls"][0]["extra_content"] == 2
 
 
-def test_instructions_of_a_template_without_a_system_role() -> None:
+def test_instructions_become_the_first_message_where_no_system_role_is_taken() -> None:
     asked = Asked()
     asked.refuse("messages.system")
     roles = [message["role"] for message in asked.body()["messages"]]
@@ -131,6 +147,6 @@ def test_instructions_of_a_template_without_a_system_role() -> None:
 
 
 @pytest.mark.parametrize("param", [None, "model", "messages", "messages.content", "input", "top_k"])
-def test_what_cannot_be_done_otherwise_is_a_failure(param: str | None) -> None:
+def test_what_cannot_be_changed_stays_a_failure(param: str | None) -> None:
     asked = Asked()
     assert asked.refuse(param or "") is None

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
+from realtime.build.providers import make_chain
+from realtime.config import Settings
 from realtime.models import (
     AssistantText,
     Finished,
@@ -448,6 +450,15 @@ async def test_answers_that_are_no_stream(
     assert upstream.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+async def test_an_error_counts_where_done_follows_it_at_once(
+    make: Make, upstream: Upstream
+) -> None:
+    error = {"error": {"code": "insufficient_quota"}}
+    upstream.answer(b"".join(said("chat", "Once") + sse(error, b"[DONE]")))
+    events, failed = await fails(make(upstream.url))
+    assert (events, failed.kind) == ([TextDelta("Once")], "quota")
+
+
 async def test_text_that_is_no_event_stream_is_malformed(make: Make, upstream: Upstream) -> None:
     upstream.answer(b"Hello there.\n\nHow are you?\n\n", kind="text/plain")
     assert (await fails(make(upstream.url)))[1].kind == "malformed"
@@ -584,6 +595,31 @@ async def test_check_fails(status: int, kind: str, make: Make, upstream: Upstrea
         await make(upstream.url).check()
     assert caught.value.kind == kind
     assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "path", "says"),
+    [
+        (401, "", "/v1", "No key is set: OPENAI_API_KEY"),
+        (401, KEY, "/v1", ""),
+        (404, KEY, "", "it ends in /v1"),
+        (404, KEY, "/", "it ends in /v1"),
+        (404, KEY, "/v1", ""),
+    ],
+)
+async def test_what_is_probably_missing_is_told(
+    status: int, key: str, path: str, says: str, upstream: Upstream
+) -> None:
+    upstream.reply(status, {"error": {"message": "as the provider puts it"}})
+    url = upstream.url.removesuffix("/v1") + path
+    given = {"OPENAI_BASE_URL": url, "OPENAI_MODEL": "gpt", "OPENAI_API_KEY": key}
+    chain = await make_chain(Settings.load(given, None))
+    _, error = await fails(chain.models[0])  # type: ignore[arg-type]
+    await chain.close()
+    assert says in error.report
+    assert bool(says) == ("set: " in error.report or "path; " in error.report)
+    if path == "/v1":
+        assert error.report.endswith("as the provider puts it")
 
 
 async def test_check_times_out(make: Make, upstream: Upstream) -> None:

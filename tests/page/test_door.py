@@ -265,6 +265,24 @@ async def test_blocked_storage_is_replaced_by_memory(serve: Serve, tmp_path: Pat
         assert complaints == []
 
 
+async def test_a_huge_text_is_no_lack_of_storage(serve: Serve) -> None:
+    running = await serve()
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        await page.goto(running.url)
+        await start(page)
+        await live(page)
+        box = page.get_by_test_id("message-box")
+        await box.evaluate(
+            """box => { box.value = "x".repeat(6e6); box.dispatchEvent(new Event("input")); }"""
+        )
+        await expect(page.get_by_test_id("send")).to_be_enabled()
+        await expect(page.locator("#banner")).not_to_contain_text("stores nothing")
+        await box.fill("hello")
+        await box.press("Enter")
+        await says(page, "Demonstration model")
+
+
 async def test_full_or_spoilt_storage_is_no_obstacle(serve: Serve) -> None:
     running = await serve()
     async with browser() as chromium:

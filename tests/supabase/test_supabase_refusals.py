@@ -50,6 +50,10 @@ FIREWALLS: dict[str, Answer] = {
     "a page with 404": page(404),
     "a page with 406": page(406),
     "a page with 200": page(200),
+    "JSON with 200": json(200, blocked=True),
+    "a page that calls itself JSON": lambda: web.Response(
+        text="<html>Blocked</html>", content_type="application/json"
+    ),
     "a redirect": page(302, Location="https://blocked.example/"),
     "a page with 400": page(400),
     "a page with 503": page(503),

@@ -213,7 +213,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             timeout=UPGRADE_S,
             protocols=[asked] if asked else [],
         )
-        if not ws.can_prepare(request):
+        try:
+            possible = bool(ws.can_prepare(request))
+        except ValueError:  # a key with bytes that are not ASCII
+            possible = False
+        if not possible:
             raise Refused(3, "Bad request: not a WebSocket handshake")
         return ws
 

@@ -64,7 +64,7 @@ class Origins:
         return page in self._listed or same_host(page, host)
 
     def _refuse(self, origin: str, host: str) -> None:
-        """Raises `Refused`, and tells the operator, who may have meant to let it in."""
+        """Tell the operator, who may have meant to let the page in. Raises `Refused`."""
         why = f"the page's origin is {origin}, and the host that it asked for is {host}"
         if self._notices.due(origin, host):
             logger.warning("refused: %s. %s", why, REMEDY)
@@ -72,5 +72,5 @@ class Origins:
 
 
 def shown(header: str) -> str:
-    """Of a header what may stand in a log and in JSON."""
+    """A header as it may stand in a log line and in JSON: cut, and ASCII only."""
     return header[:SHOWN].encode("ascii", "backslashreplace").decode()

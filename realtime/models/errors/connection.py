@@ -1,7 +1,7 @@
 """Why no connection came about, in words for the operator.
 
 The client's transport reports a refused connection, a wrong certificate and a name without an
-address all as a time-out: only what they were caused by tells them apart.
+address all as time-outs. Only their causes tell them apart.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ERRNO = {
 
 def connection_failure(error: BaseException) -> ModelError:
     """What kept us from an answer; `detail` names the cause."""
-    causes = _causes(error)
+    causes = causes_of(error)
     proxy = any(isinstance(cause, aiohttp.ClientHttpProxyError) for cause in causes)
     kind: ErrorKind = "unavailable"
     if any(isinstance(cause, TimeoutError) for cause in causes):
@@ -61,7 +61,8 @@ def connection_failure(error: BaseException) -> ModelError:
     return failure(kind, detail=detail([_told(causes)]))
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, the outermost first."""
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and len(causes) < 20:
         causes.append(cause)

@@ -18,7 +18,7 @@ _CODES: dict[ErrorKind, str] = {
         insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded
         project_spend_limit_exceeded organization_usage_limit_exceeded billing_hard_limit_reached
         billing_not_active exceeded_current_quota_error insufficient_balance insufficient_credits
-        payment_required budget_exceeded arrearage 1113
+        payment_required billing_error budget_exceeded arrearage 1113
         """,
     "rate_limited": """
         rate_limit_exceeded rate_limit_error rate_limit_reached_error rate_limited slow_down
@@ -83,7 +83,9 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             r"exceeded your monthly|free (?:tier|quota)\b[^.\n]{0,40} exhausted|overdue",
             r"(?:reached|hit|exceeded) your (?:\w+ ){0,3}usage limit",
             r"payment (?:instrument|method)|requires a (?:paid )?(?:subscription|plan)\b",
-            r"(?:credit|spend(?:ing)?|billing) (?:hard )?limit",
+            r"(?:credit|spend(?:ing)?|billing|budget) (?:hard )?limit|key limit exceeded",
+            rf"(?:your|daily|weekly|monthly) (?:usage )?limit (?:{_WAS} )?(?:reached|exceeded)",
+            r"balance is insufficient|run out of (?:funds|credits?)",
             r"budget (?:has been )?exceeded|exceeded budget",
             r"account is in good standing|past invoices|please recharge|余额不足|欠费",
         ),
@@ -105,7 +107,7 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_SAID} {_WAS} (?:blocked|rejected|filtered)"
             r"[^.\n]{0,60}(?:safety|polic|filter|guardrail|risk|prohibited|moderation)",
             r"safety system|PROHIBITED_CONTENT|SAFETY_CHECK|content exists risk",
-            r"(?:inappropriate|sensitive) (?:content|information)|guardrail|敏感",
+            r"(?:inappropriate|sensitive) (?:content|information)|guardrail|敏感|new_sensitive",
         ),
     ),
     (
@@ -116,7 +118,8 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             r" (?:(?:is|are|was) )?too (?:long|large)",
             r"(?:maximum|max) (?:prompt|input|sequence) length",
             r"exceeds? (?:the )?max(?:imum)? (?:allowed )?(?:length|size|number of tokens)",
-            r"too many (?:input |total |prompt )?tokens(?!, please wait| per)",
+            r"too many (?:input |total |prompt )?tokens(?!, please wait| per| processed)",
+            r"(?:token length|string) too long|longer than the (?:maximum )?(?:model|context)",
             r"tokens?\b[^.\n]{0,40}\bexceeds?\b[^.\n]{0,40}\b(?:maximum|limit|max)",
             r"exceed max message tokens|range of input length|context shift is disabled",
             r"exceed\w* (?:\w+ ){0,3}token limit(?!s? per)",
@@ -143,7 +146,8 @@ _SENTENCES: tuple[tuple[ErrorKind, re.Pattern[str]], ...] = (
             rf"{_MODEL}{_WAS} (?:decommissioned|deprecated|retired|shut down|disabled)",
             rf"{_MODEL}no longer (?:available|supported)",
             rf"{_MODEL}\bis not (?:available|known|served|loaded)",
-            r"not a valid model|(?:no such|unknown|invalid|unsupported|unrecognized) model\b",
+            r"not a (?:valid|supported) model|on-demand throughput",
+            r"(?:no such|unknown|invalid|unsupported|unrecognized) model\b",
             r"model (?:identifier|id|name) is (?:invalid|not valid)|\bmodel is not supported",
             r"no endpoints found for|no models?(?: is| are)? loaded|模型不存在",
             r"llm provider not provided",
@@ -171,7 +175,7 @@ _BY_DAY = any_of(r"PerDay|limit: 0\b")
 
 
 def kind_of(said: Said, status: int | None) -> ErrorKind | None:
-    """What codes and sentences tell. None: nothing that the status would not."""
+    """The kind by codes and sentences. None where they say no more than the status."""
     kinds = [kind for code in said.codes if (kind := _KINDS.get(code.lower()))]
     text = said.text
     # Google calls the rate of a minute a quota, too.
@@ -191,7 +195,7 @@ def kind_of(said: Said, status: int | None) -> ErrorKind | None:
 
 
 def vague_kind(said: Said, status: int | None) -> ErrorKind | None:
-    """What is left to tell where nobody said more."""
+    """The kind by vague codes and the status, where nothing says more."""
     kinds = [kind for code in said.codes if (kind := _VAGUE.get(code.lower()))]
     kind = kinds[0] if kinds else None
     for number in (status, said.status):
@@ -202,7 +206,7 @@ def vague_kind(said: Said, status: int | None) -> ErrorKind | None:
 
 
 def telling_code(said: Said) -> str | None:
-    """The code to show."""
+    """The code to show to the operator: a known one first, never a bare number."""
     known = [code for code in said.codes if code.lower() in _KINDS]
     words = [code for code in (*known, *said.codes) if not code.isdecimal()]
     return words[0] if words else None

@@ -54,6 +54,7 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"(?:corrupted|invalid|malformed) (?:thought[_ ]?)?signature",
             r"encrypted[_ ]?content\b.{0,400}\b(?:could not|cannot|can't|failed to) be "
             r"(?:verified|decrypted|parsed|read)",
+            r"\brs_\w+[^.\n]{0,60}\b(?:not found|without its required)",
             rf"invalid[_ ](?:encrypted[_ ]content|{_Q}signature{_Q} in {_Q}thinking)",
         ),
     ),
@@ -153,7 +154,8 @@ _REFUSING = any_of(
     r"\bnot (?:\w+ )?(?:supported|allowed|permitted|valid|recogni[sz]ed|available|compatible)",
     rf"\bdoes{_NOT} (?:support|accept|allow)|unsupported|deprecated|only the default",
     r"only \S+ is allowed|\b(?:invalid|unknown|unrecogni[sz]ed|unexpected)\b",
-    r"\bcan ?not (?:both )?be\b|\b(?:must|should) be\b|out of range|valid range|\binstead\b",
+    r"\bcan ?not (?:both )?be\b|\b(?:must|should|may only) be\b|\binstead\b",
+    r"\brange:|out of range|valid range",
 )
 _WORD = re.compile(r"""([`'"]?)\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)\b([`'"]?)""")
 

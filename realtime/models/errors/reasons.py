@@ -44,11 +44,11 @@ BROKEN_REASONS = named(
     finish_reason_unspecified
     """
 )
-"""Those that are known to mean that the answer is not whole; so do all that nobody knows."""
+"""Known to mean that the answer is not whole. An unknown reason means the same."""
 
 
 def reason(text: str) -> Reason | None:
-    """What a finish reason means. None: not that the answer is whole.
+    """What a finish reason means. None: the answer is not whole, as far as is known.
 
     Gemini's compatible API says `content_filter: RECITATION`, its proxies `FinishReason.STOP`
     or `FINISH_REASON_STOP`.

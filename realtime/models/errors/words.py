@@ -10,7 +10,7 @@ from operator import itemgetter
 
 LIMIT = 300
 _QUOTE = 12
-"""So many characters in a row are no chance."""
+"""So many characters in a row are a quotation, no coincidence."""
 _GONE = "…"
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|h\d|title|center)\b", re.IGNORECASE)
@@ -67,7 +67,7 @@ def plain(text: str) -> str:
 
 
 def own(text: str) -> str:
-    """One line, without what it calls a value of the request."""
+    """One line, without the values of the request that it repeats by name."""
     return _INPUT.sub(rf"\1{_GONE}", " ".join(text.split()))
 
 

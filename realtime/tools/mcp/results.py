@@ -25,7 +25,8 @@ def contents(result: Json) -> Any:
     structured = result.get("structuredContent")
     if result.get("isError") is True:
         texts = [block for block in blocks if isinstance(block, str)]
-        said = "\n".join(texts) or (json.dumps(structured) if structured else "")
+        rest = structured or blocks
+        said = "\n".join(texts) or (json.dumps(rest, ensure_ascii=False) if rest else "")
         raise ToolError(said or "the tool failed and did not say why")
     if "content" not in result and structured is None:
         known = ("_meta", "isError", "resultType")

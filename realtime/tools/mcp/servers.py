@@ -22,14 +22,14 @@ from ..context import ToolError
 from ..tool import MAX_TOOLS, Toolbox, some
 from .config import McpServer
 from .tool import McpTool
-from .wire import LastWords, Lost, Refused, connected, greet, listed
+from .wire import LastWords, Lost, Refused, Unread, connected, greet, listed
 from .words import Trouble, secrets_of, why
 
 ANSWER_S = 30.0  # for a list of tools from a server that is up
 CHECK_S = 15.0
-READY_S = 10.0  # that a start waits for servers
+READY_S = 10.0  # how long a start waits for servers
 BACKOFF_S = (0.2, 1, 5, 15, 30)
-WAIT_S = 5.0  # that a call waits for a server to come back
+WAIT_S = 5.0  # how long a call waits for a server to come back
 STOP_S = 8.0  # the SDK ends a child that does not listen after about six
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,11 @@ class Connection:
     def __init__(self, name: str, config: McpServer, box: Toolbox) -> None:
         self.name = name
         self.config = config
-        self.tried = asyncio.Event()  # whether it is up, or has failed once
+        self.tried = asyncio.Event()  # set once it is up, or has failed
         self.problem: str | None = None  # why it is not up
         self.tools: list[McpTool] = []
         self._box = box
+        # by name: how a tool was described, and the tool made of it, if it could be
         self._known: dict[str, tuple[dict[str, Any], McpTool | None]] = {}
         self._said: set[str] = set()
         self._words = LastWords(name, config)
@@ -87,7 +88,7 @@ class Connection:
             self._gone()
 
     async def not_made(self, error: MCPError, session: ClientSession) -> bool:
-        """Whether the call was not made and may be made again, for which this prepares."""
+        """Whether the call was surely not made; if so, prepare for making it again."""
         if isinstance(error, Refused) and error.session_gone:
             self.renew(session)
             return True
@@ -97,13 +98,18 @@ class Connection:
         return isinstance(error, Lost) and not error.sent
 
     def told(self, error: MCPError) -> ToolError:
-        """A failed call as the model gets it; what it says of the server is looked into."""
+        """A failed call as an error for the model. Where it casts doubt on the server, a check
+        follows."""
         self._in_doubt = isinstance(error, Lost | Refused)
         unknown = "the call may have had its effect, or not"
         if isinstance(error, Lost) and not error.sent:
             return ToolError(f"{self.name} is not there; the call was not made", "unavailable")
         if isinstance(error, Lost):
             return ToolError(f"{self.name} went away; {unknown}", "unknown_outcome")
+        if isinstance(error, Unread):
+            return ToolError(
+                f"{self.name} answered, but not as can be read; {unknown}", "unknown_outcome"
+            )
         if isinstance(error, Refused) and error.bare:
             if error.status >= 500:
                 return ToolError(f"{self.name} {error.message}; {unknown}", "unknown_outcome")
@@ -297,8 +303,8 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 async def try_servers(servers: dict[str, McpServer], box: Toolbox) -> AsyncGenerator[Trial]:
-    """Connect to each once, side by side, and to none of them again. Until the last has been
-    told, the box has their tools."""
+    """Connect to each once, side by side, and to none of them again. Their tools stay in the
+    box."""
     tried = McpServers(servers, box)
     try:
         for connection in tried.connections:

@@ -24,13 +24,12 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.types import (
     CONNECTION_CLOSED,
     UNSUPPORTED_PROTOCOL_VERSION,
-    InputRequiredResult,
     PaginatedRequestParams,
 )
 
 from ..context import ToolError
-from ..threads import in_thread
 from .config import McpServer
+from .incoming import Incoming
 from .words import (
     cannot_start,
     http_words,
@@ -69,8 +68,8 @@ class Lost(MCPError):
 
 
 class Refused(MCPError):
-    """The server answered by an HTTP status. `session_gone`: it knows our session no more;
-    `bare`: it said nothing more, and the message is ours."""
+    """The server answered with an HTTP error. `session_gone`: it no longer knows our session.
+    `bare`: it said nothing beside the status, and the message is ours."""
 
     def __init__(self, error: MCPError, status: int, config: McpServer) -> None:
         bare = error.message in ("Server returned an error response", "Session terminated")
@@ -86,8 +85,12 @@ class Refused(MCPError):
         )
 
 
+class Unread(MCPError):
+    """The server answered by what is no answer; the SDK's words quote it."""
+
+
 class Wire(JSONRPCDispatcher[Any]):
-    """Tells the kinds of failure apart, and lets answers through that the SDK would refuse."""
+    """Tells kinds of failure apart, and lets answers pass that the SDK would refuse."""
 
     def __init__(self, read: Any, write: Any, config: McpServer, ended: Callable[[], None]) -> None:
         super().__init__(read, write)
@@ -110,6 +113,8 @@ class Wire(JSONRPCDispatcher[Any]):
         except MCPError as error:
             if post.status:
                 raise Refused(error, post.status, self._config) from None
+            if error.message.startswith(("Failed to parse JSON", "Failed to parse SSE")):
+                raise Unread(error.code, "its answer cannot be read") from None
             # servers use this code for errors of their own
             if error.code == CONNECTION_CLOSED and error.message.startswith(
                 ("Connection closed", "SSE stream")
@@ -120,7 +125,9 @@ class Wire(JSONRPCDispatcher[Any]):
             _posts.reset(before)
         if method == "tools/list":
             return _listing(raw)
-        if method == "tools/call" and raw.get("resultType") != "input_required":
+        if method == "tools/call" and raw.get("resultType") == "input_required":
+            raise ToolError("it asks for more than its arguments, which cannot be given to it here")
+        if method == "tools/call":
             return {**_hints(raw), "content": [], "_meta": {RAW: raw}}
         return raw
 
@@ -175,11 +182,7 @@ async def asked(
     session: ClientSession, name: str, arguments: dict[str, Any], told: ProgressFnT
 ) -> dict[str, Any]:
     """The result of a call as it came. Raises MCPError."""
-    result = await session.call_tool(
-        name, arguments, progress_callback=told, allow_input_required=True
-    )
-    if isinstance(result, InputRequiredResult):
-        raise ToolError("it asks for more than its arguments, which cannot be given to it here")
+    result = await session.call_tool(name, arguments, progress_callback=told)
     raw: dict[str, Any] = (result.meta or {})[RAW]
     return raw
 
@@ -188,7 +191,7 @@ async def asked(
 async def connected(
     name: str, config: McpServer, words: LastWords, ended: Callable[[], None]
 ) -> AsyncIterator[ClientSession]:
-    """A session that has not greeted yet. `ended` is called once its connection is gone."""
+    """A session before its greeting. `ended` is called once its connection is gone."""
     async with contextlib.AsyncExitStack() as stack:
         if config.command is not None:
             parameters = StdioServerParameters(
@@ -206,7 +209,7 @@ async def connected(
         else:
             http = await stack.enter_async_context(
                 httpx2.AsyncClient(
-                    headers=config.headers,
+                    headers={"Accept-Encoding": "identity", **config.headers},
                     timeout=httpx2.Timeout(CONNECT_S, read=None),  # calls have their deadlines
                     event_hooks={"request": [_watch], "response": [_note]},
                 )
@@ -216,12 +219,13 @@ async def connected(
                     config.url or "", http_client=http, max_sse_event_size=MAX_EVENT
                 )
             )
-        wire = Wire(*streams, config, ended)
+        read, write = streams
+        wire = Wire(Incoming(read, name), write, config, ended)
         yield await stack.enter_async_context(ClientSession(dispatcher=wire))
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """The SDK sends each request in the context of who asked."""
+    """Follow a request: the SDK sends it in the context of whoever asked."""
     if post := _posts.get():
         request.extensions["trace"] = post.trace
 
@@ -230,6 +234,29 @@ async def _note(response: httpx2.Response) -> None:
     post = _posts.get()
     if post and response.status_code >= 400:
         post.status = response.status_code
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        packed = response.headers.get("content-encoding", "identity") != "identity"
+        response.stream = _Bounded(response.stream, 0 if packed else MAX_EVENT)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A body that the SDK reads whole. One that came packed, though it was not to be, may be of any
+    size, and none of it is read."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self._stream = stream
+        self._most = most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > self._most:
+                raise httpx2.ReadError("the answer is too large")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def greet(session: ClientSession) -> None:
@@ -274,7 +301,7 @@ class LastWords:
                         )
 
     async def heard(self) -> str:
-        """The last that it wrote, as one line."""
+        """The end of what it wrote, as one line."""
         if self._thread is None:
             return ""
         thread = self._thread

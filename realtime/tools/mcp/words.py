@@ -1,5 +1,5 @@
-"""What went wrong with an MCP server, in words for a log line or a model, without keys. Pure,
-but for the look whether a folder is there."""
+"""What went wrong with an MCP server, in words for a log line or a model, without keys. No I/O
+but a look at the file system for a command that does not start."""
 
 from __future__ import annotations
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 # Sentences that came as a 400 with a code that says no more.
 SENTENCES: dict[str, list[str]] = {
     "quota": [
+        "API key budget limit exceeded (daily limit)",
+        "Key limit exceeded (total limit).",
+        "Sorry, your account balance is insufficient",
+        "Your account has run out of funds",
+        "Monthly usage limit reached",
         "insufficient balance (1008)",
         "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
         "The request failed because your account has an overdue balance.",
@@ -24,6 +29,8 @@ SENTENCES: dict[str, list[str]] = {
         "User is not authorized to perform: bedrock:InvokeModel",
     ],
     "not_found": [
+        "`foo` is not a supported model",
+        "Invocation of model ID foo with on-demand throughput isn't supported.",
         "The model `foo` does not exist or you do not have access to it.",
         "models/gemini-9 is not found for API version v1main: model not found",
         "The model or endpoint ep-x does not exist",
@@ -34,6 +41,9 @@ SENTENCES: dict[str, list[str]] = {
         "The requested model is not supported.",
     ],
     "context_overflow": [
+        "Input token length too long",
+        "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
+        "string too long. Expected a string with maximum length 1048576.",
         "Your request exceeded model token limit: 131072",
         "Total tokens of image and text exceed max message tokens.",
         "Please reduce the length of the messages or completion.",
@@ -44,6 +54,7 @@ SENTENCES: dict[str, list[str]] = {
         "Input length (5000 tokens) exceeds the maximum allowed length (4096 tokens)",
     ],
     "content_filter": [
+        "input new_sensitive (1026)",
         "The request failed because the input text may contain sensitive information.",
         "Prompt injection detected by guardrail 'pi'",
         "Violated guardrail policy",
@@ -67,7 +78,6 @@ SENTENCES: dict[str, list[str]] = {
         "An assistant message with 'tool_calls' must be followed by tool messages",
         "`tool_use` ids were found without `tool_result` blocks immediately after: toolu_1.",
         "No tool output found for function call call_abc.",
-        "Item 'rs_1' of type 'reasoning' was provided without its required following item.",
         "This model does not support assistant message prefill.",
         "Failed to call a function. Please adjust your prompt.",
         "Tool call validation failed: parameters for tool x did not match schema",
@@ -78,7 +88,11 @@ SENTENCES: dict[str, list[str]] = {
         "no [type=string_type, input_value='Your credit balance is too low', input_type=str]",
         "no: 'input': 'Incorrect API key provided'",
     ],
-    "temperature": ["temperature must be 1 when thinking is enabled: 'temperature' is invalid"],
+    "temperature": [
+        "temperature must be 1 when thinking is enabled: 'temperature' is invalid",
+        "temperature: range: 0..1",
+        "`temperature` may only be set to 1 when thinking is enabled.",
+    ],
     "reasoning_effort": [
         "Budget 0 is invalid. This model only works in thinking mode.",
         "Unable to submit request because thinking is not supported by this model.",
@@ -121,6 +135,8 @@ SENTENCES: dict[str, list[str]] = {
         "Expected `thinking`, but found `tool_use`: it must start with a thinking block",
     ],
     "provider_state:unreadable": [
+        "Item 'rs_1' of type 'reasoning' was provided without its required following item.",
+        "Item with id 'rs_1' not found. Items are not persisted when `store` is set to false.",
         "Thought signature is not valid.",
         "Corrupted thought signature.",
         "Invalid thought signature.",
