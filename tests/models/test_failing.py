@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from realtime.build.providers import make_chain
 from realtime.config import ConfigError, Settings
-from realtime.models import chain as chain_module
 from realtime.models.openai import OpenAIModel
+from realtime.runs import chain as chain_module
 from realtime.runs.chain import Chain, Link
-from realtime.runs.execute import chain as chain_module
 from tests.conftest import Running, Serve
 from tests.device import Device
 from tests.models.conftest import Upstream

@@ -28,6 +28,7 @@ from mcp.types import (
 )
 
 from ..context import ToolError
+from ..threads import in_thread
 from .config import McpServer
 from .incoming import Incoming
 from .words import (
