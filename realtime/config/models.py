@@ -1,4 +1,4 @@
-"""The settings that name models and their prices: what their text means."""
+"""Parsers of the settings that are about models: their names, prices and options."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _entry(words: list[str]) -> ModelEntry:
     if given.get("api", "chat") not in ("responses", "chat"):
         raise ValueError(f"has api={given['api']} after {place}; it is responses or chat")
     if "history" in given:
-        if not given["history"].isdigit() or int(given["history"]) < 100:
+        if not given["history"].isdecimal() or int(given["history"]) < 100:
             raise ValueError(f"has history={given['history']} after {place}; at least 100 tokens")
         given["history"] = int(given["history"])
     if "key" in given and not url:
@@ -100,7 +100,7 @@ def parse_temperature(raw: str) -> float | None:
 
 
 def parse_count(raw: str) -> int:
-    if not raw.isdigit() or not 16 <= int(raw) <= 1_000_000:
+    if not raw.isdecimal() or not 16 <= int(raw) <= 1_000_000:
         raise ValueError("must be a number of tokens from 16 to 1000000")
     return int(raw)
 
@@ -116,9 +116,3 @@ def parse_options(raw: str) -> tuple[str, ...]:
     if set(names) - set(OPTIONS):
         raise ValueError(f"may have: {', '.join(OPTIONS)}")
     return names
-
-
-def parse_flag(raw: str) -> bool:
-    if raw.lower() not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return raw.lower() == "true"
