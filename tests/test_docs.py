@@ -209,6 +209,33 @@ def test_a_default_that_is_written_out_changes_nothing() -> None:
         assert getattr(written, name.lower()) == getattr(Settings(), name.lower()), name
 
 
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", without_code(text), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = without_code(page.read_text("utf-8"))
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+def test_the_readme_fits_three_screens() -> None:
+    assert len(README.splitlines()) <= 130
+
+
 def test_the_commands_have_handlers() -> None:
     handlers = {name for name in vars(Commands) if name.startswith("_")}
     assert {f"_{name}" for name in COMMANDS} <= handlers
