@@ -32,7 +32,7 @@ def read(
         file = _env_file(env_file) if env_file else {}
     except ValueError as error:
         raise ConfigError([f"{env_file} {error}"]) from None
-    given = {**file, **{name: value for name, value in environ.items() if value}}
+    given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
     known = {item.name: item.metadata for item in fields if "parse" in item.metadata}
     problems: list[str] = []
     values: dict[str, Any] = {}
@@ -81,4 +81,4 @@ def _env_file(name: str) -> dict[str, str]:
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     values = dotenv_values(stream=io.StringIO(text))
-    return {name: value for name, value in values.items() if value}
+    return {name: value for name, value in values.items() if value and value.strip()}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .parsers import is_url
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 OPTIONS = ("instructions", "temperature", "max_output_tokens", "reasoning_effort")
@@ -36,7 +38,7 @@ def _entry(words: list[str]) -> ModelEntry:
     name, url = (place[:at], place[at + 1 :].rstrip("/")) if at >= 0 else (place, "")
     if not name:
         raise ValueError(f"has an entry without a model: {place}; write NAME@{url}")
-    if url and not urlsplit(url).netloc:
+    if url and not is_url(url):
         raise ValueError(f"has an entry whose URL cannot be read: {place}")
     given: dict[str, Any] = {}
     for word in rest:

@@ -62,10 +62,17 @@ def parse_port(raw: str) -> int:
 
 
 def parse_url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    if not is_url(raw):
         raise ValueError("must be a URL that begins with http:// or https://")
     return raw.rstrip("/")
+
+
+def is_url(raw: str) -> bool:
+    try:
+        parts = urlsplit(raw)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an IPv6 address, or a port that is no number
+        return False
 
 
 def parse_base_url(raw: str) -> str:
