@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from dataclasses import fields
+import textwrap
 
 from .app import SERVER, create_app
 from .background import garbage
@@ -29,6 +29,7 @@ from .edge.runner import Runner
 FAILED = 1
 CONFIG_REFUSED = 2
 logger = logging.getLogger("realtime")
+INDENT = " " * 6
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -82,10 +83,13 @@ def printed(code: int) -> int:
 
 
 def settings_help() -> str:
+    """Each setting as a line of `.env` with its default, and its meaning below."""
+    wrap = textwrap.TextWrapper(
+        88, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False
+    )
     return "\n".join(
-        f"  {item.name.upper():<24} {item.metadata['help']}"
-        for item in fields(Settings)
-        if "help" in item.metadata
+        f"  {name}={default}\n{wrap.fill(meaning)}"
+        for name, default, meaning in Settings.documentation()
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from realtime.core.provider_state import keep_provider_state, provider_state
 from realtime.log.log import Log, Ticket
-from realtime.protocol import Done, Event, ToolCall, keep_provider_state, provider_state
+from realtime.protocol import Done, Event, ToolCall
 
 MARK = "for-the-provider-only"
 

@@ -1,4 +1,4 @@
-"""A backup by the lines of README.md, taken beside a running server, is whole."""
+"""A backup by the lines of docs/deploy.md, taken beside a running server, is whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Devices = Callable[..., Device]
 
 
 async def test_a_backup_beside_a_running_server_is_whole(tmp_path: Path, device: Devices) -> None:
-    (said,) = re.findall(r"VACUUM INTO '[^']+'", (ROOT / "README.md").read_text("utf-8"))
+    (said,) = re.findall(r"VACUUM INTO '[^']+'", (ROOT / "docs/deploy.md").read_text("utf-8"))
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()

@@ -103,6 +103,14 @@ def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     assert (settings.grace_seconds, settings.openai_model, settings.model) == (7, "small", "demo")
 
 
+def test_white_space_is_no_value(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('GRACE_SECONDS=" "\nOPENAI_API_KEY="  "\n')
+    settings = Settings.load({"ANSWER_SECONDS": "\t", "SUPABASE_KEY": " "}, env_file=str(file))
+    assert (settings.grace_seconds, settings.answer_seconds, settings.model) == (30, 600, "demo")
+    assert not settings.given
+
+
 def test_supabase_takes_both_names_of_the_key() -> None:
     url = "https://x.supabase.co"
     assert load(SUPABASE_URL=url, SUPABASE_SECRET_KEY="sb_secret_1").supabase_key == "sb_secret_1"
@@ -306,6 +314,12 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"HOST": "*"}, "must be one address or host name"),
         ({"HOST": "0"}, "must be one address or host name"),
         ({"PRICES": "[" * 100_000}, "must be JSON"),
+        ({"HISTORY_TOKENS": "²²²"}, "HISTORY_TOKENS=²²² must be a number of tokens"),
+        ({"FALLBACKS": "a@https://a/v1 history=²²²"}, "has history=²²² after a@https://a/v1"),
+        ({"FALLBACKS": "a@http://[x/v1"}, "has an entry whose URL cannot be read: a@http://[x/v1"),
+        ({"OPENAI_BASE_URL": "http://[x/v1"}, "OPENAI_BASE_URL=http://[x/v1 must be a URL"),
+        ({"OPENAI_BASE_URL": "http://x:port/v1"}, "OPENAI_BASE_URL=http://x:port/v1 must be a URL"),
+        ({"SUPABASE_URL": "https://:443", "SUPABASE_KEY": "k"}, "SUPABASE_URL=https://:443 must"),
         ({"GRACE_SECONDS": "-1"}, "GRACE_SECONDS=-1 must be from 0"),
         ({"ALLOWED_ORIGINS": "*"}, "must name the origins"),
         ({"TRANSPORTS": "polling"}, "TRANSPORTS=polling must be"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import typing
-from dataclasses import fields
 from pathlib import Path
 
 import msgspec
 import pytest
 from openai.types.shared import chat_model
 
+from realtime.__main__ import settings_help
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.edge.commands import Commands
@@ -172,31 +172,72 @@ def test_every_route_stands_there(settings: Settings) -> None:
     assert served == set(rows(section(PROTOCOL, "HTTP")))
 
 
-def settings_of_code() -> dict[str, str]:
-    shown = {}
-    for item in fields(Settings):
-        if "help" in item.metadata:
-            value = item.default
-            if isinstance(value, tuple):
-                value = ",".join(value)
-            if isinstance(value, bool):
-                value = str(value).lower()
-            if value is None:
-                value = ""
-            shown[item.name.upper()] = f"{value:g}" if isinstance(value, float) else str(value)
-    return shown
+SETTINGS = list(Settings.documentation())
+"""Name, default and meaning of each, in their order."""
 
 
-def test_the_example_file_is_the_settings_with_their_defaults() -> None:
-    example = dict(
-        re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.M)
-    )
-    assert example == settings_of_code()
+def test_the_page_on_configuration_has_every_setting_with_its_default_and_meaning() -> None:
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    table = re.findall(r"^\| `([A-Z_]+)` \| (.*?) ?\| (.*) \|$", page, re.M)
+    assert [(name, default, cell.replace("`", "")) for name, default, cell in table] == SETTINGS
 
 
-def test_the_readme_has_every_setting() -> None:
-    table = rows(section(README, "Configuration"))
-    assert set(table) == set(settings_of_code()) | {"SUPABASE_SECRET_KEY"}
+def test_the_example_file_has_every_setting_with_its_default_and_meaning() -> None:
+    example = (ROOT / ".env.example").read_text("utf-8")
+    entries = re.findall(r"((?:^# (?!---).*\n)+)#([A-Z_]+)=(.*)$", example, re.M)
+    shown = [
+        (name, default, re.sub(r"\n# ", " ", comment[2:].strip()))
+        for comment, name, default in entries
+    ]
+    assert shown == SETTINGS
+
+
+def test_the_page_on_configuration_and_the_example_file_have_the_same_groups() -> None:
+    def groups(text: str, title: str, name: str) -> list[str]:
+        found = re.findall(rf"^(?:{title}(.+)|{name})", text, re.M)
+        return [group or setting for group, setting in found]
+
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    example = (ROOT / ".env.example").read_text("utf-8")
+    assert groups(page, "## ", r"\| `([A-Z_]+)`") == groups(example, "# --- ", r"#([A-Z_]+)=")
+
+
+def test_the_help_has_every_setting_with_its_default_and_meaning() -> None:
+    printed = re.findall(r"^  ([A-Z_]+)=(.*)\n((?:      .*(?:\n|$))+)", settings_help(), re.M)
+    assert [(name, value, " ".join(text.split())) for name, value, text in printed] == SETTINGS
+
+
+def test_a_default_that_is_written_out_changes_nothing() -> None:
+    written = Settings.load({name: default for name, default, _ in SETTINGS}, None)
+    for name, _, _ in SETTINGS:
+        assert getattr(written, name.lower()) == getattr(Settings(), name.lower()), name
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/*.md")]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", without_code(text), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = without_code(page.read_text("utf-8"))
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+def test_the_readme_fits_three_screens() -> None:
+    assert len(README.splitlines()) <= 130
 
 
 def test_the_commands_have_handlers() -> None:

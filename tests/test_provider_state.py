@@ -13,6 +13,11 @@ from typing import Any
 import pytest
 
 from realtime.cli import admin
+from realtime.core.provider_state import (
+    MAX_PROVIDER_STATE,
+    keep_provider_state,
+    provider_state,
+)
 from realtime.core.rows import Head, Refused
 from realtime.core.session import Session
 from realtime.log.database import Database
@@ -22,14 +27,11 @@ from realtime.log.log import Log
 from realtime.log.store import JournalStore
 from realtime.models import Finished, ToolCallReady
 from realtime.protocol import (
-    MAX_PROVIDER_STATE,
     Done,
     Event,
     Send,
     Token,
     ToolCall,
-    keep_provider_state,
-    provider_state,
 )
 from tests.conftest import Serve
 from tests.device import Device

@@ -1,5 +1,7 @@
 """Settings: read once from the environment and `.env`, checked, and then frozen."""
 
-from .settings import DEFAULT_INSTRUCTIONS, ConfigError, Settings
+from .environment import ConfigError
+from .fields import DEFAULT_INSTRUCTIONS
+from .settings import Settings
 
 __all__ = ["DEFAULT_INSTRUCTIONS", "ConfigError", "Settings"]

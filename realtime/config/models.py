@@ -1,4 +1,4 @@
-"""The settings that name models and their prices: what their text means."""
+"""Parsers of the settings that are about models: their names, prices and options."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from .parsers import is_url, is_whole
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
@@ -36,7 +38,7 @@ def _entry(words: list[str]) -> ModelEntry:
     name, url = (place[:at], place[at + 1 :].rstrip("/")) if at >= 0 else (place, "")
     if not name:
         raise ValueError(f"has an entry without a model: {place}; write NAME@{url}")
-    if url and not urlsplit(url).netloc:
+    if url and not is_url(url):
         raise ValueError(f"has an entry whose URL cannot be read: {place}")
     given: dict[str, Any] = {}
     for word in rest:
@@ -99,11 +101,6 @@ def parse_temperature(raw: str) -> float | None:
     return value
 
 
-def is_whole(raw: str) -> bool:
-    """Whether it is a whole number that `int` takes, of a length that anybody means."""
-    return raw.isdecimal() and len(raw) <= 20
-
-
 def parse_count(raw: str) -> int:
     if not is_whole(raw) or not 16 <= int(raw) <= 1_000_000:
         raise ValueError("must be a number of tokens from 16 to 1000000")
@@ -121,9 +118,3 @@ def parse_options(raw: str) -> tuple[str, ...]:
     if set(names) - set(OPTIONS):
         raise ValueError(f"may have: {', '.join(OPTIONS)}")
     return names
-
-
-def parse_flag(raw: str) -> bool:
-    if raw.lower() not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return raw.lower() == "true"

@@ -7,18 +7,18 @@ text, and belongs to the part of the answer since the call before.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
 
 from ..models.fitting import NO_THOUGHT
-from ..protocol import (
-    MAX_PROVIDER_STATE,
-    Done,
-    ToolCall,
-    keep_provider_state,
-    provider_state,
-)
+from ..protocol import Done, Event, ToolCall
+
+logger = logging.getLogger(__name__)
+
+MAX_PROVIDER_STATE = 64 * 1024
+"""Bytes of what one event may keep for the model's provider."""
 
 _MUST_BE_THERE = "reasoning_content"
 """A thought that its provider insists on, whatever it says."""
@@ -57,3 +57,21 @@ def kept(event: ToolCall | Done) -> ProviderState | None:
         return msgspec.json.decode(data, type=ProviderState) if data else None
     except msgspec.DecodeError:
         return None
+
+
+def provider_state(event: Event) -> bytes | None:
+    """JSON that the model's provider wants back with this event later. It is stored beside the
+    payload and never encoded with it, so no device and no export can get it."""
+    state: bytes | None = getattr(event, "_provider_state", None)
+    return state
+
+
+def keep_provider_state(event: ToolCall | Done, state: bytes | None) -> None:
+    """A copy of the event (`msgspec.structs.replace`) is without it. A state over
+    `MAX_PROVIDER_STATE` is dropped; the event stays."""
+    if state is None:
+        return
+    if len(state) > MAX_PROVIDER_STATE:
+        logger.debug("provider state of %d bytes is dropped", len(state))
+        return
+    event._provider_state = state  # type: ignore[union-attr]

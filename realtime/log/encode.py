@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core.fold import first_seq
+from ..core.provider_state import provider_state
 from ..protocol import (
     EVENT_NAMES,
     Done,
@@ -18,7 +19,6 @@ from ..protocol import (
     Token,
     ToolCall,
     UserMessage,
-    provider_state,
     to_json,
 )
 

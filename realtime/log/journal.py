@@ -11,8 +11,9 @@ from uuid import uuid4
 import msgspec
 
 from ..core.fold import first_seq, merge
+from ..core.provider_state import keep_provider_state
 from ..core.rows import Batch, EventRow, Head, SessionRow, StorageError
-from ..protocol import Done, Event, ToolCall, decode_event, keep_provider_state, to_json
+from ..protocol import Done, Event, ToolCall, decode_event, to_json
 from . import loose
 from .database import Database
 from .encode import Part, event_values

@@ -1,0 +1,36 @@
+"""Payloads from JSON and to JSON: commands are validated, events are encoded once for all."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from .commands import Command
+from .errors import ProtocolError
+from .events import EVENT_NAMES, EVENTS, Event
+from .text import clean
+
+_encoder = msgspec.json.Encoder()
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
+to_json = _encoder.encode
+
+C = TypeVar("C", bound=Command)
+
+
+def decode(kind: type[C], data: object) -> C:
+    """Validate a command's payload. Raises `ProtocolError("bad_request")`."""
+    try:
+        return msgspec.convert(clean(data) if data is not None else {}, kind)
+    except msgspec.ValidationError as error:
+        raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
+
+
+def decode_event(name: str, payload: bytes | str) -> Event:
+    """The event of a stored payload. Raises `msgspec.DecodeError` on damage."""
+    return _decoders[name].decode(payload)
+
+
+def entry(event: Event) -> dict[str, Any]:
+    """The event as it stands in `session.events` and `history.events`."""
+    return {"event": EVENT_NAMES[type(event)], **msgspec.to_builtins(event)}

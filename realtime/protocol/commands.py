@@ -1,0 +1,133 @@
+"""The commands that a client may send, and the handshake before them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from .options import Options
+
+Decision = Literal["approve", "deny"]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A client's request. Each one is acked, in the order of arrival."""
+
+
+class Handshake(Command):
+    """Socket.IO's `auth`. With `session_id` the socket joins it, else it gets a new one."""
+
+    token: str | None = None
+    session_id: str | None = None
+    epoch: Seq | None = None
+    after_seq: Seq | None = None
+    share: str | None = None
+
+
+class Create(Command):
+    """Begin another session on this socket."""
+
+    options: Options | None = None
+
+
+class Join(Command):
+    """Watch a session, from `after_seq` of `epoch` on. Also how a gap is filled."""
+
+    session_id: str | None = None
+    epoch: Seq | None = None
+    after_seq: Seq | None = None
+    share: str | None = None
+
+
+class Leave(Command):
+    """Stop watching a session. Its run goes on."""
+
+    session_id: str
+
+
+class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
+    cancel_after_s: Annotated[float, msgspec.Meta(ge=0, le=86400)]
+
+
+class Send(Command):
+    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run."""
+
+    text: str
+    client_msg_id: str
+    session_id: str | None = None
+    if_busy: Literal["queue", "reject", "interrupt"] = "queue"
+    on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
+
+
+class Stop(Command):
+    """Cancel a run: the active one, or the one named."""
+
+    session_id: str | None = None
+    run_id: str | None = None
+
+
+class Continue(Command):
+    """Go on with an interrupted or incomplete answer, in the same message."""
+
+    run_id: str
+    session_id: str | None = None
+
+
+class Approve(Command):
+    """Decide on a tool call that waits for a person. The first decision counts."""
+
+    tool_call_id: str
+    decision: Decision
+    session_id: str | None = None
+    reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+
+
+class History(Command):
+    """Older events, folded, the newest `limit` before `before_seq`."""
+
+    session_id: str | None = None
+    before_seq: Seq | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+class Auth(Command):
+    """Give a fresh token on a live socket."""
+
+    token: str
+
+
+class Share(Command):
+    """Get a token that lets another identity open this session, wholly or only to read it."""
+
+    session_id: str | None = None
+    access: Literal["full", "read"] = "full"
+
+
+class Unshare(Command):
+    """Revoke every share token of this session that was given so far."""
+
+    session_id: str | None = None
+
+
+class End(Command):
+    """End the session now: cancel what runs or waits, no grace period, summary at once."""
+
+    session_id: str | None = None
+
+
+COMMANDS: dict[str, type[Command]] = {
+    "create": Create,
+    "join": Join,
+    "leave": Leave,
+    "send": Send,
+    "stop": Stop,
+    "continue": Continue,
+    "approve": Approve,
+    "history": History,
+    "auth": Auth,
+    "share": Share,
+    "unshare": Unshare,
+    "end": End,
+}

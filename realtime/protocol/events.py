@@ -1,0 +1,177 @@
+"""The events of a session: what happened, in the order of `seq`; and the ephemeral ones."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .commands import CancelAfter, Decision
+from .errors import Error
+from .options import Options
+
+RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
+DoneStatus = Literal[
+    "completed",
+    "cancelled",
+    "interrupted",
+    "incomplete",
+    "limit",
+    "quota_exceeded",
+    "failed",
+]
+ToolStatus = Literal[
+    "streaming",
+    "ready",
+    "awaiting_approval",
+    "running",
+    "completed",
+    "failed",
+    "denied",
+    "expired",
+    "cancelled",
+]
+FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
+TextKind = Literal["text", "reasoning"]
+OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Something that happened in a session: durable, with a `seq`, seen by every device.
+
+    `seq` and `ts` (ms since the Unix epoch) are given when the session appends it.
+    """
+
+    session_id: str = ""
+    seq: int = 0
+    ts: int = 0
+    run_id: str | None = None
+
+
+class SessionStarted(Event):
+    user_id: str
+    start_time: int
+    options: Options | None = None
+
+
+class UserMessage(Event):
+    message_id: str
+    client_msg_id: str
+    text: str
+    user_id: str
+    on_abandon: Literal["cancel"] | CancelAfter | None = None
+
+
+class Run(Event):
+    """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
+    queued or starts, the user who asked."""
+
+    message_id: str
+    status: RunStatus
+    model: str
+    user_id: str | None = None
+    from_model: str | None = None
+    reason: str | None = None
+    reset_to: int | None = None
+    retry_in_ms: int | None = None
+
+
+class Token(Event, gc=False):
+    """Text of the answer. `offset` counts UTF-16 units of this `kind` before `delta`."""
+
+    message_id: str
+    offset: int
+    delta: str
+    kind: TextKind
+    first_seq: int | None = None
+
+
+class Approval(msgspec.Struct, omit_defaults=True):
+    """What a person is asked. `arguments_hash` binds the decision to what they were shown;
+    `asked_by` is the user whose run it is."""
+
+    expires_at: int
+    arguments_hash: str
+    asked_by: str | None = None
+    decision: Decision | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+
+
+class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps beside it
+    """State of a function call; replaces what was known of the same `tool_call_id`."""
+
+    tool_call_id: str
+    name: str
+    status: ToolStatus
+    message_id: str | None = None
+    arguments: Any = None
+    output: Any = None
+    output_ref: str | None = None
+    error: Error | None = None
+    approval: Approval | None = None
+    first_seq: int | None = None
+
+
+class Usage(msgspec.Struct, omit_defaults=True):
+    """What the model counted; `estimated` where it did not say. `cost` in US dollars, where
+    the price of every model that took part is known."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    estimated: bool | None = None
+    cost: float | None = None
+
+
+class Done(Event, dict=True):
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked."""
+
+    status: DoneStatus
+    finish_reason: FinishReason
+    message_id: str
+    text_len: int
+    usage: Usage
+    model: str
+    duration_ms: int
+    user_id: str | None = None
+    text: str | None = None
+    error: Error | None = None
+
+
+class SessionEnded(Event):
+    end_time: int
+    duration_seconds: float
+
+
+class Summary(Event):
+    status: Literal["done", "failed", "skipped"]
+    text: str | None = None
+    error: Error | None = None
+
+
+EVENTS: dict[str, type[Event]] = {
+    "session_started": SessionStarted,
+    "user_message": UserMessage,
+    "run": Run,
+    "token": Token,
+    "tool_call": ToolCall,
+    "done": Done,
+    "session_ended": SessionEnded,
+    "summary": Summary,
+}
+EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items()}
+
+EPHEMERAL = ("session", "presence", "progress", "server")
+"""Events without `seq`: they may be lost, and nothing is built on them."""
+
+
+class Progress(msgspec.Struct, omit_defaults=True):
+    """The ephemeral `progress` event: how far a tool call is."""
+
+    session_id: str
+    tool_call_id: str
+    fraction: float | None = None
+    message: str | None = None

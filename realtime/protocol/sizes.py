@@ -1,0 +1,15 @@
+"""How large what goes over the wire may be."""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 96 * 1024
+"""No event is larger on the wire."""
+
+MAX_PAGE_BYTES = 110 * 1024
+"""Bound of the events in one `session` payload or `history` ack, which stays below 128 KB."""
+
+MAX_QUEUED_TEXT = 500
+"""Characters of a waiting message in `session.queue`; its event has all of it."""
+
+MAX_DONE_TEXT = 64 * 1024
+"""An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
