@@ -33,7 +33,7 @@ SERVICES = {
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
-    "sqlite3": {"log.journal", "log.database", "log.quarantine", "log.loose"},
+    "sqlite3": {"log.journal"},
 }
 PURE = ("protocol", "core")
 
