@@ -97,6 +97,12 @@ def test_a_service_is_touched_in_one_place(service: str) -> None:
             assert any(within(name, place) for place in SERVICES[service]), name
 
 
+def test_the_log_does_not_know_the_journal() -> None:
+    for name, path in modules().items():
+        if within(name, "log") and not within(name, "log.journal"):
+            assert not any(within(item, "realtime.log.journal") for item in imports(path)), name
+
+
 def test_the_core_has_no_clock_and_no_loop() -> None:
     clocks = {"asyncio", "time", "socket", "threading"}
     for name, path in modules().items():

@@ -62,14 +62,13 @@ class Log:
     """Group commit over a keeper. Made and used inside one running event loop.
 
     `publish(append)` is called on the loop after the commit, in order;
-    `failed(session_ids, error)` instead of it, when the commit did not happen.
-    `repaired()` follows the first commit that could work after a failure.
-    They are set by whoever listens.
+    `failed(session_ids, error)` instead of it, when the commit did not happen;
+    `repaired()` once the keeper takes commits again. They are set by whoever listens.
 
-    What is stored is read from the `keeper`, which the log closes.
+    What is stored is read from `keeper`, which the log closes with itself.
 
     `broken` says why nothing can be written, while that is so: appends then fail at once,
-    reads go on where they can, and a probe tries the file until it takes writes again.
+    reads go on where they can, and the keeper is probed until it takes commits again.
 
     With `early_tokens` tokens are published at once and committed within 250 ms, so the
     death of the process can take some back: after it the runs' sessions get a new epoch.
