@@ -146,13 +146,15 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
     """A journal of sessions with so many runs of so many events each, made by the server's own
     session and log, folded as it folds; and what opens them."""
     from realtime.auth.guests import Guests
+    from realtime.core.rows import Head
     from realtime.core.session import Session, new_id
     from realtime.live.driver import now_ms
-    from realtime.log.journal import Head, Journal
+    from realtime.log.journal import Journal
+    from realtime.log.journal.keeper import JournalKeeper
     from realtime.log.log import Log
     from realtime.protocol import Send, Token
 
-    log = Log(Journal(str(path)))
+    log = Log(JournalKeeper(Journal(str(path))))
     log.publish = lambda part: None
     log.failed = lambda session_ids, error: None
     keys = []

@@ -43,6 +43,7 @@ from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
 from .live.driver import Means, RunCount
 from .live.hub import Hub
+from .log.journal.keeper import JournalKeeper
 from .log.log import Log
 from .models import Model, ModelError
 from .runs.chain import Chain, Link
@@ -82,7 +83,7 @@ class Server:
 
     async def list_sessions(self, user_id: str) -> list[SessionRow]:
         """A user's past sessions, from the journal and from Supabase, newest first."""
-        rows = await self.log.read(self.log.journal.sessions_of, user_id, LISTED)
+        rows = await self.log.keeper.list_sessions(user_id, LISTED, said=True)
         if self.supabase:
             from .supabase import SupabaseError
 
@@ -116,10 +117,8 @@ class Server:
             }
         try:
             if self.shipper:
-                state["supabase"]["quarantined"] = await self.log.read(
-                    self.log.journal.quarantine.count
-                )
-            await self.log.read(self.log.journal.row, "")
+                state["supabase"]["quarantined"] = await self.log.keeper.quarantined()
+            await self.log.keeper.row("")
         except StorageError as error:
             state.update(status="unavailable", store=str(error))
         if state["status"] == "draining":
@@ -205,10 +204,10 @@ def _running(
             if isinstance(auth, SupabaseTokens):
                 undo.push_async_callback(auth.close)
             early = settings.durability == "async"
-            journal = open_journal(settings)
-            suspect = journal.showing_early(early)
-            server.log = Log(journal, early_tokens=early)
+            keeper = JournalKeeper(open_journal(settings))
+            server.log = Log(keeper, early_tokens=early)
             undo.push_async_callback(server.log.close)
+            suspect = await keeper.showing_early(early)
             if given is None:
                 server.chain = await make_chain(settings)
                 undo.push_async_callback(server.chain.close)
@@ -223,7 +222,7 @@ def _running(
                 server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
                 user_runs=settings.runs_per_user,
             )
-            spent = await server.log.read(journal.spent, budget.day_begins)
+            spent = await keeper.spent(budget.day_begins)
             for asker, owner, tokens, dollars in spent:
                 budget.spend(payers(asker, owner), Amount(tokens, dollars))
             bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
@@ -306,20 +305,20 @@ async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)
-    leases = Leases(supabase, server.log.journal.worker())
+    leases = Leases(supabase, await server.log.keeper.worker())
 
     async def lost(session: Lost) -> None:
         await server.hub.lost(session.session_id, deleted=session.reason == "deleted")
 
-    shipper = Shipper(server.log, supabase, leases, on_lost=lost)
+    shipper = Shipper(server.log.keeper, supabase, leases, on_lost=lost)
     undo.push_async_callback(shipper.stop)
-    server.log.on_commit = shipper.wake
+    server.log.keeper.on_rows = shipper.wake
     server.supabase, server.leases, server.shipper = supabase, leases, shipper
 
 
 async def resume_leases(server: Server) -> None:
     """Hold what the journal has open, and let go of what others write by now."""
-    heads = await server.log.read(server.log.journal.open_sessions)
+    heads = await server.log.keeper.open_sessions()
     for lost in await server.leases.resume(heads):
         await server.hub.lost(lost.session_id, deleted=lost.reason == "deleted")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from realtime.background import summary
 from realtime.cli import admin
 from realtime.config.models import ModelEntry
 from realtime.core.rows import Head
-from realtime.log.encode import Part
-from realtime.log.store import JournalStore
+from realtime.log.encode import Append
 from realtime.models import (
     Finished,
     ModelError,
@@ -126,12 +124,12 @@ async def test_hidden_reasoning_is_counted_and_neither_shown_nor_stored(
     session = await one.connect()
     done = await one.done((await one.send("hi"))["run_id"])
     assert (done["text"], done["usage"]["reasoning_tokens"]) == ("Yes.", 7)
-    stored = running.server.log.journal.session(session["session_id"])
+    stored = await running.server.log.keeper.session(session["session_id"])
     assert "let me think" not in str(one.record) + str(stored)
 
 
 async def test_a_slow_disk_lets_a_run_read_one_step_ahead(serve: Serve, device: Devices) -> None:
-    given, disk = [], threading.Event()
+    given, disk = [], asyncio.Event()
 
     def script() -> Iterator[list[ModelEvent]]:
         for word in "abcdefgh":
@@ -142,15 +140,15 @@ async def test_a_slow_disk_lets_a_run_read_one_step_ahead(serve: Serve, device: 
     model = ScriptedModel()
     model.scripts = [script()]  # type: ignore[list-item]
     running = await serve(model)
-    journal = running.server.log.journal
-    write = journal.write
+    keeper = running.server.log.keeper
+    commit = keeper.commit
 
-    def slowly(parts: Sequence[Part], heads: Iterable[Head]) -> set[str]:
-        if any(part.events and part.only_tokens for part in parts):
-            disk.wait(30)
-        return write(parts, heads)
+    async def slowly(appends: Sequence[Append], heads: Collection[Head]) -> set[str]:
+        if any(append.events and append.only_tokens for append in appends):
+            await disk.wait()
+        return await commit(appends, heads)
 
-    journal.write = slowly  # type: ignore[method-assign]
+    keeper.commit = slowly  # type: ignore[method-assign]
     one = device(running.url)
     await one.connect()
     sent = asyncio.create_task(one.send("hi"))
@@ -221,11 +219,11 @@ async def test_the_cost_of_answers_is_on_the_record(serve: Serve, device: Device
     done = await one.done((await one.send("hi"))["run_id"])
     cost = (100 * 2 + 20 * 10 + 600 * 2 + 400 * 0.5 + 50 * 10) / 1e6
     assert done["usage"]["cost"] == pytest.approx(cost)
-    figures = await running.server.log.figures(session["user_id"], 0)
+    figures = await running.server.log.keeper.figures(session["user_id"], 0)
     assert figures["cost"] == pytest.approx(cost)
     assert (figures["input_tokens"], figures["output_tokens"]) == (1100, 70)
-    assert (await running.server.log.figures("somebody else", 0))["cost"] == 0
-    stored = await admin.found([JournalStore(running.server.log.journal)], session["session_id"])
+    assert (await running.server.log.keeper.figures("somebody else", 0))["cost"] == 0
+    stored = await admin.found([running.server.log.keeper], session["session_id"])
     shown = admin.as_markdown(*stored)
     assert "1100 tokens read, 70 written, $0.0023" in shown
 

@@ -33,7 +33,7 @@ SERVICES = {
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
-    "sqlite3": {"log.journal", "log.database", "log.quarantine", "log.loose"},
+    "sqlite3": {"log.journal"},
 }
 PURE = ("protocol", "core")
 
@@ -95,6 +95,12 @@ def test_a_service_is_touched_in_one_place(service: str) -> None:
     for name, path in modules().items():
         if any(within(item, service) for item in imports(path)):
             assert any(within(name, place) for place in SERVICES[service]), name
+
+
+def test_the_log_does_not_know_the_journal() -> None:
+    for name, path in modules().items():
+        if within(name, "log") and not within(name, "log.journal"):
+            assert not any(within(item, "realtime.log.journal") for item in imports(path)), name
 
 
 def test_the_core_has_no_clock_and_no_loop() -> None:

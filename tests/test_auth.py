@@ -29,7 +29,8 @@ from realtime.auth.hook import Hook
 from realtime.auth.supabase import SupabaseTokens
 from realtime.build.parts import make_authenticator
 from realtime.config import ConfigError, Settings
-from realtime.log.journal import MIGRATIONS, Journal
+from realtime.log.journal import Journal
+from realtime.log.journal.migrations import MIGRATIONS
 from realtime.models import Finished, ModelError, TextDelta, ToolCallReady, ToolCallStarted
 from realtime.protocol import COMMANDS
 from tests.conftest import Running, Serve

@@ -249,7 +249,7 @@ async def test_a_tool_hurts_nobody(
         else:
             assert len(json.dumps(call["output"])) <= MAX_OUTPUT
             assert "more than" in result.output
-            kept = running.server.log.journal.output(call["session_id"], call["output_ref"])
+            kept = await running.server.log.keeper.output(call["session_id"], call["output_ref"])
             assert kept
             assert MAX_KEPT - 4 <= len(kept[1]) <= MAX_KEPT
     assert call.get("arguments") == json.loads(arguments)

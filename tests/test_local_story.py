@@ -81,7 +81,7 @@ async def test_the_story_with_a_real_model(
     await one.drop()
     log = running.server.log
     async with asyncio.timeout(60):
-        while not ((row := await log.read(log.journal.row, session_id)) and row.summary):
+        while not ((row := await log.keeper.row(session_id)) and row.summary):
             await asyncio.sleep(0.1)
     assert row.summary_status == "done"
     assert row.duration_seconds

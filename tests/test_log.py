@@ -18,6 +18,7 @@ from realtime.core.rows import Head, SessionRow, StorageError
 from realtime.core.session import Session
 from realtime.live.tail import TAIL_EVENTS, Tail
 from realtime.log.journal import Journal
+from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
 from realtime.log.pace import Pace
 from realtime.protocol import (
@@ -127,7 +128,8 @@ class Opened:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = Journal(str(path))
-        self.log = Log(self.journal)
+        self.keeper = JournalKeeper(self.journal)
+        self.log = Log(self.keeper)
         self.published: list[Event] = []
         self.lost: list[set[str]] = []
         self.log.publish = lambda part: self.published.extend(part.events)
@@ -157,13 +159,13 @@ async def test_nothing_is_published_before_its_commit(opened: Opened) -> None:
     assert opened.published == []
     await ticket
     assert opened.published == events[:5]
-    assert opened.journal.after(events[0].session_id, 0) == events[:5]
+    assert opened.journal.events.after(events[0].session_id, 0) == events[:5]
 
 
 async def test_appends_of_all_sessions_share_a_commit_and_keep_their_order(opened: Opened) -> None:
     events = history(2, runs=20)
     commits: list[int] = []
-    opened.log.on_commit = lambda: commits.append(1)
+    opened.keeper.on_rows = lambda: commits.append(1)
     await asyncio.gather(*(opened.append([event]) for event in events))
     assert len(commits) == 1
     assert [event.seq for event in opened.published] == list(range(1, len(events) + 1))
@@ -175,12 +177,12 @@ async def test_a_finished_run_becomes_few_rows_and_reads_the_same(opened: Opened
     await opened.append(events)
     for event in events:
         if isinstance(event, UserMessage):
-            opened.journal.fold_run(session_id, event.run_id or "", 1, events[-1].seq)
-    rows = opened.journal.after(session_id, 0)
+            opened.journal.events.fold_run(session_id, event.run_id or "", 1, events[-1].seq)
+    rows = opened.journal.events.after(session_id, 0)
     assert len(rows) < len(events)
     assert state(rows) == state(events)
     for after in range(0, events[-1].seq, 3):
-        page = await opened.log.replay(session_id, after)
+        page = await opened.keeper.replay(session_id, after)
         assert first_seq(page[0]) <= after + 1
         assert page[-1].seq == events[-1].seq
 
@@ -199,7 +201,7 @@ async def test_pages_are_bounded_and_lead_to_the_beginning(opened: Opened) -> No
     await opened.append(events)
     before, seen = None, []
     while True:
-        page, next_before = await opened.log.page("big", before or 2**60, 200)
+        page, next_before = await opened.keeper.page("big", before or 2**60, 200)
         assert len(to_json(page)) <= MAX_PAGE_BYTES
         assert all(len(to_json(event)) <= MAX_EVENT_BYTES for event in page)
         seen = page + seen
@@ -210,7 +212,7 @@ async def test_pages_are_bounded_and_lead_to_the_beginning(opened: Opened) -> No
     assert state(seen) == state(events)
     after, pages = 0, 0
     while after < events[-1].seq:
-        page = await opened.log.replay("big", after)
+        page = await opened.keeper.replay("big", after)
         assert len(to_json(page)) <= MAX_PAGE_BYTES
         assert first_seq(page[0]) == after + 1
         after, pages = page[-1].seq, pages + 1
@@ -239,14 +241,14 @@ async def test_what_gathers_behind_a_failed_commit_fails_with_it(opened: Opened)
     events = history(8)
     await opened.append(events[:2])
     broken = opened.append(events[1:3])
-    while opened.log._pending.parts:
+    while opened.log.pending:
         await asyncio.sleep(0)  # until the commit is under way
     behind = opened.append(events[3:4])
     for ticket in (broken, behind):
         with pytest.raises(StorageError):
             await ticket
     await asyncio.wait_for(opened.repaired.wait(), 10)
-    assert [event.seq for event in opened.journal.after(events[0].session_id, 0)] == [1, 2]
+    assert [event.seq for event in opened.journal.events.after(events[0].session_id, 0)] == [1, 2]
 
 
 async def test_an_event_that_cannot_be_written_fails_its_session_alone(opened: Opened) -> None:
@@ -273,9 +275,9 @@ async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
         for n in range(1, 301)
     ]  # fmt: skip
     await opened.append(tokens)
-    page, before = await opened.log.page("s", 2**60, 200)
+    page, before = await opened.keeper.page("s", 2**60, 200)
     assert before
-    await opened.log._write(opened.journal.fold_run, "s", "r", 1, 300)
+    opened.journal.events.fold_run("s", "r", 1, 300)
     text = bytearray(300_000)
     while True:
         for event in page:
@@ -283,7 +285,7 @@ async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
             text[event.offset : event.offset + len(event.delta)] = event.delta.encode()
         if before is None:
             break
-        page, before = await opened.log.page("s", before, 200)
+        page, before = await opened.keeper.page("s", before, 200)
     assert text.decode() == "".join(f"{n:04}" * 250 for n in range(1, 301))
 
 
@@ -297,8 +299,13 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
     opened.log.publish = lambda part: tail.extend(part.events)
     await opened.append(session.take())
     release = threading.Event()
-    held = asyncio.create_task(opened.log.read(release.wait))
-    other = asyncio.create_task(opened.log.read(release.wait))
+    before = opened.journal.events.before
+
+    def late(session_id: str, seq: int, limit: int) -> list[Event]:
+        release.wait()
+        return before(session_id, seq, limit)
+
+    opened.journal.events.before = late  # type: ignore[method-assign]
     snapshot = asyncio.create_task(tail.snapshot())
     for _ in range(3 * TAIL_EVENTS):
         offset = run.answer.length["text"]
@@ -306,7 +313,6 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
         session.record(run.run_id, [token], 1)
     await opened.append(session.take())
     release.set()
-    await asyncio.gather(held, other)
     page = await snapshot
     assert page.seq == tail.committed == session.head
     last = 0
@@ -330,7 +336,7 @@ async def test_what_a_reader_missed_lately_comes_from_memory(opened: Opened) -> 
         events += (new := session.take())
         opened.append(new)
     await opened.log.settled()
-    opened.journal.after = None  # type: ignore[assignment, method-assign]  # fails if it is read
+    opened.journal.events.after = None  # type: ignore[assignment, method-assign]  # fails if it is read
     whole = merge(events)
     for after in range(3, session.head, 7):
         page = await tail.missed(after)
@@ -362,14 +368,14 @@ def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
 async def test_the_shipper_reads_each_row_once_and_the_folded_one_instead(opened: Opened) -> None:
     events = history(6)
     await opened.append(events)
-    batch = await opened.log.unshipped(7)
+    batch = await opened.keeper.unshipped(7)
     assert [row.seq for row in batch.events] == list(range(1, 8))
     assert [head.row.session_id for head in batch.sessions] == [events[0].session_id]
-    await opened.log.shipped(batch)
-    again = await opened.log.unshipped(10_000)
+    await opened.keeper.shipped(batch)
+    again = await opened.keeper.unshipped(10_000)
     assert [row.seq for row in again.events] == list(range(8, len(events) + 1))
-    await opened.log.shipped(again)
-    assert not await opened.log.unshipped(10)
+    await opened.keeper.shipped(again)
+    assert not await opened.keeper.unshipped(10)
 
 
 def rest_of(rate: int, work_s: float) -> float:

@@ -18,6 +18,7 @@ from realtime.core.rows import Head, StorageError
 from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
+from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
 from realtime.protocol import Event, Send, Token, Usage
 
@@ -220,7 +221,7 @@ def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
                 chat.write(journal, chat.finish())
                 if dice.random() < 0.7:
                     span = (run.first_seq, chat.session.head)
-                    journal.fold_run(chat.session.session_id, run.run_id, *span)
+                    journal.events.fold_run(chat.session.session_id, run.run_id, *span)
             else:
                 chat.write(journal, chat.say(*("x" * dice.randrange(1, 4))))
         journal.file()
@@ -244,7 +245,7 @@ def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
 
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[Log]:
-    log = Log(Journal(str(tmp_path / "j.db")))
+    log = Log(JournalKeeper(Journal(str(tmp_path / "j.db"))))
     log.publish = lambda part: None
     log.failed = lambda ids, error: None
     yield log
@@ -259,14 +260,14 @@ async def test_readers_see_tokens_at_once(log: Log) -> None:
         tokens = chat.say(f"{number} ")
         events += tokens
         await log.append("s", 1, tokens)
-        assert fold(await log.replay("s", 0)) == fold(events)
+        assert fold(await log.keeper.replay("s", 0)) == fold(events)
     tokens = chat.say("more")
     await log.append("s", 1, tokens)
-    page, _ = await log.page("s", 2**62)
+    page, _ = await log.keeper.page("s", 2**62)
     assert page == fold([*events, *tokens])
     tokens = [*tokens, *chat.say("still more")]
     await log.append("s", 1, tokens[1:])
-    found = await log.read(log.journal.session, "s")
+    found = await log.keeper.session("s")
     assert found
     assert fold(found[1]) == fold([*events, *tokens])
 
@@ -276,21 +277,21 @@ async def test_tokens_are_filed_soon_and_that_is_told(log: Log) -> None:
     await log.append("s", 1, chat.ask(), head=chat.head)
     told = 0
 
-    def on_commit() -> None:
+    def on_rows() -> None:
         nonlocal told
         told += 1
 
-    log.on_commit = on_commit
+    log.keeper.on_rows = on_rows
     await log.append("s", 1, chat.say("a"))
-    assert (told, (await log.unshipped(10)).complete) == (0, True)
+    assert (told, (await log.keeper.unshipped(10)).complete) == (0, True)
     while not told:
         await log.settled()
-    assert not log.journal.loose
-    assert [row.event_type for row in (await log.unshipped(10)).events][-1] == "token"
+    assert not log.keeper.journal.loose
+    assert [row.event_type for row in (await log.keeper.unshipped(10)).events][-1] == "token"
 
 
 async def test_many_are_filed_a_few_at_a_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.log.log.FILED_AT_ONCE", 2)
+    monkeypatch.setattr("realtime.log.journal.upkeep.FILED_AT_ONCE", 2)
     chats = [Chat(f"s{number}") for number in range(5)]
     for chat in chats:
         await log.append(chat.session.session_id, 1, chat.ask(), head=chat.head)
@@ -299,8 +300,8 @@ async def test_many_are_filed_a_few_at_a_time(log: Log, monkeypatch: pytest.Monk
     left = [5]
     while left[-1]:
         await log.settled()
-        if len(log.journal.loose) != left[-1]:
-            left.append(len(log.journal.loose))
+        if len(log.keeper.journal.loose) != left[-1]:
+            left.append(len(log.keeper.journal.loose))
     assert left == [5, 3, 1, 0]
 
 
@@ -318,11 +319,11 @@ async def test_after_a_question_the_loop_does_not_rest(
 
 
 async def test_closing_files_what_is_loose(tmp_path: Path) -> None:
-    log = Log(Journal(str(tmp_path / "j.db")))
+    log = Log(JournalKeeper(Journal(str(tmp_path / "j.db"))))
     log.publish = lambda part: None
     chat = Chat("s")
     await log.append("s", 1, chat.ask(), head=chat.head)
     await log.append("s", 1, chat.say("a"))
     await log.close()
-    rows, loose = stored(log.journal.path)
+    rows, loose = stored(log.keeper.journal.path)
     assert (rows[-1][2], loose) == (chat.session.head, 0)

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from realtime.log import journal
+from realtime.log.journal import outputs
 from realtime.tools import ToolContext, tool
 from realtime.tools.progress import MAX_MESSAGE
 from tests.conftest import Running, Serve
@@ -153,20 +153,20 @@ async def test_a_long_output_is_fetched_by_those_who_may_read_it(
     await one.call("unshare")
     assert (await fetch(running, session_id, ref, token=other, share=share))[0].status == 404
 
-    await running.server.log.delete([session_id])
-    assert running.server.log.journal.output(session_id, ref) is None
+    await running.server.log.keeper.delete([session_id])
+    assert await running.server.log.keeper.output(session_id, ref) is None
 
 
 async def test_a_session_keeps_its_newest_outputs(
     serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "MAX_OUTPUTS", 300_000)  # one of each fits
+    monkeypatch.setattr(outputs, "MAX_OUTPUTS", 300_000)  # one of each fits
     running, one = await called(serve, device, "lines")
     log = running.server.log
     session_id = one.session["session_id"]
     for number in range(3):
-        await log.keep(session_id, f"ref {number}", "text", b"x" * 140_000)
-    kept = [log.journal.output(session_id, f"ref {number}") is not None for number in range(3)]
+        await log.keeper.add_output(session_id, f"ref {number}", "text", b"x" * 140_000)
+    kept = [await log.keeper.output(session_id, f"ref {number}") is not None for number in range(3)]
     assert kept == [False, True, True]
-    await log.keep("a session that was deleted", "lost", "text", b"x")
-    assert log.journal.output("a session that was deleted", "lost") is None
+    await log.keeper.add_output("a session that was deleted", "lost", "text", b"x")
+    assert await log.keeper.output("a session that was deleted", "lost") is None

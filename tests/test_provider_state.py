@@ -20,11 +20,12 @@ from realtime.core.provider_state import (
 )
 from realtime.core.rows import Head, Refused
 from realtime.core.session import Session
-from realtime.log.database import Database
 from realtime.log.encode import encoded, event_values
-from realtime.log.journal import MIGRATIONS, Journal
+from realtime.log.journal import Journal
+from realtime.log.journal.database import Database
+from realtime.log.journal.keeper import JournalKeeper
+from realtime.log.journal.migrations import MIGRATIONS
 from realtime.log.log import Log
-from realtime.log.store import JournalStore
 from realtime.models import Finished, ToolCallReady
 from realtime.protocol import (
     Done,
@@ -88,22 +89,22 @@ def test_it_comes_back_with_its_event_before_and_after_the_run_is_folded(journal
     write(journal, head, events)
     assert len(expected(events)) == 4
     assert states(read(journal)) == expected(events)
-    journal.fold_run("s", events[-1].run_id or "", 1, events[-1].seq)
+    journal.events.fold_run("s", events[-1].run_id or "", 1, events[-1].seq)
     assert len(read(journal)) == len(events) - 4, "five tokens are one"
     assert states(read(journal)) == expected(events)
 
 
 def test_what_is_read_for_devices_is_without_it(journal: Journal) -> None:
     write(journal, *spoken())
-    assert states(journal.after("s", 0)) == {}
-    assert states(journal.before("s", 99, 99)) == {}
-    for row in journal.rows("s"):
+    assert states(journal.events.after("s", 0)) == {}
+    assert states(journal.events.before("s", 99, 99)) == {}
+    for row in journal.events.rows("s"):
         assert MARK not in row.content + row.payload.decode()
 
 
 async def test_an_export_is_without_it(journal: Journal) -> None:
     write(journal, *spoken())
-    row, events = await admin.found([JournalStore(journal)], "s")
+    row, events = await admin.found([JournalKeeper(journal)], "s")
     assert MARK not in admin.as_json(row, events) + admin.as_markdown(row, events)
 
 
@@ -138,13 +139,13 @@ def test_it_goes_with_the_session(journal: Journal) -> None:
 def test_a_row_that_is_sent_again_takes_it_along(journal: Journal) -> None:
     head, events = spoken()
     write(journal, head, events)
-    batch = journal.unshipped(100)
+    batch = journal.shipping.unshipped(100)
     assert {r.seq: r.provider_state for r in batch.events if r.provider_state} == expected(events)
-    journal.shipped(batch)
-    journal.quarantine.keep([Refused("s", 1, events[-1].seq, "23514", "not taken")])
+    journal.shipping.shipped(batch)
+    journal.quarantine.add([Refused("s", 1, events[-1].seq, "23514", "not taken")])
     (kept,) = journal.quarantine.rows()
     journal.quarantine.resend(kept.id)
-    (row,) = journal.unshipped(100).events
+    (row,) = journal.shipping.unshipped(100).events
     assert row.provider_state == provider_state(events[-1])
 
 
@@ -152,7 +153,7 @@ def test_a_session_of_another_server_is_adopted_with_it(journal: Journal, tmp_pa
     head, events = spoken()
     write(journal, head, events)
     with closing(Journal(str(tmp_path / "other.db"))) as other:
-        other.adopt(head, journal.rows("s"))
+        other.adopt(head, journal.events.rows("s"))
         assert states(read(other)) == expected(events)
 
 

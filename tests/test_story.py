@@ -29,7 +29,7 @@ async def ended_row(running: Running, session_id: str, status: str) -> dict[str,
     log = running.server.log
     async with asyncio.timeout(10):
         while True:
-            row = await log.read(log.journal.row, session_id)
+            row = await log.keeper.row(session_id)
             if row and row.end_time and row.summary_status == status:
                 return {name: getattr(row, name) for name in row.__struct_fields__}
             await asyncio.sleep(0.02)
@@ -414,7 +414,7 @@ async def test_end_and_reopen(serve: Serve, device: Devices) -> None:
     assert (await one.done(ack["run_id"]))["status"] == "cancelled"
     await one.durable("summary", status="done")
     await one.done((await one.send("one more thing"))["run_id"])
-    row = await running.server.log.read(running.server.log.journal.row, one.session["session_id"])
+    row = await running.server.log.keeper.row(one.session["session_id"])
     assert row
     assert (row.end_time, row.duration_seconds) == (None, None)
     await one.call("end")

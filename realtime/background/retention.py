@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 from ..core.rows import StorageError
 from ..live.driver import now_ms
@@ -30,10 +29,10 @@ async def keep(hub: Hub, days: float, *, pause_s: float = PAUSE_S) -> None:
 
 async def delete_ended(hub: Hub, before_ms: int) -> int:
     """Delete some of the sessions that ended before then and are not in use; how many."""
-    log = hub.log
-    found = await log.read(partial(log.journal.ended_before, before_ms, AT_ONCE, shipped=hub.ships))
+    keeper = hub.log.keeper
+    found = await keeper.ended_before(before_ms, AT_ONCE, shipped=hub.ships)
     unused = [session_id for session_id in found if not hub.holds(session_id)]
     if unused:
-        await log.delete(unused)
+        await keeper.delete(unused)
         logger.info("%d sessions deleted that ended long ago", len(unused))
     return len(unused)

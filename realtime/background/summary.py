@@ -49,7 +49,7 @@ class Summariser:
 
     async def start(self) -> None:
         self._hub.on_ended = self.wake
-        for session_id in await self._hub.log.read(self._hub.log.journal.unsummarised):
+        for session_id in await self._hub.log.keeper.unsummarised():
             self.wake(session_id)
         self._tasks = [
             asyncio.create_task(self._work(), name=f"summaries {number}")

@@ -9,8 +9,8 @@ from ..build.parts import auth_secret, load_tools, make_authenticator, try_mcp
 from ..build.providers import default_options, make_chain
 from ..config import Settings
 from ..core.rows import StorageError
-from ..log.database import InUse
 from ..log.journal import Journal
+from ..log.journal.database import InUse
 from ..models import Model, ModelError, Request, ToolSpec, UserText
 from ..protocol import Options
 from ..tools import Toolbox

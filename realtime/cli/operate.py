@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ..config import Settings
 from ..log.journal import Journal
-from ..log.quarantine import Kept
-from ..log.store import JournalStore, Store
+from ..log.journal.keeper import JournalKeeper
+from ..log.journal.quarantine import Quarantine, Quarantined
+from ..log.store import Store
 from . import admin
 
 SCHEMA = Path(__file__).parent.parent.parent / "schema.sql"
@@ -61,15 +62,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Raises `Refusal`, `StorageError`."""
-    journal = the_journal(settings)
+    keeper = JournalKeeper(the_journal(settings))
     try:
         if arguments.command == "quarantine":
-            quarantine(journal, arguments)
+            quarantine(keeper.journal.quarantine, arguments)
         else:
-            async with stores(settings, journal) as found:
+            async with stores(settings, keeper) as found:
                 await sessions(found, arguments)
     finally:
-        journal.close()
+        await keeper.close()
     return 0
 
 
@@ -84,9 +85,8 @@ def the_journal(settings: Settings) -> Journal:
 
 
 @contextlib.asynccontextmanager
-async def stores(settings: Settings, journal: Journal) -> AsyncIterator[list[Store]]:
-    """The journal, and Supabase where it is set up."""
-    here: Store = JournalStore(journal)
+async def stores(settings: Settings, here: Store) -> AsyncIterator[list[Store]]:
+    """The journal, which is `here`, and Supabase where it is set up."""
     if not settings.supabase_url:
         yield [here]
         return
@@ -115,8 +115,7 @@ async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
         print((admin.as_json if as_json else admin.as_markdown)(row, events))
 
 
-def quarantine(journal: Journal, arguments: argparse.Namespace) -> None:
-    kept = journal.quarantine
+def quarantine(kept: Quarantine, arguments: argparse.Namespace) -> None:
     if arguments.action == "list":
         print("\n".join(line(row) for row in kept.rows()) or "nothing is in quarantine")
         return
@@ -133,7 +132,7 @@ def quarantine(journal: Journal, arguments: argparse.Namespace) -> None:
         print(f"{len(rows)} dropped")
 
 
-def line(row: Kept) -> str:
+def line(row: Quarantined) -> str:
     place = "head" if row.seq is None else f"seq {row.seq}"
     return (
         f"{row.id}  {admin.when(row.created_at)}  {row.session_id}  epoch {row.epoch}  {place}  "

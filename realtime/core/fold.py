@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..protocol import Event, Token, ToolCall, to_json, utf16_len
+from ..protocol import MAX_PAGE_BYTES, Event, Token, ToolCall, to_json, utf16_len
 
 MAX_DELTA_BYTES = 64 * 1024
 """A merged delta stays below this as JSON, so that its event stays below 96 KB."""
@@ -133,3 +133,13 @@ def newest(events: list[Event], *, limit: int, max_bytes: int) -> tuple[list[Eve
     cut = first_seq(events[start])
     straddling = [event for event in events[:start] if event.seq >= cut]
     return straddling + events[start:], cut
+
+
+def fitting(events: list[Event]) -> list[Event]:
+    """As many of the first events as one page may hold; at least one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(to_json(event)) + 32
+        if size > MAX_PAGE_BYTES and count:
+            return events[:count]
+    return events

@@ -129,9 +129,8 @@ class Pages:
         session_id, output_ref = (request.match_info[n] for n in ("session_id", "output_ref"))
         share = self._shares.read(request.headers.get("Share", ""))
         key = share.key if share and share.session_id == session_id else None
-        log = self._hub.log
         async with self._hub.open(session_id, await self._caller(request), share_key=key):
-            found = await log.read(log.journal.output, session_id, output_ref)
+            found = await self._hub.log.keeper.output(session_id, output_ref)
         if found is None:
             raise ProtocolError("not_found", "no such output is kept")
         kind, data = found

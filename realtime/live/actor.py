@@ -18,7 +18,7 @@ from ..core.rows import Head, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..limits.budget import payers
-from ..log.encode import Part, only_tokens
+from ..log.encode import Append, only_tokens
 from ..log.log import Ticket, settle
 from ..protocol import (
     Approve,
@@ -108,11 +108,11 @@ class Actor:
         users = {user_id for run in runs if run for user_id in self.driver.payers(run)}
         self._shared.means.budget.occupy(self.session.session_id, users)
 
-    def published(self, part: Part) -> None:
+    def published(self, append: Append) -> None:
         """The log has committed these events."""
-        events = part.events
+        events = append.events
         self._tail.extend(events)
-        if part.only_tokens:
+        if append.only_tokens:
             return
         if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
             self._alone_since = time.monotonic()  # a wait for approval is nobody's absence

@@ -287,7 +287,7 @@ class Driver:
                     user=User(run.asker),
                     owner_id=session.user_id,
                     tool_call_id=tool_call_id,
-                    store=means.log,
+                    store=means.log.keeper,
                     report=reporter.report,
                 ),
                 told=lambda *report: means.on_progress(Progress(session.session_id, *report)),
@@ -323,7 +323,9 @@ class Driver:
         """A reference of the output, once it is stored; none where it cannot be."""
         session, output_ref = self._session, new_id()
         try:
-            await self._means.log.keep(session.session_id, output_ref, output.kind, output.data)
+            await self._means.log.keeper.add_output(
+                session.session_id, output_ref, output.kind, output.data
+            )
         except StorageError as error:
             logger.warning("an output is not kept: %s", error, extra={"call": tool_call_id})
             return None

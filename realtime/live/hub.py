@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..core.rows import Head, HeldElsewhere, StorageError, Taken
 from ..core.session import Bounds, Session, new_id
-from ..log.encode import Part
+from ..log.encode import Append
 from ..log.log import Ticket
 from ..protocol import Event, Options, Progress, ProtocolError
 from .actor import Actor, Shared, storage_unavailable
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Rooms(Protocol):
     """The live tail: the sockets that watch a session. Nothing here waits."""
 
-    def broadcast(self, part: Part) -> None: ...
+    def broadcast(self, append: Append) -> None: ...
     def presence(self, session_id: str, devices: int) -> None: ...
     def progress(self, report: Progress) -> None: ...
     def drop(self, session_id: str) -> None:
@@ -174,7 +174,7 @@ class Hub:
 
     async def _read(self, session_id: str) -> bool:
         try:
-            found = await self.log.read(self.log.journal.session, session_id)
+            found = await self.log.keeper.session(session_id)
             if self._archive and not self._archive.holds(session_id):
                 found = await self._taken(self._archive, session_id, found)
         except HeldElsewhere as error:
@@ -223,12 +223,12 @@ class Hub:
         if taken is None:
             return found
         if taken.head is None:
-            await self.log.delete([session_id])
+            await self.log.keeper.delete([session_id])
             return None
         if found:
-            await self.log.void(session_id)
-        await self.log.adopt(taken.head, taken.events)
-        return await self.log.read(self.log.journal.session, session_id)
+            await self.log.keeper.void(session_id)
+        await self.log.keeper.adopt(taken.head, taken.events)
+        return await self.log.keeper.session(session_id)
 
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)
@@ -249,18 +249,18 @@ class Hub:
             actor.close()
         await self.log.settled()
         if deleted:
-            await self.log.delete([session_id])
+            await self.log.keeper.delete([session_id])
         else:
-            await self.log.void(session_id)
+            await self.log.keeper.void(session_id)
         self._rooms.drop(session_id)
         return True
 
     # ------------------------------------------------------- from the log
 
-    def _published(self, part: Part) -> None:
-        self._rooms.broadcast(part)
-        if actor := self._actors.get(part.session_id):
-            actor.published(part)
+    def _published(self, append: Append) -> None:
+        self._rooms.broadcast(append)
+        if actor := self._actors.get(append.session_id):
+            actor.published(append)
 
     def _lost(self, session_ids: set[str], error: StorageError) -> None:
         """What these sessions hold in memory was not stored: back to what is in the log."""
@@ -287,14 +287,14 @@ class Hub:
         it left unfinished get a new epoch.
         """
         if suspect:
-            heads = await self.log.read(self.log.journal.open_sessions)
+            heads = await self.log.keeper.open_sessions()
             self._suspect |= {head.row.session_id for head in heads if head.unfinished}
         await self._mend()
 
     async def _mend(self) -> None:
         """Runs that were cut off get their `done`, waiting ones go on, and sessions that
         nobody comes back to are ended after the grace period."""
-        heads = await self.log.read(self.log.journal.open_sessions)
+        heads = await self.log.keeper.open_sessions()
         for head in heads:
             if head.unfinished:
                 await self._tend(head.row.session_id, Actor.recover)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..core.fold import first_seq, fold, merge
+from ..core.fold import first_seq, fitting, fold, merge
 from ..log.log import Log
-from ..log.pages import fitting
 from ..protocol import Event
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
@@ -58,7 +57,7 @@ class Tail:
         if after < self.committed:
             events = merge(self._after(after))
             if not events or first_seq(events[0]) > after + 1:
-                events = await self._log.replay(self._session_id, after)
+                events = await self._log.keeper.replay(self._session_id, after)
                 last = events[-1].seq if events else after
                 newer = self._after(last)
                 if newer and first_seq(newer[0]) <= last + 1:
@@ -80,5 +79,5 @@ class Tail:
     async def history(self, before_seq: int | None, limit: int) -> Page:
         """The newest `limit` folded events before `before_seq`. Raises `StorageError`."""
         before = WHOLE if before_seq is None else before_seq
-        events, next_before = await self._log.page(self._session_id, before, limit)
+        events, next_before = await self._log.keeper.page(self._session_id, before, limit)
         return Page(events, max((event.seq for event in events), default=0), next_before)

@@ -1,1 +1,1 @@
-"""The log: rows and folds (pure), the SQLite journal, and the group commit."""
+"""The log: group commit over a keeper, and the journal, which is the first keeper."""

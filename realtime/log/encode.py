@@ -52,7 +52,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 2000 else text[:2000] + "…"
 
 
-class Part(msgspec.Struct):
+class Append(msgspec.Struct):
     """Events of one session that are written together; `payloads`: each one's JSON."""
 
     session_id: str
@@ -62,10 +62,10 @@ class Part(msgspec.Struct):
     only_tokens: bool
 
 
-def encoded(session_id: str, epoch: int, events: Sequence[Event]) -> Part:
+def encoded(session_id: str, epoch: int, events: Sequence[Event]) -> Append:
     """Raises `ValueError`, `TypeError` or `RecursionError` where an event is no JSON."""
     payloads = [to_json(event) for event in events]
-    return Part(session_id, epoch, events, payloads, only_tokens(events))
+    return Append(session_id, epoch, events, payloads, only_tokens(events))
 
 
 def only_tokens(events: Sequence[Event]) -> bool:

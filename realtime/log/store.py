@@ -1,11 +1,10 @@
-"""What the journal and Supabase can both be asked, in the same words."""
+"""What every store of sessions can be asked, in the same words: the journal, and Supabase."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from ..core.rows import EventRow, SessionRow
-from .journal import Journal
 
 
 class Store(Protocol):
@@ -28,26 +27,3 @@ class Store(Protocol):
     async def delete(self, session_ids: list[str]) -> None:
         """Remove sessions for good."""
         ...
-
-
-class JournalStore:
-    """The journal as a `Store`, for a process that does nothing else; its calls block."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def list_sessions(
-        self, user_id: str | None, limit: int, *, said: bool = False
-    ) -> list[SessionRow]:
-        listed = self._journal.sessions_of if said else self._journal.all_sessions
-        return listed(user_id, limit)
-
-    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
-        row = self._journal.row(session_id)
-        return (row, self._journal.rows(session_id)) if row else None
-
-    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
-        return self._journal.figures(user_id, since)
-
-    async def delete(self, session_ids: list[str]) -> None:
-        self._journal.delete(session_ids)

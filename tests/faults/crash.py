@@ -16,7 +16,7 @@ from typing import Any
 
 from realtime.edge import connections
 from realtime.live.hub import Hub
-from realtime.log.encode import Part
+from realtime.log.encode import Append
 from realtime.tools import ToolContext, tool
 
 EFFECTS = Path("effects.txt")
@@ -34,10 +34,10 @@ def passes(point: str) -> None:
     _left -= 1
 
 
-def published(self: Hub, part: Part) -> None:
-    if part.events:
+def published(self: Hub, append: Append) -> None:
+    if append.events:
         passes("committed")
-    _published(self, part)
+    _published(self, append)
 
 
 async def answer(result: Awaitable[dict[str, Any]], reply: Any) -> None:

@@ -169,12 +169,12 @@ def test_the_journal_folds_without_a_change_of_state(
         kept.write([encoded(head.row.session_id, 1, history.events)], [head])
         for run in history.session.runs.values():
             if run.done and data.draw(st.booleans()):
-                kept.fold_run("s", run.run_id, run.first_seq, run.done.seq)
+                kept.events.fold_run("s", run.run_id, run.first_seq, run.done.seq)
         found = kept.session("s")
         assert found
         assert fold(entry(event) for event in found[1]) == fold(history.entries())
         cursor = data.draw(st.integers(0, len(history.events)))
-        later = [entry(event) for event in kept.after("s", cursor)]
+        later = [entry(event) for event in kept.events.after("s", cursor)]
         assert fold(history.entries()[:cursor] + later) == fold(history.entries())
     finally:
         kept.close()

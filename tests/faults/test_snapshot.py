@@ -8,6 +8,7 @@ from realtime.core.rows import Head
 from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
+from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
 from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
 from tests.faults.fold import fold
@@ -35,8 +36,8 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j.db"))
     head = Head(session.row(), unfinished=False, left_at=None)
     journal.write([encoded(head.row.session_id, 1, events)], [head])
-    log = Log(journal)
-    read = journal.before
+    log = Log(JournalKeeper(journal))
+    read = journal.events.before
 
     reads = 0
 
@@ -45,12 +46,12 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
         reads += 1
         found = read(session_id, seq, limit)
         run = session.started[0]
-        journal.fold_run("s", run.run_id, run.first_seq, session.head)
+        journal.events.fold_run("s", run.run_id, run.first_seq, session.head)
         return found
 
-    journal.before = read_and_then_fold  # type: ignore[method-assign]
+    journal.events.before = read_and_then_fold  # type: ignore[method-assign]
     try:
-        page, next_before = await log.page("s", 2**62, 200)
+        page, next_before = await log.keeper.page("s", 2**62, 200)
         assert next_before is None
         assert reads > 1
         assert fold(map(entry, page)) == fold(map(entry, events))

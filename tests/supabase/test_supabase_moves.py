@@ -104,9 +104,9 @@ async def test_a_server_that_lost_a_session_shows_its_devices_out(
         while one.client.connected:
             await asyncio.sleep(0.02)
     assert idle.client.connected, "another session of the same batch goes on"
-    kept = old.server.log.journal.quarantine.rows()
+    kept = old.server.log.keeper.journal.quarantine.rows()
     assert "from there" in [row.content for row in kept], "it is nowhere else"
-    assert old.server.log.journal.row(session_id) is None
+    assert await old.server.log.keeper.row(session_id) is None
     await other.drop()
     await new.stop()
     session = await one.connect()
@@ -180,7 +180,7 @@ async def test_provider_state_moves_with_its_session(
     await one.connect()
     session_id = one.session["session_id"]
     await one.done((await one.send("hi"))["run_id"])
-    found = old.server.log.journal.session(session_id)
+    found = await old.server.log.keeper.session(session_id)
     assert found
     given = states(found[1])
     assert given
@@ -190,7 +190,7 @@ async def test_provider_state_moves_with_its_session(
     new = await serve(model, **{**here("new"), "grace_seconds": 60})
     other = device(new.url, **{key: one.auth[key] for key in ("token", "session_id")})
     assert (await other.connect())["epoch"] == 2
-    found = new.server.log.journal.session(session_id)
+    found = await new.server.log.keeper.session(session_id)
     assert found
     assert states(found[1]) == given
     await other.done((await other.send("again"))["run_id"])

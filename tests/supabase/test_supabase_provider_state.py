@@ -204,7 +204,7 @@ async def test_the_start_tells_of_it_and_goes_on(
             project, "select content from session_events where event_type = 'done'", "Hello."
         )
         assert running.server.shipper.state.status == "ok"
-        found = running.server.log.journal.session(one.session["session_id"])
+        found = await running.server.log.keeper.session(one.session["session_id"])
         assert found
         assert states(found[1]) == expected(found[1])
         await one.drop()

@@ -12,7 +12,8 @@ from realtime.core.rows import Head
 from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
-from realtime.log.store import JournalStore, Store
+from realtime.log.journal.keeper import JournalKeeper
+from realtime.log.store import Store
 from realtime.protocol import Send, Token, Usage, decode_event
 from realtime.supabase import Supabase
 from tests.supabase.samples import T0, new_id
@@ -39,11 +40,11 @@ async def both(
         head = Head(session.row(), session.unfinished, None)
         journal.write([encoded(session.session_id, session.epoch, events)], [head])
         if request.param == "supabase":
-            batch = journal.unshipped(10_000)
+            batch = journal.shipping.unshipped(10_000)
             assert not (await supabase.ship(batch, journal.worker(), 60)).refused
-            journal.shipped(batch)
+            journal.shipping.shipped(batch)
 
-    yield Both(JournalStore(journal) if request.param == "journal" else supabase, write)
+    yield Both(JournalKeeper(journal) if request.param == "journal" else supabase, write)
     journal.close()
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ...log.encode import Part
+from ...log.encode import Append
 from ...protocol import EVENT_NAMES, Progress, to_json
 from .engine import Engine
 from .packets import Batch
@@ -151,12 +151,12 @@ class Transport(SocketServer):
     def leave(self, sid: str, session_id: str) -> None:
         self.manager.basic_leave_room(sid, NAMESPACE, room_of(session_id))
 
-    def broadcast(self, part: Part) -> None:
+    def broadcast(self, append: Append) -> None:
         """Show committed events to their session's room."""
-        if members := self._members(room_of(part.session_id)):
+        if members := self._members(room_of(append.session_id)):
             events = [
                 b"%b%b]" % (_BEGINNINGS[type(event)], payload)
-                for event, payload in zip(part.events, part.payloads, strict=True)
+                for event, payload in zip(append.events, append.payloads, strict=True)
             ]
             self._put_all(members, events)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.rows import StorageError
+from ...core.rows import StorageError
 
 BUSY_S = 2.0
 CHECKED_BYTES = 512 * 1024 * 1024  # a larger file would hold up the start
@@ -24,6 +24,12 @@ WAL_PAGES = 8000
 """Where a commit moves the write-ahead log into the file itself, at 32 MB: `checkpoint` in
 another thread has done most of it before, for a commit that does it all waits long."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def insert(table: str, columns: Sequence[str]) -> str:
+    """The statement that inserts a row of these columns."""
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
 
 
 class InUse(StorageError):

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from ..core.fold import merge
-from ..protocol import Event, Token, to_json
-from .encode import Part, event_values
+from ...core.fold import merge
+from ...protocol import Event, Token, to_json
+from ..encode import Append, event_values
 
 Values = tuple[Any, ...]
 _decoder = msgspec.json.Decoder(list[Token])
@@ -46,12 +46,12 @@ class Loose:
         following = next(islice(self._held.values(), len(sessions), None), None)
         return sessions, following.since if following else None
 
-    def add(self, row_id: int, parts: Iterable[Part]) -> None:
-        for part in parts:
-            if held := self._held.get(part.session_id):
-                held.events += part.events
+    def add(self, row_id: int, appends: Iterable[Append]) -> None:
+        for one in appends:
+            if held := self._held.get(one.session_id):
+                held.events += one.events
             else:
-                self._held[part.session_id] = _Held(row_id, part.epoch, list(part.events))
+                self._held[one.session_id] = _Held(row_id, one.epoch, list(one.events))
 
     def forget(self, session_ids: Iterable[str]) -> None:
         for session_id in session_ids:
@@ -73,9 +73,9 @@ class Loose:
         ]
 
 
-def keep(writer: sqlite3.Connection, parts: Sequence[Part]) -> int:
+def store(writer: sqlite3.Connection, appends: Sequence[Append]) -> int:
     """Store tokens in one row, and give its id. Inside of a transaction."""
-    payloads = b",".join([payload for part in parts for payload in part.payloads])
+    payloads = b",".join([payload for one in appends for payload in one.payloads])
     cursor = writer.execute("INSERT INTO loose (tokens) VALUES (?)", (b"[%b]" % payloads,))
     assert cursor.lastrowid
     return cursor.lastrowid

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..core.rows import Refused, StorageError
+from ...core.rows import Refused, StorageError
 from .database import Database
 
-TAKEN = "taken"
+TAKEN = "taken"  # the code of rows whose session another worker took over
 
 
-class Kept(msgspec.Struct):
+class Quarantined(msgspec.Struct):
     """One row in quarantine; of a head (`seq` None) there is no content."""
 
     id: int
@@ -28,12 +28,12 @@ class Kept(msgspec.Struct):
     created_at: int
 
 
-_SELECT = f"SELECT {', '.join(Kept.__struct_fields__)} FROM quarantine "  # noqa: S608
+_SELECT = f"SELECT {', '.join(Quarantined.__struct_fields__)} FROM quarantine "  # noqa: S608
 _INSERT = (
     "INSERT OR REPLACE INTO quarantine "
     "(session_id, epoch, seq, code, message, event_type, content, payload, created_at) "
 )
-_KEEP = (
+_ADD = (
     _INSERT  # noqa: S608
     + """
     SELECT ?1, ?2, ?3, ?4, ?5, 'head', '', x'', start_time FROM sessions
@@ -43,7 +43,7 @@ _KEEP = (
     WHERE session_id = ?1 AND ?3 BETWEEN first_seq AND seq
     """
 )
-_KEEP_UNSHIPPED = (
+_ADD_UNSHIPPED = (
     _INSERT  # noqa: S608
     + """
     SELECT session_id, epoch, seq, ?, ?, event_type, content, payload, created_at FROM events
@@ -58,38 +58,38 @@ class Quarantine:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def keep(self, refused: Iterable[Refused]) -> None:
+    def add(self, refused: Iterable[Refused]) -> None:
         """Note rows that were refused; the journal has them still."""
 
         def work(writer: sqlite3.Connection) -> None:
             writer.executemany(
-                _KEEP,
+                _ADD,
                 [(row.session_id, row.epoch, row.seq, row.code, row.message) for row in refused],
             )
 
         self._database.transaction(work)
 
-    def keep_unshipped(self, writer: sqlite3.Connection, session_id: str, cursor: int) -> None:
+    def add_unshipped(self, writer: sqlite3.Connection, session_id: str, cursor: int) -> None:
         """Move what was not shipped of a session that another worker took over. Inside of a
         transaction of the journal."""
         message = "another worker took the session over before this was shipped"
-        writer.execute(_KEEP_UNSHIPPED, (TAKEN, message, session_id, cursor))
+        writer.execute(_ADD_UNSHIPPED, (TAKEN, message, session_id, cursor))
 
     def count(self) -> int:
         return int(self._database.query("SELECT count(*) FROM quarantine")[0][0])
 
-    def rows(self, limit: int = -1) -> list[Kept]:
+    def rows(self, limit: int = -1) -> list[Quarantined]:
         """The oldest first."""
-        return self._kept("ORDER BY id LIMIT ?", limit)
+        return self._rows("ORDER BY id LIMIT ?", limit)
 
-    def row(self, number: int) -> Kept:
+    def row(self, number: int) -> Quarantined:
         """Raises `StorageError` where there is none of that number."""
-        for kept in self._kept("WHERE id = ?", number):
-            return kept
+        for row in self._rows("WHERE id = ?", number):
+            return row
         raise StorageError(f"there is no row {number} in quarantine")
 
-    def _kept(self, rest: str, value: int) -> list[Kept]:
-        return [Kept(*row) for row in self._database.query(_SELECT + rest, (value,))]
+    def _rows(self, rest: str, value: int) -> list[Quarantined]:
+        return [Quarantined(*row) for row in self._database.query(_SELECT + rest, (value,))]
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Let go of rows. What is still in the journal stays there."""

@@ -1,0 +1,194 @@
+"""The journal: the SQLite file that keeps the log of all sessions.
+
+Every call blocks; `keeper` keeps them off the loop. What concerns one table is in that table's
+module; here are the transactions over several, and the notes in `meta`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+import msgspec
+
+from ...core.provider_state import keep_provider_state
+from ...core.rows import EventRow, Head, StorageError
+from ...protocol import Done, Event, ToolCall
+from ..encode import Append, event_values
+from . import events, heads, loose
+from .database import Database
+from .migrations import MIGRATIONS
+from .outputs import Outputs
+from .quarantine import Quarantine
+from .reports import Reports
+from .shipping import Shipping
+
+
+class Journal:
+    """Every method raises `StorageError`. Those that write are for one thread."""
+
+    def __init__(self, path: str, *, synchronous: str = "NORMAL", owner: bool = True) -> None:
+        self._database = Database(path, MIGRATIONS, synchronous=synchronous, owner=owner)
+        self.path = path
+        self.set_aside = self._database.set_aside
+        self.loose = loose.Loose()
+        self.events = events.Events(self._database, self.loose)
+        self.heads = heads.Heads(self._database)
+        self.outputs = Outputs(self._database)
+        self.quarantine = Quarantine(self._database)
+        self.reports = Reports(self._database)
+        self.shipping = Shipping(self._database, self.heads)
+        if owner:
+            self._database.transaction(self._file_left)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # ---------------------------------------------------------------- writing
+
+    def write(self, appends: Sequence[Append], changed: Iterable[Head]) -> set[str]:
+        """Commit events and the heads of their sessions, all or nothing.
+
+        Tokens stay loose until they are filed, or anything else of their session comes.
+        Returns the sessions that somebody has deleted meanwhile; nothing of them is written.
+        """
+        gone: set[str] = set()
+        begun = {one.session_id for one in appends if one.events and one.events[0].seq == 1}
+        filed = {one.session_id for one in appends if not one.only_tokens}
+        tokens = [one for one in appends if one.events and one.session_id not in filed]
+        row_id = 0
+
+        def work(writer: sqlite3.Connection) -> None:
+            nonlocal row_id
+            gone.update(self.heads.save(writer, changed, begun))
+            if tokens:
+                row_id = loose.store(writer, tokens)
+            if filed:
+                rows = self.loose.rows(filed)
+                rows += [
+                    event_values(event, one.epoch, payload)
+                    for one in appends
+                    if one.session_id in filed and one.session_id not in gone
+                    for event, payload in zip(one.events, one.payloads, strict=True)
+                ]
+                writer.executemany(events.INSERT, rows)
+            if gone:  # tokens bring no head along, so some may have come in behind it
+                writer.executemany(events.DELETE, [(session_id,) for session_id in gone])
+
+        self._database.transaction(work)
+        self.loose.add(row_id, tokens)
+        self.loose.forget(filed | gone)
+        return gone
+
+    def file(self, most: int | None = None) -> None:
+        """Make rows of what is loose: all of it, or of the sessions that wait longest."""
+        sessions, needed = self.loose.oldest(most)
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.executemany(events.INSERT, self.loose.rows(sessions))
+            loose.drop(writer, needed)
+
+        if sessions:
+            self._database.transaction(work)
+            self.loose.forget(sessions)
+
+    def _file_left(self, writer: sqlite3.Connection) -> None:
+        try:
+            writer.executemany(events.INSERT, loose.left(writer))
+        except msgspec.DecodeError as error:
+            raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
+        loose.drop(writer, None)
+
+    def adopt(self, head: Head, rows: Sequence[EventRow]) -> None:
+        """Take in a session that was read back from Supabase.
+
+        Its rows get ids below zero, behind the cursor: they are there already.
+        """
+
+        def work(writer: sqlite3.Connection) -> None:
+            (lowest,) = writer.execute("SELECT min(id) FROM events").fetchone()
+            first = min(lowest or 0, 0) - len(rows)
+            writer.executemany(
+                events.INSERT_AT,
+                [
+                    (first + place, *msgspec.structs.astuple(row)[1:])
+                    for place, row in enumerate(rows)
+                ],
+            )
+            writer.execute(heads.INSERT, heads.head_values(head))
+            writer.execute(
+                "UPDATE sessions SET shipped = revision WHERE session_id = ?",
+                (head.row.session_id,),
+            )
+
+        self._database.transaction(work)
+
+    def void(self, session_id: str) -> None:
+        """Forget a session that others write now. What was not shipped goes into quarantine,
+        since it is nowhere else."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            self.quarantine.add_unshipped(writer, session_id, self.shipping.cursor())
+            writer.execute(events.DELETE, (session_id,))
+            writer.execute(heads.DELETE, (session_id,))
+
+        self.file()
+        self._database.transaction(work)
+
+    def worker(self) -> str:
+        """The identity of this journal among the servers that write to one project."""
+        made = str(uuid4())
+        self._database.transaction(
+            lambda writer: writer.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('worker', ?)", (made,)
+            )
+        )
+        return str(self._database.query("SELECT value FROM meta WHERE name = 'worker'")[0][0])
+
+    def probe(self) -> None:
+        """Whether anything can be written."""
+        self._database.transaction(
+            lambda writer: writer.execute("INSERT OR REPLACE INTO meta VALUES ('probe', 1)")
+        )
+
+    def showing_early(self, now: bool) -> bool:
+        """Note whether this process shows tokens before they are stored; True where the last
+        one did, and did not close the journal."""
+        before = self._database.query("SELECT value FROM meta WHERE name = 'early'")
+        self._database.transaction(
+            lambda writer: writer.execute("INSERT OR REPLACE INTO meta VALUES ('early', ?)", (now,))
+        )
+        return bool(before and before[0][0])
+
+    def delete(self, session_ids: Iterable[str]) -> None:
+        """Remove sessions for good, events and all."""
+        keys = [(session_id,) for session_id in session_ids]
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.executemany(events.DELETE, keys)
+            writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
+            writer.executemany(heads.DELETE, keys)
+            writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
+
+        self.file()
+        self._database.transaction(work)
+
+    # ---------------------------------------------------------------- reading
+
+    def checkpoint(self) -> None:
+        """Tidy the file, beside the writing thread."""
+        self._database.checkpoint()
+
+    def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
+        """A whole session, oldest event first. Here alone events come with their provider
+        state: whatever else is read goes to devices."""
+        head = self.heads.find(session_id)
+        if not head:
+            return None
+        found = self.events.after(session_id, 0)
+        states = self.events.provider_states(session_id)
+        for event in found:
+            if isinstance(event, ToolCall | Done):
+                keep_provider_state(event, states.get(event.seq))
+        return head, found

@@ -1,0 +1,104 @@
+"""The table of events: a row is one event, or several neighbouring tokens of a run."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+from ...core.fold import first_seq, merge
+from ...core.rows import EventRow, StorageError
+from ...protocol import Event, decode_event, to_json
+from ..encode import event_values
+from .database import Database, insert
+from .loose import Loose
+
+COLUMNS = EventRow.__struct_fields__  # its id first
+INSERT = insert("events", COLUMNS[1:])
+INSERT_AT = insert("events", COLUMNS)
+DELETE = "DELETE FROM events WHERE session_id = ?"
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM events WHERE "  # noqa: S608
+SELECT_STATES = (
+    "SELECT seq, provider_state FROM events WHERE session_id = ? AND provider_state IS NOT NULL"
+)
+
+
+class Events:
+    """Every method raises `StorageError`. Those that write are for the writing thread."""
+
+    def __init__(self, database: Database, loose: Loose) -> None:
+        self._database = database
+        self._loose = loose
+
+    def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
+        """Join the neighbouring tokens of a finished run into one row each."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            where = "session_id = ? AND seq BETWEEN ? AND ? AND run_id = ? ORDER BY seq"
+            rows = event_rows(writer.execute(SELECT + where, (session_id, first, last, run_id)))
+            known = {row.seq: row for row in rows}
+            for event in merge(decode_event(row.event_type, row.payload) for row in rows):
+                row = known[event.seq]
+                if first_seq(event) == row.first_seq:
+                    continue
+                writer.execute(
+                    "DELETE FROM events WHERE session_id = ? AND seq BETWEEN ? AND ?",
+                    (session_id, first_seq(event), event.seq),
+                )
+                writer.execute(INSERT, event_values(event, row.epoch, to_json(event)))
+
+        self._database.transaction(work)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """What is read inside sees one state of the journal."""
+        return self._database.reading()
+
+    def rows(self, session_id: str) -> list[EventRow]:
+        """The rows of a session, the oldest first."""
+        where = "session_id = ? ORDER BY seq"
+        return event_rows(self._database.query(SELECT + where, (session_id,)))
+
+    def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
+        """The rows that end behind `seq`, in order; the first may begin before it. What is
+        loose comes behind the last of them."""
+        newer = self._loose.events(session_id)
+        rows = self._events(
+            "session_id = ? AND seq > ? ORDER BY seq LIMIT ?", session_id, seq, limit
+        )
+        if len(rows) == limit:
+            return rows
+        last = rows[-1].seq if rows else seq
+        return [*rows, *(event for event in newer if event.seq > last)]
+
+    def before(self, session_id: str, seq: int, limit: int) -> list[Event]:
+        """The newest `limit` rows that begin before `seq`, oldest first; the last may end
+        behind it, where it was folded meanwhile. What is loose counts beside the limit."""
+        newer = self._loose.events(session_id)
+        rows = self._events(
+            "session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?", session_id, seq, limit
+        )[::-1]
+        behind = self._events("session_id = ? AND seq >= ? ORDER BY seq LIMIT 1", session_id, seq)
+        last = rows[-1].seq if rows else 0
+        return [
+            *rows,
+            *(event for event in behind if first_seq(event) < seq),
+            *(event for event in newer if last < event.seq < seq),
+        ]
+
+    def provider_states(self, session_id: str) -> dict[int, bytes]:
+        """What the model's provider wants back, by `seq`."""
+        return dict(self._database.query(SELECT_STATES, (session_id,)))
+
+    def _events(self, where: str, *values: Any) -> list[Event]:
+        rows = self._database.query(f"SELECT event_type, payload FROM events WHERE {where}", values)  # noqa: S608
+        try:
+            return [decode_event(*row) for row in rows]
+        except msgspec.DecodeError as error:
+            raise StorageError(f"a row in {self._database.path} cannot be read: {error}") from error
+
+
+def event_rows(rows: Iterable[Any]) -> list[EventRow]:
+    return [EventRow(**dict(zip(COLUMNS, row, strict=True))) for row in rows]

@@ -1,0 +1,91 @@
+"""The table of sessions: the head of each, and the lists that are made of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ...core.rows import Head, SessionRow
+from .database import Database, insert
+
+SESSION = SessionRow.__struct_fields__
+COLUMNS = (*SESSION, "unfinished", "left_at", "share_key")
+INSERT = insert("sessions", COLUMNS)
+UPDATE = (
+    f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])}, "  # noqa: S608
+    "revision = revision + 1 WHERE session_id = ?"
+)
+DELETE = "DELETE FROM sessions WHERE session_id = ?"
+SELECT = f"SELECT {', '.join(COLUMNS)}, revision FROM sessions WHERE "  # noqa: S608
+SAID = """EXISTS (SELECT 1 FROM events WHERE
+    events.session_id = sessions.session_id AND event_type = 'user_message')"""
+SHIPPED = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM events WHERE
+    events.session_id = sessions.session_id
+    AND id > coalesce((SELECT value FROM meta WHERE name = 'shipped'), 0))"""
+
+
+class Heads:
+    """Every method raises `StorageError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, writer: sqlite3.Connection, heads: Iterable[Head], begun: set[str]) -> set[str]:
+        """Store heads; those of `begun` sessions are new. Returns the sessions that somebody
+        has deleted. Inside of a transaction."""
+        deleted = set()
+        for head in heads:
+            session_id, *values = head_values(head)
+            if session_id in begun:
+                writer.execute(INSERT, (session_id, *values))
+            elif not writer.execute(UPDATE, (*values, session_id)).rowcount:
+                deleted.add(session_id)
+        return deleted
+
+    def find(self, session_id: str) -> Head | None:
+        heads = self._where("session_id = ?", session_id)
+        return heads[0] if heads else None
+
+    def list_sessions(self, user_id: str | None, limit: int, said: bool) -> list[SessionRow]:
+        """The newest first, of a user or of all; `said`: in which something was said."""
+        heads = self._where(
+            f"(?1 IS NULL OR user_id = ?1) AND {SAID if said else 'TRUE'} "
+            "ORDER BY start_time DESC LIMIT ?2",
+            user_id,
+            limit,
+        )
+        return [head.row for head in heads]
+
+    def open_sessions(self) -> list[Head]:
+        return self._where("end_time IS NULL")
+
+    def ended_before(self, time_ms: int, limit: int, shipped: bool) -> list[str]:
+        """Sessions that ended before then; `shipped`: of which Supabase has everything."""
+        heads = self._where(
+            f"end_time < ? AND {SHIPPED if shipped else 'TRUE'} LIMIT ?", time_ms, limit
+        )
+        return [head.row.session_id for head in heads]
+
+    def unsummarised(self) -> list[str]:
+        """Ended sessions whose summary is still to be made."""
+        heads = self._where("summary_status IN ('pending', 'failed') AND end_time IS NOT NULL")
+        return [head.row.session_id for head in heads]
+
+    def changed(self, limit: int) -> list[Head]:
+        """Heads that Supabase has not as they are."""
+        return self._where("revision > shipped LIMIT ?", limit)
+
+    def _where(self, where: str, *values: Any) -> list[Head]:
+        rows = self._database.query(SELECT + where, values)
+        return [
+            Head(SessionRow(**dict(zip(SESSION, row, strict=False))), bool(row[-4]), *row[-3:])
+            for row in rows
+        ]
+
+
+def head_values(head: Head) -> tuple[Any, ...]:
+    row = msgspec.structs.astuple(head.row)
+    return (*row, head.unfinished, head.left_at, head.share_key)

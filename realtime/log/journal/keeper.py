@@ -1,0 +1,138 @@
+"""The journal as the log's keeper: one thread writes, two read, and none of it is the loop's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+from ...core.rows import Batch, EventRow, Head, Refused, SessionRow
+from ...protocol import Event
+from ..encode import Append
+from ..keeper import Span
+from . import Journal, pages
+from .upkeep import Upkeep
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class JournalKeeper:
+    """A `Keeper`. It closes the journal that it is given."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.on_rows: Callable[[], None] = lambda: None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
+        self._upkeep = Upkeep(journal, self._writer, self._readers, lambda: self.on_rows())
+
+    # ---------------------------------------------------------------- writing
+
+    async def commit(self, appends: Sequence[Append], heads: Collection[Head]) -> set[str]:
+        try:
+            gone = await self._write(self.journal.write, appends, heads)
+        except Exception:
+            self._upkeep.pause()
+            raise
+        if heads:  # else there are tokens alone, which are loose
+            self.on_rows()
+        return gone
+
+    def tend(self, events: int, ended: Sequence[Span]) -> None:
+        self._upkeep.tend(events, ended)
+
+    async def probe(self) -> None:
+        await self._write(self.journal.probe)
+        self._upkeep.resume()
+
+    async def add_output(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
+        await self._write(self.journal.outputs.add, session_id, output_ref, kind, data)
+
+    async def delete(self, session_ids: list[str]) -> None:
+        await self._write(self.journal.delete, session_ids)
+
+    async def showing_early(self, now: bool) -> bool:
+        return await self._write(self.journal.showing_early, now)
+
+    async def close(self) -> None:
+        await self._upkeep.close()
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self.journal.close()
+
+    # ---------------------------------------------------------------- reading
+
+    async def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
+        return await self._read(self.journal.session, session_id)
+
+    async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:
+        row = await self.row(session_id)
+        return (row, await self._read(self.journal.events.rows, session_id)) if row else None
+
+    async def replay(self, session_id: str, after_seq: int) -> list[Event]:
+        return await self._read(pages.replay, self.journal.events, session_id, after_seq)
+
+    async def page(
+        self, session_id: str, before_seq: int, limit: int = 200
+    ) -> tuple[list[Event], int | None]:
+        return await self._read(pages.page, self.journal.events, session_id, before_seq, limit)
+
+    async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
+        return await self._read(self.journal.outputs.find, session_id, output_ref)
+
+    async def row(self, session_id: str) -> SessionRow | None:
+        head = await self._read(self.journal.heads.find, session_id)
+        return head.row if head else None
+
+    async def list_sessions(
+        self, user_id: str | None, limit: int, *, said: bool = False
+    ) -> list[SessionRow]:
+        return await self._read(self.journal.heads.list_sessions, user_id, limit, said)
+
+    async def open_sessions(self) -> list[Head]:
+        return await self._read(self.journal.heads.open_sessions)
+
+    async def unsummarised(self) -> list[str]:
+        return await self._read(self.journal.heads.unsummarised)
+
+    async def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
+        return await self._read(self.journal.heads.ended_before, time_ms, limit, shipped)
+
+    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
+        return await self._read(self.journal.reports.figures, user_id, since)
+
+    async def spent(self, since: int) -> list[tuple[str, str, int, float]]:
+        return await self._read(self.journal.reports.spent, since)
+
+    # --------------------------------------------------------------- shipping
+
+    async def worker(self) -> str:
+        return await self._write(self.journal.worker)
+
+    async def unshipped(self, limit: int) -> Batch:
+        return await self._read(self.journal.shipping.unshipped, limit)
+
+    async def shipped(self, batch: Batch) -> None:
+        await self._write(self.journal.shipping.shipped, batch)
+
+    async def refused(self, rows: Sequence[Refused]) -> None:
+        await self._write(self.journal.quarantine.add, rows)
+
+    async def quarantined(self) -> int:
+        return await self._read(self.journal.quarantine.count)
+
+    async def adopt(self, head: Head, rows: Sequence[EventRow]) -> None:
+        await self._write(self.journal.adopt, head, rows)
+
+    async def void(self, session_id: str) -> None:
+        await self._write(self.journal.void, session_id)
+
+    # ---------------------------------------------------------------- threads
+
+    async def _write(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
+
+    async def _read(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *args)

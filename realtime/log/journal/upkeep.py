@@ -1,0 +1,96 @@
+"""What the journal does beside commits: filing loose tokens, joining runs, checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any
+
+from ..keeper import Span
+from . import Journal
+
+CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
+FILE_S = 0.5  # how long tokens stay loose
+FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
+
+logger = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """It works in the threads of the journal's keeper, whenever they come to it; what fails is
+    left for later. `on_rows` follows what brought rows into another form."""
+
+    def __init__(
+        self, journal: Journal, writer: Executor, readers: Executor, on_rows: Callable[[], None]
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._readers = readers
+        self._on_rows = on_rows
+        self._paused = False
+        self._events = 0  # since the last checkpoint
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._filing: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    def tend(self, events: int, ended: Iterable[Span]) -> None:
+        """Do what so many committed events call for, and join the tokens of runs that ended."""
+        for span in ended:
+            self._later(self._journal.events.fold_run, *span)
+        self._file_later()
+        self._events += events
+        if self._events >= CHECKPOINT_EVENTS and self._checkpoint is None:
+            self._events = 0
+            loop = asyncio.get_running_loop()
+            self._checkpoint = loop.run_in_executor(self._readers, self._journal.checkpoint)
+            self._checkpoint.add_done_callback(self._checkpointed)
+
+    def _checkpointed(self, future: asyncio.Future[None]) -> None:
+        self._checkpoint = None
+        if not future.cancelled() and (error := future.exception()):
+            logger.warning("the journal could not be tidied: %s", error)
+
+    def pause(self) -> None:
+        """Nothing can be written: file nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._file_later()
+
+    def _file_later(self) -> None:
+        if self._filing or self._paused:
+            return
+        if loose := len(self._journal.loose):
+            share = min(1.0, FILED_AT_ONCE / loose)
+            self._filing = asyncio.get_running_loop().call_later(FILE_S * share, self._file)
+
+    def _file(self) -> None:
+        self._filing = None
+        self._later(self._journal.file, FILED_AT_ONCE)
+
+    def _later(self, work: Callable[..., None], *args: Any) -> None:
+        """Bring rows into a better form, when the writing thread comes to it."""
+
+        def done(future: asyncio.Future[None]) -> None:
+            self._tasks.discard(future)
+            if future.cancelled():
+                return
+            if error := future.exception():
+                logger.warning("%s%r is left undone: %s", work.__name__, args, error)
+            self._on_rows()
+            self._file_later()
+
+        future = asyncio.get_running_loop().run_in_executor(self._writer, work, *args)
+        self._tasks.add(future)
+        future.add_done_callback(done)
+
+    async def close(self) -> None:
+        """Finish what is under way, and file what is loose."""
+        self.pause()
+        if self._filing:
+            self._filing.cancel()
+        self._later(self._journal.file)
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,121 @@
+"""What the log asks of the store that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from ..core.rows import Batch, EventRow, Head, Refused, SessionRow
+from ..protocol import Event
+from .encode import Append
+from .store import Store
+
+Span = tuple[str, str, int, int]
+"""A run that ended: session id, run id, and the first and last `seq` of its events."""
+
+
+class Keeper(Store, Protocol):
+    """A log's first store. Every method that is awaited raises `StorageError`.
+
+    Whatever was committed is read at once. A keeper may store tokens in a form of its own for
+    a while; `on_rows` is called on the loop whenever there are rows or heads to ship.
+    """
+
+    on_rows: Callable[[], None]
+
+    # ---------------------------------------------------------------- writing
+
+    async def commit(self, appends: Sequence[Append], heads: Collection[Head]) -> set[str]:
+        """Store all of it or, where this raises, nothing. Returns the sessions that somebody
+        has deleted meanwhile: of these nothing is stored."""
+        ...
+
+    def tend(self, events: int, ended: Sequence[Span]) -> None:
+        """So many events are committed and published: time for what could wait."""
+        ...
+
+    async def probe(self) -> None:
+        """Whether anything can be stored, asked after a commit failed."""
+        ...
+
+    async def add_output(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
+        """Store a tool's output that is too long for an event."""
+        ...
+
+    async def showing_early(self, now: bool) -> bool:
+        """Note whether this process shows tokens before they are stored; True where the last
+        one did, and did not end as it should."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store. Nothing is committed any more."""
+        ...
+
+    # ---------------------------------------------------------------- reading
+
+    async def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
+        """A whole session, the oldest event first, with what the model's provider wants back."""
+        ...
+
+    async def replay(self, session_id: str, after_seq: int) -> list[Event]:
+        """The next page behind `after_seq`, tokens merged, bounded in size."""
+        ...
+
+    async def page(
+        self, session_id: str, before_seq: int, limit: int = 200
+    ) -> tuple[list[Event], int | None]:
+        """The newest folded events before `before_seq`, and where the next page ends."""
+        ...
+
+    async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
+        """(kind, data) of a tool's output that was kept."""
+        ...
+
+    async def row(self, session_id: str) -> SessionRow | None: ...
+
+    async def open_sessions(self) -> list[Head]:
+        """Sessions that have not ended."""
+        ...
+
+    async def unsummarised(self) -> list[str]:
+        """Ended sessions whose summary is still to be made."""
+        ...
+
+    async def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
+        """Sessions that ended before then; `shipped`: of which Supabase has everything."""
+        ...
+
+    async def spent(self, since: int) -> list[tuple[str, str, int, float]]:
+        """What the runs that ended at or after `since` (ms) came to, by who asked and by whose
+        session: (asker or "", owner, tokens, US dollars)."""
+        ...
+
+    # --------------------------------------------------------------- shipping
+
+    async def worker(self) -> str:
+        """The identity of this store among the servers that write to one project."""
+        ...
+
+    async def unshipped(self, limit: int) -> Batch:
+        """The next rows for Supabase, in the order they were written, and heads that changed."""
+        ...
+
+    async def shipped(self, batch: Batch) -> None:
+        """Put the cursor behind a batch, and note how far its heads are known."""
+        ...
+
+    async def refused(self, rows: Sequence[Refused]) -> None:
+        """Put rows into quarantine that Supabase does not take."""
+        ...
+
+    async def quarantined(self) -> int:
+        """How many rows are in quarantine."""
+        ...
+
+    async def adopt(self, head: Head, rows: Sequence[EventRow]) -> None:
+        """Take in a session that was read back from Supabase, as one that is shipped."""
+        ...
+
+    async def void(self, session_id: str) -> None:
+        """Forget a session that others write now. What was not shipped goes into quarantine."""
+        ...
