@@ -41,7 +41,8 @@ from ..protocol import (
 )
 from ..runs.calls import Hooks
 from ..runs.chain import Chain
-from ..runs.execute import Job, Outcome, execute
+from ..runs.execute import Job, execute
+from ..runs.outcome import Outcome
 from ..tools import Full, Toolbox, ToolContext
 
 Ending = Literal["cancelled", "interrupted"]
