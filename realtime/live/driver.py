@@ -21,7 +21,7 @@ import msgspec
 from ..core.rows import StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
-from ..core.usage import Meter, Prices, priced
+from ..core.usage import Meter, Prices, estimate, priced
 from ..core.user import User
 from ..limits.budget import ANSWER_TOKENS, NOTHING, Budget, amount_of, payers
 from ..log.encode import only_tokens
@@ -318,7 +318,7 @@ class Driver:
 
     def _estimate(self, run: RunState) -> Usage:
         """What a run used whose model calls nobody here has seen."""
-        return priced(self._session.estimate(run), run.model, self._means.prices)
+        return priced(estimate(run, self._session.started), run.model, self._means.prices)
 
     async def _keep(self, tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
