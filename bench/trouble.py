@@ -147,7 +147,7 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
     session and log, folded as it folds; and what opens them."""
     from realtime.auth.guests import Guests
     from realtime.core.session import Session, new_id
-    from realtime.live.driver import now_ms
+    from realtime.live.clock import now_ms
     from realtime.log.journal import Head, Journal
     from realtime.log.log import Log
     from realtime.protocol import Send, Token

@@ -277,19 +277,6 @@ class Session(State):
         """After a crash: the active run takes its next step."""
         self._move(run, "resumed", model, now)
 
-    def recover(self, now: int, usage: Usage | None = None) -> None:
-        """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
-        if self.active:
-            self.finish(
-                self.active.run_id,
-                "interrupted",
-                "error",
-                now,
-                usage=usage,
-                error=Error("interrupted", "the server went away", retryable=True),
-                ended_at=self.last_ts,
-            )
-
     # ------------------------------------------------------ end and summary
 
     def end(self, left_at: int, now: int) -> bool:
