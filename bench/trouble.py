@@ -148,7 +148,7 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
     from realtime.auth.guests import Guests
     from realtime.core.rows import Head
     from realtime.core.session import Session, new_id
-    from realtime.live.driver import now_ms
+    from realtime.live.clock import now_ms
     from realtime.log.journal import Journal
     from realtime.log.journal.keeper import JournalKeeper
     from realtime.log.log import Log

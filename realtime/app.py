@@ -41,8 +41,9 @@ from .edge.transport import MAX_FRAME, Transport
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
-from .live.driver import Means, RunCount
+from .live.count import RunCount
 from .live.hub import Hub
+from .live.services import Services
 from .log.journal.keeper import JournalKeeper
 from .log.log import Log
 from .models import Model, ModelError
@@ -227,7 +228,7 @@ def _running(
                 budget.spend(payers(asker, owner), Amount(tokens, dollars))
             bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
             server.hub = Hub(
-                Means(
+                Services(
                     log=server.log,
                     chain=server.chain,
                     tools=box,

@@ -1014,7 +1014,7 @@ async def test_unshare_overtakes_a_join(serve: Serve, device: Devices) -> None:
         assert (await one.call("unshare"))["ok"]
         revoked.set()
         assert (await joining)["error"]["code"] == "not_found"
-        assert len(actor.devices) == 1
+        assert len(actor.presence.devices) == 1
 
 
 async def test_an_ended_session_that_nobody_watches_is_unshared_too(

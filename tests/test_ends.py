@@ -43,7 +43,7 @@ def refused(kind: str = "content_filter") -> ModelError:
 async def test_an_answer_of_which_nothing_was_shown_is_asked_for_again(
     unseen: ModelEvent, serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.models.chain.PAUSE_S", 0.01)
+    monkeypatch.setattr("realtime.runs.chain.PAUSE_S", 0.01)
     model = ScriptedModel([[unseen], refused("cut")], says("Four."))
     one = device((await serve(model, show_reasoning=False)).url)
     await one.connect()

@@ -91,8 +91,8 @@ def with_tools(running: Running, box: Toolbox) -> None:
     import msgspec
 
     hub = running.server.hub
-    means = msgspec.structs.replace(hub._shared.means, tools=box)
-    hub._shared = msgspec.structs.replace(hub._shared, means=means)
+    services = msgspec.structs.replace(hub._host.services, tools=box)
+    hub._host = msgspec.structs.replace(hub._host, services=services)
 
 
 @pytest.mark.parametrize("repeatable", [False, True])
@@ -153,7 +153,7 @@ async def test_the_time_that_a_server_was_down_is_not_counted() -> None:
     _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 2_000)
     token = Token(message_id=run.answer.message_id, offset=0, delta="half", kind="text")
     session.record(run.run_id, [token], 5_000)
-    session.recover(90_000_000)
+    session.finish(run.run_id, "interrupted", "error", 90_000_000, ended_at=session.last_ts)
     session.end(0, 90_000_000)
     assert run.done
     assert (run.done.status, run.done.duration_ms, run.done.text) == ("interrupted", 3_000, "half")

@@ -51,6 +51,34 @@ async def test_what_happens_is_counted(serve: Serve, device: Devices) -> None:
     assert found['tokens_total{kind="output"}'] > 0
 
 
+async def test_a_run_that_waited_and_was_stopped_counts_like_any_other(
+    serve: Serve, device: Devices
+) -> None:
+    running = await serve(ScriptedModel([[TextDelta("on")], asyncio.Event()]), drain_seconds=0)
+    one = device(running.url)
+    await one.connect()
+    await one.send("first")
+    second, third = await one.send("second"), await one.send("third")
+    assert (second["status"], third["status"]) == ("queued", "queued")
+    assert (await one.call("stop", {"run_id": second["run_id"]}))["status"] == "cancelled"
+    assert (await scrape(running.url))['runs_total{status="cancelled"}'] == 1
+    assert (await one.call("end"))["ok"], "with what runs and what waits"
+    assert (await scrape(running.url))['runs_total{status="cancelled"}'] == 3
+    assert len(await one.durable("done", 3)) == 3
+
+
+async def test_a_message_that_comes_twice_writes_nothing(serve: Serve, device: Devices) -> None:
+    running = await serve(ScriptedModel(says("one two")))
+    one = device(running.url)
+    await one.connect()
+    payload = {"text": "hello", "client_msg_id": "1"}
+    ack = await one.call("send", payload)
+    await one.done(ack["run_id"])
+    before = (await scrape(running.url))["flushes_total"]
+    assert await one.call("send", payload) == {**ack, "status": "duplicate"}
+    assert (await scrape(running.url))["flushes_total"] == before
+
+
 async def test_who_may_read_them(serve: Serve) -> None:
     here = await serve()
     assert (await fetch(f"{here.url}/metrics")).status == 200

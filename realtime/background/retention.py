@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from ..core.rows import StorageError
-from ..live.driver import now_ms
+from ..live.clock import now_ms
 from ..live.hub import Hub
 
 PAUSE_S = 3600.0

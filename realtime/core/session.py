@@ -12,7 +12,6 @@ from uuid import uuid4
 import msgspec
 
 from ..protocol import (
-    MAX_DONE_TEXT,
     Approve,
     Done,
     DoneStatus,
@@ -31,10 +30,12 @@ from ..protocol import (
     Usage,
     UserMessage,
     clean_text,
-    to_json,
 )
+from .approvals import decided, expired
+from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
+from .usage import estimate
 
 
 def new_id() -> str:
@@ -166,13 +167,7 @@ class Session(State):
     ) -> tuple[str, RunState]:
         status: RunStatus = "queued" if self.active else "started"
         self._append(
-            Run(
-                run_id=run_id,
-                message_id=message_id,
-                status=status,
-                model=model,
-                user_id=user_id,
-            ),
+            Run(run_id=run_id, message_id=message_id, status=status, model=model, user_id=user_id),
             now,
         )
         return status, self.runs[run_id]
@@ -182,17 +177,15 @@ class Session(State):
         if self.active or not self.queue:
             return None
         run = self.queue[0]
-        self._append(
-            Run(
-                run_id=run.run_id,
-                message_id=run.answer.message_id,
-                status="started",
-                model=model,
-                user_id=run.asker,
-            ),
-            now,
-        )
+        self._move(run, "started", model, now, user_id=run.asker)
         return run
+
+    def _move(
+        self, run: RunState, status: RunStatus, model: str, now: int, user_id: str | None = None
+    ) -> None:
+        event = Run(message_id=run.answer.message_id, status=status, model=model, user_id=user_id)
+        event.run_id = run.run_id
+        self._append(event, now)
 
     # ------------------------------------------------------------- the run
 
@@ -213,15 +206,7 @@ class Session(State):
         waits = bool(self.pending())
         if waits != (run.status == "awaiting_approval"):
             status: RunStatus = "awaiting_approval" if waits else "resumed"
-            self._append(
-                Run(
-                    run_id=run.run_id,
-                    message_id=run.answer.message_id,
-                    status=status,
-                    model=run.model,
-                ),
-                now,
-            )
+            self._move(run, status, run.model, now)
 
     def approve(self, command: Approve, user_id: str, now: int) -> None:
         """A person's decision on a call of the active run: of the user who asked, with whose
@@ -236,43 +221,13 @@ class Session(State):
             raise ProtocolError(
                 "forbidden", "only the user who asked and the session's owner may decide on this"
             )
-        asked = call.approval
-        if asked.decision:
-            raise ProtocolError(
-                "already_resolved",
-                f"{asked.decided_by} said {asked.decision}",
-                decision=asked.decision,
-                decided_by=asked.decided_by or "",
-            )
-        if call.status == "awaiting_approval" and now < asked.expires_at:
-            error = None
-            reason = clean_text(command.reason) if command.reason else None
-            if command.decision == "deny":
-                why = f": {reason}" if reason else " and gave no reason"
-                error = Error("denied", f"a person refused this call{why}")
-            decided = msgspec.structs.replace(
-                asked, decision=command.decision, decided_by=user_id, reason=reason
-            )
-            self._resolve(
-                msgspec.structs.replace(
-                    call,
-                    status="denied" if error else "running",
-                    approval=decided,
-                    error=error,
-                ),
-                now,
-            )
-        elif call.status == "cancelled":
-            raise ProtocolError("already_done", "the run has ended")
-        else:
-            raise ProtocolError("expired", "nobody decided in time; the call was not made")
+        self._resolve(decided(call, call.approval, command, user_id, now), now)
 
     def expire_approval(self, tool_call_id: str, now: int) -> None:
         """Nobody decided on this call of the active run in time."""
         call = self.call(tool_call_id)
         if call and call.status == "awaiting_approval":
-            error = Error("expired", "nobody decided in time, so this call was not made")
-            self._resolve(msgspec.structs.replace(call, status="expired", error=error), now)
+            self._resolve(expired(call), now)
 
     def _resolve(self, call: ToolCall, now: int) -> None:
         self._append(call, now)
@@ -298,33 +253,18 @@ class Session(State):
         run = self.runs[run_id]
         if run.done:
             return False
-        if ended_at is None:
-            ended_at = now
-        answer = run.answer
-        outcome_unknown = Error(
-            code="unknown_outcome", message="the call was under way when the run ended"
-        )
-        for call in answer.open_calls():
-            lost = call.status == "running" and status == "interrupted"
-            self._append(
-                msgspec.structs.replace(
-                    call,
-                    status="failed" if lost else "cancelled",
-                    error=outcome_unknown if lost else None,
-                ),
-                now,
-            )
-        text = answer.text()
+        for call in run.answer.open_calls():
+            self._append(closed(call, status), now)
         done = Done(
             run_id=run_id,
             status=status,
             finish_reason=reason,
-            message_id=answer.message_id,
-            text=text if len(to_json(text)) <= MAX_DONE_TEXT else None,
-            text_len=answer.length["text"],
-            usage=usage or self.estimate(run),
+            message_id=run.answer.message_id,
+            text=fitting_text(run.answer),
+            text_len=run.answer.length["text"],
+            usage=usage or estimate(run, self.started),
             model=run.model,
-            duration_ms=max(0, ended_at - (run.started_at or run.requested_at)),
+            duration_ms=run.duration_ms(now if ended_at is None else ended_at),
             user_id=run.asker or None,
             error=error,
         )
@@ -333,48 +273,9 @@ class Session(State):
         self._append(done, now)
         return True
 
-    def estimate(self, run: RunState) -> Usage:
-        """What a run has used, at about four characters a token, where nobody counted: each
-        of its model calls read all that was there before it."""
-        if run.started_at is None:
-            return Usage(input_tokens=0, output_tokens=0, estimated=True)
-        written = run.answer.size() - run.size_before
-        given = run.size_before + sum(
-            len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
-            for other in self.started
-            if other.user is not None
-        )
-        calls = run.answer.steps + (not run.answer.last_step())
-        return Usage(
-            input_tokens=(given * calls + written * (calls - 1) // 2) // 4,
-            output_tokens=(written + 3) // 4,
-            estimated=True,
-        )
-
     def go_on(self, run: RunState, model: str, now: int) -> None:
         """After a crash: the active run takes its next step."""
-        self._append(
-            Run(
-                run_id=run.run_id,
-                message_id=run.answer.message_id,
-                status="resumed",
-                model=model,
-            ),
-            now,
-        )
-
-    def recover(self, now: int, usage: Usage | None = None) -> None:
-        """After a crash: the run that was streaming ends `interrupted`, with its text kept."""
-        if self.active:
-            self.finish(
-                self.active.run_id,
-                "interrupted",
-                "error",
-                now,
-                usage=usage,
-                error=Error("interrupted", "the server went away", retryable=True),
-                ended_at=self.last_ts,
-            )
+        self._move(run, "resumed", model, now)
 
     # ------------------------------------------------------ end and summary
 

@@ -55,6 +55,10 @@ class RunState:
         error = self.done.error if self.done else None
         return error is not None and error.code == FILTERED
 
+    def duration_ms(self, ended_at: int) -> int:
+        """From its start, or from the request where it never started."""
+        return max(0, ended_at - (self.started_at or self.requested_at))
+
 
 class State:
     """One session's state. It decides nothing: see `Session`."""

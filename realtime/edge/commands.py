@@ -14,8 +14,9 @@ from ..auth.shares import Share as Grant
 from ..auth.shares import Shares
 from ..core.rows import StorageError
 from ..limits.buckets import Buckets
-from ..live.actor import Actor, storage_unavailable
-from ..live.hub import Hub, not_yours
+from ..live.actor import Actor
+from ..live.errors import not_yours, storage_unavailable
+from ..live.hub import Hub
 from ..log.log import Ticket
 from ..protocol import (
     COMMANDS,

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from ..core.rows import Head, HeldElsewhere, StorageError, Taken
+from ..core.rows import StorageError
 from ..core.session import Bounds, Session, new_id
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Event, Options, Progress, ProtocolError
-from .actor import Actor, Shared, storage_unavailable
-from .driver import Means
+from ..protocol import Options, Progress, ProtocolError
+from .actor import Actor, Host
+from .archive import Archive, stored
+from .errors import not_yours
+from .options import check_options
+from .recovery import Recovery
+from .services import Services
 
 DROP_S = 0.05
-Stored = tuple[Head, list[Event]]
 
 logger = logging.getLogger(__name__)
 
@@ -33,36 +36,12 @@ class Rooms(Protocol):
         ...
 
 
-class Archive(Protocol):
-    """Where sessions are kept beyond the journal, and which of them this worker may write."""
-
-    def holds(self, session_id: str) -> bool:
-        """Whether nobody else may write it."""
-        ...
-
-    def began(self, session_id: str) -> None:
-        """A session was begun here; nobody else can know it yet."""
-        ...
-
-    def left(self, session_id: str) -> None:
-        """It is no longer in memory: another worker may have it, once all of it is shipped."""
-        ...
-
-    async def take(self, session_id: str, epoch: int | None) -> Taken | None:
-        """Be the one that writes a session. `epoch`: of the journal's copy, if there is one.
-
-        None: nothing is known there that the journal has not. Else what counts from now on.
-        Raises `HeldElsewhere`; `StorageError` where nobody can be asked.
-        """
-        ...
-
-
 class Hub:
     """The sessions in memory. One hub writes one journal."""
 
     def __init__(
         self,
-        means: Means,
+        services: Services,
         rooms: Rooms,
         *,
         grace_s: float,
@@ -71,9 +50,9 @@ class Hub:
         session_options: Sequence[str] = (),
         archive: Archive | None = None,
     ) -> None:
-        self.log = log = means.log
+        self.log = log = services.log
         self.draining = False
-        self.count = means.count
+        self.count = services.count
         self.on_ended: Callable[[str], None] = lambda session_id: None
         self._rooms = rooms
         self._archive = archive
@@ -82,9 +61,9 @@ class Hub:
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
-        self._sweeper: asyncio.Task[None] | None = None
-        self._shared = Shared(
-            means=means,
+        self._recovery = Recovery(log, self.hold, self.holds, grace_s=grace_s)
+        self._host = Host(
+            services=services,
             grace_s=grace_s,
             abandon_s=abandon_s,
             on_ended=lambda session_id: self.on_ended(session_id),
@@ -100,25 +79,12 @@ class Hub:
     def create(self, user_id: str, options: Options | None = None) -> tuple[Actor, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
-            self._check(options)
-        actor = Actor(Session(new_id(), bounds=self._bounds), self._shared)
+            check_options(options, self._host.services.chain.choices, self._session_options)
+        actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
         self._actors[actor.session.session_id] = actor
         if self._archive:
             self._archive.began(actor.session.session_id)
         return actor, actor.begin(user_id, options)
-
-    def _check(self, options: Options) -> None:
-        """Whether a session may ask for this."""
-        offered = self._shared.means.chain.choices
-        if options.model is not None and options.model not in offered:
-            raise ProtocolError(
-                "bad_request", f"there is no such model here; there are: {', '.join(offered)}"
-            )
-        for name in set(options.__struct_fields__) - {"model", *self._session_options}:
-            if getattr(options, name) is not None:
-                raise ProtocolError(
-                    "bad_request", f"a session may not set {name} here; see SESSION_OPTIONS"
-                )
 
     def leave(self, session_id: str, sid: str) -> None:
         """A device watches the session no more."""
@@ -173,19 +139,7 @@ class Hub:
             actor.settle()
 
     async def _read(self, session_id: str) -> bool:
-        try:
-            found = await self.log.keeper.session(session_id)
-            if self._archive and not self._archive.holds(session_id):
-                found = await self._taken(self._archive, session_id, found)
-        except HeldElsewhere as error:
-            raise ProtocolError(
-                "busy",
-                "another server holds this session just now; try again",
-                retryable=True,
-                retry_after_ms=error.retry_after_ms,
-            ) from None
-        except StorageError:
-            raise storage_unavailable() from None
+        found = await stored(self.log, self._archive, session_id)
         if found is None:
             return False
         head, events = found
@@ -198,7 +152,7 @@ class Hub:
             session.apply(event)
         actor = Actor(
             session,
-            self._shared,
+            self._host,
             left_at=head.left_at,
             share_key=head.share_key,
             draining=self.draining,
@@ -207,28 +161,6 @@ class Hub:
         if not self.log.broken:
             actor.recover()
         return True
-
-    async def _taken(
-        self, archive: Archive, session_id: str, found: Stored | None
-    ) -> Stored | None:
-        """What counts of a session that others may have written: the journal's copy, or theirs."""
-        try:
-            taken = await archive.take(session_id, found[0].row.epoch if found else None)
-        except HeldElsewhere:
-            raise
-        except StorageError:
-            if found is None:
-                raise
-            return found  # where nobody can be asked the chat goes on; shipping will tell
-        if taken is None:
-            return found
-        if taken.head is None:
-            await self.log.keeper.delete([session_id])
-            return None
-        if found:
-            await self.log.keeper.void(session_id)
-        await self.log.keeper.adopt(taken.head, taken.events)
-        return await self.log.keeper.session(session_id)
 
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)
@@ -274,7 +206,7 @@ class Hub:
 
     async def _repaired(self) -> None:
         try:
-            await self._mend()
+            await self._recovery.mend()
         except (StorageError, ProtocolError) as error:
             logger.warning("not everything could be mended: %s", error)
 
@@ -289,44 +221,16 @@ class Hub:
         if suspect:
             heads = await self.log.keeper.open_sessions()
             self._suspect |= {head.row.session_id for head in heads if head.unfinished}
-        await self._mend()
-
-    async def _mend(self) -> None:
-        """Runs that were cut off get their `done`, waiting ones go on, and sessions that
-        nobody comes back to are ended after the grace period."""
-        heads = await self.log.keeper.open_sessions()
-        for head in heads:
-            if head.unfinished:
-                await self._tend(head.row.session_id, Actor.recover)
-        if self._sweeper:
-            self._sweeper.cancel()
-        self._sweeper = asyncio.create_task(self._end_left(heads))
-
-    async def _end_left(self, heads: list[Head]) -> None:
-        await asyncio.sleep(self._shared.grace_s)
-        for head in heads:
-            if head.row.session_id not in self._actors:
-                await self._tend(head.row.session_id, Actor.expire)
+        await self._recovery.mend()
 
     async def finish(self, session_id: str) -> None:
         """See to a session that another worker left behind: its runs and its end."""
-        await self._tend(session_id, self._finish)
+        await self._recovery.tend(session_id, self._finish)
 
     def _finish(self, actor: Actor) -> None:
         actor.expire()
         if actor.session.ended and actor.session.summary_status in ("pending", "failed"):
             self.on_ended(actor.session.session_id)
-
-    async def _tend(self, session_id: str, act: Callable[[Actor], None]) -> None:
-        """Act on a session; what is wrong with one must not keep us from the others."""
-        try:
-            async with self.hold(session_id) as actor:
-                if actor:
-                    act(actor)
-        except ProtocolError as error:
-            logger.warning("not mended yet: %s", error, extra={"session_id": session_id})
-        except Exception:
-            logger.exception("session cannot be mended", extra={"session_id": session_id})
 
     async def drain(self, deadline_s: float) -> None:
         """Start nothing more, and let what runs finish within the deadline."""
@@ -339,8 +243,7 @@ class Hub:
 
     async def close(self) -> None:
         """Forget everything in memory; the log has it."""
-        if self._sweeper:
-            self._sweeper.cancel()
+        self._recovery.close()
         for actor in self._actors.values():
             actor.close()
         self._actors.clear()
@@ -361,7 +264,3 @@ class Hub:
     @property
     def runs(self) -> int:
         return sum(actor.session.active is not None for actor in self._actors.values())
-
-
-def not_yours() -> ProtocolError:
-    return ProtocolError("not_found", "no such session of yours; leave out session_id to begin one")

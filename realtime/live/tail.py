@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 
 import msgspec
 
 from ..core.fold import first_seq, fitting, fold, merge
-from ..log.log import Log
+from ..core.rows import StorageError
+from ..log.log import Log, Ticket, settle
 from ..protocol import Event
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
@@ -34,6 +36,7 @@ class Tail:
         self._session_id = session_id
         self._ring: deque[Event] = deque(maxlen=TAIL_EVENTS)
         self._fresh: list[Event] = []  # behind the ring
+        self._awaited: list[tuple[int, Ticket]] = []
 
     def extend(self, events: Sequence[Event]) -> None:
         self._fresh += events
@@ -42,6 +45,26 @@ class Tail:
             self._fresh.clear()
         if events:
             self.committed = events[-1].seq
+        if self._awaited:
+            due = [ticket for seq, ticket in self._awaited if seq <= self.committed]
+            self._awaited = [item for item in self._awaited if item[0] > self.committed]
+            for ticket in due:
+                settle(ticket)
+
+    def reached(self, seq: int) -> Ticket:
+        """Done once `committed` is there; raises what the tail was closed with before."""
+        ticket: Ticket = asyncio.get_running_loop().create_future()
+        if seq <= self.committed:
+            settle(ticket)
+        else:
+            self._awaited.append((seq, ticket))
+        return ticket
+
+    def close(self, error: StorageError) -> None:
+        """Nothing more is committed."""
+        awaited, self._awaited = self._awaited, []
+        for _, ticket in awaited:
+            settle(ticket, error)
 
     def _after(self, seq: int) -> list[Event]:
         """What ends behind `seq`; the first may begin before it."""

@@ -16,7 +16,6 @@ import msgspec
 
 from ..core.context import History
 from ..core.provider_state import ProviderState
-from ..core.state import FILTERED
 from ..core.usage import Meter
 from ..models import (
     Finished,
@@ -31,25 +30,21 @@ from ..models import (
 )
 from ..models.errors import failure
 from ..protocol import (
-    DoneStatus,
     Error,
-    ErrorCode,
     Event,
-    FinishReason,
     Options,
     ProtocolError,
     Run,
     RunStatus,
     TextKind,
-    Token,
     ToolCall,
     Usage,
-    clean_text,
-    utf16_len,
 )
 from ..tools import Toolbox
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
+from .outcome import Outcome, ending, failed
+from .writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -59,17 +54,6 @@ REFUSED = ("bad_request", "content_filter", "context_overflow")
 """Failures that may be due to something said long ago."""
 MAX_STEPS = 8
 MAX_CALLS = 16
-MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
-
-
-class Outcome(msgspec.Struct):
-    """How a run ended; becomes its `done`."""
-
-    status: DoneStatus
-    reason: FinishReason
-    usage: Usage | None = None
-    error: Error | None = None
-    state: ProviderState | None = None
 
 
 class Job(msgspec.Struct):
@@ -110,7 +94,7 @@ async def execute(
     job: Job, attempts: Attempts, tools: Toolbox
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
-    writer = _Writer(job)
+    writer = Writer(job.message_id, job.lengths)
     history = History(job.context, job.summary)
     made, after_calls = job.made, job.after_calls
     try:
@@ -176,7 +160,7 @@ async def execute(
             if rest := writer.flush():
                 yield rest
             if not step.calls or step.finished.reason not in WHOLE:
-                outcome = _ending(step.finished, job.meter.usage())
+                outcome = ending(step.finished, job.meter.usage())
                 outcome.state = step.state
                 yield outcome
                 return
@@ -195,7 +179,7 @@ async def execute(
     except ModelError as error:
         if rest := writer.flush():
             yield rest
-        yield _failure(error, job.meter.usage(), spoke=writer.spoke)
+        yield failed(error, job.meter.usage(), spoke=writer.spoke)
 
 
 def _request(job: Job, history: History, tokens: int, tools: Toolbox) -> Request:
@@ -219,7 +203,7 @@ def _shown(item: ModelEvent, job: Job) -> bool:
 
 
 def _take(
-    batch: list[ModelEvent], step: Step, writer: _Writer, job: Job, events: list[Event]
+    batch: list[ModelEvent], step: Step, writer: Writer, job: Job, events: list[Event]
 ) -> None:
     """Add to `events` what one read from the model becomes."""
     for item in batch:
@@ -269,112 +253,3 @@ def _fell_back(job: Job, switch: Switch, offset: int) -> Run:
 
 def _limit(message: str, job: Job) -> Outcome:
     return Outcome("limit", "limit", job.meter.usage(), Error("limit", message))
-
-
-def _ending(finished: Finished, usage: Usage | None) -> Outcome:
-    if finished.reason == "length":
-        return Outcome("incomplete", "length", usage)
-    if finished.reason == "content_filter":
-        return Outcome("incomplete", "content_filter", usage)
-    return Outcome("completed", "stop", usage)
-
-
-def _failure(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
-    if error.kind == "quota":
-        return Outcome(
-            "quota_exceeded",
-            "error",
-            usage,
-            Error("quota_exceeded", "the model's quota is used up", retryable=True),
-        )
-    if error.kind == "content_filter":
-        refusal = None if spoke else Error(FILTERED, _WORDS[error.kind])
-        return Outcome("incomplete", "content_filter", usage, refusal)
-    broke_off = error.kind == "cut" or (spoke and error.kind in _PASSING)
-    status: DoneStatus = "interrupted" if broke_off else "failed"
-    wait = error.retry_after_s
-    code: ErrorCode | str = "interrupted" if broke_off else f"model_{error.kind}"
-    return Outcome(
-        status,
-        "error",
-        usage,
-        Error(
-            code,
-            _WORDS[error.kind],
-            retryable=error.kind in _PASSING,
-            retry_after_ms=wait if wait is None else round(wait * 1000),
-        ),
-    )
-
-
-"""What may be for something that was said long ago."""
-_PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
-
-# For users: neutral, without anything of the provider's. The operator reads the log.
-_WORDS = {
-    "rate_limited": "the model is busy; try again shortly",
-    "unauthorized": "the model is not set up correctly; the operator has been told",
-    "not_found": "the model is not set up correctly; the operator has been told",
-    "context_overflow": "the conversation is too long for the model",
-    "content_filter": "the model's provider refused this message; say it in another way",
-    "bad_request": "the model refused the request",
-    "unavailable": "the model cannot be reached; try again shortly",
-    "timeout": "the model did not answer in time",
-    "cut": "the model's answer broke off",
-    "malformed": "the model's answer could not be read",
-}
-
-
-class _Writer:
-    """Turns text into tokens with offsets. A high surrogate at the end waits for its pair."""
-
-    def __init__(self, job: Job) -> None:
-        self._message_id = job.message_id
-        self._lengths = dict(job.lengths)
-        self._held: dict[TextKind, str] = {}
-        self._apart: set[TextKind] = set()  # what comes next begins a paragraph
-        self.spoke = False
-
-    def begin(self, *, paragraph: bool) -> None:
-        """A step begins. After another step, its text begins a paragraph."""
-        self._apart = {kind for kind, length in self._lengths.items() if paragraph and length}
-
-    def text(self, delta: TextDelta) -> list[Event]:
-        text = delta.text
-        if self._apart and delta.kind in self._apart:
-            text = text.lstrip("\n")
-            if not text:
-                return []
-            self._apart.discard(delta.kind)
-            text = "\n\n" + text
-        if self._held:
-            text = self._held.pop(delta.kind, "") + text
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            self._held[delta.kind] = text[-1]
-            text = text[:-1]
-        return self._tokens(text, delta.kind)
-
-    @property
-    def length(self) -> int:
-        """UTF-16 units of text so far."""
-        return self._lengths["text"]
-
-    def cut(self, offset: int) -> None:
-        """The text ends at `offset` again."""
-        self._lengths["text"] = offset
-        self._held.clear()
-
-    def flush(self) -> list[Event]:
-        """What was held back, at the end of a stream."""
-        held, self._held = self._held, {}
-        return [token for kind, text in held.items() for token in self._tokens(text, kind)]
-
-    def _tokens(self, text: str, kind: TextKind) -> list[Event]:
-        text = clean_text(text)
-        tokens: list[Event] = []
-        for start in range(0, len(text), MAX_DELTA):
-            delta, offset = text[start : start + MAX_DELTA], self._lengths[kind]
-            tokens.append(Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind))
-            self._lengths[kind] = offset + utf16_len(delta)
-            self.spoke = True
-        return tokens

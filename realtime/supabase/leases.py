@@ -56,7 +56,7 @@ class Leases:
         self._left.add(session_id)
 
     async def take(self, session_id: str, epoch: int | None) -> Taken | None:
-        """As `hub.Archive.take`. Where Supabase is away, what the journal has is held on trust:
+        """As `Archive.take`. Where Supabase is away, what the journal has is held on trust:
         an outage is no reason to be silent, and fencing tells later."""
         while session_id in self._letting_go:
             await self._let_go.wait()

@@ -72,6 +72,21 @@ async def test_a_failed_commit_takes_what_was_built_on_it_along(tmp_path: Path) 
         await back_in_service(scene, one)
 
 
+async def test_a_message_that_comes_twice_is_refused_with_its_first(tmp_path: Path) -> None:
+    """Nothing is written for the second, so it waits for what the first one's commit comes to."""
+    async with world(tmp_path, GRACE_SECONDS="600") as scene:
+        one = await scene.device("raw", straight=True)
+        await quiet(scene, one)
+        text, same = "tokens 1 rate 0", {"client_msg_id": "m-1"}
+        with closing(sqlite3.connect(scene.path, isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            acks = await asyncio.gather(*(one.send(text, **same) for _ in range(3)))
+            lock.execute("ROLLBACK")
+        assert {ack["error"]["code"] for ack in acks} == {"storage_unavailable"}
+        assert (await one.say(text, **same))["status"] == "started"
+        await back_in_service(scene, one)
+
+
 async def test_a_streaming_answer_ends_once_when_the_file_is_locked(tmp_path: Path) -> None:
     async with world(tmp_path, GRACE_SECONDS="600") as scene:
         one = await scene.device("raw", straight=True)

@@ -1,0 +1,55 @@
+"""What a device is told that joins a session."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..core.session import Session
+from ..protocol import Join, SessionPayload, ToolCall, entry, to_json
+from .tail import Page, Tail
+
+MAX_PENDING_ARGUMENTS = 8 * 1024
+Mode = Literal["live", "replay", "snapshot"]
+
+
+async def page_for(command: Join, epoch: int, tail: Tail) -> tuple[Page, Mode]:
+    """What a device that knows `after_seq` of its epoch has missed; all, where its cursor is
+    of another epoch. Raises `StorageError`."""
+    after = command.after_seq
+    # a cursor without an epoch is of the only one there can have been
+    known = (1 if command.epoch is None else command.epoch) == epoch
+    if after is None or not known or after > tail.committed:
+        return await tail.snapshot(), "snapshot"
+    page = await tail.missed(after)
+    return page, "replay" if page.events else "live"
+
+
+def payload(session: Session, committed: int, page: Page, mode: Mode, model: str) -> SessionPayload:
+    """The page and what is so just now."""
+    return SessionPayload(
+        session_id=session.session_id,
+        user_id=session.user_id,
+        epoch=session.epoch,
+        seq=page.seq,
+        head=committed,
+        mode=mode,
+        recovered=mode != "snapshot",
+        events=[entry(event) for event in page.events],
+        next_before_seq=page.next_before_seq,
+        active_run=session.active_view(),
+        queue=session.queue_view(),
+        pending_approvals=_entries([c for c in session.pending() if c.seq <= committed]),
+        ended=session.ended is not None,
+        model=model,
+    )
+
+
+def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:
+    """The calls that wait for a person; where their arguments are long together, those are
+    in the events only."""
+    entries, room = [entry(call) for call in waiting], MAX_PENDING_ARGUMENTS
+    for item in entries:
+        room -= len(to_json(item["arguments"]))
+        if room < 0:
+            del item["arguments"]
+    return entries

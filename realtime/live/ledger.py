@@ -1,0 +1,94 @@
+"""One session's way into the log, with what follows from the events that go there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..core.rows import Head, StorageError
+from ..core.session import Session
+from ..core.state import RunState
+from ..limits.budget import payers
+from ..log.encode import only_tokens
+from ..log.log import Ticket, settle
+from ..protocol import Done, Event
+from .services import Services
+from .tail import Tail
+
+
+class Ledger:
+    """What a rule of the session has appended is committed here, and nowhere else.
+
+    `left_at`, when the last device left, and `share_key` are parts of the session's head
+    that no event tells of: `commit` stores them, with events or without.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        services: Services,
+        *,
+        left_at: int | None = None,
+        share_key: str | None = None,
+    ) -> None:
+        self.left_at = max(left_at or 0, session.last_ts)
+        self.share_key = share_key
+        self.closed = False
+        self.tail = Tail(services.log, session.session_id, session.head)
+        self._session = session
+        self._services = services
+
+    def commit(self) -> Ticket:
+        """Hand the session's new events to the log. The ticket is done once devices may see
+        them, and raises `StorageError` where they are not stored."""
+        session = self._session
+        if self.closed:
+            return _lost()
+        events = session.take()
+        head = span = None
+        if not events or not only_tokens(events):
+            head = Head(session.row(), session.unfinished, self.left_at, self.share_key)
+            span = self._account(events)
+        return self._services.log.append(
+            session.session_id, session.epoch, events, head=head, fold=span
+        )
+
+    def committed(self, seq: int) -> Ticket:
+        """Done once the event of this `seq` is committed; nothing is written for it."""
+        return _lost() if self.closed else self.tail.reached(seq)
+
+    def _account(self, events: Sequence[Event]) -> tuple[str, int, int] | None:
+        """See to what follows from events: whom the session keeps busy, what runs that have
+        ended cost. Returns the span of the one that had begun, to be folded."""
+        span = None
+        for event in events:
+            if isinstance(event, Done):
+                run = self._session.runs[event.run_id or ""]
+                self._services.budget.settle(self.payers(run), run.run_id, event.usage)
+                self._services.count.add(event)
+                if run.started_at is not None:
+                    span = (run.run_id, run.first_seq, self._session.head)
+        self.occupy()
+        return span
+
+    def occupy(self) -> None:
+        """Tell the budget who has something to run here."""
+        runs = (self._session.active, *self._session.queue)
+        users = {user_id for run in runs if run for user_id in self.payers(run)}
+        self._services.budget.occupy(self._session.session_id, users)
+
+    def payers(self, run: RunState) -> tuple[str, ...]:
+        """Whom a run counts against."""
+        return payers(run.asker, self._session.user_id)
+
+    def close(self) -> None:
+        """The session is forgotten here: what is not committed is gone."""
+        self.closed = True
+        self.tail.close(StorageError("the session is no longer in memory"))
+        self._services.budget.occupy(self._session.session_id, ())
+
+
+def _lost() -> Ticket:
+    lost: Ticket = asyncio.get_running_loop().create_future()
+    settle(lost, StorageError("the session is no longer in memory"))
+    return lost

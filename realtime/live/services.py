@@ -1,0 +1,31 @@
+"""What every run of this server works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ..core.usage import Prices
+from ..limits.budget import Budget
+from ..log.log import Log
+from ..protocol import Options, Progress
+from ..runs.chain import Chain
+from ..tools import Toolbox
+from .count import RunCount
+
+
+class Services(msgspec.Struct, frozen=True):
+    """The same for all sessions. `options` hold where a session has none of its own;
+    `on_progress` shows devices how far a tool call is."""
+
+    log: Log
+    chain: Chain
+    tools: Toolbox
+    instructions: str
+    budget: Budget
+    count: RunCount
+    on_progress: Callable[[Progress], None]
+    options: Options = Options()
+    prices: Prices = {}
+    show_reasoning: bool = True
