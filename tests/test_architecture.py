@@ -33,6 +33,7 @@ SERVICES = {
     "openai": {"models"},
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
+    "prometheus_client": {"edge.http.metrics"},
     "sqlite3": {"log.journal", "log.database", "log.quarantine", "log.loose"},
 }
 PURE = ("protocol", "core")
