@@ -91,15 +91,16 @@ def response(error: Exception) -> web.Response:
     """The answer to an HTTP request that failed."""
     if isinstance(error, web.HTTPException):
         code = REFUSED.get(error.status, "bad_request" if error.status < 500 else "internal")
-        answer = _response(ProtocolError(code, error.reason.lower()), error.status)
+        answer = rendered(ProtocolError(code, error.reason.lower()), error.status)
         if allowed := error.headers.get("Allow"):
             answer.headers["Allow"] = allowed
         return answer
     refused = as_protocol(error, "request")
-    return _response(refused, STATUS[refused.code])
+    return rendered(refused, STATUS[refused.code])
 
 
-def _response(error: ProtocolError, status: int) -> web.Response:
+def rendered(error: ProtocolError, status: int) -> web.Response:
+    """An error as JSON, under a status."""
     answer = web.json_bytes_response({"error": error.payload()}, dumps=to_json, status=status)
     if error.retry_after_ms is not None:
         answer.headers["Retry-After"] = str(ceil(error.retry_after_ms / 1000))
