@@ -152,7 +152,7 @@ async def _running(
                 chain=chain,
                 tools=box,
                 instructions=settings.instructions,
-                budget=await today(settings, log),
+                budget=await budget_of_today(settings, log),
                 count=RunCount(),
                 on_progress=transport.progress,
                 options=default_options(settings),
@@ -219,7 +219,7 @@ async def _stopping(app: web.Application) -> None:
     await server.transport.shutdown()
 
 
-async def today(settings: Settings, log: Log) -> Budget:
+async def budget_of_today(settings: Settings, log: Log) -> Budget:
     """The budget, less what the log says was spent of it today."""
     budget = Budget(
         user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
