@@ -125,8 +125,8 @@ class Server:
     async def _closed(self) -> Counter[str]:
         """Connections that the server has closed or lost, by its reason."""
         text = await get(self.url + "/metrics")
-        found = re.findall(r'realtime_disconnects_total\{reason="(.*)"\} (\d+)', text)
-        return Counter({reason: int(number) for reason, number in found})
+        found = re.findall(r'realtime_disconnects_total\{reason="(.*)"\} (\S+)', text)
+        return Counter({reason: int(float(number)) for reason, number in found})
 
     async def waiting_s(self) -> float:
         """How long the oldest row that is to be shipped has waited."""

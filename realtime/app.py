@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -28,14 +30,14 @@ from .build.parts import (
 )
 from .build.providers import default_options, make_chain
 from .config import ConfigError, Settings
-from .core.rows import SessionRow, StorageError
 from .core.session import Bounds
 from .core.usage import Price
-from .edge import http
-from .edge.commands import DRAIN_RETRY_MS, Commands
-from .edge.connections import Connections
+from .edge.commands import Commands
+from .edge.connections import Connections, Roster
 from .edge.door import Door
-from .edge.metrics import exposition, measured
+from .edge.errors import RETRY_MS
+from .edge.http import api, health, metrics, static
+from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
 from .edge.transport import MAX_FRAME, Transport
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
@@ -48,86 +50,37 @@ from .log.journal.keeper import JournalKeeper
 from .log.log import Log
 from .models import Model, ModelError
 from .runs.chain import Chain, Link
-
-if TYPE_CHECKING:
-    from .supabase.client import Lost
+from .supabase import Leases, Shipper, Supabase, SupabaseError, sweep
+from .supabase.client import Lost
 
 logger = logging.getLogger(__name__)
-LISTED = 200
 USER_SOCKETS = 4  # sockets that one user may keep as busy as can be
 
 
+@dataclass(frozen=True)
 class Server:
     """The parts of a running server, for whoever hosts the application."""
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
-        self.settings = settings
-        self.transport = transport
-        per_minute = settings.commands_per_minute
-        self.user_rate = Buckets(USER_SOCKETS * per_minute, MINUTE_S, "commands")
-        self.connections = Connections(
-            transport, Buckets(per_minute, MINUTE_S, "commands"), self.user_rate
-        )
-        self.log: Log
-        self.hub: Hub
-        self.chain: Chain
-        self.supabase: Any = None
-        self.leases: Any = None
-        self.shipper: Any = None
+    settings: Settings
+    transport: Transport
+    connections: Connections
+    log: Log
+    hub: Hub
+    chain: Chain
+    supabase: Supabase | None
+    leases: Leases | None
+    shipper: Shipper | None
 
     async def drain(self) -> None:
         """Refuse new work, tell every device, let answers finish. May be called twice."""
         if self.hub.draining:
             return
-        self.transport.tell_all("server", {"type": "draining", "retry_in_ms": DRAIN_RETRY_MS})
+        self.transport.tell_all("server", {"type": "draining", "retry_in_ms": RETRY_MS})
         await self.hub.drain(self.settings.drain_seconds)
-
-    async def list_sessions(self, user_id: str) -> list[SessionRow]:
-        """A user's past sessions, from the journal and from Supabase, newest first."""
-        rows = await self.log.keeper.list_sessions(user_id, LISTED, said=True)
-        if self.supabase:
-            from .supabase import SupabaseError
-
-            known = {row.session_id for row in rows}
-            try:
-                stored = await self.supabase.list_sessions(user_id, LISTED, said=True)
-            except SupabaseError as error:
-                logger.warning("sessions listed from the journal only: %s", error)
-            else:
-                rows += [row for row in stored if row.session_id not in known]
-        return sorted(rows, key=lambda row: row.start_time, reverse=True)[:LISTED]
-
-    def metrics(self) -> str:
-        parts = (self.log, self.hub, self.chain, self.connections, self.transport)
-        return exposition(measured(*parts))
-
-    async def ready(self) -> dict[str, Any]:
-        state: dict[str, Any] = {
-            "status": "draining" if self.hub.draining else "ok",
-            "model": self.chain.name,
-            "models": self.chain.state(),
-            "sessions": self.hub.sessions,
-            "devices": len(self.connections),
-        }
-        if self.shipper:
-            shipping = self.shipper.state
-            state["supabase"] = {
-                "status": shipping.status,
-                "last_error": shipping.last_error,
-                "backlog_age_s": round(shipping.backlog_age_s, 1),
-            }
-        try:
-            if self.shipper:
-                state["supabase"]["quarantined"] = await self.log.keeper.quarantined()
-            await self.log.keeper.row("")
-        except StorageError as error:
-            state.update(status="unavailable", store=str(error))
-        if state["status"] == "draining":
-            state["status"] = "unavailable"
-        return state
 
 
 SERVER: web.AppKey[Server] = web.AppKey("server", Server)
+"""The server of an application that runs."""
 
 
 def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web.Application:
@@ -141,17 +94,16 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
         transports=settings.transports,
         max_queue_bytes=settings.backlog_kb * 1024,
     )
-    server = Server(settings, transport)
     door = Door(
         Buckets(settings.connects_per_minute, MINUTE_S, "connects"),
         Memory(settings.memory_limit_mb),
-        lambda: server.hub.draining,
+        lambda: app[SERVER].hub.draining,
         spare_loopback=settings.spare_loopback,
     )
     app = web.Application(
         handler_args={"max_field_size": MAX_HEADER},
         middlewares=[
-            http.guard(
+            guard(
                 settings.allowed_origins,
                 settings.trusted_proxies,
                 door.check,
@@ -160,174 +112,106 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
         ],
     )
     transport.attach(app)
-    app[SERVER] = server
-    app.cleanup_ctx.append(_running(server, model))
+    app.add_routes(
+        [*static.ROUTES, *health.ROUTES, metrics.route(settings.metrics_token), *api.ROUTES]
+    )
+    app.cleanup_ctx.append(partial(_running, settings, transport, model))
     app.on_shutdown.append(_stopping)
-
-    def late(name: str) -> Callable[[web.Request], Any]:
-        """The pages exist once the application runs."""
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            response: web.StreamResponse = await getattr(app[PAGES], name)(request)
-            return response
-
-        return handler
-
-    app.router.add_get("/", http.index)
-    app.router.add_get("", http.to_slash)
-    app.router.add_get("/client/{name}", http.client_file)
-    app.router.add_get("/vendor/{name}", http.vendor_file)
-    app.router.add_get("/healthz", late("healthz"))
-    app.router.add_get("/readyz", late("readyz"))
-    app.router.add_get("/metrics", http.metrics(server.metrics, settings.metrics_token))
-    app.router.add_get("/api/info", late("info"))
-    app.router.add_get("/api/sessions", late("sessions"))
-    app.router.add_get("/api/sessions/{session_id}", late("session"))
-    app.router.add_get("/api/sessions/{session_id}/outputs/{output_ref}", late("output"))
-    app.router.add_route("OPTIONS", "/api/{path:.*}", http.preflight)
     return app
 
 
-PAGES: web.AppKey[http.Pages] = web.AppKey("pages", http.Pages)
-
-
-def _running(
-    server: Server, given: Model | Chain | None
-) -> Callable[[web.Application], AsyncIterator[None]]:
+async def _running(
+    settings: Settings,
+    transport: Transport,
+    given: Model | Chain | None,
+    app: web.Application,
+) -> AsyncIterator[None]:
     """Everything between start and end, in the order of dependence; undone backwards."""
+    async with AsyncExitStack() as undo:
+        box = load_tools(settings)
+        secret = auth_secret(settings)
+        auth = make_authenticator(settings, secret)
+        if isinstance(auth, SupabaseTokens):
+            undo.push_async_callback(auth.close)
+        early = settings.durability == "async"
+        keeper = JournalKeeper(open_journal(settings))
+        log = Log(keeper, early_tokens=early)
+        undo.push_async_callback(log.close)
+        suspect = await keeper.showing_early(early)
+        if given is None:
+            chain = await make_chain(settings)
+            undo.push_async_callback(chain.close)
+        else:
+            chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
+        supabase = await connect_supabase(settings, undo)
+        leases = Leases(supabase, await keeper.worker()) if supabase else None
+        if settings.mcp_config:
+            await connect_mcp(settings, box, undo)
+        bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
+        hub = Hub(
+            Services(
+                log=log,
+                chain=chain,
+                tools=box,
+                instructions=settings.instructions,
+                budget=await budget_of_today(settings, log),
+                count=RunCount(),
+                on_progress=transport.progress,
+                options=default_options(settings),
+                prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
+                show_reasoning=settings.show_reasoning,
+            ),
+            transport,
+            session_options=settings.session_options,
+            grace_s=settings.grace_seconds,
+            abandon_s=settings.abandon_seconds,
+            bounds=bounds,
+            archive=leases,
+        )
+        shipper = make_shipper(log, hub, supabase, leases)
+        if shipper:
+            undo.push_async_callback(shipper.stop)
+        undo.push_async_callback(hub.close)
 
-    async def lifetime(app: web.Application) -> AsyncIterator[None]:
-        settings = server.settings
-        async with AsyncExitStack() as undo:
-            box = load_tools(settings)
-            secret = auth_secret(settings)
-            auth = make_authenticator(settings, secret)
-            if isinstance(auth, SupabaseTokens):
-                undo.push_async_callback(auth.close)
-            early = settings.durability == "async"
-            keeper = JournalKeeper(open_journal(settings))
-            server.log = Log(keeper, early_tokens=early)
-            undo.push_async_callback(server.log.close)
-            suspect = await keeper.showing_early(early)
-            if given is None:
-                server.chain = await make_chain(settings)
-                undo.push_async_callback(server.chain.close)
-            else:
-                server.chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
-            if settings.supabase_url:
-                await connect_supabase(server, undo)
-            if settings.mcp_config:
-                await connect_mcp(settings, box, undo)
-            budget = Budget(
-                user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
-                server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
-                user_runs=settings.runs_per_user,
-            )
-            spent = await keeper.spent(budget.day_begins)
-            for asker, owner, tokens, dollars in spent:
-                budget.spend(payers(asker, owner), Amount(tokens, dollars))
-            bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
-            server.hub = Hub(
-                Services(
-                    log=server.log,
-                    chain=server.chain,
-                    tools=box,
-                    instructions=settings.instructions,
-                    budget=budget,
-                    count=RunCount(),
-                    on_progress=server.transport.progress,
-                    options=default_options(settings),
-                    prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
-                    show_reasoning=settings.show_reasoning,
-                ),
-                server.transport,
-                session_options=settings.session_options,
-                grace_s=settings.grace_seconds,
-                abandon_s=settings.abandon_seconds,
-                bounds=bounds,
-                archive=server.leases,
-            )
-            undo.push_async_callback(server.hub.close)
-            shares = Shares(secret)
+        shares = Shares(secret)
+        user_rate = Buckets(USER_SOCKETS * settings.commands_per_minute, MINUTE_S, "commands")
+        sockets: Roster = {}
+        connections = Connections(
+            sockets,
+            transport,
             Commands(
-                server.connections,
-                server.transport,
-                server.hub,
+                sockets,
+                transport,
+                hub,
                 auth,
                 shares,
                 Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
-            )
-            app[PAGES] = http.Pages(
-                server.hub,
-                auth,
-                server.user_rate,
-                info={
-                    "model": {"name": server.chain.name, "label": public_label(server)},
-                    "models": list(server.chain.choices),
-                    "session_options": list(settings.session_options),
-                    "store": store_label(settings),
-                    "limits": {"text_bytes": bounds.text_bytes, "frame_bytes": MAX_FRAME},
-                    **({"sign_in": settings.sign_in} if settings.sign_in else {}),
-                },
-                list_sessions=server.list_sessions,
-                ready=server.ready,
-                shares=shares,
-            )
-            await refuse_what_cannot_work(server)
-            summariser = Summariser(server.hub, server.chain)
-            if server.leases:
-                await resume_leases(server)
-            await server.hub.start(suspect=suspect)
-            await summariser.start()
-            undo.push_async_callback(summariser.stop)
-            if server.shipper:
-                server.shipper.start()
-                undo.callback(start_sweep(server).cancel)
-            if settings.retention_days:
-                retention = asyncio.create_task(keep(server.hub, settings.retention_days))
-                undo.callback(retention.cancel)
-            yield
+            ),
+            Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
+            user_rate,
+        )
+        info = public_info(settings, chain, bounds)
+        app[api.API] = api.Api(hub, auth, shares, user_rate, info=info, shipped=supabase)
+        shipping = (lambda: shipper.state) if shipper else None
+        app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
+        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
+        app[SERVER] = Server(
+            settings, transport, connections, log, hub, chain, supabase, leases, shipper
+        )
 
-    return lifetime
-
-
-def public_label(server: Server) -> str:
-    """What everybody may know of the model: of a provider not where it is."""
-    chain = server.chain
-    return chain.name if server.settings.model == "openai" else chain.label
-
-
-async def connect_supabase(server: Server, undo: AsyncExitStack) -> None:
-    from .supabase import Leases, Shipper, Supabase, SupabaseError
-
-    settings = server.settings
-    try:
-        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
-    except SupabaseError as error:
-        raise ConfigError([str(error)]) from None
-    undo.push_async_callback(supabase.close)
-    leases = Leases(supabase, await server.log.keeper.worker())
-
-    async def lost(session: Lost) -> None:
-        await server.hub.lost(session.session_id, deleted=session.reason == "deleted")
-
-    shipper = Shipper(server.log.keeper, supabase, leases, on_lost=lost)
-    undo.push_async_callback(shipper.stop)
-    server.log.keeper.on_rows = shipper.wake
-    server.supabase, server.leases, server.shipper = supabase, leases, shipper
-
-
-async def resume_leases(server: Server) -> None:
-    """Hold what the journal has open, and let go of what others write by now."""
-    heads = await server.log.keeper.open_sessions()
-    for lost in await server.leases.resume(heads):
-        await server.hub.lost(lost.session_id, deleted=lost.reason == "deleted")
-
-
-def start_sweep(server: Server) -> asyncio.Task[None]:
-    from .supabase import sweep
-
-    return asyncio.create_task(sweep(server.leases, server.supabase, server.hub.finish))
+        await refuse_what_cannot_work(settings, chain, supabase)
+        summariser = Summariser(hub, chain)
+        if leases:
+            await resume_leases(hub, leases)
+        await hub.start(suspect=suspect)
+        await summariser.start()
+        undo.push_async_callback(summariser.stop)
+        if supabase and leases and shipper:
+            shipper.start()
+            undo.callback(asyncio.create_task(sweep(leases, supabase, hub.finish)).cancel)
+        if settings.retention_days:
+            undo.callback(asyncio.create_task(keep(hub, settings.retention_days)).cancel)
+        yield
 
 
 async def _stopping(app: web.Application) -> None:
@@ -337,11 +221,73 @@ async def _stopping(app: web.Application) -> None:
     await server.transport.shutdown()
 
 
-async def refuse_what_cannot_work(server: Server) -> None:
+async def budget_of_today(settings: Settings, log: Log) -> Budget:
+    """The budget, less what the log says was spent of it today."""
+    budget = Budget(
+        user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
+        server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
+        user_runs=settings.runs_per_user,
+    )
+    for asker, owner, tokens, dollars in await log.keeper.spent(budget.day_begins):
+        budget.spend(payers(asker, owner), Amount(tokens, dollars))
+    return budget
+
+
+def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, Any]:
+    """What `/api/info` tells anybody."""
+    return {
+        "model": {"name": chain.name, "label": public_label(settings, chain)},
+        "models": list(chain.choices),
+        "session_options": list(settings.session_options),
+        "store": store_label(settings),
+        "limits": {"text_bytes": bounds.text_bytes, "frame_bytes": MAX_FRAME},
+        **({"sign_in": settings.sign_in} if settings.sign_in else {}),
+    }
+
+
+def public_label(settings: Settings, chain: Chain) -> str:
+    """What everybody may know of the model: of a provider not where it is."""
+    return chain.name if settings.model == "openai" else chain.label
+
+
+async def connect_supabase(settings: Settings, undo: AsyncExitStack) -> Supabase | None:
+    if not settings.supabase_url:
+        return None
+    try:
+        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+    except SupabaseError as error:
+        raise ConfigError([str(error)]) from None
+    undo.push_async_callback(supabase.close)
+    return supabase
+
+
+def make_shipper(
+    log: Log, hub: Hub, supabase: Supabase | None, leases: Leases | None
+) -> Shipper | None:
+    if supabase is None or leases is None:
+        return None
+    shipper = Shipper(log.keeper, supabase, leases, on_lost=partial(void, hub))
+    log.keeper.on_rows = shipper.wake
+    return shipper
+
+
+async def void(hub: Hub, lost: Lost) -> None:
+    await hub.lost(lost.session_id, deleted=lost.reason == "deleted")
+
+
+async def resume_leases(hub: Hub, leases: Leases) -> None:
+    """Hold what the journal has open, and let go of what others write by now."""
+    for lost in await leases.resume(await hub.log.keeper.open_sessions()):
+        await void(hub, lost)
+
+
+async def refuse_what_cannot_work(
+    settings: Settings, chain: Chain, supabase: Supabase | None
+) -> None:
     """A key that is wrong stays wrong; what merely cannot be reached may come back. One good key
     of the default and its fallbacks is enough."""
     refused: dict[Model, str] = {}
-    for model in server.chain.models:
+    for model in chain.models:
         try:
             if notice := await model.check():
                 logger.warning("%s", notice)
@@ -350,21 +296,19 @@ async def refuse_what_cannot_work(server: Server) -> None:
                 refused[model] = f"the key of {model.label} is refused: {error.report}"
             else:
                 logger.warning("%s does not answer yet: %s", model.label, error.report)
-    if all(model in refused for model in server.chain.default):
+    if all(model in refused for model in chain.default):
         raise ConfigError(list(refused.values()))
     for problem in refused.values():
         logger.error("%s", problem)
-    if server.supabase:
-        from .supabase import SupabaseError
-
+    if supabase:
         try:
-            for wrong in await server.supabase.check():
+            for wrong in await supabase.check():
                 logger.error("%s", wrong)
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None
             logger.warning("Conversations wait in the journal: %s", error)
-    elif server.settings.platform_disk:
+    elif settings.platform_disk:
         logger.error(
             "this platform wipes the disk at each restart, and every conversation with it: "
             "set SUPABASE_URL and SUPABASE_KEY to keep them"

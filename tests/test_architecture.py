@@ -34,6 +34,7 @@ SERVICES = {
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
     "sqlite3": {"log.journal"},
+    "prometheus_client": {"edge.http.metrics"},
 }
 PURE = ("protocol", "core")
 

@@ -14,6 +14,7 @@ from realtime.__main__ import settings_help
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.edge.commands import Commands
+from realtime.edge.errors import STATUS
 from realtime.edge.runner import MAX_HEADER
 from realtime.edge.transport import MAX_FRAME
 from realtime.models import ErrorKind
@@ -149,6 +150,16 @@ def test_the_largest_frame_stands_there() -> None:
 
 def test_every_error_code_stands_there() -> None:
     assert set(rows(section(PROTOCOL, "Errors"))) == set(typing.get_args(ErrorCode))
+
+
+def test_every_status_of_an_error_is_as_it_stands_there() -> None:
+    assert set(STATUS) == set(typing.get_args(ErrorCode))
+    told = re.search(r"the status of their code: (.*?)\. ", section(PROTOCOL, "HTTP"), re.S)
+    assert told
+    shown = re.findall(r"(\d{3}) ((?:`\w+`(?:,| and)?\s*)+)", told[1])
+    assert len(shown) == 6
+    for status, codes in shown:
+        assert {STATUS[code] for code in names(codes)} == {int(status)}, codes
 
 
 def test_every_error_code_in_the_code_is_one_of_them() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from realtime.models import TextDelta
 from tests.conftest import Serve
@@ -89,3 +92,32 @@ async def test_who_may_read_them(serve: Serve) -> None:
     assert (await fetch(f"{guarded.url}/metrics")).status == 404
     assert (await fetch(f"{guarded.url}/metrics", "other")).status == 404
     assert await scrape(guarded.url, "s3cret")
+
+
+async def test_two_servers_of_one_process_count_apart(
+    serve: Serve, device: Devices, tmp_path: Path
+) -> None:
+    busy, idle = await serve(), await serve(database_path=str(tmp_path / "another.db"))
+    await device(busy.url).connect()
+    assert (await scrape(busy.url))["connections"] == 1
+    assert (await scrape(idle.url))["connections"] == 0
+
+
+async def test_a_model_of_any_name_can_be_scraped(serve: Serve) -> None:
+    model = ScriptedModel(says("hi"))
+    model.name = 'a "large"\\model\n'
+    running = await serve(model)
+    answer = await fetch(f"{running.url}/metrics")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = list(text_string_to_metric_families(answer.text))
+    (failing,) = (one for one in families if one.name == "realtime_model_failing")
+    assert [(s.labels, s.value) for s in failing.samples] == [({"model": model.name}, 0)]
+
+
+async def test_each_figure_has_the_type_that_its_name_says(serve: Serve) -> None:
+    running = await serve()
+    text = (await fetch(f"{running.url}/metrics")).text
+    types = dict(re.findall(r"^# TYPE realtime_(\w+) (\w+)$", text, re.M))
+    assert len(types) == 17
+    for name, kind in types.items():
+        assert kind == ("counter" if name.endswith("_total") else "gauge"), name

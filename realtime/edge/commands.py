@@ -38,27 +38,26 @@ from ..protocol import (
     decode,
     entry,
 )
-from .connections import Ack, Connection, Connections, user_of
+from .connections import Connection, Roster, user_of
+from .errors import Ack, draining
 from .transport import Transport
-
-DRAIN_RETRY_MS = 3000
 
 Need = Literal["read", "full", "owner"]
 
 
 class Commands:
-    """Carries out what the sockets of `connections` ask for. New `sessions` are counted by user."""
+    """Carries out what the sockets ask for. New `sessions` are counted by user."""
 
     def __init__(
         self,
-        connections: Connections,
+        sockets: Roster,
         transport: Transport,
         hub: Hub,
         auth: Authenticator,
         shares: Shares,
         sessions: Buckets,
     ) -> None:
-        self._connections = connections
+        self._sockets = sockets
         self._transport = transport
         self._hub = hub
         self._authenticator = auth
@@ -79,10 +78,8 @@ class Commands:
             "unshare": self._unshare,
             "end": self._end,
         }
-        connections.carry_out = self._carry_out
-        connections.on_gone = self._gone
 
-    async def _carry_out(
+    async def carry_out(
         self, connection: Connection, name: str, payload: Any
     ) -> Ack | Awaitable[Ack]:
         if name == "handshake":
@@ -91,7 +88,7 @@ class Commands:
             user_of(connection)
         return await self._handlers[name](connection, decode(COMMANDS[name], payload))
 
-    def _gone(self, connection: Connection) -> None:
+    def gone(self, connection: Connection) -> None:
         for session_id in connection.watching:
             self._hub.leave(session_id, connection.sid)
 
@@ -114,21 +111,15 @@ class Commands:
 
     async def _identify(self, connection: Connection, token: str | None) -> None:
         """A guest whose token is missing or no longer good becomes a new guest; nobody else
-        becomes anybody. Raises `unauthorized`."""
+        becomes anybody. Raises `AuthError`."""
         guests = self._authenticator if isinstance(self._authenticator, Guests) else None
         try:
-            user = await self._user(connection, token)
-        except ProtocolError:
+            user = await self._authenticator.user(token, connection.request)
+        except AuthError:
             if guests is None:
                 raise
             user, token = guests.new()
         self._admit(connection, user, token if guests else None)
-
-    async def _user(self, connection: Connection, token: str | None) -> User:
-        try:
-            return await self._authenticator.user(token, connection.request)
-        except AuthError as error:
-            raise ProtocolError("unauthorized", str(error), retryable=error.retryable) from None
 
     def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:
         if connection.closed:
@@ -203,7 +194,7 @@ class Commands:
         return {"ok": True, "events": events, "next_before_seq": page.next_before_seq}
 
     async def _auth(self, connection: Connection, command: Auth) -> Ack:
-        user = await self._user(connection, command.token)
+        user = await self._authenticator.user(command.token, connection.request)
         if connection.user and connection.user.user_id != user.user_id:
             raise ProtocolError("forbidden", "the token is another user's; connect anew")
         guest = isinstance(self._authenticator, Guests)
@@ -223,7 +214,7 @@ class Commands:
         session_id = self._named(connection, command)
         async with self._open(connection, session_id, "owner") as actor:
             await stored(actor.unshare())
-        for other in self._connections:
+        for other in list(self._sockets.values()):
             shared = other.shares.pop(session_id, None)
             mine = other.user and other.user.user_id == user_of(connection)
             if shared and not mine and session_id in other.watching:
@@ -269,12 +260,7 @@ class Commands:
     def _refuse_when_unable(self) -> None:
         """Nothing new is begun that could not be stored or finished."""
         if self._hub.draining:
-            raise ProtocolError(
-                "draining",
-                "the server is restarting; send again shortly",
-                retryable=True,
-                retry_after_ms=DRAIN_RETRY_MS,
-            )
+            raise draining()
         if self._hub.log.broken:
             raise storage_unavailable()
 

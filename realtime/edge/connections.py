@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
-from uuid import uuid4
+from collections.abc import Awaitable, Iterator
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -21,12 +20,12 @@ from ..auth.expiry import Expiry
 from ..auth.shares import Share
 from ..limits.buckets import Buckets, rate_limited
 from ..protocol import COMMANDS, ProtocolError
+from .errors import Ack, refusal
 from .transport import Reply, Transport
 
 MAX_WAITING = 1000
 CLOSE_S = 1.0
 
-Ack = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 
@@ -46,40 +45,60 @@ class Connection:
         self.worker: asyncio.Task[None] | None = None
 
 
+Roster = dict[str, Connection]
+"""The sockets that are connected, by `sid`."""
+
+
+class Handler(Protocol):
+    """What the sockets ask for."""
+
+    async def carry_out(
+        self, connection: Connection, name: str, payload: Any
+    ) -> Ack | Awaitable[Ack]:
+        """Do what a command says; the ack, or what to await for it. The first of a socket is
+        its "handshake"."""
+        ...
+
+    def gone(self, connection: Connection) -> None:
+        """A socket has closed; once for each."""
+        ...
+
+
 class Connections:
-    """Every socket of this server.
+    """Every socket of this server, kept in `sockets`. Commands are counted by socket and by
+    user."""
 
-    `carry_out(connection, name, payload)` does what a command says, and gives the ack or
-    what to await for it; the first of a socket is its "handshake". `on_gone(connection)`
-    once, when it has closed. Commands are counted by socket and by user.
-    """
-
-    carry_out: Callable[[Connection, str, Any], Awaitable[Ack | Awaitable[Ack]]]
-    on_gone: Callable[[Connection], None]
-
-    def __init__(self, transport: Transport, socket_rate: Buckets, user_rate: Buckets) -> None:
+    def __init__(
+        self,
+        sockets: Roster,
+        transport: Transport,
+        commands: Handler,
+        socket_rate: Buckets,
+        user_rate: Buckets,
+    ) -> None:
+        self._sockets = sockets
         self._transport = transport
+        self._commands = commands
         self._socket_rate = socket_rate
         self._user_rate = user_rate
         self.answered: Counter[tuple[str, str]] = Counter()  # by command and outcome
-        self._connections: dict[str, Connection] = {}
         self._acks: set[asyncio.Task[None]] = set()
         transport.on_client = self._on_connect
         transport.on_command = self._on_command
         transport.on_gone = self._on_disconnect
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._sockets)
 
     def __iter__(self) -> Iterator[Connection]:
-        return iter(list(self._connections.values()))
+        return iter(list(self._sockets.values()))
 
     def _on_connect(self, sid: str, auth: Any, request: web.Request) -> None:
         expiry = Expiry(
             warn=lambda: self._transport.tell(sid, "server", {"type": "token_expiring"}),
             close=lambda: self._transport.shut(sid),
         )
-        connection = self._connections[sid] = Connection(sid, request, expiry)
+        connection = self._sockets[sid] = Connection(sid, request, expiry)
         connection.worker = asyncio.create_task(self._work(connection), name=f"socket {sid}")
 
         def answer(ack: Ack) -> None:
@@ -93,7 +112,7 @@ class Connections:
         logger.debug("connected", extra={"sid": sid, "remote": request.remote})
 
     def _on_command(self, sid: str, name: str, payload: Any, reply: Reply) -> None:
-        connection = self._connections.get(sid)
+        connection = self._sockets.get(sid)
         if connection is None:
             return
 
@@ -121,20 +140,20 @@ class Connections:
             raise rate_limited("too many commands at once; wait for their acks", 1)
 
     def _on_disconnect(self, sid: str, reason: str) -> None:
-        connection = self._connections.pop(sid, None)
+        connection = self._sockets.pop(sid, None)
         if connection is None:
             return
         connection.closed = True
         connection.expiry.cancel()
         connection.waiting.put_nowait(None)  # what was asked before is still done
-        self.on_gone(connection)
+        self._commands.gone(connection)
         logger.debug("disconnected: %s", reason, extra={"sid": sid})
 
     async def _work(self, connection: Connection) -> None:
         while (item := await connection.waiting.get()) is not None:
             name, payload, reply = item
             try:
-                result = await self.carry_out(connection, name, payload)
+                result = await self._commands.carry_out(connection, name, payload)
             except Exception as error:
                 reply(refusal(error))
                 continue
@@ -147,7 +166,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close every transport and wait until the commands that came are answered."""
-        workers = [c.worker for c in self._connections.values() if c.worker]
+        workers = [c.worker for c in self._sockets.values() if c.worker]
         self._transport.drop_all()
         if workers:
             await asyncio.wait(workers, timeout=CLOSE_S)
@@ -167,12 +186,3 @@ async def _answer(result: Awaitable[Ack], reply: Reply) -> None:
         reply(await result)
     except Exception as error:
         reply(refusal(error))
-
-
-def refusal(error: Exception) -> Ack:
-    """The one place where an error becomes an ack."""
-    if not isinstance(error, ProtocolError):
-        request_id = uuid4().hex[:12]
-        logger.error("command failed", exc_info=error, extra={"request_id": request_id})
-        error = ProtocolError("internal", f"something went wrong here; request {request_id}")
-    return {"ok": False, "error": error.payload()}

@@ -10,8 +10,7 @@ from aiohttp import web
 
 from ..limits.buckets import Buckets, rate_limited
 from ..limits.memory import Memory
-from ..protocol import ErrorCode, ProtocolError
-from .commands import DRAIN_RETRY_MS
+from .errors import draining, overloaded
 from .notices import Notices
 
 logger = logging.getLogger(__name__)
@@ -73,9 +72,9 @@ class Door:
     def check(self, request: web.Request) -> None:
         """Raises `draining`, `overloaded`, `rate_limited`."""
         if self._draining():
-            raise later("draining", "the server is restarting")
+            raise draining()
         if self._memory.tight:
-            raise later("overloaded", "the server has no room for more")
+            raise overloaded()
         caller = request.remote or ""
         if self._spare_loopback and local(caller):
             return
@@ -86,10 +85,6 @@ class Door:
                     extra={"remote": caller},
                 )
             raise rate_limited("too many connects from your address", wait)
-
-
-def later(code: ErrorCode, message: str) -> ProtocolError:
-    return ProtocolError(code, message, retryable=True, retry_after_ms=DRAIN_RETRY_MS)
 
 
 def network(caller: str) -> str:

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 
-from ..protocol import to_json
+from ..protocol import ProtocolError
+from .errors import rendered
 from .notices import Notices
 
 MAX_HEADER = 32 * 1024
@@ -50,10 +51,7 @@ class _Protocol(web.RequestHandler):
         refusal, why = fault(exc)
         if isinstance(self._manager, Listener):
             self._manager.notices.refused(request.remote, why)
-        error = {"error": {"code": "bad_request", "message": why, "retryable": False}}
-        response = web.Response(
-            body=to_json(error), status=refusal, content_type="application/json"
-        )
+        response = rendered(ProtocolError("bad_request", why), refusal)
         response.force_close()
         return response
 

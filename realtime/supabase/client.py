@@ -7,26 +7,15 @@ Requests are built by the `supabase` library with the secret key, and nothing of
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from ..core.rows import (
-    Batch,
-    EventRow,
-    Head,
-    HeldElsewhere,
-    Refused,
-    SessionRow,
-    Taken,
-    builtins,
-)
-from ..protocol import clean_text
+from ..core.rows import Batch, EventRow, Head, HeldElsewhere, Refused, SessionRow, Taken
 from .answers import from_response
+from .codec import decode_event, decode_head, encode_event, encode_head
 from .errors import (
     SupabaseError,
     check_key,
@@ -58,7 +47,6 @@ UNREADABLE = (msgspec.ValidationError, AttributeError, KeyError, TypeError, Valu
 """What an answer raises that is not of the shape it should have."""
 
 T = TypeVar("T")
-_ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -134,8 +122,8 @@ class Supabase:
         answer = await self._rpc(
             "ship_batch",
             {
-                "sessions": [_head(head) for head in batch.sessions],
-                "events": [_event(row) for row in batch.events],
+                "sessions": [encode_head(head) for head in batch.sessions],
+                "events": [encode_event(row) for row in batch.events],
                 "worker": worker,
                 "lease_s": lease_s,
                 "released": list(released),
@@ -189,8 +177,8 @@ class Supabase:
         events: list[EventRow] = []
         while page is not None:
             try:
-                head = head or _head_row(page["session"])
-                rows = [_event_row(row) for row in page["events"]]
+                head = head or decode_head(page["session"])
+                rows = [decode_event(row) for row in page["events"]]
             except UNREADABLE as error:
                 raise _strange("read_session", error) from error
             events += rows
@@ -317,68 +305,6 @@ async def _only_json(response: httpx.Response) -> None:
         raise from_response(response)
     if "json" not in response.headers.get("content-type", ""):
         raise not_json(response.status_code)
-
-
-def _event(row: EventRow) -> dict[str, Any]:
-    """The row as `ship_batch` takes it. Payload and provider state travel as their text, so
-    that nothing on the way rounds their numbers; Postgres holds no U+0000."""
-    data = builtins(row)
-    del data["id"]
-    payload = row.payload
-    if b"\\u0000" in payload:
-        payload = _ESCAPED_NUL.sub(rb"\1\\ufffd", payload)
-    data["payload"] = payload.decode("utf-8", "replace")
-    data["content"] = clean_text(row.content)
-    if row.provider_state is not None:
-        data["provider_state"] = clean_text(row.provider_state.decode("utf-8", "replace"))
-    return data
-
-
-def _head(head: Head) -> dict[str, Any]:
-    data = builtins(head.row) | {
-        "revision": head.revision,
-        "left_at": head.left_at,
-        "share_key": head.share_key,
-    }
-    data["user_id"] = clean_text(data["user_id"])
-    if data["summary"] is not None:
-        data["summary"] = clean_text(data["summary"])
-    return data
-
-
-def _head_row(data: dict[str, Any]) -> Head:
-    row = _session_row(data)
-    return Head(row, row.end_time is None, _ms(data["left_at"]), data["share_key"])
-
-
-def _event_row(data: dict[str, Any]) -> EventRow:
-    state = data.get("provider_state")
-    known = data | {
-        "payload": data["payload"].encode(),
-        "content": data["content"] or "",
-        "provider_state": None if state is None else state.encode(),
-    }
-    return msgspec.convert(known, EventRow)
-
-
-def _session_row(data: dict[str, Any]) -> SessionRow:
-    """From `read_session` (times in ms) or from the table (times as text)."""
-    known = data | {
-        "user_id": data["user_id"] or "",
-        "start_time": _ms(data["start_time"]) or 0,
-        "end_time": _ms(data["end_time"]),
-    }
-    return msgspec.convert(known, SessionRow)
-
-
-def _ms(value: str | int | None) -> int | None:
-    """Ms since the Unix epoch. PostgREST writes `2026-01-01T…`, others a space for the T."""
-    if value is None or isinstance(value, int):
-        return value
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
 
 
 def _converted(answer: Any, kind: type[T], what: str) -> T:

@@ -20,6 +20,7 @@ from realtime.runs import chain as chain_module
 from realtime.runs.chain import Chain, Link
 from tests.conftest import Running, Serve
 from tests.device import Device
+from tests.fetch import fetch
 from tests.models.conftest import Upstream
 from tests.models.payloads import Api, called, counted, cut_short, said, sse
 from tests.scripted import ScriptedModel, says
@@ -413,7 +414,7 @@ async def test_others_are_answered_at_once_while_the_quota_is_used_up(
         (fallback,) = one.events("run", status="fallback")
         assert fallback["reason"] == "quota"
     assert len(upstream.bodies) == 1, "only the first one asked"
-    state = await running.server.ready()
+    state = (await fetch(f"{running.url}/readyz")).json()
     first = next(model for model in state["models"] if model["model"] == "first")
     assert (first["state"], first["reason"]) == ("open", "quota")
 

@@ -9,7 +9,8 @@ from typing import Any
 import socketio
 from aiohttp import web
 
-from realtime.edge import http
+from realtime.edge.http import api, static
+from realtime.edge.http.guard import guard
 
 SESSION = "11111111-1111-4111-8111-111111111111"
 OWNER = "22222222-2222-4222-8222-222222222222"
@@ -30,11 +31,9 @@ class Stage:
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
         self._sio.on("connect", self._connect)
         self._sio.on("*", self._command)
-        self.app = web.Application(middlewares=[http.guard((), 0, lambda request: None)])
+        self.app = web.Application(middlewares=[guard((), 0, lambda request: None)])
         self._sio.attach(self.app)
-        self.app.router.add_get("/", http.index)
-        self.app.router.add_get("/client/{name}", http.client_file)
-        self.app.router.add_get("/vendor/{name}", http.vendor_file)
+        self.app.add_routes(static.ROUTES)
         self.app.router.add_get("/api/info", self._info)
         self.app.router.add_get("/api/sessions", self._sessions)
         self.app.router.add_get("/api/sessions/{session_id}/outputs/{ref}", self._output)
@@ -88,10 +87,10 @@ class Stage:
         return self.answers.pop(name, {"ok": True})
 
     async def _info(self, request: web.Request) -> web.Response:
-        return http.answer({"model": {"name": "large", "label": "large"}, "store": "none"})
+        return api.as_json({"model": {"name": "large", "label": "large"}, "store": "none"})
 
     async def _sessions(self, request: web.Request) -> web.Response:
-        return http.answer({"sessions": []})
+        return api.as_json({"sessions": []})
 
     async def _output(self, request: web.Request) -> web.Response:
         self.fetched.append(request.headers.get("Authorization", ""))

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from realtime.supabase import Supabase, SupabaseError
-from realtime.supabase.client import Lost, _ms
+from realtime.supabase.client import Lost
+from realtime.supabase.codec import milliseconds
 from tests.supabase.samples import T0, batch, event, new_id, plain, session, ship, token
 from tests.supabase_lite import SupabaseLite
 
@@ -231,7 +232,7 @@ async def test_list_sessions(supabase: Supabase) -> None:
     ],
 )
 def test_both_ways_to_write_a_time(text: str) -> None:
-    assert _ms(text) == T0
+    assert milliseconds(text) == T0
 
 
 async def test_check_passes(supabase: Supabase) -> None:

@@ -1,0 +1,130 @@
+"""The API: what a client may know of this server, and the caller's past sessions, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ...auth import Authenticator
+from ...auth.shares import Shares
+from ...core.rows import SessionRow
+from ...limits.buckets import Buckets
+from ...live.hub import Hub
+from ...live.listing import past_sessions
+from ...log.store import Store
+from ...protocol import ProtocolError, entry, to_json
+
+FILES = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
+
+
+class Api:
+    """What one running server answers. `info` is told to anybody; what a user asks counts among
+    their `commands`. `shipped`: the store that the journal is shipped to."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        auth: Authenticator,
+        shares: Shares,
+        commands: Buckets,
+        *,
+        info: dict[str, Any],
+        shipped: Store | None,
+    ) -> None:
+        self._hub = hub
+        self._auth = auth
+        self._shares = shares
+        self._commands = commands
+        self._info = info
+        self._shipped = shipped
+
+    async def info(self, request: web.Request) -> web.Response:
+        return as_json(self._info)
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        """The caller's sessions in which something was said, newest first."""
+        user_id = await self._caller(request)
+        rows = await past_sessions(self._hub.log, self._shipped, user_id)
+        return as_json({"sessions": [public(row) for row in rows]})
+
+    async def session(self, request: web.Request) -> web.Response:
+        """One session of the caller's: its row and its newest events, folded."""
+        session_id = request.match_info["session_id"]
+        before = request.query.get("before_seq")
+        if before is not None and not (before.isdecimal() and len(before) < 16):
+            raise ProtocolError("bad_request", "before_seq must be a number")
+        async with self._hub.open(session_id, await self._caller(request)) as actor:
+            page = await actor.history(int(before) if before else None, 200)
+            row = actor.session.row()
+        events = [entry(event) for event in page.events]
+        return as_json(
+            {"session": public(row), "events": events, "next_before_seq": page.next_before_seq}
+        )
+
+    async def output(self, request: web.Request) -> web.Response:
+        """A tool's whole output, for whoever may read the session."""
+        session_id, output_ref = (request.match_info[n] for n in ("session_id", "output_ref"))
+        share = self._shares.read(request.headers.get("Share", ""))
+        key = share.key if share and share.session_id == session_id else None
+        log = self._hub.log
+        async with self._hub.open(session_id, await self._caller(request), share_key=key):
+            found = await log.keeper.output(session_id, output_ref)
+        if found is None:
+            raise ProtocolError("not_found", "no such output is kept")
+        kind, data = found
+        name, content_type = FILES[kind]
+        return web.Response(
+            body=data,
+            content_type=content_type,
+            charset="utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="{name}"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    async def _caller(self, request: web.Request) -> str:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else None
+        user_id = (await self._auth.user(bearer or None, request)).user_id
+        self._commands.spend(user_id)
+        return user_id
+
+
+def as_json(data: Any) -> web.Response:
+    return web.json_bytes_response(data, dumps=to_json)
+
+
+def public(row: SessionRow) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(row)
+    return data
+
+
+API: web.AppKey[Api] = web.AppKey("api", Api)
+
+
+def _by(
+    method: Callable[[Api, web.Request], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler by a method of the application's `Api`, which exists once it runs."""
+
+    async def handler(request: web.Request) -> web.Response:
+        return await method(request.app[API], request)
+
+    return handler
+
+
+async def preflight(request: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+ROUTES = [
+    web.get("/api/info", _by(Api.info)),
+    web.get("/api/sessions", _by(Api.sessions)),
+    web.get("/api/sessions/{session_id}", _by(Api.session)),
+    web.get("/api/sessions/{session_id}/outputs/{output_ref}", _by(Api.output)),
+    web.options("/api/{path:.*}", preflight),
+]

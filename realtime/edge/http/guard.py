@@ -1,0 +1,63 @@
+"""What holds for every request: who asks, errors as JSON, headers that keep the page safe."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from ...config.origin import origin_of
+from .. import errors
+from ..door import as_seen
+from .static import page_policy
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def guard(
+    origins: tuple[str, ...],
+    proxies: int,
+    check: Callable[[web.Request], None],
+    *,
+    sign_in: str = "",
+) -> Any:
+    """Errors become JSON, headers become safe, listed origins may read the API. Before a
+    new socket's handshake it is `check`ed. `sign_in`: where the page signs users in."""
+    policy = page_policy(sign_in)
+    listed = {origin_of(origin) for origin in origins}
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request = as_seen(request, proxies)
+        try:
+            if "EIO" in request.query and "sid" not in request.query:
+                check(request)
+            response = await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = errors.response(error)
+        except Exception as error:
+            if begun(request):
+                raise
+            response = errors.response(error)
+        if response.prepared:
+            return response
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        response.headers.setdefault("Content-Security-Policy", policy)
+        origin = request.headers.get("Origin")
+        if origin in listed and "/api/" in request.path:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Share"
+            response.headers["Vary"] = "Origin"
+        return response
+
+    return middleware
+
+
+def begun(request: web.Request) -> bool:
+    """Whether it is too late for another answer: one is on its way, or the client has left."""
+    transport = request.transport
+    return request.writer.output_size > 0 or transport is None or transport.is_closing()

@@ -1,0 +1,82 @@
+"""Whether the process is alive, whether it should get traffic, and how its parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from ...core.rows import StorageError
+from ...live.hub import Hub
+from ...protocol import to_json
+from ...runs.chain import Chain
+from ..connections import Connections
+
+
+class Shipping(Protocol):
+    """How the journal's rows get to Supabase."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def last_error(self) -> str | None: ...
+    @property
+    def backlog_age_s(self) -> float: ...
+
+
+class Health:
+    """What a running server reports. `shipping` where it ships."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        chain: Chain,
+        connections: Connections,
+        shipping: Callable[[], Shipping] | None,
+    ) -> None:
+        self._hub = hub
+        self._chain = chain
+        self._connections = connections
+        self._shipping = shipping
+
+    async def report(self) -> dict[str, Any]:
+        """`status` is `ok` or `unavailable`."""
+        log = self._hub.log
+        state: dict[str, Any] = {
+            "status": "unavailable" if self._hub.draining else "ok",
+            "model": self._chain.name,
+            "models": self._chain.state(),
+            "sessions": self._hub.sessions,
+            "devices": len(self._connections),
+        }
+        if self._shipping:
+            shipping = self._shipping()
+            state["supabase"] = {
+                "status": shipping.status,
+                "last_error": shipping.last_error,
+                "backlog_age_s": round(shipping.backlog_age_s, 1),
+            }
+        try:
+            if self._shipping:
+                state["supabase"]["quarantined"] = await log.keeper.quarantined()
+            await log.keeper.row("")
+        except StorageError as error:
+            state.update(status="unavailable", store=str(error))
+        return state
+
+
+HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
+
+
+async def healthz(request: web.Request) -> web.Response:
+    return web.json_bytes_response({"status": "ok"}, dumps=to_json)
+
+
+async def readyz(request: web.Request) -> web.Response:
+    report = await request.app[HEALTH].report()
+    status = 503 if report["status"] == "unavailable" else 200
+    return web.json_bytes_response(report, dumps=to_json, status=status)
+
+
+ROUTES = [web.get("/healthz", healthz), web.get("/readyz", readyz)]

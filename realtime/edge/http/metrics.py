@@ -1,0 +1,113 @@
+"""What a running server counts, in the text format that Prometheus reads.
+
+Counts are plain numbers where they arise; here they get their names. Nothing in them is a
+user's: labels are of this program's own vocabulary.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ...limits.memory import resident
+from ...live.hub import Hub
+from ...log.log import Log
+from ...runs.chain import Chain
+from ..connections import Connections
+from ..door import local
+from ..transport import Transport
+
+
+class Measured(Collector):
+    """Everything that is counted in this process, since its start."""
+
+    def __init__(
+        self, log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+    ) -> None:
+        self._log = log
+        self._hub = hub
+        self._chain = chain
+        self._connections = connections
+        self._transport = transport
+
+    def collect(self) -> Iterator[Metric]:
+        log, hub, count = self._log, self._hub, self._log.count
+        yield gauge("connections", "Sockets that are connected.", len(self._connections))
+        yield gauge("sessions_live", "Sessions in memory.", hub.sessions)
+        yield gauge("runs_active", "Runs that have begun and not ended.", hub.runs)
+        yield gauge("memory_bytes", "Resident memory of the process.", resident())
+        yield gauge("journal_writable", "1 while events can be stored.", not log.broken)
+        yield gauge("journal_pending", "Appends that wait for their commit.", log.pending)
+        yield counter("events_total", "Events committed.", count.events)
+        yield counter("flushes_total", "Commits of events.", count.flushes)
+        yield counter("flush_seconds_total", "Seconds that commits took.", count.flush_s)
+        yield counter("rest_seconds_total", "Seconds rested between commits.", count.rest_s)
+        yield counter("flush_failures_total", "Commits that failed.", count.failures)
+        runs = by_one(hub.count.by_status)
+        yield counter("runs_total", "Runs that ended.", runs, "status")
+        yield counter("run_seconds_total", "Seconds that they took.", hub.count.seconds)
+        tokens = by_one(hub.count.tokens)
+        yield counter("tokens_total", "Tokens of models.", tokens, "kind")
+        broken = [([one["model"]], one["state"] == "open") for one in self._chain.state()]
+        help = "1 while a model's circuit breaker is open."
+        yield gauge("model_failing", help, broken, "model")
+        answered = self._connections.answered.items()
+        help = "Commands that were answered."
+        yield counter("commands_total", help, answered, "command", "result")
+        closed = by_one(self._transport.closed)
+        yield counter("disconnects_total", "Sockets that have gone.", closed, "reason")
+
+
+Values = float | Iterable[tuple[Sequence[str], float]]
+"""One number, or one for each combination of the labels' values."""
+
+
+def gauge(name: str, help: str, values: Values, *labels: str) -> Metric:
+    return filled(GaugeMetricFamily(f"realtime_{name}", help, labels=labels), values)
+
+
+def counter(name: str, help: str, values: Values, *labels: str) -> Metric:
+    return filled(CounterMetricFamily(f"realtime_{name}", help, labels=labels), values)
+
+
+def filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
+    for labels, value in values if isinstance(values, Iterable) else [((), values)]:
+        family.add_metric(labels, value)
+    return family
+
+
+def by_one(values: Mapping[str, float]) -> Values:
+    """By the one label that there is."""
+    return [([label], value) for label, value in values.items()]
+
+
+def registry(
+    log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+) -> CollectorRegistry:
+    """What one server counts, apart from every other one in this process."""
+    made = CollectorRegistry()
+    made.register(Measured(log, hub, chain, connections, transport))
+    return made
+
+
+REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
+
+
+def route(token: str) -> web.RouteDef:
+    """The metrics: for whoever has the token; without one, for this machine, as long as no
+    proxy stands between."""
+
+    async def handler(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        near = local(request.remote or "") and "X-Forwarded-For" not in request.headers
+        if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
+            raise web.HTTPNotFound
+        text = generate_latest(request.app[REGISTRY])
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return web.get("/metrics", handler)
