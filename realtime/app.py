@@ -175,7 +175,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
 
     app.router.add_get("/", http.index)
     app.router.add_get("", http.to_slash)
-    app.router.add_get("/client/{name}", http.client_file)
+    app.router.add_get("/client/{name:.+}", http.client_file)
     app.router.add_get("/vendor/{name}", http.vendor_file)
     app.router.add_get("/healthz", late("healthz"))
     app.router.add_get("/readyz", late("readyz"))

@@ -33,7 +33,7 @@ class Stage:
         self.app = web.Application(middlewares=[http.guard((), 0, lambda request: None)])
         self._sio.attach(self.app)
         self.app.router.add_get("/", http.index)
-        self.app.router.add_get("/client/{name}", http.client_file)
+        self.app.router.add_get("/client/{name:.+}", http.client_file)
         self.app.router.add_get("/vendor/{name}", http.vendor_file)
         self.app.router.add_get("/api/info", self._info)
         self.app.router.add_get("/api/sessions", self._sessions)

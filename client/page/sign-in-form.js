@@ -2,7 +2,7 @@
 
 /**
  * @param {HTMLFormElement} form
- * @param {import("./sign-in.js").SignIn} user
+ * @param {import("../sign-in.js").SignIn} user
  * @returns {Promise<void>}  once somebody is signed in
  */
 export function filled(form, user) {
