@@ -9,7 +9,7 @@ import { lasting, summaryLine, when } from "./page/format.js";
 import { PastSessions } from "./page/past.js";
 import { inWords } from "./page/people.js";
 import { SharePanel } from "./page/share-panel.js";
-import { filled } from "./page/sign-in-form.js";
+import { askToSignIn } from "./page/sign-in-form.js";
 import { Transcript } from "./page/transcript.js";
 import { CONNECTION, banner, modelLine, trouble } from "./page/wording.js";
 import { untilSaid } from "./reach.js";
@@ -55,7 +55,7 @@ async function signedIn(project) {
   const someone = new SignIn({ ...project, storage: local, lost: reload });
   asking = !someone.user;
   schedule();
-  if (asking) await filled($("sign-in"), someone);
+  if (asking) await askToSignIn($("sign-in"), someone);
   asking = false;
   user = someone;
   $("who").hidden = false;
@@ -133,7 +133,7 @@ function draw() {
   if (!viewing) ending(state.ended, state.summary);
   if (following && !viewing) $("scroll").scrollTop = $("scroll").scrollHeight;
   announcer.update(state);
-  follow(state);
+  refreshPast(state);
 }
 
 function ending(ended, summary) {
@@ -144,7 +144,7 @@ function ending(ended, summary) {
   $("ending-hint").hidden = Boolean(viewing);
 }
 
-function follow({ session_id, ended, summary }) {
+function refreshPast({ session_id, ended, summary }) {
   const before = listed;
   listed = { session_id, ended, summary };
   if (Object.keys(listed).some((key) => listed[key] !== before[key])) past.refresh();

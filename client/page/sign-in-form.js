@@ -5,7 +5,7 @@
  * @param {import("../sign-in.js").SignIn} user
  * @returns {Promise<void>}  once somebody is signed in
  */
-export function filled(form, user) {
+export function askToSignIn(form, user) {
   const { email, password } = form.elements;
   const said = form.querySelector("[role=alert]");
   const say = (text) => {
