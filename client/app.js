@@ -1,20 +1,23 @@
 /** The page: wires the session client to the elements of index.html. */
 
 import { io } from "socket.io-client";
-import { lasting, summaryLine, when } from "./format.js";
-import { PastSessions } from "./past.js";
+import { Api } from "./api.js";
+import { Announcer } from "./page/announcer.js";
+import { Composer } from "./page/composer.js";
+import { $, text } from "./page/element.js";
+import { lasting, summaryLine, when } from "./page/format.js";
+import { PastSessions } from "./page/past.js";
+import { inWords } from "./page/people.js";
+import { SharePanel } from "./page/share-panel.js";
+import { askToSignIn } from "./page/sign-in-form.js";
+import { Transcript } from "./page/transcript.js";
+import { CONNECTION, banner, modelLine, trouble } from "./page/wording.js";
 import { untilSaid } from "./reach.js";
 import { activeRun } from "./reducer.js";
 import { SessionClient } from "./session.js";
-import { filled } from "./sign-in-form.js";
 import { SignIn } from "./sign-in.js";
 import { Keep } from "./storage.js";
-import { Transcript, inWords } from "./transcript.js";
 
-const $ = (id) => document.getElementById(id);
-
-const DRAFT = "realtime.draft";
-const DRAFT_LENGTH = 100_000; // one that is longer could fill the storage of all the others
 const local = new Keep(() => localStorage);
 const tab = new Keep(() => sessionStorage);
 
@@ -22,6 +25,10 @@ let info = {}; // what the server says of itself, once it does
 let silence = ""; // why it does not yet
 let user = null; // who signed in, where the server wants that
 let asking = false; // for email and password
+let viewing = null; // the past session that is read now
+let following = true; // the reader is at the end, and stays there
+let due = false; // a drawing
+let listed = { session_id: null, ended: null, summary: null }; // what the list of past sessions follows
 
 // the page may be mounted under a prefix
 const options = { path: new URL("./socket.io/", location.href).pathname };
@@ -42,12 +49,13 @@ function missed(why) {
   schedule();
 }
 
-const lost = () => location.reload();
+const reload = () => location.reload();
+
 async function signedIn(project) {
-  const someone = new SignIn({ ...project, storage: local, lost });
+  const someone = new SignIn({ ...project, storage: local, lost: reload });
   asking = !someone.user;
   schedule();
-  if (asking) await filled($("sign-in"), someone);
+  if (asking) await askToSignIn($("sign-in"), someone);
   asking = false;
   user = someone;
   $("who").hidden = false;
@@ -56,6 +64,8 @@ async function signedIn(project) {
   schedule();
 }
 
+const api = new Api("./api/", () => client.bearer());
+
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
   continue: (run_id) => attempt(client.continue(run_id)),
@@ -63,29 +73,24 @@ const transcript = new Transcript($("transcript"), {
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),
   drop: (id) => client.drop(id),
-  edit,
+  edit: (entry) => {
+    composer.edit(entry.text);
+    client.drop(entry.client_msg_id);
+  },
 });
 
 const past = new PastSessions($("past-sessions"), $("no-past"), {
-  bearer: () => client.bearer(),
+  sessions: () => api.sessions(),
   current: () => (client.state.ended ? null : client.state.session_id),
   chosen: (session) => attempt(view(session)),
 });
 
-let viewing = null; // the past session that is read now
-let following = true; // the reader is at the end, and stays there
-let sharing = null; // the session whose link is shown
+const announcer = new Announcer($("announcer"));
+const sharing = new SharePanel(client, { attempt, toast, say: (words) => announcer.say(words) });
+const composer = new Composer($("composer"), $("message-box"), tab, { send, changed: schedule });
 
 // ------------------------------------------------------------------ drawing
 
-const CONNECTION = {
-  offline: "Not connected",
-  connecting: "Connecting…",
-  live: "Live",
-  error: "Not connected",
-};
-
-let due = false;
 function schedule() {
   if (due) return;
   due = true;
@@ -105,66 +110,30 @@ function draw() {
 
   $("connection-state").textContent = CONNECTION[connection];
   $("connection-state").dataset.state = connection;
-  text($("trouble"), lost ? trouble(error) : "");
-  text($("banner"), banner(client));
-  text($("model"), modelLine());
+  text($("trouble"), lost ? trouble(error, Boolean(user)) : "");
+  const stored = local.lasting && tab.lasting;
+  text($("banner"), banner(client, { silence, lasting: stored, signedIn: Boolean(user), model: info.model?.name }));
+  text($("model"), modelLine(client.model, info.model));
 
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? `· ${devices} devices` : "");
   document.body.dataset.access = client.access;
   const usable = connection === "live" && Boolean(state.session_id);
-  $("copy-link").disabled = !usable;
-  $("copy-link").hidden = client.access !== "owner";
-  $("share-panel").hidden = !sharing || sharing !== state.session_id;
-  $("copy-link").setAttribute("aria-expanded", String(!$("share-panel").hidden));
+  sharing.draw(usable);
   $("end-session").disabled = !usable || Boolean(state.ended);
   $("message-box").disabled = connection === "error";
   const run = activeRun(state);
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
-  $("send").disabled = !$("message-box").value.trim();
+  $("send").disabled = composer.empty;
   $("earlier").hidden = !state.next_before_seq;
   $("empty").hidden = state.runs.length + client.pending.length > 0;
 
   transcript.update(state, client);
   if (!viewing) ending(state.ended, state.summary);
   if (following && !viewing) $("scroll").scrollTop = $("scroll").scrollHeight;
-  announce(state);
-}
-
-function text(element, value) {
-  if (element.textContent !== value) element.textContent = value;
-  element.hidden = !value;
-}
-
-function trouble(error) {
-  if (error.code === "not_found") return "That session is not here any more, or it is not yours. Start a new one.";
-  if (error.code === "unauthorized" && !user) return "This server wants a sign-in that this page does not know.";
-  return error.message;
-}
-
-function banner({ connection, notice, error, state, model, access }) {
-  if (connection === "error" && state.session_id) return trouble(error);
-  if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
-  if (connection === "connecting") {
-    const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
-    if (error) return `${error.message} ${hope}`;
-    if (state.session_id) return `The connection is lost. ${hope}`;
-  }
-  if (silence) return silence;
-  if (access === "read") return "You read along. Only who started this session, or was given a link to take part, can write.";
-  if (!local.lasting || !tab.lasting) return "This browser stores nothing for this page: after a reload it begins anew, without the sessions so far.";
-  if (isDemo(model || info.model?.name)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
-  return "";
-}
-
-const isDemo = (name = "") => /^demo\b/i.test(name);
-
-function modelLine() {
-  const { name, label } = info.model ?? {};
-  const used = client.model || name;
-  if (!used) return "";
-  return `Model: ${used === name && !isDemo(name) ? (label ?? name) : used}`;
+  announcer.update(state);
+  refreshPast(state);
 }
 
 function ending(ended, summary) {
@@ -175,16 +144,10 @@ function ending(ended, summary) {
   $("ending-hint").hidden = Boolean(viewing);
 }
 
-/** A screen reader hears an answer once, when it is whole, not word by word. */
-const told = { session: null, done: null, asked: null, ended: null, summary: null };
-function announce({ session_id, runs, ended, summary }) {
-  const done = runs.findLast((run) => run.done) ?? null;
-  const news = told.session === session_id && done && told.done !== done.done;
-  if (news) $("announcer").textContent = done.message.text.slice(0, 1000) || `The answer ended: ${done.status}`;
-  const asked = activeRun({ runs })?.message.parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;
-  if (asked && told.asked !== asked) $("announcer").textContent = `The tool ${asked.name} waits for approval.`;
-  if (told.session !== session_id || told.ended !== ended || told.summary !== summary) past.refresh();
-  Object.assign(told, { session: session_id, done: done?.done ?? null, asked, ended, summary });
+function refreshPast({ session_id, ended, summary }) {
+  const before = listed;
+  listed = { session_id, ended, summary };
+  if (Object.keys(listed).some((key) => listed[key] !== before[key])) past.refresh();
 }
 
 // ------------------------------------------------------------------ actions
@@ -210,38 +173,19 @@ async function start() {
   const begun = client.create();
   schedule();
   await attempt(begun);
-  $("message-box").focus();
+  composer.focus();
 }
 
-function send() {
-  const box = $("message-box");
-  if (!box.value.trim()) return;
+/** @returns {boolean} whether the client has taken the message */
+function send(message) {
   try {
-    client.send(box.value);
+    client.send(message);
   } catch (error) {
-    return toast(`The message was not sent: ${error.message}`);
+    toast(`The message was not sent: ${error.message}`);
+    return false;
   }
-  box.value = "";
   following = true;
-  fit();
-}
-
-/** Take a message that was not sent back into the box. */
-function edit({ client_msg_id, text }) {
-  const box = $("message-box");
-  box.value = [text, box.value].filter(Boolean).join("\n");
-  client.drop(client_msg_id);
-  fit();
-  box.focus();
-}
-
-/** As high as its text, within the limit of the style sheet. */
-function fit() {
-  const box = $("message-box");
-  if (box.value && box.value.length <= DRAFT_LENGTH) tab.setItem(DRAFT, box.value); // for a reload
-  else tab.removeItem(DRAFT);
-  box.rows = Math.min(8, box.value.split("\n").length + Math.floor(box.value.length / 90));
-  schedule();
+  return true;
 }
 
 async function approve(...decision) {
@@ -256,39 +200,18 @@ async function approve(...decision) {
 
 /** A result that is too long for the conversation, as a file. */
 async function save({ name, output_ref }) {
-  const path = `./api/sessions/${client.state.session_id}/outputs/${encodeURIComponent(output_ref)}`;
-  const response = await fetch(path, { headers: { authorization: `Bearer ${await client.bearer()}` } });
-  if (!response.ok) throw new Error(`The result cannot be read: the server answered ${response.status}.`);
+  const whole = await api.output(client.state.session_id, output_ref).catch((error) => {
+    throw new Error(`The result cannot be read. ${error.message}`);
+  });
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  const kind = response.headers.get("content-type")?.includes("json") ? "json" : "txt";
-  link.download = `${name}.${kind}`;
+  link.href = URL.createObjectURL(whole);
+  link.download = `${name}.${whole.type.includes("json") ? "json" : "txt"}`;
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
-async function copyLink() {
-  const { session_id } = client.state;
-  const share = await client.share($("share-access").value);
-  const { origin, pathname } = location;
-  const link = `${origin}${pathname}#${new URLSearchParams({ session: session_id, share })}`;
-  $("share-link").value = link;
-  sharing = session_id;
-  draw();
-  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-  $("announcer").textContent = $("share-label").textContent = copied ? "Link copied" : "Copy this link";
-  if (!copied) $("share-link").select();
-}
-
-async function unshare() {
-  await client.unshare();
-  sharing = null;
-  draw();
-  toast("Every link to this session that was given is void.");
-}
-
 async function view(session) {
-  const state = await past.read(session);
+  const state = await api.read(session.session_id);
   viewing = session;
   $("past-transcript").replaceChildren();
   new Transcript($("past-transcript")).update(state);
@@ -311,7 +234,7 @@ async function reopen() {
   viewing = null;
   if (session_id !== client.state.session_id) await client.open(session_id);
   schedule();
-  $("message-box").focus();
+  composer.focus();
 }
 
 /** `#session=<id>&share=<token>`, taken out of the address, so that nobody copies it by accident. */
@@ -329,40 +252,21 @@ $("sign-out").addEventListener("click", async () => {
   tab.clear();
   location.reload();
 });
-addEventListener("storage", () => user && !user.user && lost()); // signed out in another tab
+addEventListener("storage", () => user && !user.user && reload()); // signed out in another tab
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
 $("end-session").addEventListener("click", () => attempt(client.end()));
-$("copy-link").addEventListener("click", () => {
-  if ($("share-panel").hidden) return attempt(copyLink());
-  sharing = null;
-  draw();
-});
-$("share-access").addEventListener("change", () => attempt(copyLink()));
-$("unshare").addEventListener("click", () => attempt(unshare()));
 $("scroll").addEventListener("scroll", ({ target }) => {
   following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });
 $("earlier").addEventListener("click", () => attempt(client.history()));
 $("back").addEventListener("click", back);
 $("reopen").addEventListener("click", () => attempt(reopen()));
-$("message-box").addEventListener("input", fit);
-$("message-box").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // Safari ends a composition first
-  event.preventDefault();
-  send();
-});
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  send();
-});
 addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()));
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
 $("start-session").disabled = false; // from here on no click is lost
-$("message-box").value = tab.getItem(DRAFT) ?? "";
-fit();
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
 attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
 schedule();

@@ -9,7 +9,7 @@ export class Identity {
   #given; // the guest token of the last handshake, null where there was none; undefined after a token of our own
 
   /**
-   * @param {string | (() => string | undefined | Promise<string | undefined>)} [own]
+   * @param {string | (() => string | undefined | Promise<string | undefined>) | undefined} own
    * @param {import("./storage.js").Keep} storage  which other tabs may share
    */
   constructor(own, storage) {

@@ -1,23 +1,36 @@
 /** How much the server takes at once. Whatever is larger closes the connection without a word. */
 
-import { CommandError } from "./connection.js";
+import { CommandError } from "./errors.js";
 
 const AROUND = 32; // bytes of a frame around its command
 
 export class Limits {
+  /** Settles once the server has answered, or has not in time. @type {Promise<void>} */
+  known = Promise.resolve();
   #most = {};
   #ask;
+  #learnt;
 
-  /** @param {() => Promise<{limits?: {text_bytes: number, frame_bytes: number}}>} ask */
-  constructor(ask) {
+  /**
+   * @param {() => Promise<{limits?: {text_bytes: number, frame_bytes: number}}>} ask
+   * @param {() => void} learnt  called after each question
+   */
+  constructor(ask, learnt) {
     this.#ask = ask;
+    this.#learnt = learnt;
   }
 
-  /** Ask the server, unless the limits are known. A server that names none sets none here. */
-  async learn() {
-    if (this.#most.text_bytes) return;
-    const { limits } = (await this.#ask().catch(() => null)) ?? {};
-    this.#most = limits ?? {};
+  /** Ask the server, unless it is known. A server that does not say sets no limits here. */
+  learn() {
+    return (this.known = this.#learn());
+  }
+
+  async #learn() {
+    if (!this.#most.text_bytes) {
+      const { limits } = (await this.#ask().catch(() => null)) ?? {};
+      this.#most = limits ?? {};
+    }
+    this.#learnt();
   }
 
   /** @returns {CommandError | undefined} why a command is too large to send, as far as is known */

@@ -11,7 +11,8 @@
  *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 
-import { CommandError } from "./connection.js";
+import { deferred } from "./deferred.js";
+import { CommandError } from "./errors.js";
 
 const KEY = "realtime.outbox";
 const BREAKS = 3;
@@ -22,40 +23,41 @@ const broken = () =>
     message: `The connection broke ${BREAKS} times while this message was sent.`,
   });
 
+const dropped = () => new CommandError({ code: "dropped", message: "This message was not sent." });
+
 export class Outbox {
   /** @type {Outgoing[]} */
   entries = [];
-  #promises = new Map();
+  #parts;
+  #acks = new Map(); // client_msg_id → the deferred ack
   #flushing = false;
   #wake = () => {};
 
   /**
    * @param {object} parts
    * @param {import("./storage.js").Keep} parts.storage
-   * @param {(entry: Outgoing) => Error | undefined} parts.refuses  what cannot be posted at all
-   * @param {(entry: Outgoing) => Promise<object>} parts.post  the ack, or an error with
-   *   `code`, `retryable` and perhaps `retry_after_ms`
+   * @param {import("./limits.js").Limits} parts.limits
+   * @param {(name: string, payload: object) => Promise<object>} parts.request  sends a command
    * @param {() => string | null} parts.live  the session that messages can be posted to now
    * @param {() => void} parts.changed
    */
-  constructor({ storage, refuses, post, live, changed }) {
-    Object.assign(this, { storage, refuses, post, live, changed });
-    const stored = storage.read(KEY);
+  constructor(parts) {
+    this.#parts = parts;
+    const stored = parts.storage.read(KEY);
     const known = Array.isArray(stored) ? stored.filter((entry) => entry?.client_msg_id) : [];
     this.entries = known.map((entry) => ({ ...entry, status: entry.error ? "failed" : "waiting" }));
   }
 
   /** @returns {Promise<object>} the ack */
   add(session_id, text, options) {
+    /** @type {Outgoing} */
     const entry = { client_msg_id: randomId(), session_id, text, options, status: "waiting" };
-    const promise = new Promise((resolve, reject) =>
-      this.#promises.set(entry.client_msg_id, { resolve, reject }),
-    );
-    promise.catch(() => {}); // the entry shows the error too; nobody has to listen here
+    const ack = deferred(); // the entry shows an error too
+    this.#acks.set(entry.client_msg_id, ack);
     this.entries = [...this.entries, entry];
     this.#keep();
     this.flush();
-    return promise;
+    return ack.promise;
   }
 
   /** Messages said before there was a session belong to the one that came. */
@@ -71,9 +73,13 @@ export class Outbox {
     this.flush();
   }
 
-  /** Give up a refused or waiting message. */
+  /** Give a refused or waiting message up; those behind it wait for it no longer. */
   drop(client_msg_id) {
-    this.entries = this.entries.filter((entry) => entry.client_msg_id !== client_msg_id);
+    const entry = this.#get(client_msg_id);
+    if (!entry) return;
+    this.entries = this.entries.filter((other) => other !== entry);
+    this.#settle(entry, "reject", dropped());
+    if (entry.status === "waiting") this.#wake();
     this.#keep();
   }
 
@@ -94,42 +100,55 @@ export class Outbox {
   /** Post what waits for the live session, until done or offline. */
   async flush() {
     for (const entry of this.entries) {
-      const error = entry.status === "waiting" && this.refuses(entry);
+      const error = entry.status === "waiting" && this.#parts.limits.excess("send", payload(entry));
       if (error) this.#fail(entry, error);
     }
     if (this.#flushing) return;
     this.#flushing = true;
     try {
       for (let tries = 0, entry; (entry = this.#next()); ) {
-        this.#set(entry, { status: "sending" });
-        try {
-          this.#acked(entry, await this.post(entry));
-          tries = 0;
-        } catch (error) {
-          const { heard } = this.#get(entry.client_msg_id) ?? {};
-          if (heard) {
-            this.#acked(entry, heard);
-            continue;
-          }
-          const breaks = (entry.breaks ?? 0) + (error.broke ? 1 : 0);
-          if (!error.retryable || breaks >= BREAKS) {
-            this.#fail(entry, error.retryable ? broken() : error);
-            continue;
-          }
-          const offline = error.code === "offline";
-          const wait = error.retry_after_ms ?? Math.min(500 * 2 ** tries++, 15_000);
-          const why = offline ? {} : { error, retry_at: Date.now() + wait };
-          this.#set(entry, { error: undefined, ...why, breaks, status: "waiting" });
-          if (!offline) await this.#pause(wait);
-        }
+        const wait = await this.#deliver(entry, tries);
+        tries = wait ? tries + 1 : 0;
+        if (wait) await this.#pause(wait);
       }
     } finally {
       this.#flushing = false;
     }
   }
 
+  /** @returns {Promise<number>} ms until the next message may be posted */
+  async #deliver(entry, tries) {
+    this.#set(entry, { status: "sending" });
+    try {
+      this.#acked(entry, await this.#post(entry));
+      return 0;
+    } catch (error) {
+      return this.#undelivered(entry, error, tries);
+    }
+  }
+
+  #undelivered(entry, error, tries) {
+    const { heard } = this.#get(entry.client_msg_id) ?? {};
+    const breaks = (entry.breaks ?? 0) + (error.broke ? 1 : 0);
+    if (heard) this.#acked(entry, heard);
+    else if (!error.retryable) this.#fail(entry, error);
+    else if (breaks >= BREAKS) this.#fail(entry, broken());
+    else if (error.code === "offline") this.#set(entry, { error: undefined, breaks, status: "waiting" });
+    else {
+      const wait = error.retry_after_ms ?? Math.min(500 * 2 ** tries, 15_000);
+      this.#set(entry, { error, retry_at: Date.now() + wait, breaks, status: "waiting" });
+      return wait;
+    }
+    return 0;
+  }
+
+  async #post(entry) {
+    await this.#parts.limits.known;
+    return this.#parts.request("send", payload(entry));
+  }
+
   #next() {
-    const session_id = this.live();
+    const session_id = this.#parts.live();
     return (
       session_id &&
       this.entries.find((entry) => entry.session_id === session_id && entry.status === "waiting")
@@ -158,8 +177,8 @@ export class Outbox {
   }
 
   #settle({ client_msg_id }, how, value) {
-    this.#promises.get(client_msg_id)?.[how](value);
-    this.#promises.delete(client_msg_id);
+    this.#acks.get(client_msg_id)?.[how](value);
+    this.#acks.delete(client_msg_id);
   }
 
   #pause(ms) {
@@ -171,10 +190,13 @@ export class Outbox {
 
   #keep() {
     const unacked = this.entries.filter((entry) => entry.status !== "acked");
-    this.storage.setItem(KEY, JSON.stringify(unacked.map(kept)));
-    this.changed();
+    this.#parts.storage.setItem(KEY, JSON.stringify(unacked.map(kept)));
+    this.#parts.changed();
   }
 }
+
+/** Of the `send` command. */
+const payload = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
 
 /** As much of an entry as outlives the page: the error of one that failed for good. */
 function kept({ status, error, retry_at, heard, ...entry }) {

@@ -4,18 +4,9 @@
  * States are never changed in place. What an event did not touch keeps its identity,
  * so a view may compare with `===` and redraw only what is new.
  *
- * @typedef {{type: "text", offset: number, text: string}} TextPart
- *   A stretch of the answer; `offset` counts the UTF-16 units before it.
- * @typedef {{type: "tool_call", offset: number, call: ToolCall}} CallPart
- *   A tool call where it first appeared; `offset` is the text's length at that moment.
- * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
- *   output_ref?: string, error?: {code: string, message: string},
- *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
- *   decided_by?: string, reason?: string}}} ToolCall
- * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
- *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
- *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number}} UserMessage
+ * @typedef {import("./message.js").Message} Message
+ * @typedef {import("./message.js").ToolCall} ToolCall
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
  *   message: Message, status: string, model: string, note: object | null,
  *   fallback: {from_model?: string, model: string, reason?: string} | null,
@@ -28,6 +19,9 @@
  *   summary: {status: string, text?: string} | null, next_before_seq: number | null}} State
  *   `runs`: in the order of the context. Runs that wait in the queue come last.
  */
+
+import { completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
+import { pick } from "./pick.js";
 
 /** @returns {State} */
 export const initial = () => ({
@@ -195,9 +189,6 @@ const fold = (state, event) =>
 /** Saying something reopens an ended session. */
 const reopened = (state) => (state.ended ? { ...state, ended: null, summary: null } : state);
 
-const pick = (event, names) =>
-  Object.fromEntries(names.filter((name) => event[name] !== undefined).map((name) => [name, event[name]]));
-
 // ---------------------------------------------------------------- the runs
 
 const find = (state, event) =>
@@ -214,7 +205,7 @@ const newRun = (run_id) => ({
   run_ids: [run_id],
   begun: false,
   user: null,
-  message: { message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [] },
+  message: emptyMessage,
   status: "queued",
   model: "",
   note: null,
@@ -240,75 +231,8 @@ function change(state, event, update) {
   return { ...state, runs };
 }
 
-// ----------------------------------------------------------------- messages
-
-const named = (message, { message_id }) =>
-  message_id && message_id !== message.message_id ? { ...message, message_id } : message;
-
-/** Text goes where its offset says: what is there already is not added again. */
-function grown(message, { kind, offset, delta }) {
-  const known = message[kind];
-  let from = message[`${kind}_from`];
-  if (!known && offset > from) from = offset;
-  const end = from + known.length;
-  if (offset + delta.length <= end) return message;
-  const fresh = delta.slice(Math.max(0, end - offset));
-  const next = { ...message, [kind]: known + fresh, [`${kind}_from`]: from };
-  return kind === "text" ? { ...next, parts: withText(message.parts, end, fresh) } : next;
-}
-
-function withText(parts, offset, text) {
-  const last = parts.at(-1);
-  return last?.type === "text"
-    ? [...parts.slice(0, -1), { ...last, text: last.text + text }]
-    : [...parts, { type: "text", offset, text }];
-}
-
-/** The newest state of a tool call, in the place where it first appeared. */
-function placed(message, event) {
-  const call = pick(event, [
-    "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval",
-  ]);
-  const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);
-  if (at >= 0) return { ...message, parts: message.parts.with(at, { ...message.parts[at], call }) };
-  const offset = message.text_from + message.text.length;
-  return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
-}
-
-const OPEN = ["streaming", "ready", "awaiting_approval", "running"];
-
-/** Cut the text back to `offset`; calls behind it are void, and those that have not closed. */
-function cut(message, offset) {
-  const parts = message.parts
-    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset && !OPEN.includes(part.call.status)))
-    .map((part) =>
-      part.type === "text" && part.offset + part.text.length > offset
-        ? { ...part, text: part.text.slice(0, offset - part.offset) }
-        : part,
-    );
-  const text = message.text.slice(0, Math.max(0, offset - message.text_from));
-  return { ...message, text, text_from: Math.min(message.text_from, offset), parts };
-}
-
-/** `done` repeats the whole answer. */
-const completed = (message, { message_id, text }) =>
-  grown(named(message, { message_id }), { kind: "text", offset: 0, delta: text });
-
 /** One run of which an older page held the beginning. */
 function joined(older, newer) {
-  const { text, text_from } = newer.message;
-  const start = Math.max(text_from, older.message.text_from);
-  const overlap = older.message.text.slice(start - older.message.text_from);
-  const fits = !text || text.slice(start - text_from).startsWith(overlap);
-  let message = fits ? older.message : cut(older.message, text_from); // the model began anew there
-  for (const part of newer.message.parts) {
-    message =
-      part.type === "text"
-        ? grown(message, { kind: "text", offset: part.offset, delta: part.text })
-        : placed(message, part.call);
-  }
-  const { message_id, reasoning, reasoning_from } = newer.message;
-  message = grown(message, { kind: "reasoning", offset: reasoning_from, delta: reasoning });
   const { status, model, note } = newer.model ? newer : older; // as the last `run` or `done` said
   return {
     ...newer,
@@ -318,6 +242,6 @@ function joined(older, newer) {
     fallback: newer.fallback ?? older.fallback,
     run_ids: [...new Set([...older.run_ids, ...newer.run_ids])],
     user: newer.user ?? older.user,
-    message: { ...message, message_id: message_id || older.message.message_id },
+    message: joinedMessages(older.message, newer.message),
   };
 }

@@ -1,37 +1,43 @@
 /**
- * One session on one socket, for any front end: no DOM, no framework.
+ * A client of one session at a time, for any front end: no DOM, no framework.
  *
  *     const client = new SessionClient({ io, storage: () => localStorage, window });
  *     client.subscribe(({ state, connection }) => draw(state, connection));
  *     await client.connect();
  *     await client.send("hello");
  *
- * It resumes by itself after every loss of the connection, and loses or doubles nothing:
- * see the client rule in PROTOCOL.md. `reducer.js` says what `state` holds.
+ * It resumes after every loss of the connection, and loses and doubles nothing. `reducer.js`
+ * says what `state` holds, docs/front-end.md how to use all of it in a front end of your own.
  */
 
-import { CommandError, Connection } from "./connection.js";
+import { Commands } from "./commands.js";
+import { Connection } from "./connection.js";
+import { deferred } from "./deferred.js";
+import { CommandError } from "./errors.js";
+import { Follower } from "./follower.js";
 import { Identity } from "./identity.js";
 import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
-import { places, serverInfo, whyNot } from "./reach.js";
-import { apply, initial, load, prepend } from "./reducer.js";
+import { places, serverInfo } from "./reach.js";
+import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
 
 export { CommandError };
+
+/** @typedef {import("./storage.js").Stored} Stored */
 
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
 const LIMITS_MS = 3000; // how long a message waits for the limits
 
-export class SessionClient {
-  state = initial();
+export class SessionClient extends Commands {
   /** @type {"offline" | "connecting" | "live" | "error"} */
   connection = "offline";
   /** @type {{code: string, message: string} | null} why `connection` is not "live" */
   error = null;
-  /** @type {{type: string, retry_in_ms?: number} | null} the server's last word, until it is back */
+  /** @type {{type: string, retry_in_ms?: number} | null} the last `server` event, until it has passed */
   notice = null;
+  /** The name of the model, once the server has said it. */
   model = "";
   /** @type {"owner" | "full" | "read"} what the server lets us do in this session */
   access = "owner";
@@ -42,19 +48,14 @@ export class SessionClient {
 
   #subscribers = new Set();
   #where; // {session_id?, share?}: kept across reloads
-  #syncing = true; // live events wait until the log is known up to them
-  #held = [];
-  #round = 0; // of catching up: a newer one takes over
   #devices = new Map();
   #opening = deferred();
-  #explaining = false;
   #info;
-  #places; // where the server is
   #tab;
   #identity;
   #limits;
-  #learnt; // resolves once the server has been asked for its limits
   #link;
+  #log;
 
   /**
    * @param {object} parts
@@ -63,9 +64,9 @@ export class SessionClient {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Storage | (() => Storage)} [parts.storage]  for the guest token, e.g.
+   * @param {Stored | (() => Stored)} [parts.storage]  for the guest token, e.g.
    *   `() => localStorage`. Where it throws, as blocked storage does, memory takes its place
-   * @param {Storage | (() => Storage)} [parts.tab]  for the session and unsent messages, e.g.
+   * @param {Stored | (() => Stored)} [parts.tab]  for the session and unsent messages, e.g.
    *   `() => sessionStorage`
    * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
    *   the first connection waits for it
@@ -76,34 +77,49 @@ export class SessionClient {
   constructor({
     io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
   }) {
+    super();
     this.#info = info;
     this.#tab = kept(tab);
-    this.#places = async () => places(url, options?.path);
-    this.#identity = new Identity(token, kept(storage));
-    this.#limits = new Limits(async () => info ?? serverInfo((await this.#places()).info, LIMITS_MS));
     this.#where = this.#tab.read(SESSION) ?? {};
+    this.#identity = new Identity(token, kept(storage));
+    this.#limits = new Limits(
+      async () => info ?? serverInfo(places(url, options?.path).info, LIMITS_MS),
+      () => this.outbox.flush(),
+    );
     this.outbox = new Outbox({
       storage: this.#tab,
-      refuses: (entry) => this.#limits.excess("send", sending(entry)),
-      post: async (entry) => {
-        await this.#learnt;
-        return this.request("send", sending(entry));
-      },
-      live: () => (this.connection === "live" && !this.#syncing ? this.state.session_id : null),
+      limits: this.#limits,
+      request: (name, payload) => this.request(name, payload),
+      live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
       changed: () => this.#changed(),
+    });
+    this.#log = new Follower({
+      join: (cursor, timeout) => this.#link.request("join", cursor, timeout),
+      loaded: (page) => this.#loaded(page),
+      applied: (event) => this.#applied(event),
+      caughtUp: () => this.#caughtUp(),
+      failed: (error) => this.#notCaughtUp(error),
     });
     this.#link = new Connection({
       io, url, options, window, ackTimeout,
-      auth: () => this.#handshake(),
-      received: (name, payload) => this.#receive(name, payload),
-      lost: () => this.#hold(),
+      identity: this.#identity,
+      limits: this.#limits,
+      cursor: () => this.#cursor(),
+      greeted: (payload) => this.#greeted(payload),
+      received: (name, payload) => this.#received(name, payload),
+      lost: () => this.#lost(),
       refused: (error) => this.#fail(error),
-      failed: (error) => this.#explain(error),
-      woken: () => this.#syncing || this.#sync(PROBE_MS),
+      delayed: (error) => this.connection === "connecting" && this.#become("connecting", error),
+      woken: () => this.#probe(),
     });
   }
 
-  // ------------------------------------------------------------ for a view
+  // -------------------------------------------------------------- the view
+
+  /** The session as far as it is known. @returns {import("./reducer.js").State} */
+  get state() {
+    return this.#log.state;
+  }
 
   /** Call `listener` with the client at every change. @returns {() => void} ends it */
   subscribe(listener) {
@@ -127,29 +143,37 @@ export class SessionClient {
     return this.outbox.entries.filter((entry) => !entry.session_id || entry.session_id === session_id);
   }
 
-  /** What proves who we are to the HTTP API; undefined before the first connection. */
+  /** The bearer token for the HTTP API; undefined before the first connection. */
   bearer() {
     return this.#identity.token();
   }
 
   // --------------------------------------------------------------- session
 
-  /** Connect, to the stored session or a new one. @returns {Promise<object>} the state, once live */
+  /**
+   * Connect to the stored session, or to a new one.
+   * @returns {Promise<import("./reducer.js").State>} once live @throws {CommandError} if refused
+   */
   connect() {
     this.#become("connecting");
     const { promise } = this.#opening;
     const dial = () => this.connection === "connecting" && this.#link.dial();
-    if (this.#info) this.#learn().then(dial);
+    if (this.#info) this.#limits.learn().then(dial);
     else dial();
     return promise;
   }
 
-  /** Begin a new session. */
+  /** Begin a new session. @returns {Promise<import("./reducer.js").State>} */
   create() {
     return this.#enter({}, "create");
   }
 
-  /** Watch another session; `share` lets another identity in. */
+  /**
+   * Watch another session.
+   * @param {string} session_id
+   * @param {string} [share]  opens a session of another identity
+   * @returns {Promise<import("./reducer.js").State>} @throws {CommandError} if refused
+   */
   open(session_id, share) {
     return this.#enter({ session_id, share }, "join");
   }
@@ -161,9 +185,9 @@ export class SessionClient {
       return this.connect();
     }
     try {
-      await this.#catchUp(this.request(command, where), () => this.#go(where));
+      await this.#log.catchUp(this.request(command, where), () => this.#go(where));
     } catch (error) {
-      if (error.code !== "offline" && this.state.session_id === left) this.#release();
+      if (error.code !== "offline" && this.state.session_id === left) this.#log.release();
       throw error;
     }
     if (left !== this.state.session_id) {
@@ -172,213 +196,92 @@ export class SessionClient {
     return this.state;
   }
 
+  /** Disconnect. `connect` comes back to the same session. */
   close() {
     this.#link.close();
     this.#become("offline");
   }
 
-  // -------------------------------------------------------------- commands
-
-  /**
-   * Say something, now or as soon as there is a connection.
-   * @param {string} text
-   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object}} [options]
-   */
-  send(text, options = {}) {
-    return this.outbox.add(this.state.session_id, text, options);
-  }
-
-  /** Try a refused message again, or give it up. */
-  retry(client_msg_id) {
-    this.outbox.retry(client_msg_id);
-  }
-
-  drop(client_msg_id) {
-    this.outbox.drop(client_msg_id);
-  }
-
-  /** Cancel the active run, or the one named. */
-  stop(run_id) {
-    return this.#command("stop", { run_id });
-  }
-
-  /** Go on with an interrupted or incomplete answer. */
-  continue(run_id) {
-    return this.#command("continue", { run_id });
-  }
-
-  /** @param {"approve" | "deny"} decision */
-  approve(tool_call_id, decision, reason) {
-    return this.#command("approve", { tool_call_id, decision, reason });
-  }
-
-  end() {
-    return this.#command("end", {});
-  }
-
-  /**
-   * @param {"full" | "read"} [access]
-   * @returns {Promise<string>} a token that lets another identity open this session
-   */
-  async share(access = "full") {
-    return (await this.#command("share", { access })).share;
-  }
-
-  /** Every share so far is void. */
-  unshare() {
-    return this.#command("unshare", {});
-  }
-
-  /** Put the next older page, if there is one, in front. */
+  /** Put the next older page, if there is one, in front. @param {number} [limit]  entries */
   async history(limit = 100) {
     const { next_before_seq, session_id } = this.state;
     if (!next_before_seq) return;
-    const page = await this.#command("history", { before_seq: next_before_seq, limit });
+    const page = await this.request("history", { session_id, before_seq: next_before_seq, limit });
     if (this.state.session_id !== session_id || this.state.next_before_seq !== next_before_seq) return;
-    this.state = prepend(this.state, page);
+    this.#log.state = prepend(this.state, page);
     this.#changed();
-  }
-
-  #command(name, payload) {
-    return this.request(name, { session_id: this.state.session_id, ...payload });
   }
 
   /** Any command. @returns {Promise<object>} its ack @throws {CommandError} */
   async request(name, payload, timeout) {
-    const excess = this.#limits.excess(name, payload);
-    if (excess) throw excess;
     try {
       return await this.#link.request(name, payload, timeout);
     } catch (error) {
-      // nothing answers: is the connection only half open?
-      if (error.code === "timeout" && !this.#syncing) this.#sync(PROBE_MS);
+      if (error.code === "timeout") this.#probe();
       throw error;
     }
   }
 
-  async #learn() {
-    await this.#limits.learn();
-    this.outbox.flush();
+  /** Is the connection only half open? A question whose answer does not come closes it. */
+  #probe() {
+    if (!this.#log.behind) this.#log.sync(PROBE_MS);
   }
 
   // ---------------------------------------------------------------- events
 
-  async #handshake() {
-    this.#learnt = this.#learn();
-    const token = await this.#identity.show();
+  #cursor() {
     const { session_id, epoch, last_seq } = this.state;
-    const cursor = session_id ? { session_id, epoch, after_seq: last_seq } : {};
-    return { token, ...this.#where, ...cursor };
+    return { ...this.#where, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
   }
 
-  #receive(name, payload) {
-    if (name === "session") return void this.#welcome(payload);
+  /** Each connection begins with a `session` payload. */
+  #greeted(payload) {
+    this.notice = null;
+    if (payload.error) return this.#notCaughtUp(payload.error);
+    this.#link.answered();
+    this.#log.catchUp(payload).catch((error) => this.#notCaughtUp(error));
+  }
+
+  #received(name, payload) {
     if (name === "presence") this.#devices.set(payload.session_id, payload.devices);
     else if (name === "progress") this.progress.set(payload.tool_call_id, payload);
-    else if (name === "server") this.#told(payload);
-    else if (typeof payload.seq === "number") return this.#take({ ...payload, event: name });
+    else if (name === "server") this.#notified(payload);
+    else if (typeof payload.seq === "number") return this.#log.take({ ...payload, event: name });
     this.#changed();
   }
 
-  async #told(notice) {
+  async #notified(notice) {
     this.notice = notice;
-    if (notice.type !== "token_expiring") return;
-    try {
-      const token = await this.#identity.renewed();
-      if (!token) return;
-      await this.request("auth", { token });
-      this.notice = null;
-      this.#changed();
-    } catch {
-      this.#link.dialLater(); // a new connection asks for the token once more
-    }
-  }
-
-  /** The first event of each connection. */
-  async #welcome(payload) {
-    const round = this.#round;
-    if (!(await this.#identity.accept(payload.guest_token))) return this.#link.dial();
-    if (round !== this.#round) return;
+    if (notice.type !== "token_expiring" || !(await this.#link.renew())) return;
     this.notice = null;
-    if (payload.error) return this.#astray(payload.error);
-    this.#link.welcomed();
-    return this.#catchUp(payload).catch((error) => this.#astray(error));
+    this.#changed();
   }
 
-  #take(event) {
-    if (this.#syncing) return void this.#held.push(event);
-    const { state, verdict } = apply(this.state, event);
-    if (verdict === "gap") {
-      this.#held.push(event);
-      this.#sync();
-    } else if (verdict === "applied") {
-      this.state = state;
-      if (event.event === "user_message") this.outbox.heard(event);
-      if (event.event === "tool_call") this.progress.delete(event.tool_call_id);
-      this.#changed();
-    }
+  #applied(event) {
+    if (event.event === "user_message") this.outbox.heard(event);
+    if (event.event === "tool_call") this.progress.delete(event.tool_call_id);
+    this.#changed();
   }
 
-  // ----------------------------------------------------------- catching up
-
-  /** Ask for what is missing behind the cursor; one such question at a time. */
-  #sync(timeout) {
-    const { session_id, epoch, last_seq: after_seq } = this.state;
-    const page = this.#link.request("join", { session_id, epoch, after_seq }, timeout);
-    return this.#catchUp(page).catch((error) => this.#astray(error));
+  #loaded({ events, model, access, you }) {
+    for (const event of events) if (event.event === "user_message") this.outbox.heard(event);
+    this.model = model ?? this.model;
+    this.access = access ?? "owner";
+    this.user_id = you ?? this.user_id;
+    this.#changed();
   }
 
-  /**
-   * Take a `session` payload and the pages behind it, and hold live events meanwhile.
-   * @param {object | Promise<object>} first
-   * @param {() => void} [begin]  called before the first page is taken
-   */
-  async #catchUp(first, begin) {
-    const round = ++this.#round;
-    const overtaken = () => round !== this.#round;
-    const unlessOvertaken = (error) => overtaken() || Promise.reject(error);
-    this.#syncing = true;
-    for (let page = first; ; begin = null) {
-      const payload = await Promise.resolve(page).catch(unlessOvertaken);
-      if (overtaken()) return;
-      begin?.();
-      const { state, verdict } = load(this.state, payload);
-      this.state = state;
-      for (const event of payload.events) if (event.event === "user_message") this.outbox.heard(event);
-      this.model = payload.model ?? this.model;
-      this.access = payload.access ?? "owner";
-      this.user_id = payload.you ?? this.user_id;
-      if (verdict === "applied" && payload.seq >= payload.head) break;
-      this.#changed();
-      const { session_id, epoch, last_seq: after_seq } = state;
-      const cursor = verdict === "gap" ? { session_id } : { session_id, epoch, after_seq };
-      page = this.#link.request("join", cursor);
-    }
-    this.#go({ ...this.#where, session_id: this.state.session_id }, this.state);
+  #caughtUp() {
+    this.#keep({ ...this.#where, session_id: this.state.session_id });
     this.outbox.adopt(this.state.session_id);
-    this.#release();
     this.#become("live");
     this.#opening.resolve(this.state);
     this.#opening = deferred();
     this.outbox.flush();
   }
 
-  /** The log is known up to the events that were held: they may follow. */
-  #release() {
-    this.#syncing = false;
-    for (const event of this.#held.splice(0)) this.#take(event);
-  }
-
-  /** What is held belongs to a connection that is gone; the next one brings it anew. */
-  #hold() {
-    this.#round++;
-    this.#syncing = true;
-    this.#held = [];
-    if (this.connection === "live") this.#become("connecting");
-  }
-
-  /** Catching up failed. A new connection begins it anew, where that can help. */
-  #astray(error) {
+  /** A new connection begins anew, where that can help. */
+  #notCaughtUp(error) {
     if (error.code === "offline") return; // it is on its way
     if (error.code === "timeout") return this.#link.dial();
     if (!error.retryable) return this.#fail(error);
@@ -386,26 +289,25 @@ export class SessionClient {
     this.#become("connecting", error);
   }
 
-  /** Say why no connection came about, while it is tried again. */
-  async #explain(error) {
-    if (this.#explaining) return;
-    this.#explaining = true;
-    const why = error ?? (await this.#places().then(whyNot, () => null));
-    this.#explaining = false;
-    if (why && this.connection === "connecting") this.#become("connecting", why);
+  #lost() {
+    this.#log.interrupt();
+    if (this.connection === "live") this.#become("connecting");
   }
 
-  // ----------------------------------------------------------------- state
-
-  #go(where, state = initial()) {
-    this.#where = where;
-    this.state = state;
-    this.#tab.setItem(SESSION, JSON.stringify(where));
+  /** Go to another session, which is not known yet. */
+  #go(where) {
+    this.#log.state = initial();
+    this.#keep(where);
     this.#changed();
   }
 
+  #keep(where) {
+    this.#where = where;
+    this.#tab.setItem(SESSION, JSON.stringify(where));
+  }
+
   #fail(error) {
-    this.#link.welcomed(); // a refusal is an answer too
+    this.#link.answered(); // a refusal is an answer too
     this.#become("error", error);
     this.#opening.reject(new CommandError(error));
     this.#opening = deferred();
@@ -418,16 +320,7 @@ export class SessionClient {
   }
 
   #changed() {
-    this.outbox?.prune(this.state.last_seq);
+    this.outbox.prune(this.state.last_seq);
     for (const listener of this.#subscribers) listener(this);
   }
 }
-
-function deferred() {
-  let parts;
-  const promise = new Promise((resolve, reject) => (parts = { resolve, reject }));
-  promise.catch(() => {}); // `connection` and `error` tell it too
-  return { promise, ...parts };
-}
-
-const sending = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });

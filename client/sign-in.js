@@ -14,6 +14,9 @@ const KEY = "realtime.user";
 const EARLY_MS = 90_000; // the server warns a minute before a token expires
 
 export class SignIn {
+  #url;
+  #key;
+  #storage;
   #lost;
 
   /**
@@ -24,7 +27,9 @@ export class SignIn {
    * @param {() => void} [parts.lost]  the project does not know the user any more
    */
   constructor({ url, key, storage, lost = () => {} }) {
-    Object.assign(this, { url, key, storage: kept(storage) });
+    this.#url = url;
+    this.#key = key;
+    this.#storage = kept(storage);
     this.#lost = lost;
   }
 
@@ -34,7 +39,7 @@ export class SignIn {
   }
 
   get #kept() {
-    return this.storage.read(KEY);
+    return this.#storage.read(KEY);
   }
 
   /** Sign in. @throws {Error} in words for the user */
@@ -52,7 +57,7 @@ export class SignIn {
   /** Forget the user here, and let the project forget this sign-in. */
   async leave() {
     const kept = this.#kept;
-    this.storage.removeItem(KEY);
+    this.#storage.removeItem(KEY);
     if (kept) await this.#post("logout?scope=local", {}, kept.access_token).catch(() => {});
   }
 
@@ -80,7 +85,7 @@ export class SignIn {
   }
 
   #forget(why) {
-    this.storage.removeItem(KEY);
+    this.#storage.removeItem(KEY);
     this.#lost();
     throw why;
   }
@@ -89,16 +94,16 @@ export class SignIn {
     if (!access_token || !user) throw new Error("What the sign-in service answered is no sign-in. Try again in a moment.");
     const { id, email } = user;
     const expires = Date.now() + expires_in * 1000; // by our clock, whatever theirs says
-    this.storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));
+    this.#storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));
   }
 
   async #post(path, body, token) {
-    const headers = { apikey: this.key, "content-type": "application/json" };
+    const headers = { apikey: this.#key, "content-type": "application/json" };
     if (token) headers.authorization = `Bearer ${token}`;
     const request = { method: "POST", headers, body: JSON.stringify(body) };
     let response;
     try {
-      response = await fetch(`${this.url}/auth/v1/${path}`, request);
+      response = await fetch(`${this.#url}/auth/v1/${path}`, request);
     } catch {
       throw new Error("The sign-in service cannot be reached. Try again in a moment.");
     }

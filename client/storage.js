@@ -7,7 +7,7 @@ export class Keep {
   #open;
   #blocked = false;
 
-  /** @param {() => Pick<Storage, "getItem" | "setItem">} open  may throw: reading `localStorage` does, where it is blocked */
+  /** @param {() => Stored} open  may throw: reading `localStorage` does, where it is blocked */
   constructor(open) {
     this.#open = open;
     this.getItem("");
@@ -65,7 +65,9 @@ export class Keep {
   }
 }
 
-/** @param {Storage | (() => Storage) | Keep} [storage] */
+/** @typedef {Pick<Storage, "getItem" | "setItem">} Stored  as much as is used of a `Storage` */
+
+/** @param {Stored | (() => Stored)} [storage]  without one, memory @returns {Keep} */
 export function kept(storage) {
   if (storage instanceof Keep) return storage;
   return new Keep(typeof storage === "function" ? storage : () => storage);

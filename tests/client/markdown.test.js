@@ -1,7 +1,7 @@
 // The sanitiser needs a DOM: the browser test covers it. Here is what comes before it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blocks } from "../../client/markdown.js";
+import { blocks } from "../../client/page/markdown.js";
 
 const html = (text) => blocks(text).map((block) => block.html).join("");
 

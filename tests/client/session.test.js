@@ -195,6 +195,33 @@ test("a limit says when the message is sent again, and somebody may try at once"
   assert.deepEqual(texts(client), ["one too many"]);
 });
 
+test("a dropped message rejects, and those behind it wait for it no longer", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.refuse = (name, { text }) => name === "send" && text === "one too many" && { code: "rate_limited", message: "ten a minute", retryable: true, retry_after_ms: 60_000 };
+  const dropped = client.send("one too many");
+  const behind = client.send("behind it");
+  await until(client, ({ pending }) => pending[0].retry_at);
+  client.drop(client.pending[0].client_msg_id);
+  await assert.rejects(dropped, { code: "dropped" });
+  await behind;
+  assert.deepEqual(texts(client), ["behind it"]);
+});
+
+test("a client that was closed and connects again notices the page as before", async () => {
+  const window = Object.assign(new EventTarget(), { document: new EventTarget() });
+  const server = new FakeServer();
+  const client = connectTo(server, { window });
+  await client.connect();
+  client.close();
+  window.dispatchEvent(new Event("online"));
+  assert.equal(client.connection, "offline");
+  await client.connect();
+  window.dispatchEvent(new Event("online"));
+  await until(client, () => server.commands.some(([name]) => name === "join"));
+});
+
 test("a token is renewed on the socket before it expires", async () => {
   const server = new FakeServer();
   const tokens = ["first", "second"];

@@ -4,7 +4,7 @@
  */
 async (payloads) => {
   const { apply, initial } = await import("./client/reducer.js");
-  const { Transcript } = await import("./client/transcript.js");
+  const { Transcript } = await import("./client/page/transcript.js");
   const ignore = () => {};
   const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
   watch.on = true;

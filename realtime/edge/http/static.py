@@ -42,7 +42,7 @@ async def vendor_file(request: web.Request) -> web.StreamResponse:
 ROUTES = [
     web.get("/", index),
     web.get("", to_slash),
-    web.get("/client/{name}", client_file),
+    web.get("/client/{name:.+}", client_file),
     web.get("/vendor/{name}", vendor_file),
 ]
 

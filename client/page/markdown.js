@@ -1,5 +1,5 @@
 /**
- * Markdown to HTML, in blocks. DOM-free, and not safe by itself: `render.js` sanitises.
+ * Markdown to HTML, in blocks. DOM-free, and not safe by itself: `markdown-view.js` sanitises.
  * Raw HTML in the source is shown as the text it is, and images become links: loading one
  * would tell its server what the model was made to put in the address.
  */

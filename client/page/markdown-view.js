@@ -1,6 +1,7 @@
 /** What the model wrote, as elements. Nothing here trusts it. */
 
 import DOMPurify from "dompurify";
+import { h } from "./element.js";
 import { blocks } from "./markdown.js";
 
 const SANE = {
@@ -17,7 +18,7 @@ const SANE = {
 };
 
 /** @param {string} html @returns {DocumentFragment} what is left of it */
-export function sanitised(html) {
+function sanitised(html) {
   const fragment = DOMPurify.sanitize(html, SANE);
   for (const link of fragment.querySelectorAll("a")) {
     if (!link.getAttribute("href")) link.removeAttribute("href"); // or it leads to this page
@@ -29,28 +30,8 @@ export function sanitised(html) {
 }
 
 /**
- * An element. Strings among `children` become text, never markup.
- * @param {string} tag
- * @param {Record<string, any>} [properties]  `class`, `data` (an object), listeners as
- *   `onclick`, and any other property of the element; attributes with a dash in the name
- * @param {...(Node | string)} children
- */
-export function h(tag, { class: name, data, ...properties } = {}, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  Object.assign(element.dataset, data);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key.includes("-") || key === "role") element.setAttribute(key, value);
-    else element[key] = value;
-  }
-  element.append(...children);
-  return element;
-}
-
-/**
- * Markdown that grows. While it does, only its last blocks are parsed and drawn again:
- * what comes later cannot change the blocks before them, but for a link's definition,
- * for which the end draws all of it once more.
+ * Markdown that grows. Only its last blocks are parsed and drawn again, because new text cannot
+ * change the blocks before them. A link's definition can, so all is drawn once more at the end.
  */
 export class MarkdownView {
   element = h("div", { class: "markdown" });

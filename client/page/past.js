@@ -1,8 +1,7 @@
-/** The caller's past sessions, read over HTTP. */
+/** The list of the user's past sessions. */
 
+import { h } from "./element.js";
 import { lasting, summaryLine, when } from "./format.js";
-import { initial, load, prepend } from "./reducer.js";
-import { h } from "./render.js";
 
 const AGAIN_MS = 10_000;
 
@@ -16,7 +15,7 @@ export class PastSessions {
    * @param {HTMLElement} list
    * @param {HTMLElement} empty  shown while there are none
    * @param {object} parts
-   * @param {() => Promise<string | undefined>} parts.bearer
+   * @param {() => Promise<object[]>} parts.sessions  reads the rows
    * @param {() => string | null} parts.current  the session on the page, which is not a past one
    * @param {(session: object) => void} parts.chosen
    */
@@ -29,34 +28,13 @@ export class PastSessions {
   /** Read the list anew; again after a while, as long as one still has to end or be summarised. */
   async refresh() {
     clearTimeout(this.#timer);
-    const { sessions = [] } = await this.#get("./api/sessions").catch(() => ({}));
+    const sessions = await this.#parts.sessions().catch(() => []);
     const past = sessions.filter((session) => session.session_id !== this.#parts.current());
     this.#empty.hidden = past.length > 0;
     this.#list.replaceChildren(...past.map((session) => this.#item(session)));
     if (past.some((session) => !session.end_time || session.summary_status === "pending")) {
       this.#timer = setTimeout(() => this.refresh(), AGAIN_MS);
     }
-  }
-
-  /** All that was said. @returns {Promise<import("./reducer.js").State>} */
-  async read({ session_id }) {
-    const path = `./api/sessions/${encodeURIComponent(session_id)}`;
-    const { session, ...newest } = await this.#get(path);
-    const { user_id } = session;
-    const payload = { mode: "snapshot", session_id, user_id, epoch: 0, seq: 0, ...newest };
-    let { state } = load(initial(), payload);
-    while (state.next_before_seq) {
-      state = prepend(state, await this.#get(`${path}?before_seq=${state.next_before_seq}`));
-    }
-    return state;
-  }
-
-  async #get(path) {
-    const token = await this.#parts.bearer();
-    if (!token) return {};
-    const response = await fetch(path, { headers: { authorization: `Bearer ${token}` } });
-    if (!response.ok) throw new Error(`The server answered ${response.status}.`);
-    return response.json();
   }
 
   #item(session) {

@@ -1,73 +1,9 @@
-/** The conversation: what was said, in the order of the runs. Redraws only what changed. */
+/** One exchange: the question, the answer with its tool calls, and how it ended. */
 
-import { clock, lasting } from "./format.js";
-import { MarkdownView, h } from "./render.js";
+import { h } from "./element.js";
+import { lasting } from "./format.js";
+import { MarkdownView } from "./markdown-view.js";
 import { ToolCard } from "./tool-card.js";
-
-/**
- * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
- * @property {(run_id: string) => void} stop
- * @property {(run_id: string) => void} continue
- * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
- * @property {(call: import("./reducer.js").ToolCall) => void} save  its whole output
- * @property {(client_msg_id: string) => void} retry
- * @property {(client_msg_id: string) => void} drop
- * @property {(entry: import("./outbox.js").Outgoing) => void} edit
- */
-
-export class Transcript {
-  #root;
-  #actions;
-  #runs = new Map(); // key → RunView
-  #pending = new Map(); // client_msg_id → {entry, element}
-
-  /** @param {HTMLElement} root @param {Actions} [actions] */
-  constructor(root, actions) {
-    this.#root = root;
-    this.#actions = actions;
-  }
-
-  /**
-   * @param {import("./reducer.js").State} state
-   * @param {{pending?: import("./outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
-   */
-  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
-    const people = {
-      who: (user_id) => inWords(user_id, state.user_id, reader),
-      decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
-    };
-    const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
-    const last = state.runs.findLast((run) => run.begun);
-    const elements = [
-      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
-        (view, run) => view.update(run, run === last, progress, people)),
-      ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
-        (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
-        (view, entry) => view.update(entry)),
-    ];
-    arrange(this.#root, elements);
-  }
-}
-
-/** One view for each item, made, updated and forgotten with it. @returns their elements */
-function sync(views, items, key, make, update) {
-  const kept = new Set(items.map(key));
-  for (const [id, view] of views) if (!kept.has(id)) view.element.remove(), views.delete(id);
-  return items.map((item) => {
-    const id = key(item);
-    if (!views.has(id)) views.set(id, make());
-    update(views.get(id), item);
-    return views.get(id).element;
-  });
-}
-
-/** Put the children in order, and move none that stands right: moving loses focus and selection. */
-function arrange(parent, children) {
-  children.forEach((child, index) => {
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-}
 
 const NOTICES = {
   quota_exceeded: "The model's quota is used up. Nothing was lost; you can try again later.",
@@ -78,15 +14,9 @@ const NOTICES = {
   failed: "The answer failed.",
 };
 
-/** @returns {string} how the reader, a user too, knows a user of the session */
-export function inWords(user_id, owner, reader) {
-  if (user_id === reader) return "you";
-  return user_id === owner ? "the owner" : "somebody with the link";
-}
-
 const CONTINUABLE = ["interrupted", "incomplete"];
 
-class RunView {
+export class RunView {
   #actions;
   #run;
   #latest;
@@ -181,36 +111,4 @@ function stateLine(note, parts) {
   if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
   if (note?.status === "awaiting_approval") return "Waiting for an approval.";
   return parts.length ? "" : "Thinking…";
-}
-
-/** A message that the server has not confirmed yet, or refused. */
-class PendingView {
-  #text = h("div", { class: "text" });
-  #hint = h("span", { class: "hint" });
-  #retry;
-  #edit;
-  #drop;
-  #entry;
-  element = h("article", { class: "message user pending", "aria-label": "You, not sent yet" }, this.#text);
-
-  constructor(actions) {
-    const button = (label, act) =>
-      h("button", { type: "button", class: "quiet", onclick: () => act(this.#entry) }, label);
-    this.#retry = button("Try again", ({ client_msg_id }) => actions.retry(client_msg_id));
-    this.#edit = button("Edit", actions.edit);
-    this.#drop = button("Discard", ({ client_msg_id }) => actions.drop(client_msg_id));
-    this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#edit, this.#drop));
-  }
-
-  update(entry) {
-    const { text, status, error, retry_at } = entry;
-    this.#entry = entry;
-    this.#text.textContent = text;
-    this.element.dataset.status = status;
-    const later = status === "waiting" && retry_at ? ` It is sent again at ${clock(retry_at)}.` : "";
-    this.#hint.textContent = error ? error.message + later : status === "waiting" ? "Not sent yet" : "Sending…";
-    this.#retry.hidden = !error || status === "sending" || error.code === "too_large";
-    this.#edit.hidden = status !== "failed";
-    this.#drop.hidden = status !== "failed" && !error;
-  }
 }

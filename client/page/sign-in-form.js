@@ -2,10 +2,10 @@
 
 /**
  * @param {HTMLFormElement} form
- * @param {import("./sign-in.js").SignIn} user
+ * @param {import("../sign-in.js").SignIn} user
  * @returns {Promise<void>}  once somebody is signed in
  */
-export function filled(form, user) {
+export function askToSignIn(form, user) {
   const { email, password } = form.elements;
   const said = form.querySelector("[role=alert]");
   const say = (text) => {

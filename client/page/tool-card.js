@@ -1,7 +1,7 @@
 /** One tool call: its name, arguments, state and result, and what a person is asked about it. */
 
+import { h } from "./element.js";
 import { clock } from "./format.js";
-import { h } from "./render.js";
 
 const STATUS = {
   streaming: "being written",
@@ -49,7 +49,7 @@ export class ToolCard {
   }
 
   /**
-   * @param {import("./reducer.js").ToolCall} call
+   * @param {import("../reducer.js").ToolCall} call
    * @param {{progress?: {fraction?: number, message?: string}, who: (user_id: string) => string,
    *   decides: (approval: object) => boolean, writable: boolean}} more
    *   `who`: a user in words; `decides`: whether the reader may decide

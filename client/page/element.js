@@ -1,0 +1,29 @@
+/** Elements: found, made and filled. */
+
+/** @param {string} id @returns {any} the element */
+export const $ = (id) => document.getElementById(id);
+
+/** Show a text in an element, or hide the element where there is none. */
+export function text(element, value) {
+  if (element.textContent !== value) element.textContent = value;
+  element.hidden = !value;
+}
+
+/**
+ * An element. Strings among `children` become text, never markup.
+ * @param {string} tag
+ * @param {Record<string, any>} [properties]  `class`, `data` (an object), listeners as
+ *   `onclick`, and any other property of the element; attributes with a dash in the name
+ * @param {...(Node | string)} children
+ */
+export function h(tag, { class: name, data, ...properties } = {}, ...children) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  Object.assign(element.dataset, data);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.includes("-") || key === "role") element.setAttribute(key, value);
+    else element[key] = value;
+  }
+  element.append(...children);
+  return element;
+}

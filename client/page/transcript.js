@@ -1,0 +1,70 @@
+/** The conversation: what was said, in the order of the runs. Redraws only what changed. */
+
+import { PendingView } from "./pending-view.js";
+import { inWords } from "./people.js";
+import { RunView } from "./run-view.js";
+
+/**
+ * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
+ * @property {(run_id: string) => void} stop
+ * @property {(run_id: string) => void} continue
+ * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
+ * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
+ * @property {(client_msg_id: string) => void} retry
+ * @property {(client_msg_id: string) => void} drop
+ * @property {(entry: import("../outbox.js").Outgoing) => void} edit
+ */
+
+export class Transcript {
+  #root;
+  #actions;
+  #runs = new Map(); // run_id → RunView
+  #pending = new Map(); // client_msg_id → PendingView
+
+  /** @param {HTMLElement} root @param {Actions} [actions] */
+  constructor(root, actions) {
+    this.#root = root;
+    this.#actions = actions;
+  }
+
+  /**
+   * @param {import("../reducer.js").State} state
+   * @param {{pending?: import("../outbox.js").Outgoing[], progress?: Map<string, object>,
+   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
+   */
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+    const people = {
+      who: (user_id) => inWords(user_id, state.user_id, reader),
+      decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
+    };
+    const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
+    const last = state.runs.findLast((run) => run.begun);
+    const elements = [
+      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
+        (view, run) => view.update(run, run === last, progress, people)),
+      ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
+        (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
+        (view, entry) => view.update(entry)),
+    ];
+    arrange(this.#root, elements);
+  }
+}
+
+/** One view for each item, made, updated and forgotten with it. @returns their elements */
+function sync(views, items, key, make, update) {
+  const kept = new Set(items.map(key));
+  for (const [id, view] of views) if (!kept.has(id)) view.element.remove(), views.delete(id);
+  return items.map((item) => {
+    const id = key(item);
+    if (!views.has(id)) views.set(id, make());
+    update(views.get(id), item);
+    return views.get(id).element;
+  });
+}
+
+/** Put the children in order, and move none that stands right: moving loses focus and selection. */
+function arrange(parent, children) {
+  children.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
