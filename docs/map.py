@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 
 TARGET = Path(__file__).with_name("architecture.svg")
 BUILDERS = "cli, app, build"
@@ -28,7 +29,7 @@ PLACES = {
     "models": (2, 6, "language models"),
     "protocol": (2, 7, "commands, events, errors"),
 }
-COLUMN, ROW, WIDTH, HEIGHT, MARGIN = 164, 92, 148, 54, 16
+COLUMN, ROW, WIDTH, HEIGHT, MARGIN = 164, 98, 148, 60, 16
 COLUMNS, ROWS = 6, 8
 INK, SOFT = "#1f2937", "#6b7280"
 
@@ -51,10 +52,10 @@ def corner(name: str) -> tuple[int, int]:
 
 
 def box(x: int, y: int, width: int, name: str, lines: list[str]) -> list[str]:
-    middle = x + width // 2
-    texts = [f'<text x="{middle}" y="{y + 19}" font-weight="bold">{escape(name)}</text>']
+    middle, top = x + width // 2, y + (HEIGHT - 12 * len(lines)) // 2
+    texts = [f'<text x="{middle}" y="{top + 3}" font-weight="bold">{escape(name)}</text>']
     texts += [
-        f'<text x="{middle}" y="{y + 33 + 12 * i}" font-size="10.5" fill="{SOFT}">'
+        f'<text x="{middle}" y="{top + 17 + 12 * i}" font-size="10.5" fill="{SOFT}">'
         f"{escape(line)}</text>"
         for i, line in enumerate(lines)
     ]
@@ -93,7 +94,7 @@ def draw(rules: Rules, services: Mapping[str, Collection[str]]) -> str:
             for service, modules in services.items()
             if any(module.partition(".")[0] == name for module in modules)
         ]
-        lines = [PLACES[name][2], *([f"({', '.join(used)})"] if used else [])]
+        lines = [PLACES[name][2], *(wrap(f"({', '.join(used)})", 24) if used else [])]
         boxes += box(x, y, WIDTH, name, lines)
     return "\n".join(
         [
