@@ -273,7 +273,7 @@ def keep(result: Row) -> None:
     for name, rows in result["conditions"].items():
         one = json.dumps(result | {"conditions": {name: rows}}, indent=1, ensure_ascii=False)
         (folder / f"{name}.json").write_text(one + "\n")
-    parts = ["# Under trouble", "What is measured, and how: [README.md](README.md)."]
+    parts = ["# Under adverse conditions", "[README.md](README.md) says what is measured and how."]
     for name in HEADINGS:
         if (path := folder / f"{name}.json").exists():
             kept = json.loads(path.read_text())

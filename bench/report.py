@@ -144,7 +144,7 @@ def rows_table(result: Result, name: str) -> list[str]:
     ours = name != "idle" and "ours" in found
     heads = [title for title, _ in keys]
     if ours:
-        heads.insert(2, "of it ours")
+        heads.insert(2, "ours ÷ it")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for relay, rows in found.items():
         cells = [cell(rows, key) if key else "" for _, key in keys]
@@ -222,10 +222,10 @@ def page(result: Result, source: str) -> str:
 
 {result["date"]}, {result["cpu"]}, {result["cores"]} cores, Linux {result["kernel"]}; \
 {result["repeat"]} repetitions with windows of {result["seconds"]:g} s; from `results/{source}`. \
-What is measured, and how: [README.md](README.md).
+[README.md](README.md) says what is measured and how.
 
-Values are medians, (lowest–highest) beside them. *of it ours*: what this server takes of that \
-relay's CPU per token, the median over the repetitions.
+Values are medians, with (lowest–highest) beside them. *ours ÷ it* is this server's CPU per token \
+divided by that relay's, the median over the repetitions.
 
 ![CPU per token](results.svg)
 {table(result)}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.map import TARGET, draw
+
 ROOT = Path(__file__).parent.parent / "realtime"
 
 # What the modules of a folder may import of ours, beside those of their own folder.
@@ -69,6 +71,12 @@ def folder(name: str) -> str:
     return name.partition(".")[0]
 
 
+def picture() -> str:
+    """Of the folders; modules that lie outside of one are left out."""
+    folders = {name for name in ALLOWED if (ROOT / name).is_dir()}
+    return draw({name: ALLOWED[name] & folders for name in sorted(folders)}, SERVICES)
+
+
 @pytest.mark.parametrize("name", sorted({folder(name) for name in modules()} - BUILDERS))
 def test_imports_go_one_way(name: str) -> None:
     assert name in ALLOWED, f"say in ALLOWED what realtime/{name} may import"
@@ -85,6 +93,10 @@ def test_there_are_no_circles() -> None:
         for name in done:
             del left[name]
     assert not left
+
+
+def test_the_picture_shows_these_rules() -> None:
+    assert TARGET.read_text("utf-8") == picture(), "draw it again: python -m docs.map"
 
 
 def test_few_files_lie_outside_of_a_folder() -> None:
