@@ -12,18 +12,19 @@ ROOT = Path(__file__).parent.parent / "realtime"
 # What the modules of a folder may import of ours, beside those of their own folder.
 ALLOWED = {
     "protocol": set(),
-    "config": set(),
+    "package": set(),
+    "config": {"package"},
     "models": {"protocol"},
     "core": {"models", "protocol"},
     "tools": {"core", "models", "protocol"},
     "limits": {"protocol"},
     "runs": {"tools", "core", "models", "protocol"},
     "log": {"core", "protocol"},
-    "supabase": {"core", "protocol"},
-    "auth": {"core"},
+    "supabase": {"core", "package", "protocol"},
+    "auth": {"core", "package"},
     "live": {"runs", "log", "limits", "tools", "core", "models", "protocol"},
     "background": {"live", "runs", "core", "models", "protocol"},
-    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "protocol"},
+    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "package", "protocol"},
     "example": {"tools"},
 }
 BUILDERS = {"app", "build", "cli", "__main__"}

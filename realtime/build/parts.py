@@ -5,6 +5,7 @@ They raise `ConfigError` where what the settings name cannot be used.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import AsyncGenerator
@@ -21,6 +22,7 @@ from ..auth.supabase import SupabaseTokens
 from ..config import ConfigError, Settings
 from ..core.rows import StorageError
 from ..log.journal import Journal
+from ..package import hint
 from ..tools.mcp.config import McpServer, read_config
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ def load_tools(settings: Settings) -> toolkit.Toolbox:
     try:
         return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
     except Exception as error:  # a module of the operator's own
-        raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
+        problem = f"TOOLS={','.join(settings.tools)} cannot be used: {error}{hint(error)}"
+        raise ConfigError([problem]) from error
 
 
 def auth_secret(settings: Settings) -> str:
@@ -113,9 +116,11 @@ def try_mcp(settings: Settings, box: toolkit.Toolbox) -> AsyncGenerator[Trial]:
 
 def _mcp() -> ModuleType:
     try:
-        import realtime.tools.mcp.servers as servers
+        return importlib.import_module("..tools.mcp.servers", __package__)
     except ImportError as error:
         raise ConfigError(
-            [f"MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt ({error})"]
+            [
+                "MCP_CONFIG needs more packages: pip install -r requirements-mcp.txt, or the extra "
+                f"realtime-sessions[mcp] ({error})"
+            ]
         ) from None
-    return servers

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 
+from ..package import NAME
 from ..protocol import to_json
 
 FIELDS = ("session_id", "run_id", "sid", "request_id", "remote")
@@ -46,5 +47,5 @@ def set_up(level: str, format: str) -> None:
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("realtime").setLevel(level)
+    logging.getLogger(NAME).setLevel(level)
     logging.getLogger("mcp").setLevel("CRITICAL")  # it would log what servers and users say

@@ -16,9 +16,10 @@ from ..config import Settings
 from ..log.journal import Journal
 from ..log.quarantine import Kept
 from ..log.store import JournalStore, Store
+from ..package import ROOT
 from . import admin
 
-SCHEMA = Path(__file__).parent.parent.parent / "schema.sql"
+SCHEMA = ROOT / "schema.sql"
 
 
 class Refusal(Exception):

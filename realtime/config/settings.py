@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from ..package import NAME
 from . import consistency
 from .models import (
     ModelEntry,
@@ -365,7 +366,7 @@ class Settings:
         10.0, "how long answers may go on after SIGTERM", _number(0, 15)
     )
     tools: tuple[str, ...] = _setting(
-        ("realtime.example",),
+        (f"{NAME}.example",),
         "modules with @tool functions, comma separated; none: no tools",
         _list,
     )

@@ -22,11 +22,12 @@ from ..config.origin import origin_of
 from ..core.rows import SessionRow, StorageError
 from ..limits.buckets import Buckets
 from ..live.hub import Hub
+from ..package import ROOT
 from ..protocol import ProtocolError, entry, to_json
 from .door import as_seen, local
 
-ROOT = Path(__file__).parent.parent.parent
 CLIENT = ROOT / "client"
+MODULES = ROOT / "node_modules"
 VENDOR = {
     "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
     "marked.js": "marked/lib/marked.esm.js",
@@ -174,8 +175,7 @@ async def client_file(request: web.Request) -> web.StreamResponse:
 
 
 async def vendor_file(request: web.Request) -> web.StreamResponse:
-    modules = ROOT / "node_modules"
-    return _file(modules / VENDOR.get(request.match_info["name"], ""), modules)
+    return _file(MODULES / VENDOR.get(request.match_info["name"], ""), MODULES)
 
 
 def _file(path: Path, root: Path) -> web.StreamResponse:
@@ -273,4 +273,4 @@ async def preflight(request: web.Request) -> web.Response:
 
 def missing_modules() -> list[str]:
     """What the page needs and npm has not installed."""
-    return [path for path in VENDOR.values() if not (ROOT / "node_modules" / path).is_file()]
+    return [path for path in VENDOR.values() if not (MODULES / path).is_file()]
