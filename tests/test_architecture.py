@@ -79,6 +79,16 @@ def test_imports_go_one_way(name: str) -> None:
             assert wrong <= ALLOWED[name] | {name}, module
 
 
+def test_imports_of_ours_are_relative() -> None:
+    """The installed package has another name."""
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not any(within(alias.name, "realtime") for alias in node.names), name
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert not within(node.module or "", "realtime"), name
+
+
 def test_there_are_no_circles() -> None:
     left = dict(ALLOWED)
     while done := [name for name, others in left.items() if not others & left.keys()]:
