@@ -1,10 +1,11 @@
 """The realtime session server for AI conversations.
 
-The Supabase client depends on a distribution that is also imported as `realtime`.
+In a checkout it is called `realtime`, like a distribution that the Supabase client depends on.
 Both live in this one package: its modules are found behind ours on `__path__`, and
 its names are looked up here when somebody asks for them. So our modules must not be
 called `types`, `message`, `exceptions`, `utils`, `version`, `transformers`, `_async`
-or `_sync`, and no distribution of ours may be called `realtime`.
+or `_sync`, and no distribution of ours may be called `realtime`. The wheel installs this
+package as `realtime_sessions`, where nothing of this is needed.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__path__ = pkgutil.extend_path(__path__, __name__)
+if __name__ == "realtime":
+    __path__ = pkgutil.extend_path(__path__, __name__)
 _other: ModuleType | None = None
 
 
 def __getattr__(name: str) -> Any:
     """A name of the other distribution. Raises AttributeError."""
-    if name.startswith("__"):
+    if __name__ != "realtime" or name.startswith("__"):
         raise AttributeError(name)
     return getattr(_load_other(), name)
 

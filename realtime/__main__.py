@@ -25,17 +25,20 @@ from .config import ConfigError, Settings
 from .core.rows import StorageError
 from .edge.http.static import missing_modules
 from .edge.runner import Runner
+from .package import NAME, VERSION
 
 FAILED = 1
 CONFIG_REFUSED = 2
-logger = logging.getLogger("realtime")
+logger = logging.getLogger(NAME)
 INDENT = " " * 6
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
 def main() -> int:
+    if os.getcwd() not in sys.path:  # an installed command: tools are modules of this folder
+        sys.path.insert(0, os.getcwd())
     parser = argparse.ArgumentParser(
-        prog="python -m realtime",
+        prog=f"python -m {NAME}",
         description="The realtime session server for AI conversations.",
         epilog="Settings come from the environment and from .env:\n\n" + settings_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,6 +46,7 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="verify the configuration, reach model and stores"
     )
+    parser.add_argument("--version", action="version", version=f"realtime-sessions {VERSION}")
     operate.add_to(parser.add_subparsers(dest="command", metavar="sessions|quarantine|schema"))
     arguments = parser.parse_args()
     try:

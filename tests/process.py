@@ -88,8 +88,9 @@ async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Pro
 
 
 @asynccontextmanager
-async def server(cwd: Path, **environ: str) -> AsyncIterator[Process]:
+async def server(cwd: Path, *command: str, **environ: str) -> AsyncIterator[Process]:
     """A server on a free port, once it listens; its journal is in `cwd`."""
-    async with process(cwd=cwd, **{"PORT": "0", "HOST": "127.0.0.1", **environ}) as running:
+    environ = {"PORT": "0", "HOST": "127.0.0.1", **environ}
+    async with process(*command, cwd=cwd, **environ) as running:
         running.url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         yield running

@@ -14,18 +14,19 @@ ROOT = Path(__file__).parent.parent / "realtime"
 # What the modules of a folder may import of ours, beside those of their own folder.
 ALLOWED = {
     "protocol": set(),
-    "config": set(),
+    "package": set(),
+    "config": {"package"},
     "models": {"protocol"},
     "core": {"models", "protocol"},
     "tools": {"core", "models", "protocol"},
     "limits": {"protocol"},
     "runs": {"tools", "core", "models", "protocol"},
     "log": {"core", "protocol"},
-    "supabase": {"core", "protocol"},
-    "auth": {"core"},
+    "supabase": {"core", "package", "protocol"},
+    "auth": {"core", "package"},
     "live": {"runs", "log", "limits", "tools", "core", "models", "protocol"},
     "background": {"live", "runs", "core", "models", "protocol"},
-    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "protocol"},
+    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "package", "protocol"},
     "example": {"tools"},
 }
 BUILDERS = {"app", "build", "cli", "__main__"}
@@ -85,6 +86,16 @@ def test_imports_go_one_way(name: str) -> None:
             ours = {item for item in imports(path) if within(item, "realtime")}
             wrong = {folder(item.removeprefix("realtime.")) for item in ours}
             assert wrong <= ALLOWED[name] | {name}, module
+
+
+def test_imports_of_ours_are_relative() -> None:
+    """The installed package has another name."""
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not any(within(alias.name, "realtime") for alias in node.names), name
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert not within(node.module or "", "realtime"), name
 
 
 def test_there_are_no_circles() -> None:

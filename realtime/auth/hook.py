@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..package import NAME, hint
 from . import AuthError, User
 
 TIMEOUT_S = 10.0
@@ -41,7 +42,7 @@ class Hook:
         try:
             module = importlib.import_module(module_name)
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
+            message = f"{type(error).__name__}: {error}{hint(error)}"
             raise ValueError(f"cannot be used: its module does not import: {message}") from error
         function = getattr(module, name, None)
         if function is None:
@@ -58,7 +59,7 @@ class Hook:
             async with asyncio.timeout(self._timeout_s):
                 user = await self._authenticate(token, request)
             if user is not None and not (isinstance(user, User) and user.user_id):
-                raise TypeError("authenticate must return a realtime.auth.User or None")
+                raise TypeError(f"authenticate must return a {NAME}.auth.User or None")
         except AuthError:
             raise
         except Exception as error:

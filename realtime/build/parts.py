@@ -5,6 +5,7 @@ They raise `ConfigError` where what the settings name cannot be used.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from ..auth.supabase import SupabaseTokens
 from ..config import ConfigError, Settings
 from ..core.rows import StorageError
 from ..log.journal import Journal
+from ..package import hint
 from ..tools.mcp.config import McpServer, read_config
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def load_tools(settings: Settings) -> toolkit.Toolbox:
     try:
         return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
     except Exception as error:  # a module of the operator's own
-        raise ConfigError([f"TOOLS={','.join(settings.tools)} cannot be used: {error}"]) from error
+        problem = f"TOOLS={','.join(settings.tools)} cannot be used: {error}{hint(error)}"
+        raise ConfigError([problem]) from error
 
 
 def auth_secret(settings: Settings) -> str:
@@ -114,12 +117,11 @@ def try_mcp(settings: Settings, box: toolkit.Toolbox) -> AsyncGenerator[Trial]:
 
 def _mcp() -> ModuleType:
     try:
-        import realtime.tools.mcp.servers as servers
+        return importlib.import_module("..tools.mcp.servers", __package__)
     except ImportError as error:
         raise ConfigError(
             [
-                f"MCP_CONFIG needs more packages ({error}): "
-                f"{sys.executable} -m pip install -r requirements-mcp.txt"
+                f"MCP_CONFIG needs more packages ({error}): {sys.executable} -m pip install "
+                "-r requirements-mcp.txt, or the extra realtime-sessions[mcp]"
             ]
         ) from None
-    return servers

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 
+from ..package import NAME
 from ..protocol import to_json
 
 FIELDS = ("session_id", "run_id", "sid", "request_id", "remote")
@@ -46,6 +47,6 @@ def set_up(level: str, format: str) -> None:
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("realtime").setLevel(level)
+    logging.getLogger(NAME).setLevel(level)
     for sdk in ("mcp", "client"):  # MCP's, which would log what servers and users say
         logging.getLogger(sdk).setLevel("CRITICAL")

@@ -17,9 +17,10 @@ from ..log.journal import Journal
 from ..log.journal.keeper import JournalKeeper
 from ..log.journal.quarantine import Quarantine, Quarantined
 from ..log.store import Store
+from ..package import ROOT
 from . import admin
 
-SCHEMA = Path(__file__).parent.parent.parent / "schema.sql"
+SCHEMA = ROOT / "schema.sql"
 
 
 class Refusal(Exception):

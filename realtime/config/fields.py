@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..package import NAME
 from .models import (
     ModelEntry,
     parse_count,
@@ -155,7 +156,7 @@ class Fields:
         parse_instructions,
     )
     tools: tuple[str, ...] = _setting(
-        ("realtime.example",),
+        (f"{NAME}.example",),
         "Modules with @tool functions, comma separated. none: no tools.",
         parse_list,
     )

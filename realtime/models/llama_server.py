@@ -1,6 +1,6 @@
 """llama.cpp's own HTTP server with SmolLM2, as a process of its own.
 
-    python -m realtime.models.llama_server --port 8080
+    python -P realtime/models/llama_server.py --port 8080
 
 Prints its address when it is ready, or one line that begins with `error:`. With
 `--follow-stdin` it ends when its standard input does, so that it never outlives the

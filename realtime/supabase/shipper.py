@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from ..core.rows import Batch, Refused
+from ..package import NAME
 from .batches import fitting
 from .client import Lost, Supabase
 from .delivery import Delivery
@@ -235,8 +236,9 @@ class Shipper:
     def _report(self, row: Refused) -> None:
         self._refused += 1
         logger.error(
-            "Supabase does not take a row, which is in quarantine (python -m realtime "
+            "Supabase does not take a row, which is in quarantine (python -m %s "
             "quarantine list): session %s, epoch %s, %s: %s %s",
+            NAME,
             row.session_id,
             row.epoch,
             "its head" if row.seq is None else f"seq {row.seq}",

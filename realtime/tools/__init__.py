@@ -1,6 +1,6 @@
 """Tools: Python functions that the model may call.
 
-    from . import tool, ToolContext
+    from realtime.tools import tool, ToolContext
 
     @tool
     async def order_status(order_id: str, context: ToolContext) -> dict:

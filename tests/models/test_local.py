@@ -169,8 +169,7 @@ async def test_without_the_packages_it_says_what_to_install(
 
 
 async def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_module, "_ROOT", Path("/"))
-    monkeypatch.setenv("PYTHONPATH", "/nonexistent")
+    monkeypatch.setattr(local_module, "_SERVER", Path("/nonexistent"))
     with pytest.raises(RuntimeError, match="did not start"):
         await LocalModel.start()
 

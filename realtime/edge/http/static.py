@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-ROOT = Path(__file__).parent.parent.parent.parent
+from ...package import ROOT
+
 CLIENT = ROOT / "client"
 MODULES = ROOT / "node_modules"
 VENDOR = {

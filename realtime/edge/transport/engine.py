@@ -304,7 +304,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
 def library_logger() -> logging.Logger:
     """For what the libraries still log; below a warning they would name what clients do."""
-    quiet = logging.getLogger("realtime.edge.transport.engineio")
+    quiet = logging.getLogger(f"{__package__}.engineio")
     quiet.setLevel(logging.WARNING)
     return quiet
 
