@@ -26,8 +26,8 @@ from tests.abuse.wire import (
     raw_websocket,
     until,
 )
-from tests.conftest import Running, Serve
-from tests.device import Device
+from tests.support.device import Device
+from tests.support.serving import Running, Serve
 
 Devices = Callable[..., Device]
 

@@ -10,10 +10,10 @@ import contextlib
 import time
 from uuid import uuid4
 
-from tests.faults.oracle import Verdict, journal
-from tests.faults.proxy import Link
-from tests.faults.recorder import Lost, Recorder
-from tests.faults.world import World
+from tests.support.oracle import Verdict, journal
+from tests.support.proxy import Link
+from tests.support.recorder import Lost, Recorder
+from tests.support.world import World
 
 CUTS = ("close", "reset", "hole", "bytes")
 SESSION = 40  # rounds in one session, whose context every run is sent whole

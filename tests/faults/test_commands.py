@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from tests.faults import scenarios
-from tests.faults.fold import fold
-from tests.faults.oracle import rows
-from tests.faults.upstream import numbered
-from tests.faults.world import world
+from tests.support.fold import fold
+from tests.support.oracle import rows
+from tests.support.upstream import numbered
+from tests.support.world import world
 
 
 async def test_ten_retries_make_one_message(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.faults import scenarios
-from tests.faults.fold import fold
-from tests.faults.oracle import journal, rows
-from tests.faults.recorder import Lost, Recorder
-from tests.faults.upstream import TOKEN, numbered
-from tests.faults.world import World, world
+from tests.support.fold import fold
+from tests.support.oracle import journal, rows
+from tests.support.recorder import Lost, Recorder
+from tests.support.upstream import TOKEN, numbered
+from tests.support.world import World, world
 
 CRASH = {"TOOLS": "tests.faults.crash"}
 

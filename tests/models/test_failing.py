@@ -18,11 +18,11 @@ from realtime.config import Settings
 from realtime.models.openai import OpenAIModel
 from realtime.runs import chain as chain_module
 from realtime.runs.chain import Chain, Link
-from tests.conftest import Running, Serve
-from tests.device import Device
 from tests.models.conftest import Upstream
 from tests.models.payloads import Api, called, counted, cut_short, said, sse
-from tests.scripted import ScriptedModel, says
+from tests.support.device import Device
+from tests.support.scripted import ScriptedModel, says
+from tests.support.serving import Running, Serve
 
 KEY = "sk-test-do-not-leak"
 SECRET = "my private question"
