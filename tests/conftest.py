@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
 from realtime.app import SERVER, create_app
 from realtime.config import Settings
@@ -16,6 +18,10 @@ from realtime.runs.chain import Chain
 from tests.support.device import Device
 from tests.support.process import LEAK, SECRET
 from tests.support.serving import Running, Serve
+
+# No property fails because the machine is busy.
+hypothesis.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("patient")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.core import fold as server_fold
@@ -158,7 +158,6 @@ def test_a_snapshot_and_its_pages_are_the_live_stream(
 
 
 @given(histories, st.data())
-@settings(deadline=None)
 def test_the_journal_folds_without_a_change_of_state(
     tmp_path_factory: pytest.TempPathFactory, history: History, data: st.DataObject
 ) -> None:

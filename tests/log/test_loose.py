@@ -199,7 +199,7 @@ def test_a_commit_that_fails_leaves_what_was_loose_before(tmp_path: Path) -> Non
     journal.close()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
     dice = random.Random(seed)
