@@ -139,7 +139,7 @@ async def storms(world: World, rounds: int) -> Verdict:
             first = await world.device("raw", straight=True)
             await world.device("stock", of=first, straight=True)
         sent = [
-            ("send", {"text": f"tokens 200 rate 0 storm {turn} a"}),
+            ("send", {"text": f"tokens 200 rate 0 gate never at 200 storm {turn} a"}),
             ("stop", {}),
             ("send", {"text": f"tokens 2 rate 0 storm {turn} b"}),
         ]

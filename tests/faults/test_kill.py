@@ -164,7 +164,7 @@ async def test_sigterm_answers_every_send_and_is_soon_gone(tmp_path: Path) -> No
         assert await scene.process.ended() == 0
         assert time.monotonic() - began < 20
         await asyncio.gather(*talking)
-        assert slowest < 2
+        assert slowest < 5
         refused = [answer["error"] for answer in answers if not answer["ok"]]
         assert refused
         assert {error["code"] for error in refused} == {"draining"}

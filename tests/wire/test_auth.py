@@ -365,12 +365,12 @@ async def test_known_keys_stay_good_while_the_endpoint_is_down(
 ) -> None:
     tokens, now = clocked
     await tokens.user(issuer.token("ES1"), REQUEST)
-    issuer.down, issuer.delay = True, 0.2
+    issuer.down, issuer.delay = True, 0.5
     for hour in range(3):
         now[0] += 3600
         begun = time.monotonic()
         await tokens.user(issuer.token("ES1"), REQUEST)
-        assert time.monotonic() - begun < 0.1, "a known key waits for nothing"
+        assert time.monotonic() - begun < 0.4, "a known key waits for nothing"
         with pytest.raises(AuthError, match="not known"):
             await tokens.user(issuer.token("ES9"), REQUEST)
         assert issuer.asked == hour + 2
@@ -638,16 +638,16 @@ async def test_a_token_that_expires_closes_the_socket_unless_it_is_renewed(
 async def test_the_warning_comes_a_minute_before() -> None:
     warned, closed = asyncio.Event(), asyncio.Event()
     expiry = Expiry(warned.set, closed.set)
-    expiry.watch(int(time.time()) + WARN_S + 2)
+    expiry.watch(int(time.time()) + WARN_S + 3)
     await asyncio.sleep(0.5)
     assert not warned.is_set()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):
         await warned.wait()
     warned.clear()
     expiry.watch(None)
     assert not closed.is_set()
     expiry.watch(int(time.time()) - CLOSE_S - 1)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(15):
         await closed.wait()
         await warned.wait()
 

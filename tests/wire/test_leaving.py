@@ -23,16 +23,24 @@ def endless() -> Script:
     return [[TextDelta("on and ")], asyncio.Event()]
 
 
+async def closed(model: ScriptedModel) -> None:
+    """The request that streamed was closed."""
+    async with asyncio.timeout(10):
+        while not model.closed:
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("wish", ["cancel", {"cancel_after_s": 0.1}])
 async def test_an_abandoned_run_is_cancelled_as_asked(
     serve: Serve, device: Devices, wish: object
 ) -> None:
-    one = device((await serve(ScriptedModel(endless()))).url)
+    model = ScriptedModel(endless())
+    one = device((await serve(model)).url)
     await one.connect()
     ack = await one.send("go", on_abandon=wish)
     await one.wait("token")
     await one.drop()
-    await asyncio.sleep(0.3)
+    await closed(model)
     await one.connect()
     assert (await one.done(ack["run_id"]))["status"] == "cancelled"
 
@@ -52,12 +60,13 @@ async def test_an_abandoned_run_goes_on_within_the_limit(serve: Serve, device: D
 
 
 async def test_an_abandoned_run_is_cancelled_at_the_limit(serve: Serve, device: Devices) -> None:
-    limited = device((await serve(ScriptedModel(endless()), abandon_seconds=0.1)).url)
+    model = ScriptedModel(endless())
+    limited = device((await serve(model, abandon_seconds=0.1)).url)
     await limited.connect()
     ack = await limited.send("go")
     await limited.wait("token")
     await limited.drop()
-    await asyncio.sleep(0.3)
+    await closed(model)
     await limited.connect()
     assert (await limited.done(ack["run_id"]))["status"] == "cancelled"
 
