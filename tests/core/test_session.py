@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime.core.session import Bounds, Session
-from realtime.core.state import State
+from realtime.core.state import RunState, State
 from realtime.protocol import (
     EVENT_NAMES,
     Approval,
@@ -185,8 +185,10 @@ class Conversation(RuleBasedStateMachine):
         data=st.data(),
         user=st.sampled_from([OWNER, GUEST, STRANGER]),
         decision=st.sampled_from(["approve", "deny"]),
+        late=st.sampled_from([False, False, True]),
     )
-    def approve(self, data: st.DataObject, user: str, decision: Any) -> None:
+    def approve(self, data: st.DataObject, user: str, decision: Any, late: bool) -> None:
+        self.now += late * APPROVAL_MS
         call = data.draw(st.sampled_from(self.asked()))
         command = Approve(tool_call_id=call.tool_call_id, decision=decision)
         assert call.run_id
@@ -232,21 +234,24 @@ class Conversation(RuleBasedStateMachine):
 
     # --------------------------------------------------------------- the model
 
-    @precondition(lambda self: self.session.active)
+    def running(self) -> RunState:
+        """The active run; somebody asks where there is none."""
+        if self.session.active is None:
+            self.send(text="hello", key=self.ids(), user=GUEST, if_busy="queue")
+        assert self.session.active
+        return self.session.active
+
     @rule(kind=st.sampled_from(["text", "reasoning"]), delta=st.sampled_from(["a ", "😀", "é\n"]))
     def speak(self, kind: Any, delta: str) -> None:
-        run = self.session.active
-        assert run
+        run = self.running()
         offset = run.answer.length[kind]
         token = Token(message_id=run.answer.message_id, offset=offset, delta=delta, kind=kind)
         assert self.session.record(run.run_id, [token], self.now)
         self.commit()
 
-    @precondition(lambda self: self.session.active)
     @rule(asks=st.booleans())
     def ask_for_a_tool(self, asks: bool) -> None:
-        run = self.session.active
-        assert run
+        run = self.running()
         call = ToolCall(tool_call_id=self.ids(), name="f", status="streaming", arguments={"n": 1})
         call.message_id = run.answer.message_id
         if asks:
@@ -256,11 +261,9 @@ class Conversation(RuleBasedStateMachine):
         self.step_at = run.answer.length["text"]
         self.commit()
 
-    @precondition(lambda self: self.session.active)
     @rule()
     def work(self) -> None:
-        run = self.session.active
-        assert run
+        run = self.running()
         for call in run.answer.open_calls():
             if status := NEXT.get(call.status):
                 onward = msgspec.structs.replace(call, status=status)
@@ -278,11 +281,9 @@ class Conversation(RuleBasedStateMachine):
         assert run.answer.length["text"] == self.step_at
         self.commit()
 
-    @precondition(lambda self: self.session.active)
     @rule(end=st.sampled_from(ENDS), refused=st.booleans())
     def finish(self, end: Any, refused: bool) -> None:
-        run = self.session.active
-        assert run
+        run = self.running()
         status, reason = end
         error = Error("content_filter" if refused else "x", "why") if reason == "error" else None
         assert self.session.finish(run.run_id, status, reason, self.now, error=error)
@@ -383,5 +384,5 @@ class Conversation(RuleBasedStateMachine):
             assert (run.status == "awaiting_approval") == bool(self.session.pending())
 
 
-Conversation.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+Conversation.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
 TestConversation = Conversation.TestCase
