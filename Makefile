@@ -1,4 +1,5 @@
 # make run    set up and start the server at http://localhost:8000 (MODEL=local: a real model)
+# make check  within a minute: lint, types, and the core by itself, of the server and of the page
 # make test   set up and pass every check and test
 # make faults cut, kill and storm the server (ROUNDS=100), and count what was lost
 # make bench  measure it beside its peers
@@ -9,13 +10,21 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NPM := npm ci --no-audit --no-fund --loglevel=error
 
-.PHONY: run test check faults bench clean
+# One file at a time to each process: the tests of a file may share a server.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+CORE := tests/core tests/config tests/models/test_fitting.py tests/test_architecture.py tests/test_docs.py
+
+.PHONY: run test check lint faults bench clean
 
 run: .venv/run node_modules/.run $(if $(filter local,$(MODEL)),.venv/local)
 	@exec $(BIN)/python -m realtime
 
-test: check
-	$(BIN)/python -m pytest
+check: lint
+	$(BIN)/python -m pytest $(CORE)
+	node --test tests/client/reducer.test.js
+
+test: lint .venv/local
+	$(BIN)/python -m pytest $(PARALLEL)
 	node --test tests/client/*.test.js
 
 faults: .venv/dev node_modules/.dev
@@ -24,7 +33,7 @@ faults: .venv/dev node_modules/.dev
 bench: .venv/dev node_modules/.dev
 	$(BIN)/python -m bench
 
-check: .venv/dev .venv/local node_modules/.dev
+lint: .venv/dev node_modules/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -123,7 +123,7 @@ async def passed_on(
 async def database() -> AsyncIterator[tuple[Database, dict[str, str]]]:
     """Supabase Lite on embedded Postgres, and the settings that lead there. Whatever else the
     core has to do goes first."""
-    from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
+    from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
     before = set(tree(os.getpid()))
     with ExitStack() as stack:

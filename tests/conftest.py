@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 
-from realtime.app import SERVER, Server, create_app
+from realtime.app import SERVER, create_app
 from realtime.config import Settings
 from realtime.models import Model
 from realtime.models.demo import DemoModel
 from realtime.runs.chain import Chain
-from tests.device import Device
-from tests.process import LEAK, SECRET
+from tests.support.device import Device
+from tests.support.process import LEAK, SECRET
+from tests.support.serving import Running, Serve
 
-ROOT = Path(__file__).parent.parent
-Serve = Callable[..., Awaitable["Running"]]
-
-
-class Running:
-    """A server in this process."""
-
-    def __init__(self, url: str, server: Server, stop: Callable[[], Awaitable[None]]) -> None:
-        self.url = url
-        self.server = server
-        self.stop = stop
+# No property fails because the machine is busy.
+hypothesis.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.load_profile("patient")
 
 
 @pytest.fixture
@@ -43,8 +38,6 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def serve(aiohttp_server: Any, settings: Settings) -> Serve:
-    """`await serve(model, grace_seconds=1)`: starts the application, as often as asked."""
-
     async def start(model: Model | Chain | None = None, **changes: Any) -> Running:
         changed = Settings(**{**vars_of(settings), **changes})
         app = create_app(changed, model=model or DemoModel(delay_s=0.002))

@@ -310,6 +310,15 @@ def test_every_kind_of_failure_stands_there() -> None:
     assert told >= FALLS_BACK
 
 
+def test_every_test_that_is_named_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "Makefile"]
+    named = {
+        path for page in pages for path in re.findall(r"tests/[\w/.-]*\w", page.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 def test_the_examples_of_models_can_be_used() -> None:
     lines = dict(re.findall(r"^(FALLBACKS|PRICES)=(.*)$", MODELS, re.M))
     settings = Settings.load({**lines, "OPENAI_API_KEY": "sk", "GROQ_API_KEY": "gsk"}, None)

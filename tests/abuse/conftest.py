@@ -12,7 +12,7 @@ from aiohttp import web
 from realtime.edge.transport import Engine, SocketServer
 from tests.abuse.wire import Wire
 
-PING_S, PONG_S = 0.3, 0.2
+PING_S, PONG_S = 1.0, 1.0
 Host = Callable[[Any], Awaitable[Wire]]
 
 

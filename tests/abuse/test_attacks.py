@@ -26,8 +26,8 @@ from tests.abuse.wire import (
     raw_websocket,
     until,
 )
-from tests.conftest import Running, Serve
-from tests.device import Device
+from tests.support.device import Device
+from tests.support.serving import Running, Serve
 
 Devices = Callable[..., Device]
 
@@ -199,7 +199,7 @@ async def test_two_bodies_at_once_end_the_session(running: Running, wire: Wire) 
         f"POST {at.path}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: {at.netloc}\r\n"
         "Content-Length: 10\r\n\r\n40".encode()
     )
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     assert (await wire.ask("POST", "40", sid=sid))[0] == 400
     writer.close()
     await until(lambda: nothing_left(running.server.transport))

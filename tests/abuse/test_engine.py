@@ -20,7 +20,7 @@ def check_hello(text: str, upgrades: list[str]) -> None:
     hello = json.loads(text.removeprefix("0"))
     assert set(hello) == HELLO
     assert isinstance(hello["sid"], str)
-    assert (hello["pingInterval"], hello["pingTimeout"]) == (300, 200)
+    assert (hello["pingInterval"], hello["pingTimeout"]) == (1000, 1000)
     assert (hello["upgrades"], hello["maxPayload"]) == (upgrades, 1_000_000)
 
 
@@ -117,7 +117,7 @@ async def test_a_bad_body_ends_the_session(engine: Wire, body: str | bytes) -> N
 async def test_two_polls_at_once_end_the_session(engine: Wire) -> None:
     sid = await engine.session()
     first = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
     assert (await engine.ask(sid=sid))[0] == 400
     assert await first == (200, "1")
     assert (await engine.ask(sid=sid))[0] == 400
@@ -126,7 +126,7 @@ async def test_two_polls_at_once_end_the_session(engine: Wire) -> None:
 async def test_an_abandoned_poll_ends_the_session(engine: Wire, echo_engine: Engine) -> None:
     sid = await engine.session()
     poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
     poll.cancel()
     await asyncio.gather(poll, return_exceptions=True)
     assert (await engine.ask(sid=sid))[0] == 400
@@ -161,7 +161,7 @@ async def test_polling_pings(engine: Wire) -> None:
 
 async def test_polling_without_pongs_ends(engine: Wire) -> None:
     sid = await engine.session()
-    await asyncio.sleep(PING_S + PONG_S)
+    await asyncio.sleep(PING_S + PONG_S + 0.5)
     assert (await engine.ask(sid=sid))[0] == 400
 
 
@@ -175,17 +175,17 @@ async def test_a_websocket_pings(engine: Wire) -> None:
 
 async def test_a_websocket_without_pongs_ends(engine: Wire, echo_engine: Engine) -> None:
     ws = await engine.opened()
-    assert await closed(ws, within=PING_S + PONG_S + 0.2) == ["2"]
+    assert await closed(ws, within=PING_S + PONG_S + 3) == ["2"]
     assert echo_engine.closed == {"ping timeout": 1}
 
 
 async def test_unasked_pongs_do_not_put_off_the_ping(engine: Wire) -> None:
     ws = await engine.opened()
-    for _ in range(4):
+    ping = asyncio.create_task(hear(ws))
+    while not ping.done():  # fails after WAIT_S
         await ws.send_str("3")
-        await asyncio.sleep(0.05)
-    async with asyncio.timeout(PING_S):
-        assert await hear(ws) == "2"
+        await asyncio.sleep(PING_S / 10)
+    assert await ping == "2"
     await ws.close()
 
 
@@ -195,7 +195,7 @@ async def test_unasked_pongs_do_not_put_off_the_ping(engine: Wire) -> None:
 async def test_polling_closes(engine: Wire) -> None:
     sid = await engine.session()
     poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
     assert await engine.ask("POST", "1", sid=sid) == (200, "ok")
     assert await poll == (200, "6")
     assert (await engine.ask(sid=sid))[0] == 400
@@ -222,13 +222,13 @@ async def test_polling_becomes_a_websocket(engine: Wire) -> None:
 async def test_an_open_poll_ends_when_the_websocket_has_been_tried(engine: Wire) -> None:
     sid = await engine.session()
     poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)
     ws = await engine.dial(sid)
     await ws.send_str("2probe")
     assert await poll == (200, "6")
     await ws.close()
     assert await engine.ask("POST", "4still here", sid=sid) == (200, "ok")
-    await asyncio.sleep(0.02)  # the failed upgrade is noticed
+    await asyncio.sleep(0.2)  # the failed upgrade is noticed
     assert await engine.ask(sid=sid) == (200, "4still here")
 
 

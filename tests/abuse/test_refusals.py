@@ -17,8 +17,8 @@ import pytest
 from realtime.edge.notices import MOST, Notices
 from realtime.edge.runner import MAX_HEADER
 from tests.abuse.wire import Wire, closed, masked, raw_websocket
-from tests.fetch import fetch
-from tests.process import Process, server
+from tests.support.fetch import fetch
+from tests.support.process import Process, server
 
 HIDDEN = "tk-9fQ2vL7xR4"
 LONG = HIDDEN + "x" * MAX_HEADER

@@ -14,9 +14,9 @@ import jwt
 import pytest
 from aiohttp import web
 
-from tests.device import Device
-from tests.fetch import fetch
-from tests.process import LEAK, process, server
+from tests.support.device import Device
+from tests.support.fetch import fetch
+from tests.support.process import LEAK, process, server
 
 Devices = Callable[..., Device]
 API_KEY = "sk-proj-mV7aQ2xW9cT4"

@@ -22,8 +22,8 @@ from tests.abuse.conftest import Host, echo_server
 from tests.abuse.test_attacks import joined
 from tests.abuse.test_socket_io import nothing_left
 from tests.abuse.wire import Wire, hear, masked, raw_websocket, until
-from tests.conftest import Serve
-from tests.device import Device
+from tests.support.device import Device
+from tests.support.serving import Serve
 
 LINE = "x" * 1000
 Devices = Callable[..., Device]

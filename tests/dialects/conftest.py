@@ -11,9 +11,9 @@ import pytest
 
 from realtime.models.openai import OpenAIModel
 from realtime.runs.chain import HISTORY_TOKENS, Chain, Link
-from tests.conftest import Running, Serve
-from tests.device import Device
 from tests.dialects.upstream import Act, Provider, Upstream, serving
+from tests.support.device import Device
+from tests.support.serving import Running, Serve
 
 
 class Talk:

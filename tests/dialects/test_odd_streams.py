@@ -13,11 +13,11 @@ from aiohttp.test_utils import TestServer
 
 from realtime.models.openai import OpenAIModel
 from realtime.tools import tool
-from tests.conftest import Serve
-from tests.device import Device
 from tests.dialects.chat_streams import CHAT, delta
 from tests.dialects.responses_streams import RESPONSES, completed, said
 from tests.dialects.streams import DONE, Odd
+from tests.support.device import Device
+from tests.support.serving import Serve
 
 AFTERWARDS = {
     "chat": (delta("stop", content="Done."), DONE),

@@ -14,8 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from tests.faults import scenarios
-from tests.faults.oracle import Verdict
-from tests.faults.world import world
+from tests.support.oracle import Verdict
+from tests.support.world import world
 
 PLAYED = {
     "cuts": (scenarios.cuts, 5.0),

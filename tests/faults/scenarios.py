@@ -10,10 +10,10 @@ import contextlib
 import time
 from uuid import uuid4
 
-from tests.faults.oracle import Verdict, journal
-from tests.faults.proxy import Link
-from tests.faults.recorder import Lost, Recorder
-from tests.faults.world import World
+from tests.support.oracle import Verdict, journal
+from tests.support.proxy import Link
+from tests.support.recorder import Lost, Recorder
+from tests.support.world import World
 
 CUTS = ("close", "reset", "hole", "bytes")
 SESSION = 40  # rounds in one session, whose context every run is sent whole
@@ -139,7 +139,7 @@ async def storms(world: World, rounds: int) -> Verdict:
             first = await world.device("raw", straight=True)
             await world.device("stock", of=first, straight=True)
         sent = [
-            ("send", {"text": f"tokens 200 rate 0 storm {turn} a"}),
+            ("send", {"text": f"tokens 200 rate 0 gate never at 200 storm {turn} a"}),
             ("stop", {}),
             ("send", {"text": f"tokens 2 rate 0 storm {turn} b"}),
         ]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import scenarios
-from tests.faults.fold import fold
-from tests.faults.oracle import journal
-from tests.faults.upstream import TOKEN
-from tests.faults.world import world
+from tests.support.fold import fold
+from tests.support.oracle import journal
+from tests.support.upstream import TOKEN
+from tests.support.world import world
 
 
 @pytest.mark.parametrize("mode", ["sync", "fsync"])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.recorder import Lost, Recorder
-from tests.faults.world import World, world
+from tests.support.recorder import Lost, Recorder
+from tests.support.world import World, world
 
 ODD: dict[str, dict[str, Any]] = {
     "half a surrogate pair as id": {"client_msg_id": "\ud800"},

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tests.faults import scenarios
-from tests.faults.fold import fold
-from tests.faults.oracle import journal, rows
-from tests.faults.recorder import Lost, Recorder
-from tests.faults.upstream import TOKEN, numbered
-from tests.faults.world import World, world
+from tests.support.fold import fold
+from tests.support.oracle import journal, rows
+from tests.support.recorder import Lost, Recorder
+from tests.support.upstream import TOKEN, numbered
+from tests.support.world import World, world
 
 CRASH = {"TOOLS": "tests.faults.crash"}
 
@@ -164,7 +164,7 @@ async def test_sigterm_answers_every_send_and_is_soon_gone(tmp_path: Path) -> No
         assert await scene.process.ended() == 0
         assert time.monotonic() - began < 20
         await asyncio.gather(*talking)
-        assert slowest < 2
+        assert slowest < 5
         refused = [answer["error"] for answer in answers if not answer["ok"]]
         assert refused
         assert {error["code"] for error in refused} == {"draining"}

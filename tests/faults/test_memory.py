@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.faults.oracle import rows
-from tests.faults.world import World, world
+from tests.support.oracle import rows
+from tests.support.world import World, world
 
 
 def resident(scene: World) -> int:

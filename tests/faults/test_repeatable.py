@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from tests.faults.recorder import Lost
-from tests.faults.world import world
+from tests.support.recorder import Lost
+from tests.support.world import world
 
 REPEATABLE = """
 import os, signal

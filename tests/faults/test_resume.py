@@ -10,11 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 from tests.faults import scenarios
-from tests.faults.fold import fold
-from tests.faults.oracle import journal
-from tests.faults.recorder import Recorder
-from tests.faults.upstream import numbered
-from tests.faults.world import world
+from tests.support.fold import fold
+from tests.support.oracle import journal
+from tests.support.recorder import Recorder
+from tests.support.upstream import numbered
+from tests.support.world import world
 
 PAGE = 128 * 1024
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-from tests.faults.oracle import rows
-from tests.faults.world import World, world
-from tests.process import process
+from tests.support.oracle import rows
+from tests.support.process import process
+from tests.support.world import World, world
 
 
 async def sessions(scene: World, *arguments: str) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
 from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
-from tests.faults.fold import fold
+from tests.support.fold import fold
 
 
 def long_answer(tokens: int) -> Session:

@@ -11,10 +11,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from tests.faults.oracle import journal
-from tests.faults.recorder import Recorder
-from tests.faults.world import World, world
-from tests.process import process
+from tests.support.oracle import journal
+from tests.support.process import process
+from tests.support.recorder import Recorder
+from tests.support.world import World, world
 
 REFUSED_S = 8.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.models import ErrorKind, ModelError
 from realtime.runs.chain import BUDGET_S, FAILURES, PROBE_S, Chain, Link, Switch, Wait
-from tests.scripted import ScriptedModel, says
+from tests.support.scripted import ScriptedModel, says
 
 PASSING: tuple[ErrorKind, ...] = ("rate_limited", "unavailable", "timeout", "cut")
 LASTING: tuple[ErrorKind, ...] = (

@@ -18,12 +18,12 @@ from realtime.config import ConfigError, Settings
 from realtime.models.openai import OpenAIModel
 from realtime.runs import chain as chain_module
 from realtime.runs.chain import Chain, Link
-from tests.conftest import Running, Serve
-from tests.device import Device
-from tests.fetch import fetch
 from tests.models.conftest import Upstream
 from tests.models.payloads import Api, called, counted, cut_short, said, sse
-from tests.scripted import ScriptedModel, says
+from tests.support.device import Device
+from tests.support.fetch import fetch
+from tests.support.scripted import ScriptedModel, says
+from tests.support.serving import Running, Serve
 
 KEY = "sk-test-do-not-leak"
 SECRET = "my private question"

@@ -30,8 +30,8 @@ from realtime.models import local as local_module
 from realtime.models.llama_server import CONTEXT_TOKENS
 from realtime.models.local import LocalModel
 from realtime.protocol import Usage
+from tests.support.process import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 TOOL = ToolSpec(
     "fetch_internal_user_analytics",
     "Internal figures about users.",

@@ -36,9 +36,9 @@ from realtime.models import (
 )
 from realtime.models.openai import OpenAIModel
 from realtime.protocol import Options, Usage
-from tests.aimock import aimock, journal
 from tests.models.conftest import Upstream
 from tests.models.payloads import Api, called, delta, ended, said, sse
+from tests.support.aimock import aimock, journal
 
 KEY = "sk-test-do-not-leak"
 SECRET = "my private question"

@@ -38,7 +38,7 @@ PIECES = (b"data: ", b"data:", b"data", b"event: x", b": ping", b"id: 7", b"\n",
 PIECES += (b"\r\n", b"\r", b"\r\n\r\n", b" ", b"{}", b"a:b", "é😀".encode())
 
 
-@settings(derandomize=True, deadline=None, database=None, max_examples=500)
+@settings(derandomize=True, database=None, max_examples=500)
 @given(st.lists(st.sampled_from(PIECES), max_size=30), st.lists(st.integers(1, 9)))
 def test_agrees_with_the_specification_wherever_the_reads_are_cut(
     pieces: list[bytes], sizes: list[int]

@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import web
 from playwright.async_api import Page, expect
 
-from tests.browser import browser
-from tests.process import ROOT, free_port, server
+from tests.support.browser import browser
+from tests.support.process import ROOT, free_port, server
 
 TOOLS = '''
 from realtime.tools import tool

@@ -23,10 +23,10 @@ from playwright.async_api import (
 )
 
 from realtime.models.demo import DemoModel
-from tests.browser import FLAGS, browser, chrome
-from tests.conftest import Running, Serve
-from tests.faults.proxy import proxy
-from tests.fetch import fetch
+from tests.support.browser import FLAGS, browser, chrome
+from tests.support.fetch import fetch
+from tests.support.proxy import proxy
+from tests.support.serving import Running, Serve
 
 LAN = "--host-resolver-rules=MAP chat.lan 127.0.0.1"
 

@@ -25,9 +25,9 @@ from realtime.models import (
     UserText,
 )
 from realtime.tools import ToolError, tool
-from tests.browser import browser
-from tests.conftest import Serve
-from tests.device import Device
+from tests.support.browser import browser
+from tests.support.device import Device
+from tests.support.serving import Serve
 
 HERE = Path(__file__).parent
 CORPUS: dict[str, list[str]] = json.loads((HERE / "hostile.json").read_text("utf-8"))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser import browser
 from tests.page.stage import OWNER, Stage
+from tests.support.browser import browser
 
 CALL = {"tool_call_id": "t", "name": "send_invoice", "arguments": {"sum": 300}}
 

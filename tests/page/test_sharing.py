@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.async_api import Page, expect
 
-from tests.browser import browser
-from tests.conftest import Serve
+from tests.support.browser import browser
+from tests.support.serving import Serve
 
 
 async def say(page: Page, text: str) -> None:

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Page, expect
 
-from tests.browser import browser
-from tests.conftest import Running, Serve
-from tests.fetch import fetch
-from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.browser import browser
+from tests.support.fetch import fetch
+from tests.support.serving import Running, Serve
+from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 PASSWORD = "correct horse battery"
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from realtime.supabase import Supabase
-from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 
 @pytest.fixture(scope="session")

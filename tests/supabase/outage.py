@@ -22,12 +22,12 @@ from uuid import uuid4
 
 import socketio.exceptions
 
-from tests.device import Device
-from tests.faults.upstream import numbered, upstream
-from tests.fetch import fetch
-from tests.process import Process, free_port, process
 from tests.supabase.gateway import Gateway, Mode
-from tests.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.device import Device
+from tests.support.fetch import fetch
+from tests.support.process import Process, free_port, process
+from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.upstream import numbered, upstream
 
 MODES: tuple[Mode, ...] = (
     *("slow", "cut", "dead", "hanging"),

@@ -1,0 +1,388 @@
+"""The rules of a session by themselves: any commands, any answers, any crash, in any order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from realtime.core.session import Bounds, Session
+from realtime.core.state import RunState, State
+from realtime.protocol import (
+    EVENT_NAMES,
+    Approval,
+    Approve,
+    Done,
+    Error,
+    Event,
+    ProtocolError,
+    Run,
+    Send,
+    Token,
+    ToolCall,
+    decode_event,
+    to_json,
+)
+
+OWNER, GUEST, STRANGER = "owner", "guest", "stranger"
+BOUNDS = Bounds(text_bytes=64, queued=2)
+APPROVAL_MS = 100
+ENDS = [
+    ("completed", "stop"),
+    ("cancelled", "cancelled"),
+    ("interrupted", "error"),
+    ("incomplete", "length"),
+    ("failed", "error"),
+]
+NEXT = {"streaming": "ready", "ready": "running", "running": "completed"}
+
+
+def read_back(state: State, events: list[Event]) -> None:
+    """Apply these events as a store gives them back."""
+    for event in events:
+        state.apply(decode_event(EVENT_NAMES[type(event)], to_json(event)))
+
+
+def seen(state: State) -> dict[str, Any]:
+    """All that others see of a session."""
+    return {
+        "row": state.row(),
+        "head": (state.head, state.last_ts, state.last_done()),
+        "ended": state.ended,
+        "active": state.active_view(),
+        "queue": state.queue_view(),
+        "pending": state.pending(),
+        "context": [state.context(), state.context(last_step=False)],
+        "runs": {
+            run_id: (run.asker, run.status, run.model, run.started_at, run.done)
+            for run_id, run in state.runs.items()
+        },
+        "answers": [
+            (run.run_id, run.answer.message_id, run.answer.length, run.answer.text())
+            for run in state.started
+        ],
+        "calls": [call for run in state.started for call in run.answer.calls.values()],
+    }
+
+
+class Conversation(RuleBasedStateMachine):
+    """What an actor asks of a session, and what a model and people may do to it meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        numbers = itertools.count(1)
+        self.ids = lambda: f"id{next(numbers)}"
+        self.session = Session("s", ids=self.ids, bounds=BOUNDS)
+        self.events: list[Event] = []
+        self.now = 1000
+        self.said: dict[tuple[str, str], tuple[str, str]] = {}  # text and run, by user and id
+        self.waiting: list[str] = []  # runs, in the order in which they must start
+        self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
+        self.step_at = 0  # where the text of the step under way begins
+
+    @initialize()
+    def begin(self) -> None:
+        self.session.begin(OWNER, self.now)
+        self.commit()
+
+    def commit(self) -> list[Event]:
+        taken = self.session.take()
+        self.events += taken
+        return taken
+
+    @contextmanager
+    def refused(self, *codes: str) -> Iterator[None]:
+        with pytest.raises(ProtocolError) as caught:
+            yield
+        assert caught.value.code in codes
+        assert not self.commit(), "a refusal changes nothing"
+
+    def started_next(self) -> None:
+        run = self.session.start_next("m", self.now)
+        assert (run.run_id if run else None) == (self.waiting.pop(0) if self.waiting else None)
+        self.step_at = 0
+        self.commit()
+
+    # ------------------------------------------------------------------ people
+
+    @rule(
+        text=st.sampled_from(["hello", "what?", "and 😀"]),
+        key=st.sampled_from("abcdefgh"),
+        user=st.sampled_from([OWNER, GUEST]),
+        if_busy=st.sampled_from(["queue", "reject"]),
+    )
+    def send(self, text: str, key: str, user: str, if_busy: Any) -> None:
+        command = Send(text=text, client_msg_id=key, if_busy=if_busy)
+        busy = self.session.active is not None
+        if known := self.said.get((user, key)):
+            if known[0] != text:
+                with self.refused("conflict"):
+                    self.session.send(command, user, "m", self.now)
+                return
+            status, run = self.session.send(command, user, "m", self.now)
+            assert (status, run.run_id) == ("duplicate", known[1])
+            assert not self.commit(), "a message that is sent again changes nothing"
+        elif busy and if_busy == "reject":
+            with self.refused("busy"):
+                self.session.send(command, user, "m", self.now)
+        elif busy and len(self.waiting) == BOUNDS.queued:
+            with self.refused("queue_full"):
+                self.session.send(command, user, "m", self.now)
+        else:
+            status, run = self.session.send(command, user, "m", self.now)
+            assert status == ("queued" if busy else "started")
+            assert [type(event).__name__ for event in self.commit()] == ["UserMessage", "Run"]
+            self.said[user, key] = text, run.run_id
+            if busy:
+                self.waiting.append(run.run_id)
+            self.step_at = self.step_at if busy else 0
+
+    @rule(text=st.sampled_from(["", " \n", "x" * 65, "é" * 33]), key=st.sampled_from(["new", ""]))
+    def send_what_cannot_be_taken(self, text: str, key: str) -> None:
+        with self.refused("bad_request", "too_large"):
+            self.session.send(Send(text=text, client_msg_id=key), OWNER, "m", self.now)
+
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]))
+    def go_on(self, data: st.DataObject, user: str) -> None:
+        run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
+        if code := self.why_not_on(run_id):
+            with self.refused(code):
+                self.session.resume(run_id, user, "m", self.now)
+            return
+        earlier = self.session.runs[run_id]
+        status, run = self.session.resume(run_id, user, "m", self.now)
+        assert (status, run.asker, run.user) == ("started", user, None)
+        assert run.answer is earlier.answer, "in the same message"
+        assert run is self.session.active
+        self.step_at = run.answer.length["text"]
+        self.commit()
+
+    def why_not_on(self, run_id: str) -> str | None:
+        """The code with which going on with this run is refused."""
+        run = self.session.runs.get(run_id)
+        if run is None or run.done is None or run.started_at is None:
+            return "not_found"
+        if self.session.active:
+            return "busy"
+        newest = self.session.started[-1]
+        assert newest.done
+        whole = newest.done.status == "completed"
+        broken = newest.done.status in ("interrupted", "incomplete")
+        continued = newest.user is None
+        if newest.answer is not run.answer or whole or not (broken or continued):
+            return "conflict"
+        return "conflict" if newest.refused else None
+
+    @precondition(lambda self: self.asked())
+    @rule(
+        data=st.data(),
+        user=st.sampled_from([OWNER, GUEST, STRANGER]),
+        decision=st.sampled_from(["approve", "deny"]),
+        late=st.sampled_from([False, False, True]),
+    )
+    def approve(self, data: st.DataObject, user: str, decision: Any, late: bool) -> None:
+        self.now += late * APPROVAL_MS
+        call = data.draw(st.sampled_from(self.asked()))
+        command = Approve(tool_call_id=call.tool_call_id, decision=decision)
+        assert call.run_id
+        if user not in (OWNER, self.session.runs[call.run_id].asker):
+            with self.refused("forbidden"):
+                self.session.approve(command, user, self.now)
+        elif call.tool_call_id in self.decided:
+            with self.refused("already_resolved"):
+                self.session.approve(command, user, self.now)
+        elif call.status != "awaiting_approval":
+            with self.refused("already_done" if call.status == "cancelled" else "expired"):
+                self.session.approve(command, user, self.now)
+        elif call.approval and self.now >= call.approval.expires_at:
+            with self.refused("expired"):
+                self.session.approve(command, user, self.now)
+        else:
+            self.session.approve(command, user, self.now)
+            self.decided[call.tool_call_id] = decision, user
+            (told, *_) = self.commit()
+            assert isinstance(told, ToolCall)
+            assert told.status == ("running" if decision == "approve" else "denied")
+
+    def asked(self) -> list[ToolCall]:
+        """Every call that ever waited for a person."""
+        calls = [c for run in self.session.started for c in run.answer.calls.values()]
+        return list({c.tool_call_id: c for c in calls if c.approval}.values())
+
+    @precondition(lambda self: self.asked())
+    @rule(data=st.data())
+    def nobody_decides(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.asked()))
+        self.now += APPROVAL_MS
+        self.session.expire_approval(call.tool_call_id, self.now)
+        assert bool(self.commit()) == (call.status == "awaiting_approval")
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def stop_what_waits(self, data: st.DataObject) -> None:
+        run_id = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(run_id)
+        assert self.session.finish(run_id, "cancelled", "cancelled", self.now)
+        self.commit()
+
+    # --------------------------------------------------------------- the model
+
+    def running(self) -> RunState:
+        """The active run; somebody asks where there is none."""
+        if self.session.active is None:
+            self.send(text="hello", key=self.ids(), user=GUEST, if_busy="queue")
+        assert self.session.active
+        return self.session.active
+
+    @rule(kind=st.sampled_from(["text", "reasoning"]), delta=st.sampled_from(["a ", "😀", "é\n"]))
+    def speak(self, kind: Any, delta: str) -> None:
+        run = self.running()
+        offset = run.answer.length[kind]
+        token = Token(message_id=run.answer.message_id, offset=offset, delta=delta, kind=kind)
+        assert self.session.record(run.run_id, [token], self.now)
+        self.commit()
+
+    @rule(asks=st.booleans())
+    def ask_for_a_tool(self, asks: bool) -> None:
+        run = self.running()
+        call = ToolCall(tool_call_id=self.ids(), name="f", status="streaming", arguments={"n": 1})
+        call.message_id = run.answer.message_id
+        if asks:
+            call.status = "awaiting_approval"
+            call.approval = Approval(self.now + APPROVAL_MS, "hash", asked_by=run.asker)
+        assert self.session.record(run.run_id, [call], self.now)
+        self.step_at = run.answer.length["text"]
+        self.commit()
+
+    @rule()
+    def work(self) -> None:
+        run = self.running()
+        for call in run.answer.open_calls():
+            if status := NEXT.get(call.status):
+                onward = msgspec.structs.replace(call, status=status)
+                assert self.session.record(run.run_id, [onward], self.now)
+        self.commit()
+
+    @precondition(lambda self: self.session.active and not self.session.active.answer.open_calls())
+    @rule()
+    def fall_back(self) -> None:
+        run = self.session.active
+        assert run
+        switch = Run(message_id=run.answer.message_id, status="fallback", model="n")
+        switch.reset_to = self.step_at
+        assert self.session.record(run.run_id, [switch], self.now)
+        assert run.answer.length["text"] == self.step_at
+        self.commit()
+
+    @rule(end=st.sampled_from(ENDS), refused=st.booleans())
+    def finish(self, end: Any, refused: bool) -> None:
+        run = self.running()
+        status, reason = end
+        error = Error("content_filter" if refused else "x", "why") if reason == "error" else None
+        assert self.session.finish(run.run_id, status, reason, self.now, error=error)
+        assert not run.answer.open_calls(), "its calls end with it"
+        *_, done = self.commit()
+        assert isinstance(done, Done)
+        self.started_next()
+
+    @precondition(lambda self: any(run.done for run in self.session.runs.values()))
+    @rule(data=st.data())
+    def answer_too_late(self, data: st.DataObject) -> None:
+        ended = [run.run_id for run in self.session.runs.values() if run.done]
+        run_id = data.draw(st.sampled_from(ended))
+        late = Token(message_id="m", offset=0, delta="late", kind="text")
+        assert not self.session.record(run_id, [late], self.now)
+        assert not self.session.finish(run_id, "completed", "stop", self.now)
+        assert not self.commit()
+
+    # -------------------------------------------------- the end, and the process
+
+    @precondition(lambda self: not self.session.unfinished)
+    @rule()
+    def end(self) -> None:
+        had_ended = self.session.ended is not None
+        assert self.session.end(self.now, self.now) != had_ended
+        assert bool(self.commit()) != had_ended
+
+    @precondition(lambda self: self.session.ended)
+    @rule(current=st.booleans(), good=st.booleans())
+    def sum_up(self, current: bool, good: bool) -> None:
+        assert self.session.ended
+        seq = self.session.ended.seq - (not current)
+        before = self.session.summary_status
+        took = self.session.summarised(
+            seq,
+            self.now,
+            text="They spoke." if good else None,
+            error=None if good else Error("x", "why"),
+        )
+        assert took == (current and before in (("pending", "failed") if good else ("pending",)))
+        assert bool(self.commit()) == took
+
+    @rule(lost=st.booleans())
+    def crash(self, lost: bool) -> None:
+        """The process dies; the next one has the log, and ends or keeps the active run."""
+        self.session = Session("s", ids=self.ids, bounds=BOUNDS)
+        read_back(self.session, self.events)
+        if lost and (run := self.session.active):
+            self.session.recover(self.now)
+            assert run.done
+            assert run.done.status == "interrupted"
+            self.commit()
+            self.started_next()
+
+    @rule(by=st.integers(1, 30))
+    def wait(self, by: int) -> None:
+        self.now += by
+
+    # ------------------------------------------------------------ what holds always
+
+    @invariant()
+    def seqs_are_without_gaps(self) -> None:
+        assert [event.seq for event in self.events] == [*range(1, len(self.events) + 1)]
+        assert self.session.head == len(self.events)
+
+    @invariant()
+    def done_comes_once_and_last(self) -> None:
+        over: set[str | None] = set()
+        for event in self.events:
+            assert event.run_id is None or event.run_id not in over
+            over |= {event.run_id} if isinstance(event, Done) else set()
+
+    @invariant()
+    def the_log_is_the_session(self) -> None:
+        again = State("s")
+        read_back(again, self.events)
+        assert seen(again) == seen(self.session)
+
+    @invariant()
+    def one_run_is_active_and_the_others_wait_in_order(self) -> None:
+        assert [run.run_id for run in self.session.queue] == self.waiting
+        begun = [run for run in self.session.started if not run.done]
+        assert begun == ([self.session.active] if self.session.active else [])
+        assert self.session.active or not self.waiting
+
+    @invariant()
+    def a_call_is_decided_once(self) -> None:
+        decisions: dict[str, set[tuple[str, str | None]]] = {}
+        for event in self.events:
+            if isinstance(event, ToolCall) and event.approval and event.approval.decision:
+                decision = event.approval.decision, event.approval.decided_by
+                decisions.setdefault(event.tool_call_id, set()).add(decision)
+        assert decisions == {call: {decision} for call, decision in self.decided.items()}
+
+    @invariant()
+    def a_run_says_that_it_waits_for_a_person(self) -> None:
+        if run := self.session.active:
+            assert (run.status == "awaiting_approval") == bool(self.session.pending())
+
+
+Conversation.TestCase.settings = settings(max_examples=300, stateful_step_count=40)
+TestConversation = Conversation.TestCase

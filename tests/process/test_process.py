@@ -1,0 +1,263 @@
+"""The server as a process: start, refusal, signals, crash, Procfile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import sqlite3
+import sys
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.device import Device
+from tests.support.fetch import fetch
+from tests.support.process import ROOT, process, server
+
+Devices = Callable[..., Device]
+
+
+async def session_row(path: Path, session_id: str, status: str) -> sqlite3.Row:
+    """The session's row once its summary has this status."""
+    async with asyncio.timeout(15):
+        while True:
+            with sqlite3.connect(path / "realtime.db") as database:
+                database.row_factory = sqlite3.Row
+                row = database.execute(
+                    "SELECT * FROM sessions WHERE session_id = ? AND summary_status = ?",
+                    (session_id, status),
+                ).fetchone()
+            database.close()
+            if row:
+                return row
+            await asyncio.sleep(0.05)
+
+
+async def test_it_says_where_it_is_and_how_to_change_it(tmp_path: Path) -> None:
+    async with server(tmp_path) as running:
+        await running.says("change it: SUPABASE_URL")
+        assert "demo" in running.output
+        assert "realtime.db" in running.output
+        assert (await fetch(f"{running.url}/healthz")).status == 200
+        assert (await fetch(f"{running.url}/readyz")).json()["status"] == "ok"
+        page = await fetch(f"{running.url}/")
+        assert "script-src 'self' 'sha256-" in page.headers["Content-Security-Policy"]
+        for path in ("/client/app.js", "/vendor/socket.io-client.js", "/vendor/marked.js"):
+            assert (await fetch(running.url + path)).status == 200, path
+        for path in ("/client/..%2f..%2f.env", "/vendor/x.js", "/client/none.js", "/none"):
+            assert (await fetch(running.url + path)).status == 404, path
+        running.child.send_signal(signal.SIGTERM)
+        assert await running.ended() == 0
+        assert "Traceback" not in running.output
+
+
+async def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
+    async with process(cwd=tmp_path, SUPABASE_URL="https://x.supabase.co", PORT="x") as running:
+        assert await running.ended() == 2
+        assert "SUPABASE_KEY is missing" in running.output
+        assert "PORT=x must be a port" in running.output
+        assert "Traceback" not in running.output
+    async with process(cwd=tmp_path, TOOLS="no_such_module") as running:
+        assert await running.ended() == 2
+        assert "TOOLS=no_such_module cannot be used" in running.output
+
+
+async def test_a_damaged_journal_is_set_aside_and_never_overwritten(tmp_path: Path) -> None:
+    damaged = b"this is no database, it only looks like a file" * 300
+    (tmp_path / "realtime.db").write_bytes(damaged)
+    async with server(tmp_path) as running:
+        await running.says("is damaged and was set aside as realtime.db.damaged-")
+        assert (await fetch(f"{running.url}/readyz")).status == 200
+    (aside,) = tmp_path.glob("realtime.db.damaged-*")
+    assert aside.read_bytes() == damaged
+
+
+async def test_a_second_server_on_the_same_journal_is_refused(tmp_path: Path) -> None:
+    async with server(tmp_path), process(cwd=tmp_path, PORT="0") as second:
+        assert await second.ended() == 2
+        assert "another server is using realtime.db" in second.output
+
+
+async def test_sessions_are_listed_shown_exported_and_deleted(
+    tmp_path: Path, device: Devices
+) -> None:
+    async def sessions(*words: str) -> tuple[int, str]:
+        command = (sys.executable, "-m", "realtime", "sessions", *words)
+        async with process(*command, cwd=tmp_path) as running:
+            return await running.ended(), running.output
+
+    async with server(tmp_path) as running:
+        one, two = device(running.url), device(running.url)
+        for each in (one, two):
+            await each.connect()
+            await each.done((await each.send("fetch internal user analytics"))["run_id"])
+        session_id, user_id = one.session["session_id"], one.session["user_id"]
+        code, listed = await sessions("list")
+        assert (code, listed.count("guest-")) == (0, 2)
+        assert (await sessions("list", "--user", user_id))[1].count(session_id) == 1
+        assert "fetch internal user analytics" in (await sessions("show", session_id))[1]
+        whole = json.loads((await sessions("export", session_id))[1])
+        assert whole["session"]["user_id"] == user_id
+        assert [event["event"] for event in whole["events"]].count("tool_call") == 1
+        assert "## Assistant" in (await sessions("export", session_id, "--format", "markdown"))[1]
+        code, told = await sessions("show", "no-such-session")
+        assert (code, "no-such-session" in told) == (1, True)
+
+        assert await sessions("delete", session_id) == (0, "1 deleted\n")
+        refused = await one.send("am I still here?")
+        assert refused["error"]["code"] == "storage_unavailable"
+        await one.drop()
+        assert (await one.connect())["error"]["code"] == "not_found"
+        await two.done((await two.send("others go on"))["run_id"])
+        assert await sessions("delete", "--user", two.session["user_id"]) == (0, "1 deleted\n")
+    with sqlite3.connect(tmp_path / "realtime.db") as database:
+        counts = database.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM sessions)"
+        ).fetchone()
+    database.close()
+    assert counts == (0, 0)
+
+
+async def test_async_durability_shows_tokens_early_and_admits_what_a_crash_took(
+    tmp_path: Path, device: Devices
+) -> None:
+    async with server(tmp_path, DURABILITY="async") as running:
+        one = device(running.url)
+        await one.connect()
+        ack = await one.send("count to 2000")
+        await one.wait("token")
+        await one.until(lambda: one if one.last_seq > 40 else None)
+        running.child.kill()
+    await one.drop()
+    async with server(tmp_path, DURABILITY="async") as running:
+        one.url = running.url
+        session = await one.connect()
+        assert (session["mode"], session["recovered"], session["epoch"]) == ("snapshot", False, 2)
+        done = await one.done(ack["run_id"])
+        assert (done["status"], done["text"]) == ("interrupted", one.text(ack["run_id"]))
+        clean = await one.send("count to 5")
+        await one.done(clean["run_id"])
+        running.child.send_signal(signal.SIGTERM)
+        await running.ended()
+    async with server(tmp_path) as running:
+        one.url = running.url
+        assert (await one.connect())["epoch"] == 2, "a clean end takes nothing back"
+
+
+async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        async with process(cwd=tmp_path, PORT=port, HOST="127.0.0.1") as running:
+            assert await running.ended() == 2
+            assert f"PORT={port} on HOST=127.0.0.1 cannot be used: something" in running.output
+            assert "Traceback" not in running.output
+
+
+async def test_check_and_help(tmp_path: Path) -> None:
+    async with process(sys.executable, "-m", "realtime", "--check", cwd=tmp_path) as running:
+        assert await running.ended() == 0
+        assert running.output.count("ok  ") == 4
+    async with process(
+        sys.executable,
+        "-m",
+        "realtime",
+        "--check",
+        cwd=tmp_path,
+        OPENAI_API_KEY="sk-hidden",
+        OPENAI_BASE_URL="http://127.0.0.1:9/v1",
+    ) as running:
+        assert await running.ended() == 3
+        assert "FAIL" in running.output
+        assert "hidden" not in running.output
+    async with process(sys.executable, "-m", "realtime", "--help", cwd=tmp_path) as running:
+        assert await running.ended() == 0
+        assert "GRACE_SECONDS" in running.output
+
+
+async def test_killed_before_the_end_it_sums_up_at_the_next_start(
+    tmp_path: Path, device: Devices
+) -> None:
+    async with server(tmp_path, GRACE_SECONDS="1") as running:
+        one = device(running.url)
+        await one.connect()
+        await one.done((await one.send("hello there"))["run_id"])
+        ack = await one.send("count to 2000")
+        await one.wait("token", run_id=ack["run_id"])
+        running.child.kill()
+    await one.drop()
+    cursor = one.last_seq
+    began = time.time()
+    async with server(tmp_path, GRACE_SECONDS="1") as running:
+        row = await session_row(tmp_path, one.session["session_id"], "done")
+        assert row["summary"]
+        assert row["end_time"] < began * 1000 + 1000, "the end is when it was left"
+        one.url = running.url
+        session = await one.connect()
+        assert (session["recovered"], session["ended"]) == (True, True)
+        done = await one.done(ack["run_id"])
+        assert done["status"] == "interrupted"
+        assert one.text(ack["run_id"]) == done["text"], "what was seen is still there"
+        assert done["seq"] > cursor
+        assert len(one.events("done", run_id=ack["run_id"])) == 1
+
+
+async def test_sigterm_tells_the_devices_and_keeps_the_text(
+    tmp_path: Path, device: Devices
+) -> None:
+    async with server(tmp_path, DRAIN_SECONDS="1") as running:
+        one = device(running.url)
+        await one.connect()
+        ack = await one.send("count to 2000")
+        await one.wait("token")
+        began = time.monotonic()
+        running.child.send_signal(signal.SIGTERM)
+        await one.wait("server", type="draining")
+        refused = await one.send("too late")
+        assert refused["error"]["code"] == "draining"
+        assert refused["error"]["retry_after_ms"] > 0
+        done = await one.done(ack["run_id"])
+        assert (done["status"], done["text"]) == ("interrupted", one.text(ack["run_id"]))
+        assert await running.ended() == 0
+        assert time.monotonic() - began < 15
+        assert "Traceback" not in running.output
+
+
+async def test_json_logs_name_the_run_and_no_text(tmp_path: Path, device: Devices) -> None:
+    async with server(tmp_path, LOG_FORMAT="json") as running:
+        one = device(running.url)
+        await one.connect()
+        ack = await one.send("a secret wish")
+        await one.done(ack["run_id"])
+        line = (await running.says(r'\{.*"run ended.*'))[0]
+        assert json.loads(line)["run_id"] == ack["run_id"]
+        assert "secret wish" not in running.output
+
+
+async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
+    """As a platform runs it: only requirements.txt is installed, `$PORT` says where."""
+    shutil.copy(ROOT / "Procfile", tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    venv.create(tmp_path / "venv", with_pip=True)
+    requirements = ROOT / "requirements.txt"
+    async with process(
+        str(python), "-m", "pip", "install", "-q", "-r", str(requirements), cwd=tmp_path
+    ) as pip:
+        async with asyncio.timeout(300):
+            assert await pip.child.wait() == 0, pip.output
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    async with process(
+        sys.executable, "-m", "honcho", "start", "-p", str(port), "web",
+        cwd=tmp_path,
+        PATH=f"{python.parent}:/usr/bin:/bin",
+    ) as running:  # fmt: skip
+        await running.says("Listening")
+        for path in ("/healthz", "/"):
+            assert (await fetch(f"http://127.0.0.1:{port}{path}")).status == 200
+        running.child.send_signal(signal.SIGTERM)
+        assert await running.ended() in (0, 143, -15)
+        assert "Stopped." in running.output

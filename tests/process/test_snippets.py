@@ -1,0 +1,87 @@
+"""The README's snippets, run as they stand there, against a real server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import ROOT, free_port, process, server
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def snippet(language: str, having: str) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    (found,) = [block for block in blocks if having in block]
+    return str(found)
+
+
+def command(language: str, code: str) -> list[str]:
+    if language == "python":
+        return [sys.executable, "-c", code]
+    node = shutil.which("node")
+    assert node, "the tests need Node 20 or newer"
+    return [node, "--input-type=module", "-e", code]
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
+    code = snippet(language, "fetch internal user analytics")
+    lines = [line for line in code.splitlines() if line.strip()]
+    assert len(lines) <= 15
+    async with server(tmp_path) as running:
+        code = code.replace("http://localhost:8000", running.url)
+        async with process(*command(language, code), cwd=ROOT) as client:
+            assert await client.ended() == 0
+        assert "demo model" in client.output
+        assert client.output.rstrip().endswith("completed")
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+async def test_it_survives_a_server_that_is_killed_in_mid_answer(
+    tmp_path: Path, language: str
+) -> None:
+    """It resumes its session, shows what it missed once, and ends."""
+    code = snippet(language, "fetch internal user analytics")
+    code = code.replace("fetch internal user analytics", "count to 2000")
+    port = str(free_port())
+    async with server(tmp_path, PORT=port) as running:
+        code = code.replace("http://localhost:8000", running.url)
+        async with process(*command(language, code), cwd=ROOT) as client:
+            await client.says("1 2 3 4")
+            running.child.kill()
+            await running.ended()
+            async with server(tmp_path, PORT=port):
+                assert await client.ended() == 0
+    text, _, status = client.output.rstrip().rpartition("\n")
+    assert status == "interrupted"
+    shown = [int(number) for number in re.findall(r"\d+", text)]
+    assert shown == list(range(1, len(shown) + 1))
+
+
+def test_an_old_pip_knows_the_extra_too() -> None:
+    """Before pip 23.3 an extra had to be written as the package's metadata have it."""
+    (extra,) = re.findall(r'pip install "python-socketio\[(.+?)\]"', README)
+    assert extra in metadata("python-socketio").get_all("Provides-Extra", [])
+
+
+async def test_the_tool_of_the_readme_works(tmp_path: Path) -> None:
+    (tmp_path / "my_tools.py").write_text(snippet("python", "order_status"))
+    async with process(
+        sys.executable, "-m", "realtime", "--check", cwd=tmp_path, TOOLS="realtime.example,my_tools"
+    ) as running:
+        assert await running.ended() == 0, running.output
+        assert "order_status" in running.output
+
+
+def test_the_application_of_the_readme_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = snippet("python", "add_subapp").split("web.run_app")[0]
+    exec(code, {})

@@ -1,0 +1,207 @@
+"""A session that moves from one server to another, in the whole product."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.log.journal import Journal
+from realtime.log.log import Log
+from realtime.supabase import leases
+from tests.support.device import Device
+from tests.support.fetch import fetch
+from tests.support.scripted import ScriptedModel, says
+from tests.support.serving import Serve
+from tests.support.states import MARK, expected, filling, states
+from tests.support.supabase_lite import SupabaseLite
+
+Devices = Callable[..., Device]
+
+
+@pytest.fixture
+def here(project: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    """Settings of a server with a disk of its own."""
+
+    def named(disk: str) -> dict[str, Any]:
+        return {
+            "supabase_url": project.url,
+            "supabase_key": project.secret_key,
+            "database_path": str(tmp_path / f"{disk}.db"),
+            "grace_seconds": 0.2,
+        }
+
+    return named
+
+
+async def until(project: SupabaseLite, sql: str, wanted: str) -> None:
+    async with asyncio.timeout(15):
+        while (got := await asyncio.to_thread(project.psql, sql)) != wanted:
+            await asyncio.sleep(0.05)
+    assert got == wanted
+
+
+async def test_a_deploy_hands_sessions_over_at_once(
+    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+) -> None:
+    model = ScriptedModel(says("Hello."))
+    old, new = await serve(model, **here("old")), await serve(model, **here("new"))
+    one = device(old.url)
+    await one.connect()
+    session_id = one.session["session_id"]
+    await one.done((await one.send("hi"))["run_id"])
+    await until(project, f"select held from sessions where session_id = '{session_id}'", "t")
+
+    other = device(new.url, **one.auth)
+    refused = (await other.connect())["error"]
+    assert (refused["code"], refused["retryable"]) == ("busy", True)
+    assert refused["retry_after_ms"] > 0
+    asked = await fetch(f"{new.url}/api/sessions/{session_id}", one.auth["token"])
+    assert asked.status == 503
+    await other.drop()
+
+    await old.server.drain()
+    await one.drop()
+    await old.stop()
+    session = await other.connect()
+    assert (session["mode"], session["epoch"], session["ended"]) == ("snapshot", 2, False)
+    assert (await other.done((await other.send("again"))["run_id"]))["status"] == "completed"
+
+
+async def test_a_server_that_lost_a_session_shows_its_devices_out(
+    serve: Serve,
+    device: Devices,
+    here: Callable[[str], dict[str, Any]],
+    project: SupabaseLite,
+) -> None:
+    model = ScriptedModel(says("Hello."))
+    old, new = await serve(model, **here("old")), await serve(model, **here("new"))
+    one = device(old.url)
+    await one.connect()
+    session_id = one.session["session_id"]
+    await one.done((await one.send("hi"))["run_id"])
+    idle = device(old.url)
+    await idle.connect()
+    await until(project, f"select held from sessions where session_id = '{session_id}'", "t")
+    # Nothing was heard of the old one for long, though it lives.
+    project.psql(
+        f"""update realtime_workers set until = now() - interval '1 hour'
+            where worker = '{old.server.leases.worker}';
+            update realtime_workers set since = now() - interval '1 hour'
+            where worker = '{new.server.leases.worker}'"""
+    )
+    other = device(new.url, **one.auth)
+    assert (await other.connect())["epoch"] == 2
+    assert (await other.done((await other.send("from here"))["run_id"]))["status"] == "completed"
+
+    ack = await one.send("from there")  # taken there, before anybody could know
+    assert ack["ok"]
+    async with asyncio.timeout(15):
+        while one.client.connected:
+            await asyncio.sleep(0.02)
+    assert idle.client.connected, "another session of the same batch goes on"
+    kept = old.server.log.keeper.journal.quarantine.rows()
+    assert "from there" in [row.content for row in kept], "it is nowhere else"
+    assert await old.server.log.keeper.row(session_id) is None
+    await other.drop()
+    await new.stop()
+    session = await one.connect()
+    assert (session["mode"], session["epoch"]) == ("snapshot", 3)
+    assert [event["text"] for event in one.events("user_message")] == ["hi", "from here"]
+
+
+async def test_what_a_wiped_disk_left_is_finished_by_another(
+    serve: Serve,
+    device: Devices,
+    here: Callable[[str], dict[str, Any]],
+    project: SupabaseLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = asyncio.Event()
+    old = await serve(ScriptedModel([*says("Half an ans")[:1], waits]), **here("old"))
+    one = device(old.url)
+    await one.connect()
+    session_id = one.session["session_id"]
+    await one.send("hi")
+    where = f"where session_id = '{session_id}'"
+    await until(
+        project, f"select count(*) from session_events {where} and event_type = 'token'", "1"
+    )
+    # It is gone, disk and all: nothing more of it arrives.
+    old.server.shipper._task.cancel()
+    project.psql(
+        "update realtime_workers set until = now() - interval '1 hour' "
+        f"where worker = '{old.server.leases.worker}'"
+    )
+    monkeypatch.setattr(leases, "LEASE_S", 1.0)
+    monkeypatch.setattr(leases, "SWEEP_S", 0.2)
+    new = await serve(ScriptedModel(says("A summary.")), **here("new"))
+    await until(project, f"select summary from sessions {where}", "A summary.")
+    assert project.psql(
+        f"select content, status, epoch from session_events {where} and event_type = 'done'"
+    ) == ("Half an ans|interrupted|2")
+    assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
+    await until(project, f"select held from sessions {where}", "f")
+    await new.stop()
+    await one.drop()
+    await old.stop()
+
+
+async def test_a_head_is_shipped_without_an_event(
+    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+) -> None:
+    running = await serve(ScriptedModel(says("Hello.")), **{**here("one"), "grace_seconds": 60})
+    one = device(running.url)
+    await one.connect()
+    where = f"where session_id = '{one.session['session_id']}'"
+    assert (await one.call("share"))["ok"]
+    await until(project, f"select share_key is not null from sessions {where}", "t")
+    assert (await one.call("unshare"))["ok"]
+    await until(project, f"select share_key is null from sessions {where}", "t")
+    await one.drop()
+    await until(project, f"select left_at >= start_time from sessions {where}", "t")
+
+
+async def test_provider_state_moves_with_its_session(
+    serve: Serve,
+    device: Devices,
+    here: Callable[[str], dict[str, Any]],
+    project: SupabaseLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Log, "append", filling())
+    model = ScriptedModel(says("Hello."))
+    old = await serve(model, **{**here("old"), "grace_seconds": 60})
+    one = device(old.url)
+    await one.connect()
+    session_id = one.session["session_id"]
+    await one.done((await one.send("hi"))["run_id"])
+    found = await old.server.log.keeper.session(session_id)
+    assert found
+    given = states(found[1])
+    assert given
+    await one.drop()
+    await old.stop()
+
+    new = await serve(model, **{**here("new"), "grace_seconds": 60})
+    other = device(new.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    assert (await other.connect())["epoch"] == 2
+    found = await new.server.log.keeper.session(session_id)
+    assert found
+    assert states(found[1]) == given
+    await other.done((await other.send("again"))["run_id"])
+    async with new.server.hub.hold(session_id) as actor:
+        assert actor
+        runs = [run.done for run in actor.session.started]
+    assert states(done for done in runs if done) == expected(done for done in runs if done)
+    assert MARK not in str([one.record, other.record])
+    await other.drop()
+    await new.stop()
+    with closing(Journal(here("new")["database_path"])) as journal:
+        found = journal.session(session_id)
+        assert found
+        assert len(states(found[1])) == 2
