@@ -1,111 +1,25 @@
-"""The Responses API: the request we send and the stream we get. No I/O.
-
-Nothing is stored with the provider (`store: false`) unless its answers are to outlive our
-connection: the session's log is the only memory, and each request brings its whole context.
-"""
+"""The stream that answers, as events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from ..protocol import TextKind
-from . import (
-    AssistantText,
+from ...protocol import TextKind
+from .. import (
     Finished,
-    Item,
     ModelError,
     ModelEvent,
-    Request,
     TextDelta,
     Thought,
     ToolCallReady,
     ToolCallStarted,
-    ToolRequest,
-    ToolResult,
-    UserText,
 )
-from .counts import usage_of
-from .errors import broken, failure, from_payload, reason
-from .sse import decode_json
-from .tags import Tags
-
-# ----------------------------------------------------------------- the request
-
-
-def body(
-    model: str, request: Request, *, background: bool = False, extras: bool = False
-) -> dict[str, Any]:
-    """The JSON body of `POST /responses`. `background`: the answer goes on at the provider
-    when its connection breaks, which needs it stored there. `extras`: ask for what a
-    reasoning model wants back with its tools' results, and for summaries of its thoughts."""
-    result: dict[str, Any] = {
-        "model": model,
-        "input": _input(request.context),
-        "store": background,
-        "stream": True,
-    }
-    if background:
-        result["background"] = True
-    reasoning = {"summary": "auto"} if extras else {}
-    if request.options.reasoning_effort:
-        reasoning["effort"] = request.options.reasoning_effort
-    if reasoning:
-        result["reasoning"] = reasoning
-    if extras:
-        result["include"] = [ENCRYPTED]
-        result["stream_options"] = {"include_obfuscation": False}
-    if request.options.temperature is not None:
-        result["temperature"] = request.options.temperature
-    if request.options.max_output_tokens:
-        result["max_output_tokens"] = request.options.max_output_tokens
-    if request.instructions.strip():
-        result["instructions"] = request.instructions
-    if request.tools:
-        # Strict schemas forbid optional arguments, which tools here may have.
-        result["tools"] = [
-            {"type": "function", **msgspec.to_builtins(tool), "strict": False}
-            for tool in request.tools
-        ]
-    return result
-
-
-ENCRYPTED = "reasoning.encrypted_content"
-
-
-def _input(context: Iterable[Item]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    phase: dict[str, Any] = {}  # of the next message
-    for item in context:
-        match item:
-            case Thought(data) if "type" not in data:
-                phase = data
-            case Thought(data):
-                items.append(data)
-            case UserText(text):
-                items.append({"role": "user", "content": text})
-            case AssistantText(text):
-                items.append({"role": "assistant", "content": text, **phase})
-                phase = {}
-            case ToolRequest(tool_call_id, name, arguments):
-                items.append(
-                    {
-                        "type": "function_call",
-                        "call_id": tool_call_id,
-                        "name": name,
-                        "arguments": arguments,
-                    }
-                )
-            case ToolResult(tool_call_id, output):
-                items.append(
-                    {"type": "function_call_output", "call_id": tool_call_id, "output": output}
-                )
-    return items
-
-
-# ------------------------------------------------------------------ the answer
+from ..counts import usage_of
+from ..errors import broken, failure, from_payload, reason
+from ..sse import decode_json
+from ..tags import Tags
 
 
 class _Event(msgspec.Struct, gc=False):

@@ -1,8 +1,4 @@
-"""Chat Completions: the request we send and the stream we get. No I/O.
-
-Every compatible server speaks it, each a little differently, so the decoder asks for
-as little as it can: any field may be absent or null.
-"""
+"""The stream that answers, as events."""
 
 from __future__ import annotations
 
@@ -11,98 +7,20 @@ from typing import Any
 
 import msgspec
 
-from ..protocol import TextKind, Usage
-from . import (
-    AssistantText,
+from ...protocol import TextKind, Usage
+from .. import (
     Finished,
     ModelError,
     ModelEvent,
-    Request,
     TextDelta,
     Thought,
     ToolCallReady,
     ToolCallStarted,
-    ToolRequest,
-    ToolResult,
-    UserText,
 )
-from .counts import usage_of
-from .errors import Reason, broken, from_payload, reason
-from .sse import decode_json
-from .tags import Tags
-
-# ----------------------------------------------------------------- the request
-
-
-def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
-    """The JSON body of `POST /chat/completions`; the context is `fitted`. `openai`: it goes to
-    OpenAI or Azure, which have a name of their own for the limit of an answer, and more fields."""
-    streaming = {"include_usage": True}
-    result: dict[str, Any] = {
-        "model": model,
-        "messages": _messages(request),
-        "stream": True,
-        "stream_options": streaming,
-    }
-    options = request.options
-    if options.temperature is not None:
-        result["temperature"] = options.temperature
-    if options.max_output_tokens:
-        name = "max_completion_tokens" if openai else "max_tokens"
-        result[name] = options.max_output_tokens
-    if options.reasoning_effort:
-        result["reasoning_effort"] = options.reasoning_effort
-    if openai:
-        streaming["include_obfuscation"] = False
-    if request.tools:
-        result["tools"] = [
-            {"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools
-        ]
-    return result
-
-
-def _messages(request: Request) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    if request.instructions.strip():
-        messages.append({"role": "system", "content": request.instructions})
-    thoughts: dict[str, Any] = {}  # of the step under way
-    for item in request.context:
-        match item:
-            case UserText(text):
-                thoughts = {}
-                messages.append({"role": "user", "content": text})
-            case ToolResult(tool_call_id, output):
-                thoughts = {}
-                messages.append({"role": "tool", "tool_call_id": tool_call_id, "content": output})
-            case Thought(data):
-                thoughts |= data
-            case AssistantText(text):
-                message = _assistant(messages)
-                between = "\n\n" if message["content"] and "tool_calls" in message else ""
-                message["content"] = (message["content"] or "") + between + text
-            case ToolRequest(tool_call_id, name, arguments, extra):
-                # The calls of a step are one message, together with its text.
-                message = _assistant(messages)
-                message.setdefault("tool_calls", []).append(
-                    {
-                        "id": tool_call_id,
-                        "type": "function",
-                        "function": {"name": name, "arguments": arguments},
-                        **(extra or {}),
-                    }
-                )
-                message |= thoughts
-    return messages
-
-
-def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """The message of the step under way, begun if it is new."""
-    if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": None})
-    return messages[-1]
-
-
-# ------------------------------------------------------------------ the answer
+from ..counts import usage_of
+from ..errors import Reason, broken, from_payload, reason
+from ..sse import decode_json
+from ..tags import Tags
 
 
 class _Delta(msgspec.Struct, gc=False):
