@@ -338,7 +338,8 @@ class Conversation(RuleBasedStateMachine):
         self.session = Session("s", ids=self.ids, bounds=BOUNDS)
         read_back(self.session, self.events)
         if lost and (run := self.session.active):
-            self.session.recover(self.now)
+            last = self.session.last_ts
+            self.session.finish(run.run_id, "interrupted", "error", self.now, ended_at=last)
             assert run.done
             assert run.done.status == "interrupted"
             self.commit()
