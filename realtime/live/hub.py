@@ -159,6 +159,8 @@ class Hub:
         )
         self._actors[session_id] = actor
         if not self.log.broken:
+            if not events:  # the worker that had it died between its head and its first event
+                actor.begin(head.row.user_id)
             actor.recover()
         return True
 

@@ -140,7 +140,8 @@ async def test_it_serves_the_page_and_its_modules(installed: Installed, tmp_path
         assert page == (ROOT / "client/index.html").read_text("utf-8")
         vendored = set(re.findall(r'"\./(vendor/[\w.-]+)"', page))
         assert len(vendored) == 3
-        ours = {f"client/{path.name}" for path in (ROOT / "client").iterdir()}
+        files = (path for path in (ROOT / "client").rglob("*") if path.is_file())
+        ours = {path.relative_to(ROOT).as_posix() for path in files}
         for path in ours | vendored:
             assert (await fetch(f"{running.url}/{path}")).status == 200, path
         assert "The page lacks" not in running.output

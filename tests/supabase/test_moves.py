@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -149,6 +150,38 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
     await new.stop()
     await one.drop()
     await old.stop()
+
+
+async def test_a_session_of_which_only_the_head_arrived_begins_anew(
+    serve: Serve,
+    device: Devices,
+    here: Callable[[str], dict[str, Any]],
+    project: SupabaseLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch may end between a head and its first event, and the worker with it."""
+    monkeypatch.setattr(leases, "LEASE_S", 1.0)
+    monkeypatch.setattr(leases, "SWEEP_S", 0.2)
+    session_id = str(uuid4())
+    project.psql(
+        "insert into realtime_workers (worker, since, until) "
+        "values ('dead', now() - interval '2 hours', now() - interval '1 hour');"
+        "insert into sessions (session_id, user_id, epoch, start_time, worker, held) "
+        f"values ('{session_id}', 'u', 1, now() - interval '1 hour', 'dead', true)"
+    )
+    running = await serve(ScriptedModel(says("Hello.")), **here("one"))
+    where = f"where session_id = '{session_id}'"
+    await until(project, f"select user_id, end_time is not null from sessions {where}", "u|t")
+    await until(
+        project,
+        f"select string_agg(event_type, ' ' order by seq) from session_events {where} and seq < 3",
+        "session_started session_ended",
+    )
+    one = device(running.url)
+    await one.connect()
+    assert (await one.done((await one.send("hi"))["run_id"]))["status"] == "completed", (
+        "and nobody else's session suffers"
+    )
 
 
 async def test_a_head_is_shipped_without_an_event(

@@ -14,10 +14,9 @@ from .database import Database, insert
 SESSION = SessionRow.__struct_fields__
 COLUMNS = (*SESSION, "unfinished", "left_at", "share_key")
 INSERT = insert("sessions", COLUMNS)
-UPDATE = (
-    f"UPDATE sessions SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])}, "  # noqa: S608
-    "revision = revision + 1 WHERE session_id = ?"
-)
+CHANGE = f"SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])}, revision = revision + 1"
+UPDATE = f"UPDATE sessions {CHANGE} WHERE session_id = ?"
+BEGIN = f"{INSERT} ON CONFLICT (session_id) DO UPDATE {CHANGE}"
 DELETE = "DELETE FROM sessions WHERE session_id = ?"
 SELECT = f"SELECT {', '.join(COLUMNS)}, revision FROM sessions WHERE "  # noqa: S608
 SAID = """EXISTS (SELECT 1 FROM events WHERE
@@ -34,13 +33,13 @@ class Heads:
         self._database = database
 
     def save(self, writer: sqlite3.Connection, heads: Iterable[Head], begun: set[str]) -> set[str]:
-        """Store heads; those of `begun` sessions are new. Returns the sessions that somebody
-        has deleted. Inside of a transaction."""
+        """Store heads; those of `begun` sessions are new, or were taken over without an event.
+        Returns the sessions that somebody has deleted. Inside of a transaction."""
         deleted = set()
         for head in heads:
             session_id, *values = head_values(head)
             if session_id in begun:
-                writer.execute(INSERT, (session_id, *values))
+                writer.execute(BEGIN, (session_id, *values, *values))
             elif not writer.execute(UPDATE, (*values, session_id)).rowcount:
                 deleted.add(session_id)
         return deleted
