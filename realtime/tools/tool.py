@@ -101,7 +101,7 @@ class Tool:
         if not work.done():
             raise ToolError(f"no result within {self.deadline_s:g} s", "timeout")
         if work.cancelled():
-            raise ToolError("the tool was cancelled from inside", "internal")
+            raise ToolError("the tool cancelled itself", "internal")
         return work.result()
 
     async def _guarded(self, keywords: dict[str, Any], context: ToolContext) -> Output:
@@ -165,7 +165,7 @@ class Toolbox:
         if left_out:
             self._say(
                 logging.WARNING,
-                f"a model can be offered {MAX_TOOLS} tools; left out are {some(left_out)}",
+                f"a model can be offered {MAX_TOOLS} tools; these are left out: {some(left_out)}",
             )
 
     def _say(self, level: int, line: str) -> None:

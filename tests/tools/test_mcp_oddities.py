@@ -216,7 +216,7 @@ async def test_of_many_tools_the_log_names_what_is_left_out(
         ({"command": "npx -y some-server"}, ["npx -y some-server", '"args"']),
         ({"command": "/nowhere/npx"}, ["/nowhere/npx", "Node.js"]),
         ({"command": sys.executable, "cwd": "/nowhere/at/all"}, ["cwd", "/nowhere/at/all"]),
-        ({"command": "/etc/passwd"}, ["/etc/passwd", "may not be executed"]),
+        ({"command": "/etc/passwd"}, ["/etc/passwd", "is not executable"]),
         (
             {
                 "command": sys.executable,

@@ -341,7 +341,7 @@ def test_entries_of_models() -> None:
         ({"FALLBACKS": "demo key=K"}, "only NAME@URL"),
         ({"PRICES": "cheap"}, "must be JSON"),
         ({"PRICES": '{"m": {"input": 1}}'}, "m has input"),
-        ({"PRICES": '{"m": {"input": 1, "output": "2"}}'}, "output of m is no price"),
+        ({"PRICES": '{"m": {"input": 1, "output": "2"}}'}, "output of m is not a price"),
         ({"TEMPERATURE": "3"}, "from 0 to 2"),
         ({"REASONING_EFFORT": "much"}, "must be one of: none"),
         ({"SHOW_REASONING": "maybe"}, "must be true or false"),
