@@ -71,7 +71,7 @@ class SupabaseTokens:
             return f"they have no issuer; set GOTRUE_JWT_ISSUER={self.issuer} in the project's Auth"
         found = str(issuer)[:200]
         return (
-            f"their issuer is {found!r}, and {self.issuer!r} is accepted; "
+            f"their issuer is {found!r}, but only {self.issuer!r} is accepted; "
             f"if the first is this project's own, set SUPABASE_JWT_ISSUER={found}"
         )
 

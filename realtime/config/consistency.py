@@ -37,8 +37,8 @@ def problems(settings: Settings) -> Iterator[str]:
     for name, key in (own | dict(settings.model_keys)).items():
         if not key.isascii() or not key.isprintable() or " " in key:
             yield (
-                f"{name} contains a character that keys cannot have, such as a space or a typographic quote: "
-                "paste it again"
+                f"{name} contains a character that keys cannot have, such as a space or a "
+                "typographic quote: paste it again"
             )
     if settings.supabase_url and not settings.supabase_key:
         yield (
@@ -79,10 +79,11 @@ def _models(settings: Settings) -> Iterator[str]:
     for name, entries in (("FALLBACKS", settings.fallbacks), ("MODELS", settings.models)):
         for entry in entries:
             if entry.key and entry.key not in settings.model_keys:
-                yield f"{name} takes the key of {entry.name} from {entry.key}: set it"
+                yield f"{entry.key} is missing: {name} uses it as the key of {entry.name}"
             if ours(entry) and not server:
                 yield (
-                    f"{name} has {entry.name} without a URL, but neither OPENAI_API_KEY nor OPENAI_BASE_URL is set: write {entry.name}@https://…"
+                    f"{name} has {entry.name} without a URL, but neither OPENAI_API_KEY nor "
+                    f"OPENAI_BASE_URL is set: write {entry.name}@https://…"
                 )
     default = settings.openai_model if settings.model == "openai" else settings.model
     named = Counter([default, *(entry.name for entry in settings.models if entry.url)])
@@ -151,7 +152,8 @@ def notes(settings: Settings) -> Iterator[str]:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):
         yield (
-            f"PRICES has {', '.join(sorted(unknown))}, which no setting names; the models are {', '.join(sorted(models_used(settings)))}"
+            f"PRICES has {', '.join(sorted(unknown))}, which no setting names; the "
+            f"models are {', '.join(sorted(models_used(settings)))}"
         )
     for name, meant in settings.mistaken.items():
         yield f"{name} is not a setting of this server and is ignored: did you mean {meant}?"

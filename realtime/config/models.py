@@ -45,8 +45,8 @@ def _entry(words: list[str]) -> ModelEntry:
         option, equals, value = word.partition("=")
         if not equals or not value or option not in ("key", "api", "history"):
             raise ValueError(
-                f"has {word!r} after {place}; it may be followed by key=VARIABLE, api=responses, api=chat "
-                "and history=TOKENS, and a comma before the next model"
+                f"has {word!r} after {place}; it may be followed by key=VARIABLE, "
+                "api=responses, api=chat and history=TOKENS, then by a comma and the next model"
             )
         given[option] = value
     if given.get("api", "chat") not in ("responses", "chat"):

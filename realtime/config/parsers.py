@@ -139,8 +139,8 @@ def parse_origins(raw: str) -> tuple[str, ...]:
             raise ValueError("must name the origins; * would let every site act for your users")
         if origin == "null":
             raise ValueError(
-                "contains null, which is the origin of every sandboxed frame of any site: serve the "
-                "page from a host, or give the app a scheme of its own"
+                "contains null, which is the origin of every sandboxed frame of any site: serve "
+                "the page from a host, or give the app a scheme of its own"
             )
     try:
         return tuple(map(origin_of, origins))

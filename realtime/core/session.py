@@ -155,7 +155,8 @@ class Session(State):
         if newest.answer is not run.answer or not self._continuable(newest):
             raise ProtocolError(
                 "conflict",
-                "only the last answer can be continued, and only if it was interrupted or is incomplete",
+                "only the last answer can be continued, and only if it was interrupted or is "
+                "incomplete",
             )
         return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
 

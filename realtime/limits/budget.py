@@ -95,12 +95,11 @@ class Budget:
     def check_runs(self, users: Sequence[str], session_id: str) -> None:
         """Raises `rate_limited` where one of these users has as many answers under way in other
         sessions as are allowed. In this one, one run goes at a time."""
-        for who, whose in zip(
-            users, ("of your answers", "answers of the session's owner"), strict=False
-        ):
+        whose = ("of your answers", "of the session owner's answers")
+        for who, which in zip(users, whose, strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
             if self._user_runs and there >= self._user_runs:
-                raise rate_limited(f"{there} {whose} are running; wait for one", SOON_S)
+                raise rate_limited(f"{there} {which} are running; wait for one", SOON_S)
 
     def check_spending(
         self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING

@@ -112,7 +112,8 @@ def _from_postgrest(status: int, code: str, message: str, detail: str) -> Supaba
         return SupabaseError(
             "restricted",
             f"The project's database refuses writes ({detail}).",
-            "Its disk may be full: look at Database in the dashboard. Writes are retried until it accepts them.",
+            "Its disk may be full: look at Database in the dashboard. Writes are retried until "
+            "it accepts them.",
         )
     if status in (401, 403) and not code.startswith("PT"):
         if _CLOCK.search(message) or (code == "PGRST303" and not message):
@@ -128,7 +129,8 @@ def _from_gateway(response: httpx.Response, message: str, detail: str) -> Supaba
         return SupabaseError(
             "restricted",
             f"Supabase restricts the project ({detail}).",
-            "Look at the organization's usage and billing in the dashboard. Requests are retried until the restriction is lifted.",
+            "Look at the organization's usage and billing in the dashboard. Requests are retried "
+            "until the restriction is lifted.",
         )
     if status == 401 or (status == 403 and _ABOUT_KEY.match(message)):
         return clock(detail) if _CLOCK.search(message) else key_wrong(detail)

@@ -223,5 +223,6 @@ def blocked(response: httpx.Response) -> SupabaseError:
         "blocked",
         f"A firewall or proxy before Supabase refuses the request "
         f"({response.status_code}: {response.reason_phrase}{told}).",
-        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there without inspection.",
+        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there without "
+        "inspection.",
     )

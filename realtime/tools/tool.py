@@ -74,8 +74,10 @@ class Tool:
         except ToolError:
             raise
         except Exception as error:  # a validator of the tool's own
-            logger.warning("the arguments of %s broke it", self.name, exc_info=True)
-            raise ToolError(f"it failed on them: {type(error).__name__}", "bad_arguments") from None
+            logger.warning("tool %s failed to check its arguments", self.name, exc_info=True)
+            raise ToolError(
+                f"the tool could not check them: {type(error).__name__}", "bad_arguments"
+            ) from None
 
     async def needs_approval(self, keywords: dict[str, Any]) -> bool:
         """Whether a person must agree to a call. A rule that fails says that one must."""
@@ -190,4 +192,4 @@ class Toolbox:
         if tool := self._get(name):
             return tool
         known = ", ".join(self._tools) or "none"
-        raise ToolError(f"there is no tool {name!r}; there are: {known}", "unknown_tool")
+        raise ToolError(f"unknown tool {name!r}; available: {known}", "unknown_tool")

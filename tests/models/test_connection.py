@@ -150,7 +150,7 @@ async def test_a_name_without_an_address() -> None:
 
 async def test_a_name_that_is_none() -> None:
     detail = await told(f"http://{'a' * 70}.example/v1")
-    assert "not the name of a host" in detail
+    assert "not a valid host name" in detail
 
 
 async def test_an_address_without_a_scheme() -> None:

@@ -91,8 +91,8 @@ async def test_they_survive_a_restart(serve: Serve, device: Devices) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"model": "huge"}, "there are: small, large"),
-        ({"temperature": 1}, "a session may not set temperature"),
+        ({"model": "huge"}, "available: small, large"),
+        ({"temperature": 1}, "sessions may not set temperature"),
         ({"instructions": "x" * 20_000}, "instructions"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
@@ -333,7 +333,7 @@ def test_entries_of_models() -> None:
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"FALLBACKS": "m@https://x.example key=NO_KEY"}, "from NO_KEY: set it"),
+        ({"FALLBACKS": "m@https://x.example key=NO_KEY"}, "NO_KEY is missing"),
         ({"FALLBACKS": "small", "MODEL": "demo"}, "small without a URL"),
         ({"FALLBACKS": "m@https://x.example api=grpc"}, "api=grpc"),
         ({"FALLBACKS": "m@https://x.example color=red"}, "'color=red' after"),

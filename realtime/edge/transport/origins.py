@@ -11,7 +11,11 @@ from ...config.origin import origin_of, same_host
 from ..notices import HOUR_S, Notices
 
 SHOWN = 200  # characters of a header in the log
-REMEDY = "If the page is yours and came through a proxy, let the proxy pass on the Host header unchanged, or set TRUSTED_PROXIES so that its X-Forwarded-Host counts (docs/proxies.md); if it is served from another host, add its origin to ALLOWED_ORIGINS"
+REMEDY = (
+    "If the page is yours and came through a proxy, let the proxy pass on the Host header "
+    "unchanged, or set TRUSTED_PROXIES so that its X-Forwarded-Host counts (docs/proxies.md); "
+    "if it is served from another host, add its origin to ALLOWED_ORIGINS"
+)
 
 logger = logging.getLogger(__name__)
 

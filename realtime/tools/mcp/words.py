@@ -77,8 +77,8 @@ def http_words(status: int, config: McpServer) -> str:
         return "refuses the token in its headers (HTTP 401): put a valid one there"
     if status == 401:
         return (
-            "requires a sign-in (HTTP 401, OAuth), which this server does not support: put a token into "
-            'its headers, under "Authorization"'
+            "requires a sign-in (HTTP 401, OAuth), which this server does not support: "
+            'put a token into its headers, under "Authorization"'
         )
     if status == 403:
         return "refuses access (HTTP 403): its headers need a token that may use it"
