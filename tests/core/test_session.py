@@ -85,6 +85,7 @@ class Conversation(RuleBasedStateMachine):
         self.said: dict[tuple[str, str], tuple[str, str]] = {}  # text and run, by user and id
         self.waiting: list[str] = []  # runs, in the order in which they must start
         self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
+        self.unheard = False  # something was said since the last summary
         self.step_at = 0  # where the text of the step under way begins
 
     @initialize()
@@ -140,6 +141,7 @@ class Conversation(RuleBasedStateMachine):
             assert status == ("queued" if busy else "started")
             assert [type(event).__name__ for event in self.commit()] == ["UserMessage", "Run"]
             self.said[user, key] = text, run.run_id
+            self.unheard = True
             if busy:
                 self.waiting.append(run.run_id)
             self.step_at = self.step_at if busy else 0
@@ -161,6 +163,7 @@ class Conversation(RuleBasedStateMachine):
         assert (status, run.asker, run.user) == ("started", user, None)
         assert run.answer is earlier.answer, "in the same message"
         assert run is self.session.active
+        self.unheard = True
         self.step_at = run.answer.length["text"]
         self.commit()
 
@@ -310,6 +313,8 @@ class Conversation(RuleBasedStateMachine):
         had_ended = self.session.ended is not None
         assert self.session.end(self.now, self.now) != had_ended
         assert bool(self.commit()) != had_ended
+        if not had_ended:
+            assert self.session.summary_status == ("pending" if self.unheard else "none")
 
     @precondition(lambda self: self.session.ended)
     @rule(current=st.booleans(), good=st.booleans())
@@ -325,6 +330,7 @@ class Conversation(RuleBasedStateMachine):
         )
         assert took == (current and before in (("pending", "failed") if good else ("pending",)))
         assert bool(self.commit()) == took
+        self.unheard = self.unheard and not (took and good)
 
     @rule(lost=st.booleans())
     def crash(self, lost: bool) -> None:
@@ -332,7 +338,8 @@ class Conversation(RuleBasedStateMachine):
         self.session = Session("s", ids=self.ids, bounds=BOUNDS)
         read_back(self.session, self.events)
         if lost and (run := self.session.active):
-            self.session.recover(self.now)
+            last = self.session.last_ts
+            self.session.finish(run.run_id, "interrupted", "error", self.now, ended_at=last)
             assert run.done
             assert run.done.status == "interrupted"
             self.commit()

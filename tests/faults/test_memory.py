@@ -43,10 +43,12 @@ async def settled(scene: World) -> None:
 async def test_ended_sessions_leave_memory(tmp_path: Path) -> None:
     async with world(tmp_path, GRACE_SECONDS="0") as scene:
         await spoken(scene, 150)
-        before = resident(scene)
-        await spoken(scene, 300)
-        grown = resident(scene) - before
-        assert grown < 4 * 2**20, f"{grown} bytes for 300 sessions"
+        grown = []
+        while not grown or (grown[-1] >= 4 * 2**20 and len(grown) < 3):  # a leak grows each time
+            before = resident(scene)
+            await spoken(scene, 300)
+            grown.append(resident(scene) - before)
+        assert grown[-1] < 4 * 2**20, f"{grown} bytes for 300 sessions each"
         state = await scene.ready()
         assert (state["sessions"], state["devices"]) == (0, 0)
         assert rows(scene.path, "SELECT count(*) FROM sessions WHERE summary IS NULL") == [(0,)]
