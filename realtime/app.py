@@ -307,7 +307,7 @@ async def refuse_what_cannot_work(
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None
-            logger.warning("Conversations wait in the journal: %s", error)
+            logger.warning("Conversations stay in the journal for now: %s", error)
     elif settings.platform_disk:
         logger.error(
             "this platform wipes the disk at each restart, and every conversation with it: "

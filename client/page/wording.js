@@ -14,7 +14,7 @@ export const CONNECTION = {
  */
 export function trouble(error, signedIn) {
   if (error.code === "not_found") return "That session is not here any more, or it is not yours. Start a new one.";
-  if (error.code === "unauthorized" && !signedIn) return "This server wants a sign-in that this page does not know.";
+  if (error.code === "unauthorized" && !signedIn) return "This server requires a sign-in that this page does not support.";
   return error.message;
 }
 

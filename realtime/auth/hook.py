@@ -43,7 +43,7 @@ class Hook:
             module = importlib.import_module(module_name)
         except Exception as error:
             message = f"{type(error).__name__}: {error}{hint(error)}"
-            raise ValueError(f"cannot be used: its module does not import: {message}") from error
+            raise ValueError(f"cannot be used: its module cannot be imported: {message}") from error
         function = getattr(module, name, None)
         if function is None:
             raise ValueError(f"cannot be used: {module_name} has no {name}")
@@ -64,9 +64,9 @@ class Hook:
             raise
         except Exception as error:
             self._tell(error)
-            raise AuthError("the token cannot be checked right now", retryable=True) from None
+            raise AuthError("the token cannot be verified right now", retryable=True) from None
         if user is None:
-            raise AuthError("the token is not good" if token else "no token was given")
+            raise AuthError("the token is invalid" if token else "no token was given")
         return user
 
     def _tell(self, error: Exception) -> None:
@@ -76,4 +76,4 @@ class Hook:
         fault = f"{type(error).__name__} at {place}"
         if fault not in self._told:
             self._told.add(fault)
-            logger.error("AUTH: the authenticate function failed with %s; told only once", fault)
+            logger.error("AUTH: the authenticate function failed with %s; logged once", fault)

@@ -55,12 +55,12 @@ class Keys:
             if task := self._refresh():
                 await asyncio.shield(task)
             if self._keys is None:
-                raise AuthError("the token cannot be checked right now", retryable=True)
+                raise AuthError("the token cannot be verified right now", retryable=True)
             key = self._keys.get(kid)
         elif self._clock() - self._fetched > MAX_AGE_S:
             self._refresh()
         if key is None:
-            raise AuthError("the token was signed with a key that is not known")
+            raise AuthError("the token was signed with an unknown key")
         return key
 
     def _refresh(self) -> asyncio.Task[None] | None:
@@ -104,7 +104,7 @@ def read(document: Any) -> dict[str, jwt.PyJWK]:
     """The keys of a JWKS that can verify a signature. Raises ValueError where it is none."""
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        raise ValueError("it is no JWKS")
+        raise ValueError("it is not a JWKS")
     keys = {}
     for entry in entries:
         try:
@@ -112,5 +112,5 @@ def read(document: Any) -> dict[str, jwt.PyJWK]:
             if entry.get("alg", algorithm) == algorithm and entry.get("use", "sig") == "sig":
                 keys[str(entry["kid"])] = jwt.PyJWK(entry, algorithm=algorithm)
         except (jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError):
-            logger.info("a key in the JWKS is of no use here")
+            logger.info("ignoring an unusable key in the JWKS")
     return keys

@@ -68,10 +68,10 @@ class SupabaseTokens:
 
     def _remedy(self, issuer: Any) -> str:
         if not issuer:
-            return f"they name no issuer; set GOTRUE_JWT_ISSUER={self.issuer} in the project's Auth"
+            return f"they have no issuer; set GOTRUE_JWT_ISSUER={self.issuer} in the project's Auth"
         found = str(issuer)[:200]
         return (
-            f"their issuer is {found!r}, and {self.issuer!r} is accepted; "
+            f"their issuer is {found!r}, but only {self.issuer!r} is accepted; "
             f"if the first is this project's own, set SUPABASE_JWT_ISSUER={found}"
         )
 
@@ -111,12 +111,12 @@ class SupabaseTokens:
         if claimed == _SYMMETRIC and self._secret:
             return self._secret, _SYMMETRIC
         if claimed not in ALGORITHMS.values():
-            raise AuthError("the token is signed in a way that is not accepted here")
+            raise AuthError("the token's algorithm is not accepted")
         if not kid:
-            raise AuthError("the token does not name its key")
+            raise AuthError("the token has no key id (kid)")
         key = await self._keys.find(kid)
         if key.algorithm_name != claimed:
-            raise AuthError("the token is not signed in the way of its key")
+            raise AuthError("the token's algorithm does not match its key")
         return key, key.algorithm_name
 
 

@@ -13,7 +13,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (jwt.ExpiredSignatureError, "the token has expired"),
     (jwt.ImmatureSignatureError, "the token is not valid yet"),
     (jwt.InvalidAudienceError, "the token is for another audience"),
-    (jwt.InvalidSignatureError, "the token's signature is not good"),
+    (jwt.InvalidSignatureError, "the token's signature is invalid"),
 )
 # Beside PyJWT's own: what damaged text, deep JSON and numbers without an end raise.
 _FAULTS = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
@@ -44,7 +44,7 @@ def verified(token: str, key: str | jwt.PyJWK, algorithm: str, *, audience: str)
     except _FAULTS as error:
         raise _refused(error) from None
     if not claims["sub"]:
-        raise AuthError("the token names nobody")
+        raise AuthError("the token has no user (sub)")
     return claims
 
 
@@ -55,4 +55,4 @@ def _refused(error: Exception) -> AuthError:
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return AuthError(reason)
-    return AuthError("the token is not well formed")
+    return AuthError("the token is malformed")

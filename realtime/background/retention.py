@@ -21,7 +21,7 @@ async def keep(hub: Hub, days: float, *, pause_s: float = PAUSE_S) -> None:
         try:
             deleted = await delete_ended(hub, now_ms() - int(days * 86_400_000))
         except StorageError as error:
-            logger.warning("nothing was deleted: %s", error)
+            logger.warning("retention failed: %s", error)
             deleted = 0
         if deleted < AT_ONCE:
             await asyncio.sleep(pause_s)
@@ -34,5 +34,5 @@ async def delete_ended(hub: Hub, before_ms: int) -> int:
     unused = [session_id for session_id in found if not hub.holds(session_id)]
     if unused:
         await keeper.delete(unused)
-        logger.info("%d sessions deleted that ended long ago", len(unused))
+        logger.info("deleted %d sessions that ended long ago", len(unused))
     return len(unused)

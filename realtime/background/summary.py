@@ -78,7 +78,7 @@ class Summariser:
             try:
                 again = not await self._summarise(session_id)
             except (ProtocolError, StorageError) as error:
-                logger.warning("no summary yet: %s", error, extra={"session_id": session_id})
+                logger.warning("summary postponed: %s", error, extra={"session_id": session_id})
                 again = True
             except Exception:
                 logger.exception("summary failed", extra={"session_id": session_id})
@@ -134,12 +134,10 @@ def told(failure: Exception) -> Error:
     if isinstance(failure, ModelError) and failure.kind == "quota":
         return Error(
             "quota_exceeded",
-            "no summary could be made: the model's quota is used up; it is tried again later",
+            "no summary could be made: the model's quota is used up; it will be retried",
             retryable=True,
         )
-    return Error(
-        "summary_failed", "no summary could be made; it is tried again later", retryable=True
-    )
+    return Error("summary_failed", "no summary could be made; it will be retried", retryable=True)
 
 
 def transcribe(context: list[Item]) -> str:

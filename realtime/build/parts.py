@@ -52,7 +52,7 @@ def auth_secret(settings: Settings) -> str:
         return kept_secret(Path(f"{settings.database_path}.secret"))
     except OSError as error:
         raise ConfigError(
-            [f"AUTH_SECRET is not set, and none can be kept beside DATABASE_PATH: {error}"]
+            [f"AUTH_SECRET is not set, and none can be stored beside DATABASE_PATH: {error}"]
         ) from None
 
 
@@ -61,8 +61,8 @@ def make_authenticator(settings: Settings, secret: str) -> Authenticator:
     if settings.auth == "guest":
         if settings.supabase_url:
             logger.warning(
-                "AUTH=guest: anybody may begin sessions in your Supabase project; "
-                "AUTH=supabase lets in its users only"
+                "AUTH=guest: anybody may start sessions in your Supabase project; "
+                "AUTH=supabase admits only its users"
             )
         return Guests(secret)
     if settings.auth == "supabase":
@@ -87,7 +87,7 @@ def open_journal(settings: Settings) -> Journal:
         raise ConfigError([f"DATABASE_PATH: {error}"]) from None
     if journal.set_aside:
         logger.error(
-            "%s is damaged and was set aside as %s; a new one was begun",
+            "%s is damaged and was renamed to %s; a new one was created",
             settings.database_path,
             journal.set_aside,
         )

@@ -62,7 +62,7 @@ async def check_auth(settings: Settings, report: Report) -> None:
     auth = make_authenticator(settings, auth_secret(settings))
     if settings.auth == "guest":
         return
-    report.note(f"auth {settings.auth} was not tried with a user's token")
+    report.note(f"auth {settings.auth}: not tested with a user's token")
     if not isinstance(auth, SupabaseTokens):
         report.ok(f"auth {settings.auth}")
         return
@@ -83,7 +83,7 @@ def check_journal(settings: Settings, report: Report) -> None:
             report.ok(part)
         except InUse:
             Journal(settings.database_path, owner=False).close()
-            report.ok(f"{part}, which a running server uses")
+            report.ok(f"{part} (in use by a running server)")
     except StorageError as error:
         report.failed(part, error)
 
@@ -115,7 +115,7 @@ async def check_model(
                 if events:
                     break
             else:
-                report.failed(part, "it answered nothing to a small request")
+                report.failed(part, "it gave no answer to a test question")
                 return
     except ModelError as error:
         report.failed(part, error.report)

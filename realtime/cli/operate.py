@@ -30,25 +30,25 @@ class Refusal(Exception):
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("sessions", help="list, show, export or delete stored sessions")
     actions = parser.add_subparsers(dest="action", required=True)
-    listed = actions.add_parser("list", help="a line a session, newest first")
-    listed.add_argument("--user", help="only this user's")
+    listed = actions.add_parser("list", help="one line per session, newest first")
+    listed.add_argument("--user", help="only sessions of this user")
     listed.add_argument("--limit", type=int, default=100)
     for name, text in (("show", "the conversation"), ("export", "the whole session")):
         shown = actions.add_parser(name, help=text)
         shown.add_argument("session_id")
         if name == "export":
             shown.add_argument("--format", choices=("json", "markdown"), default="json")
-    deleted = actions.add_parser("delete", help="remove sessions for good, in every store")
+    deleted = actions.add_parser("delete", help="delete sessions permanently, in every store")
     deleted.add_argument("session_id", nargs="*")
     deleted.add_argument("--user", help="all sessions of this user")
 
-    parser = commands.add_parser("quarantine", help="rows that Supabase does not take")
+    parser = commands.add_parser("quarantine", help="rows that Supabase refused")
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="a line a row, oldest first")
+    actions.add_parser("list", help="one line per row, oldest first")
     for name, text in (
-        ("show", "all of a row"),
-        ("resend", "send rows again, once what was wrong is mended"),
-        ("drop", "let go of rows; what is in the journal stays there"),
+        ("show", "one row in full"),
+        ("resend", "send rows again, once the cause is fixed"),
+        ("drop", "drop rows; the journal keeps its copy"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("number", type=int, nargs="+")
@@ -105,7 +105,7 @@ async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
         print(await admin.listing(found, arguments.user, arguments.limit))
     elif arguments.action == "delete":
         if not (arguments.session_id or arguments.user):
-            raise Refusal("say which: session ids, or --user and a user's id")
+            raise Refusal("name the sessions: session ids, or --user and a user's id")
         for session_id in arguments.session_id:
             await admin.found(found, session_id)
         deleted = await admin.delete(found, arguments.session_id, arguments.user)
@@ -118,7 +118,7 @@ async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
 
 def quarantine(kept: Quarantine, arguments: argparse.Namespace) -> None:
     if arguments.action == "list":
-        print("\n".join(line(row) for row in kept.rows()) or "nothing is in quarantine")
+        print("\n".join(line(row) for row in kept.rows()) or "the quarantine is empty")
         return
     rows = [kept.row(number) for number in arguments.number]
     if arguments.action == "show":
@@ -127,7 +127,7 @@ def quarantine(kept: Quarantine, arguments: argparse.Namespace) -> None:
     elif arguments.action == "resend":
         for row in rows:
             kept.resend(row.id)
-        print(f"{len(rows)} to be sent again; the server does so within some seconds")
+        print(f"{len(rows)} will be sent again within seconds")
     else:
         kept.drop(row.id for row in rows)
         print(f"{len(rows)} dropped")

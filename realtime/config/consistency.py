@@ -37,8 +37,8 @@ def problems(settings: Settings) -> Iterator[str]:
     for name, key in (own | dict(settings.model_keys)).items():
         if not key.isascii() or not key.isprintable() or " " in key:
             yield (
-                f"{name} has a character that no key has, such as a space or a typographic quote: "
-                "paste it again"
+                f"{name} contains a character that keys cannot have, such as a space or a "
+                "typographic quote: paste it again"
             )
     if settings.supabase_url and not settings.supabase_key:
         yield (
@@ -79,11 +79,11 @@ def _models(settings: Settings) -> Iterator[str]:
     for name, entries in (("FALLBACKS", settings.fallbacks), ("MODELS", settings.models)):
         for entry in entries:
             if entry.key and entry.key not in settings.model_keys:
-                yield f"{name} takes the key of {entry.name} from {entry.key}: set it"
+                yield f"{entry.key} is missing: {name} uses it as the key of {entry.name}"
             if ours(entry) and not server:
                 yield (
-                    f"{name} has {entry.name} without a URL, and there is no server of "
-                    f"OPENAI_API_KEY or OPENAI_BASE_URL: write {entry.name}@https://…"
+                    f"{name} has {entry.name} without a URL, but neither OPENAI_API_KEY nor "
+                    f"OPENAI_BASE_URL is set: write {entry.name}@https://…"
                 )
     default = settings.openai_model if settings.model == "openai" else settings.model
     named = Counter([default, *(entry.name for entry in settings.models if entry.url)])
@@ -94,7 +94,7 @@ def _models(settings: Settings) -> Iterator[str]:
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (
             f"PRICES lacks {', '.join(sorted(unpriced))}: a budget in dollars needs the "
-            "price of every model; give what costs nothing the price 0"
+            "price of every model; use 0 for free models"
         )
 
 
@@ -120,14 +120,14 @@ def notes(settings: Settings) -> Iterator[str]:
     if settings.model != "openai":
         idle.add("OPENAI_MODEL")
         do = "set MODEL=openai" if here or settings.openai_api_key else "set OPENAI_API_KEY too"
-        yield from _idle(given & idle, f"MODEL={settings.model}", f"; {do} if it is to answer")
+        yield from _idle(given & idle, f"MODEL={settings.model}", f"; {do} to use it")
     if models_used(settings) == {"demo"}:
         options = {"TEMPERATURE", "MAX_OUTPUT_TOKENS", "REASONING_EFFORT", "SERVICE_TIER"}
         yield from _idle(given & options, "MODEL=demo", ", whose answers are scripted")
     if settings.openai_background and "responses" not in set(apis(settings)):
         yield (
-            "OPENAI_BACKGROUND has no effect: only the Responses API can take an answer up again, "
-            "and no model is asked by it"
+            "OPENAI_BACKGROUND has no effect: only the Responses API can resume an answer, "
+            "and no model uses it"
         )
     elsewhere = settings.model == "openai" and default_api(settings.openai_base_url) == "chat"
     if elsewhere and "OPENAI_MODEL" not in given:
@@ -141,7 +141,7 @@ def notes(settings: Settings) -> Iterator[str]:
     if settings.first_byte_seconds > settings.answer_seconds and "FIRST_BYTE_SECONDS" in given:
         yield (
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
-            f"ANSWER_SECONDS={settings.answer_seconds:g} ends a call before"
+            f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
         )
     if 0 < len(settings.auth_secret) < SECRET_LENGTH:
         yield (
@@ -149,14 +149,14 @@ def notes(settings: Settings) -> Iterator[str]:
             "forged; set it to a long random text (openssl rand -hex 32)"
         )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
-        yield "SUPABASE_SECRET_KEY has no effect beside SUPABASE_KEY: unset one of them"
+        yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):
         yield (
-            f"PRICES has {', '.join(sorted(unknown))}, and no setting names such a model: the "
+            f"PRICES has {', '.join(sorted(unknown))}, which no setting names; the "
             f"models are {', '.join(sorted(models_used(settings)))}"
         )
     for name, meant in settings.mistaken.items():
-        yield f"{name} is no setting of this server, and is ignored: did you mean {meant}?"
+        yield f"{name} is not a setting of this server and is ignored: did you mean {meant}?"
 
 
 def _idle(names: Iterable[str], beside: str, more: str) -> Iterator[str]:

@@ -45,8 +45,8 @@ def _entry(words: list[str]) -> ModelEntry:
         option, equals, value = word.partition("=")
         if not equals or not value or option not in ("key", "api", "history"):
             raise ValueError(
-                f"has {word!r} after {place}; there may be key=VARIABLE, api=responses, api=chat "
-                "and history=TOKENS, and a comma before the next model"
+                f"has {word!r} after {place}; it may be followed by key=VARIABLE, "
+                "api=responses, api=chat and history=TOKENS, then by a comma and the next model"
             )
         given[option] = value
     if given.get("api", "chat") not in ("responses", "chat"):
@@ -87,7 +87,7 @@ def parse_prices(raw: str) -> dict[str, dict[str, float]]:
         for name, value in row.items():
             good = isinstance(value, int | float) and not isinstance(value, bool)
             if not good or not 0 <= value <= 100_000:
-                raise ValueError(f"{shape}; {name} of {model} is no price")
+                raise ValueError(f"{shape}; {name} of {model} is not a price")
     return table
 
 

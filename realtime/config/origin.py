@@ -21,7 +21,7 @@ def origin_of(raw: str) -> str:
     if url.user is not None or url.path not in ("", "/") or url.query_string or url.fragment:
         raise ValueError(f"{raw!r} is more than an origin: write {found}")
     if not found.isascii() or set(found) & set(" ;*,'\"<>\\"):
-        raise ValueError(f"{raw!r} is no origin")
+        raise ValueError(f"{raw!r} is not an origin")
     return found
 
 

@@ -139,13 +139,13 @@ def parse_origins(raw: str) -> tuple[str, ...]:
             raise ValueError("must name the origins; * would let every site act for your users")
         if origin == "null":
             raise ValueError(
-                "has null, which every sandboxed frame of any site has for its origin: serve the "
-                "page from a host, or give the app a scheme of its own"
+                "contains null, which is the origin of every sandboxed frame of any site: serve "
+                "the page from a host, or give the app a scheme of its own"
             )
     try:
         return tuple(map(origin_of, origins))
     except ValueError as error:
-        raise ValueError(f"has an entry that is no origin: {error}") from None
+        raise ValueError(f"has an entry that is not an origin: {error}") from None
 
 
 def parse_transports(raw: str) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ def parse_path(raw: str) -> str:
     """A file that exists, or whose folder does."""
     path = Path(raw)
     if ":memory:" in raw:
-        raise ValueError("must be a file: the journal is what a restart goes on from")
+        raise ValueError("must be a file: a restart resumes from the journal")
     if "://" in raw:
         raise ValueError("must be the path of a file, not a URL")
     try:
@@ -195,7 +195,7 @@ def parse_path(raw: str) -> str:
     if is_folder:
         raise ValueError(f"is a folder: name a file in it, such as {path / 'realtime.db'}")
     if not has_folder:
-        raise ValueError(f"needs the folder {path.parent}, which is not there: make it first")
+        raise ValueError(f"needs the folder {path.parent}, which does not exist: create it first")
     return raw
 
 

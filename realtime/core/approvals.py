@@ -27,7 +27,7 @@ def decided(call: ToolCall, asked: Approval, command: Approve, user_id: str, now
     reason = clean_text(command.reason) if command.reason else None
     if command.decision == "deny":
         why = f": {reason}" if reason else " and gave no reason"
-        error = Error("denied", f"a person refused this call{why}")
+        error = Error("denied", f"a person denied this call{why}")
     return msgspec.structs.replace(
         call,
         status="denied" if error else "running",
@@ -40,5 +40,5 @@ def decided(call: ToolCall, asked: Approval, command: Approve, user_id: str, now
 
 def expired(call: ToolCall) -> ToolCall:
     """The call after nobody decided on it in time."""
-    error = Error("expired", "nobody decided in time, so this call was not made")
+    error = Error("expired", "nobody decided in time, so this call was not run")
     return msgspec.structs.replace(call, status="expired", error=error)

@@ -72,6 +72,6 @@ def keep_provider_state(event: ToolCall | Done, state: bytes | None) -> None:
     if state is None:
         return
     if len(state) > MAX_PROVIDER_STATE:
-        logger.debug("provider state of %d bytes is dropped", len(state))
+        logger.debug("dropped provider state of %d bytes (too large)", len(state))
         return
     event._provider_state = state  # type: ignore[union-attr]

@@ -94,7 +94,7 @@ class Session(State):
         if known := self._by_client_id.get((user_id, command.client_msg_id)):
             if known.user and known.user.text != text:
                 raise ProtocolError(
-                    "conflict", "this client_msg_id was used for another text; make a new one"
+                    "conflict", "this client_msg_id was used for a different text; use a new one"
                 )
             return "duplicate", known
         self.check_send(command)
@@ -118,21 +118,23 @@ class Session(State):
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
         if not command.text.strip():
-            raise ProtocolError("bad_request", "text is empty; say something")
+            raise ProtocolError("bad_request", "text is empty")
         if not 1 <= len(command.client_msg_id) <= 128:
             raise ProtocolError(
-                "bad_request", "client_msg_id must have 1 to 128 characters; a UUID is good"
+                "bad_request", "client_msg_id must have 1 to 128 characters, such as a UUID"
             )
         most = self._bounds
         if len(command.text.encode()) > most.text_bytes:
             raise ProtocolError(
-                "too_large", f"text is over {most.text_bytes} bytes; send less at once"
+                "too_large", f"text is longer than {most.text_bytes} bytes; send a shorter one"
             )
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
         if self.active and command.if_busy == "queue" and len(self.queue) >= most.queued:
             raise ProtocolError(
-                "queue_full", f"{most.queued} messages wait already; wait for one", retryable=True
+                "queue_full",
+                f"{most.queued} messages are already waiting; wait until one is answered",
+                retryable=True,
             )
 
     def resume(self, run_id: str, user_id: str, model: str, now: int) -> tuple[str, RunState]:
@@ -142,17 +144,19 @@ class Session(State):
         """
         run = self.runs.get(run_id)
         if run is None or run.done is None or run.started_at is None:
-            raise ProtocolError("not_found", "no such run has ended in this session")
+            raise ProtocolError("not_found", "no finished run with this id in this session")
         if self.active or self.queue:
             raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
         newest = self.started[-1]
         if newest.refused and newest.answer is run.answer:
             raise ProtocolError(
-                "conflict", "the model's provider refused this message; say it in another way"
+                "conflict", "the model's provider refused this message; rephrase it"
             )
         if newest.answer is not run.answer or not self._continuable(newest):
             raise ProtocolError(
-                "conflict", "only the last answer, interrupted or incomplete, can be continued"
+                "conflict",
+                "only the last answer can be continued, and only if it was interrupted or is "
+                "incomplete",
             )
         return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
 
@@ -216,10 +220,10 @@ class Session(State):
         """
         call = self.call(command.tool_call_id)
         if call is None or call.approval is None:
-            raise ProtocolError("not_found", "no tool call of that id waits for a decision")
+            raise ProtocolError("not_found", "no tool call with that id is waiting for a decision")
         if user_id not in (self.user_id, self.runs[call.run_id or ""].asker):
             raise ProtocolError(
-                "forbidden", "only the user who asked and the session's owner may decide on this"
+                "forbidden", "only the user who asked or the session's owner may decide this"
             )
         self._resolve(decided(call, call.approval, command, user_id, now), now)
 

@@ -123,7 +123,7 @@ class Commands:
 
     def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:
         if connection.closed:
-            raise ProtocolError("not_found", "the socket has gone")
+            raise ProtocolError("not_found", "the socket has disconnected")
         connection.user = user
         connection.guest_token = guest_token
         connection.expiry.watch(user.exp)
@@ -143,7 +143,7 @@ class Commands:
 
         def enter() -> None:
             if connection.closed:
-                raise ProtocolError("not_found", "the socket has gone")
+                raise ProtocolError("not_found", "the socket has disconnected")
             if not actor.admits(user_of(connection), share_key(connection, session_id)):
                 raise not_yours()  # revoked while the page was read
             self._transport.enter(connection.sid, session_id)
@@ -161,7 +161,7 @@ class Commands:
 
     async def _leave(self, connection: Connection, command: Leave) -> Ack:
         if command.session_id not in connection.watching:
-            raise ProtocolError("not_found", "this socket does not watch that session")
+            raise ProtocolError("not_found", "this socket is not watching that session")
         connection.watching.discard(command.session_id)
         self._transport.leave(connection.sid, command.session_id)
         self._hub.leave(command.session_id, connection.sid)
@@ -196,7 +196,9 @@ class Commands:
     async def _auth(self, connection: Connection, command: Auth) -> Ack:
         user = await self._authenticator.user(command.token, connection.request)
         if connection.user and connection.user.user_id != user.user_id:
-            raise ProtocolError("forbidden", "the token is another user's; connect anew")
+            raise ProtocolError(
+                "forbidden", "the token belongs to another user; open a new connection"
+            )
         guest = isinstance(self._authenticator, Guests)
         self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
@@ -241,7 +243,7 @@ class Commands:
                 if need == "owner":
                     raise ProtocolError("forbidden", "only the session's owner may do this")
                 if need == "full" and grant.access == "read":
-                    raise ProtocolError("forbidden", "this share only lets you read")
+                    raise ProtocolError("forbidden", "this share is read-only")
             yield actor
 
     def _named(self, connection: Connection, command: Any) -> str:
@@ -252,7 +254,7 @@ class Commands:
         if len(connection.watching) != 1:
             raise ProtocolError(
                 "bad_request",
-                f"name the session_id: this socket watches {len(connection.watching)} sessions",
+                f"session_id is required: this socket watches {len(connection.watching)} sessions",
             )
         (only,) = connection.watching
         return only

@@ -135,7 +135,7 @@ class Connections:
             self._user_rate.spend(connection.user.user_id)
         if name not in COMMANDS:
             known = ", ".join(COMMANDS)
-            raise ProtocolError("bad_request", f"unknown command; there are: {known}")
+            raise ProtocolError("bad_request", f"unknown command; known: {known}")
         if connection.waiting.qsize() >= MAX_WAITING:
             raise rate_limited("too many commands at once; wait for their acks", 1)
 
@@ -177,7 +177,7 @@ class Connections:
 def user_of(connection: Connection) -> str:
     """Raises `unauthorized`."""
     if connection.user is None:
-        raise ProtocolError("unauthorized", "this socket has not said who it is")
+        raise ProtocolError("unauthorized", "this socket is not signed in; send auth with a token")
     return connection.user.user_id
 
 

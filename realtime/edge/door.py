@@ -81,10 +81,10 @@ class Door:
         if wait := self._connects.take(network(caller)):
             if self._notices.due(caller):
                 logger.warning(
-                    "too many connects from one address; if it is a proxy's, set TRUSTED_PROXIES",
+                    "too many connections from one address; if it is a proxy, set TRUSTED_PROXIES",
                     extra={"remote": caller},
                 )
-            raise rate_limited("too many connects from your address", wait)
+            raise rate_limited("too many connections from your address", wait)
 
 
 def network(caller: str) -> str:

@@ -62,7 +62,7 @@ def draining() -> ProtocolError:
 def overloaded() -> ProtocolError:
     return ProtocolError(
         "overloaded",
-        "the server has no room for more",
+        "the server is full; try again later",
         retryable=True,
         retry_after_ms=RETRY_MS,
     )
@@ -79,7 +79,7 @@ def as_protocol(error: Exception, what: str) -> ProtocolError:
         return storage_unavailable()
     request_id = uuid4().hex[:12]
     logger.error("%s failed", what, exc_info=error, extra={"request_id": request_id})
-    return ProtocolError("internal", f"something went wrong here; request {request_id}")
+    return ProtocolError("internal", f"internal error; request {request_id}")
 
 
 def refusal(error: Exception) -> Ack:

@@ -62,9 +62,9 @@ def fault(error: HttpProcessingError) -> tuple[HTTPStatus, str]:
         if error.args[1] == MAX_HEADER:
             too_large = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             return too_large, f"a header is larger than {MAX_HEADER // 1024} KB"
-        return HTTPStatus.REQUEST_URI_TOO_LONG, "the request's address is too long"
+        return HTTPStatus.REQUEST_URI_TOO_LONG, "the request's URL is too long"
     if isinstance(error, BadHttpMethod):
-        return HTTPStatus.BAD_REQUEST, "this is not HTTP; TLS is the business of a proxy"
+        return HTTPStatus.BAD_REQUEST, "this is not HTTP; TLS must end at a proxy"
     return HTTPStatus.BAD_REQUEST, "the request cannot be read"
 
 

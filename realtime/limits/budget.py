@@ -95,10 +95,11 @@ class Budget:
     def check_runs(self, users: Sequence[str], session_id: str) -> None:
         """Raises `rate_limited` where one of these users has as many answers under way in other
         sessions as are allowed. In this one, one run goes at a time."""
-        for who, whose in zip(users, ("yours", "the session's owner"), strict=False):
+        whose = ("of your answers", "of the session owner's answers")
+        for who, which in zip(users, whose, strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
             if self._user_runs and there >= self._user_runs:
-                raise rate_limited(f"{there} answers of {whose} are running; wait for one", SOON_S)
+                raise rate_limited(f"{there} {which} are running; wait for one", SOON_S)
 
     def check_spending(
         self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING
@@ -121,7 +122,7 @@ class Budget:
             runs = self._reserved.get(who, {})
             held = sum((most for run_id, most in runs.items() if run_id != behind), NOTHING)
             if (spent + held).reaches(limit):
-                raise rate_limited(f"what runs now may use up {name} budget for today", SOON_S)
+                raise rate_limited(f"running answers may use up {name} budget for today", SOON_S)
 
     def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
         """A run is about to call a model, and may come to `most` in all."""

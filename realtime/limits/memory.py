@@ -52,9 +52,9 @@ class Memory:
             limit, used = self._gauge
             tight = used() > FULL * limit
             if tight and not self._tight:
-                logger.warning("memory is nearly used up: new connections are refused")
+                logger.warning("memory is nearly exhausted: refusing new connections")
             elif self._tight and not tight:
-                logger.warning("there is memory again: new connections are let in")
+                logger.warning("memory is available again: accepting new connections")
             self._tight = tight
         return self._tight
 
@@ -62,7 +62,7 @@ class Memory:
 def own(root: Path, limit: int) -> Gauge | None:
     """This process's resident memory, where the system tells it."""
     if not resident(root):
-        logger.warning("MEMORY_LIMIT_MB has no effect: this system does not tell what is used")
+        logger.warning("MEMORY_LIMIT_MB has no effect: this system does not report memory use")
         return None
     return limit, lambda: resident(root)
 

@@ -108,7 +108,7 @@ class Driver:
                     self._ledger.commit()
                 self.start(run, calls)
             else:
-                error = Error("interrupted", "the server went away", retryable=True)
+                error = Error("interrupted", "the server stopped", retryable=True)
                 outcome = Outcome("interrupted", "error", error=error)
                 self._finish(run, outcome, ended_at=self._session.last_ts)
         self.advance()
@@ -181,7 +181,7 @@ class Driver:
         if run and self._task and not self._session.waits_for_people():
             await asyncio.wait([self._task], timeout=deadline_s)
             if self._session.active is run and not self._session.waits_for_people():
-                error = Error("interrupted", "the server is going away", retryable=True)
+                error = Error("interrupted", "the server is stopping", retryable=True)
                 self._cut_off(run, Outcome("interrupted", "error", error=error))
         if self._session.waits_for_people():
             self.close()
@@ -199,7 +199,11 @@ class Driver:
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
         attempts = self._services.chain.begin(self._session.options.model)
-        outcome = Outcome("failed", "error", error=Error("internal", "the run failed"))
+        outcome = Outcome(
+            "failed",
+            "error",
+            error=Error("internal", "the run failed because of an internal error"),
+        )
         before: Ticket | None = None
         try:
             async with aclosing(execute(job, attempts, self._services.tools)) as parts:
@@ -222,7 +226,7 @@ class Driver:
         except asyncio.CancelledError:
             if run.done or self._closed:
                 raise
-            logger.exception("run was cancelled from inside", extra=self._extra(run))
+            logger.exception("the run cancelled itself", extra=self._extra(run))
         except Exception:
             logger.exception("run failed", extra=self._extra(run))
         if self._closed or self._finish(run, outcome) is None:

@@ -6,13 +6,13 @@ from ..protocol import ProtocolError
 
 
 def not_yours() -> ProtocolError:
-    return ProtocolError("not_found", "no such session of yours; leave out session_id to begin one")
+    return ProtocolError("not_found", "you have no such session; omit session_id to start one")
 
 
 def held_elsewhere(retry_after_ms: int) -> ProtocolError:
     return ProtocolError(
         "busy",
-        "another server holds this session just now; try again",
+        "another server holds this session; try again shortly",
         retryable=True,
         retry_after_ms=retry_after_ms,
     )
@@ -21,7 +21,7 @@ def held_elsewhere(retry_after_ms: int) -> ProtocolError:
 def storage_unavailable() -> ProtocolError:
     return ProtocolError(
         "storage_unavailable",
-        "nothing can be stored right now; try again",
+        "the server cannot store anything right now; try again shortly",
         retryable=True,
         retry_after_ms=2000,
     )

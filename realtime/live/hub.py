@@ -210,7 +210,7 @@ class Hub:
         try:
             await self._recovery.mend()
         except (StorageError, ProtocolError) as error:
-            logger.warning("not everything could be mended: %s", error)
+            logger.warning("recovery is incomplete: %s", error)
 
     # --------------------------------------------------- start and the end
 

@@ -45,7 +45,9 @@ def job_of(
                 session.session_id, output_ref, output.kind, output.data
             )
         except StorageError as error:
-            logger.warning("an output is not kept: %s", error, extra={"call": tool_call_id})
+            logger.warning(
+                "a tool's output could not be stored: %s", error, extra={"call": tool_call_id}
+            )
             return None
         return output_ref
 

@@ -13,14 +13,10 @@ def check_options(options: Options, models: Collection[str], names: Collection[s
     """Whether a session may ask for this. `models`: those that it can choose from; `names`:
     the other options that it may set. Raises `bad_request`."""
     if options.model is not None and options.model not in models:
-        raise ProtocolError(
-            "bad_request", f"there is no such model here; there are: {', '.join(models)}"
-        )
+        raise ProtocolError("bad_request", f"unknown model; available: {', '.join(models)}")
     for name in set(options.__struct_fields__) - {"model", *names}:
         if getattr(options, name) is not None:
-            raise ProtocolError(
-                "bad_request", f"a session may not set {name} here; see SESSION_OPTIONS"
-            )
+            raise ProtocolError("bad_request", f"sessions may not set {name}; see SESSION_OPTIONS")
 
 
 def merged(settings: Options, own: Options) -> Options:

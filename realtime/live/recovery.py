@@ -51,9 +51,9 @@ class Recovery:
                 if actor:
                     act(actor)
         except ProtocolError as error:
-            logger.warning("not mended yet: %s", error, extra={"session_id": session_id})
+            logger.warning("not recovered yet: %s", error, extra={"session_id": session_id})
         except Exception:
-            logger.exception("session cannot be mended", extra={"session_id": session_id})
+            logger.exception("session cannot be recovered", extra={"session_id": session_id})
 
     def close(self) -> None:
         if self._sweeper:

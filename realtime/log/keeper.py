@@ -105,7 +105,7 @@ class Keeper(Store, Protocol):
         ...
 
     async def refused(self, rows: Sequence[Refused]) -> None:
-        """Put rows into quarantine that Supabase does not take."""
+        """Put rows into quarantine that Supabase refused."""
         ...
 
     async def quarantined(self) -> int:

@@ -220,7 +220,7 @@ class Log:
     def _break(self, batch: _Pending, error: Exception) -> None:
         """Take nothing more until something can be written again."""
         self.count.failures += 1
-        logger.error("commit failed, refusing what would be stored: %s", error)
+        logger.error("commit failed; refusing new events until the journal is writable: %s", error)
         self.broken = error if isinstance(error, StorageError) else StorageError(str(error))
         self._fail(batch, self.broken)
         self._prober = asyncio.create_task(self._probe(), name="log probe")
@@ -240,7 +240,7 @@ class Log:
             except StorageError:
                 continue
             self.broken = None
-            logger.warning("the journal can be written again")
+            logger.warning("the journal is writable again")
             await self.repaired()
 
     async def close(self) -> None:

@@ -130,14 +130,14 @@ class Manners:
         if param == "tools" and body.get("tools"):
             self._taught.add(param)
             return (
-                "does not take the tools: it is asked without (TOOLS=none says so from the start)"
+                "does not accept tools: asking it without them (TOOLS=none says so from the start)"
             )
         if param == "reasoning_effort:none" and body.get("tools"):
             self._taught.add(param)
-            return "takes tools without reasoning only: reasoning_effort is none with them"
+            return "accepts tools only without reasoning: using reasoning_effort none with them"
         if param in _IN_MESSAGES and "messages" in body:
             self._taught.add(param)
-            return f"wants its messages otherwise ({param.removeprefix('messages.')})"
+            return f"needs messages in another form ({param.removeprefix('messages.')})"
         if param == "reasoning_effort" and "reasoning" in body:
             param = "reasoning.effort"
         if param in _CHOSEN:
@@ -146,7 +146,7 @@ class Manners:
         if root not in _LEFT_OUT or root not in body or param in self._left_out:
             return None
         self._left_out.add(param)
-        return f"does not take {param}: it is left out"
+        return f"does not accept {param}: leaving it out"
 
     def _learn_choice(self, param: str, value: Any) -> str | None:
         if value is None:
@@ -154,8 +154,8 @@ class Manners:
         _remember(self._refused, [(param, value)])
         other = _OTHER_NAME.get(param)
         if other and (other, value) not in self._refused:
-            return f"does not take {param} {value}: it is given {other}"
-        return f"does not take {param} {value}: it is left out"
+            return f"does not accept {param} {value}: using {other}"
+        return f"does not accept {param} {value}: leaving it out"
 
     def _forget(self, request: Request) -> str | None:
         """Leave out the provider state so far: it was given to another key or account."""
@@ -167,7 +167,7 @@ class Manners:
         if states <= self._unreadable:
             return None
         _remember(self._unreadable, states)
-        return "cannot read what it gave earlier: its thoughts of then are left out"
+        return "cannot read its earlier reasoning: leaving that out"
 
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
         names = [tool.get("function", tool).get("name") for tool in body.get("tools", ())]
@@ -177,7 +177,7 @@ class Manners:
         if name not in names:
             return None
         self._tools.add(name)
-        return f"refuses the tool {name}: it is left out"
+        return f"refuses the tool {name}: leaving it out"
 
 
 def _remember(known: set[Any], more: Iterable[Any]) -> None:

@@ -341,7 +341,9 @@ def shutdown_notice(model: str, listed: bytes) -> str | None:
         date = found.get("shutdown_date")
     except (msgspec.DecodeError, LookupError, StopIteration, TypeError, AttributeError):
         return None
-    return f"{model} is switched off on {str(date)[:40]}: choose another model" if date else None
+    return (
+        f"{model} will be switched off on {str(date)[:40]}: choose another model" if date else None
+    )
 
 
 def texts_of(request: Request) -> list[str]:

@@ -155,5 +155,5 @@ def decode_json(decoder: msgspec.json.Decoder[T], payload: bytes) -> T:
         return msgspec.convert(plain, decoder.type)
     except (ValueError, RecursionError):
         raise ModelError(
-            "malformed", "The provider sent an event that is no JSON we know."
+            "malformed", "The provider sent an event that is not valid JSON."
         ) from None

@@ -154,7 +154,7 @@ async def execute(
                             if step.spoke or error.kind not in REFUSED or not history.keep_newest():
                                 raise
                             logger.warning(
-                                "%s: asked again without what was said before", attempts.model.name
+                                "%s: retrying with the newest message alone", attempts.model.name
                             )
             job.meter.end()
             if rest := writer.flush():
@@ -166,7 +166,7 @@ async def execute(
                 return
             made += len(step.calls)
             if made > MAX_CALLS:
-                yield _limit(f"stopped at over {MAX_CALLS} tool calls", job)
+                yield _limit(f"stopped: more than {MAX_CALLS} tool calls", job)
                 return
             async with aclosing(call_all(step, tools, job.hooks)) as parts:
                 async for changes in parts:

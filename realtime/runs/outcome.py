@@ -17,7 +17,7 @@ _WORDS = {
     "unauthorized": "the model is not set up correctly; the operator has been told",
     "not_found": "the model is not set up correctly; the operator has been told",
     "context_overflow": "the conversation is too long for the model",
-    "content_filter": "the model's provider refused this message; say it in another way",
+    "content_filter": "the model's provider refused this message; rephrase it",
     "bad_request": "the model refused the request",
     "unavailable": "the model cannot be reached; try again shortly",
     "timeout": "the model did not answer in time",

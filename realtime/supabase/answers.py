@@ -73,7 +73,7 @@ def from_response(response: httpx.Response) -> SupabaseError:
         return found
     if status == 413:
         return SupabaseError(
-            "too_large", f"Supabase takes no request of this size ({detail}).", "", True
+            "too_large", f"Supabase refuses a request of this size ({detail}).", "", True
         )
     if status == 429:
         return SupabaseError("rate_limited", f"Supabase asks for a pause ({detail}).", "")
@@ -111,9 +111,9 @@ def _from_postgrest(status: int, code: str, message: str, detail: str) -> Supaba
     if code in _NO_WRITES:
         return SupabaseError(
             "restricted",
-            f"The project's database takes no writes ({detail}).",
-            "Its disk may be full: look at Database in the dashboard. Writes are tried again "
-            "until it takes them.",
+            f"The project's database refuses writes ({detail}).",
+            "Its disk may be full: look at Database in the dashboard. Writes are retried until "
+            "it accepts them.",
         )
     if status in (401, 403) and not code.startswith("PT"):
         if _CLOCK.search(message) or (code == "PGRST303" and not message):
@@ -129,7 +129,7 @@ def _from_gateway(response: httpx.Response, message: str, detail: str) -> Supaba
         return SupabaseError(
             "restricted",
             f"Supabase restricts the project ({detail}).",
-            "Look at the organization's usage and billing in the dashboard. It is asked again "
+            "Look at the organization's usage and billing in the dashboard. Requests are retried "
             "until the restriction is lifted.",
         )
     if status == 401 or (status == 403 and _ABOUT_KEY.match(message)):

@@ -78,7 +78,7 @@ def table_at_fault(batch: Batch, refused: Sequence[Refused]) -> SupabaseError | 
     row = refused[0]
     return SupabaseError(
         "refused",
-        f"The tables take no rows ({row.code}: {row.message}).",
+        f"The tables refuse rows ({row.code}: {row.message}).",
         "Undo what was changed in them, or run schema.sql again.",
         True,
     )

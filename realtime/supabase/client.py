@@ -294,7 +294,7 @@ class Supabase:
             raise _strange("the answer", error) from error
         except (ValueError, RuntimeError) as error:
             raise SupabaseError(
-                "internal", f"The request could not be made: {error}.", ""
+                "internal", f"The request could not be sent: {error}.", ""
             ) from error
 
 

@@ -100,7 +100,7 @@ def check_key(key: str) -> None:
 def publishable_key() -> SupabaseError:
     return SupabaseError(
         "publishable_key",
-        "SUPABASE_KEY is the publishable (anon) key, which may not write.",
+        "SUPABASE_KEY is the publishable (anon) key, which cannot write.",
         _USE_PRIVILEGED,
         True,
     )
@@ -153,7 +153,7 @@ def schema_behind(found: int) -> SupabaseError:
 def rls_off(tables: list[str]) -> SupabaseError:
     return SupabaseError(
         "rls_off",
-        f"Row level security is off for {', '.join(tables)}: users may see what is not theirs.",
+        f"Row level security is off for {', '.join(tables)}: users may see other users' data.",
         RUN_SCHEMA,
         True,
     )
@@ -223,5 +223,6 @@ def blocked(response: httpx.Response) -> SupabaseError:
         "blocked",
         f"A firewall or proxy before Supabase refuses the request "
         f"({response.status_code}: {response.reason_phrase}{told}).",
-        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there unread.",
+        "Check SUPABASE_URL, and let this server's requests to /rest/v1/ pass there without "
+        "inspection.",
     )

@@ -65,7 +65,7 @@ class Leases:
             if epoch is None:
                 taken = await self._supabase.take(session_id, self.worker, self.lease_s)
             elif self.away:
-                raise SupabaseError("unavailable", "Supabase is away.", "")
+                raise SupabaseError("unavailable", "Supabase is unavailable.", "")
             else:
                 async with asyncio.timeout(TAKE_S):
                     taken = await self._supabase.take(session_id, self.worker, self.lease_s, epoch)
@@ -75,7 +75,7 @@ class Leases:
             if epoch is not None:
                 self._held.add(session_id)
             raise SupabaseError(
-                "unavailable", f"It is not known whose it is: {error}", ""
+                "unavailable", f"It is unknown which server holds the session: {error}", ""
             ) from error
         if epoch is not None or (taken and taken.head):
             self._held.add(session_id)
@@ -91,7 +91,7 @@ class Leases:
                     batch = Batch(list(heads[first : first + SWEPT_AT_ONCE]), [], 0)
                     lost += (await self._supabase.ship(batch, self.worker, self.lease_s)).lost
         except (SupabaseError, TimeoutError) as error:
-            logger.warning("sessions go on unasked: %r", error)
+            logger.warning("sessions continue without a lease check: %r", error)
         return lost
 
     # ------------------------------------------------------------- with each batch
@@ -136,9 +136,9 @@ async def sweep(
         try:
             found = await supabase.abandoned(leases.worker, leases.lease_s, SWEPT_AT_ONCE)
         except SupabaseError as error:
-            logger.debug("nothing was swept: %s", error)
+            logger.debug("looking for abandoned sessions failed: %s", error)
         for session_id in found:
             await finish(session_id)
         if found:
-            logger.info("%d sessions taken over that a worker had left behind", len(found))
+            logger.info("took over %d sessions from a dead worker", len(found))
         await asyncio.sleep(SWEEP_S if len(found) < SWEPT_AT_ONCE else 1)

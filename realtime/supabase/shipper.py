@@ -135,7 +135,9 @@ class Shipper:
                 await task
         flushed = bool(done) and self._error is None
         if not flushed:
-            logger.warning("Supabase has not received everything; the next start goes on there")
+            logger.warning(
+                "Supabase has not received everything; shipping resumes at the next start"
+            )
         return flushed
 
     # ----------------------------------------------------------------- the loop
@@ -204,7 +206,7 @@ class Shipper:
         try:
             await self._supabase.leave(self._leases.worker)
         except SupabaseError as error:
-            logger.warning("what this server holds is free when its lease ends: %s", error)
+            logger.warning("sessions of this server stay leased until the lease expires: %s", error)
 
     # ------------------------------------------------------------- what happened
 
@@ -220,14 +222,14 @@ class Shipper:
             self._limit = max(min(self._limit, FEWEST_EVENTS), self._limit // 2)
         if error.kind not in self._told:
             self._told.add(error.kind)
-            logger.error("%s Conversations go on; the journal keeps them.", error)
+            logger.error("%s Conversations continue; the journal keeps them.", error)
         last = self._permanent_retry_s if error.permanent else self._last_retry_s
         delay = min(last, self._first_retry_s * 2.0 ** min(self._failures - 1, 10))
         return delay * random.uniform(0.5, 1)  # noqa: S311 - spreads the workers
 
     def _recovered(self) -> None:
         if self._error is not None:
-            logger.info("Supabase receives again")
+            logger.info("Supabase is accepting data again")
         self._error = None
         self._leases.away = False
         self._failures = 0

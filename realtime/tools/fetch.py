@@ -89,7 +89,7 @@ async def fetch(
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> Fetched:
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise ToolError("it came compressed, though it was not to be", "fetch_failed")
+        raise ToolError("the answer is compressed, although that was not requested", "fetch_failed")
     body = bytearray()
     async for piece in response.content.iter_chunked(64 * 1024):
         body += piece

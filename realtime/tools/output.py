@@ -97,7 +97,7 @@ class _Encoder:
             self._string(bytes(value[: MAX_KEPT + 4]).decode(errors="ignore"))
         elif inspect.iscoroutine(value):
             value.close()
-            raise TypeError("a coroutine that nobody awaited")
+            raise TypeError("a coroutine that was never awaited")
         else:
             self.put(pydantic_core.to_jsonable_python(value, serialize_unknown=True))
 

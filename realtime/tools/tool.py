@@ -74,8 +74,10 @@ class Tool:
         except ToolError:
             raise
         except Exception as error:  # a validator of the tool's own
-            logger.warning("the arguments of %s broke it", self.name, exc_info=True)
-            raise ToolError(f"it failed on them: {type(error).__name__}", "bad_arguments") from None
+            logger.warning("tool %s failed to check its arguments", self.name, exc_info=True)
+            raise ToolError(
+                f"the tool could not check them: {type(error).__name__}", "bad_arguments"
+            ) from None
 
     async def needs_approval(self, keywords: dict[str, Any]) -> bool:
         """Whether a person must agree to a call. A rule that fails says that one must."""
@@ -101,7 +103,7 @@ class Tool:
         if not work.done():
             raise ToolError(f"no result within {self.deadline_s:g} s", "timeout")
         if work.cancelled():
-            raise ToolError("the tool was cancelled from inside", "internal")
+            raise ToolError("the tool cancelled itself", "internal")
         return work.result()
 
     async def _guarded(self, keywords: dict[str, Any], context: ToolContext) -> Output:
@@ -165,7 +167,7 @@ class Toolbox:
         if left_out:
             self._say(
                 logging.WARNING,
-                f"a model can be offered {MAX_TOOLS} tools; left out are {some(left_out)}",
+                f"a model can be offered {MAX_TOOLS} tools; these are left out: {some(left_out)}",
             )
 
     def _say(self, level: int, line: str) -> None:
@@ -190,4 +192,4 @@ class Toolbox:
         if tool := self._get(name):
             return tool
         known = ", ".join(self._tools) or "none"
-        raise ToolError(f"there is no tool {name!r}; there are: {known}", "unknown_tool")
+        raise ToolError(f"unknown tool {name!r}; available: {known}", "unknown_tool")

@@ -70,7 +70,7 @@ UNREADABLE = {
         f"GET / HTTP/1.1\r\nAuthorization: Bearer {LONG}\r\n\r\n", "431", "32 KB",
     ),
     "the name of a header that is too long": (f"GET / HTTP/1.1\r\n{LONG}: 1\r\n\r\n", "431", "32"),
-    "an address that is too long": (f"GET /?token={LONG} HTTP/1.1\r\n\r\n", "414", "address"),
+    "an address that is too long": (f"GET /?token={LONG} HTTP/1.1\r\n\r\n", "414", "URL"),
     "no HTTP": (f"{HIDDEN}\r\n\r\n", "400", "not HTTP"),
     "NULs": (f"GET /\0{HIDDEN} HTTP/1.1\r\n\r\n", "400", "cannot be read"),
     "a NUL in a cookie": (f"GET / HTTP/1.1\r\nCookie: {HIDDEN}\0\r\n\r\n", "400", "cannot be read"),
@@ -131,7 +131,7 @@ REFUSED = {
     "a binary packet": (masked(1, b'451-["send",{"_placeholder":true,"num":0}]'), "binary"),
     "a frame that is too large": (masked(1, b"4" * (64 * 1024 + 1)), "a frame over 64 KB"),
     "a frame that is none": (masked(3, b"x"), "RFC 6455"),
-    "a text that is no packet": (masked(1, b"4" + HIDDEN.encode()), "no Socket.IO packet"),
+    "a text that is no packet": (masked(1, b"4" + HIDDEN.encode()), "not a Socket.IO packet"),
     "data that is no JSON": (masked(1, b'42["send",' + HIDDEN.encode()), "not JSON"),
     "an event before CONNECT": (masked(1, b'42["send",{}]'), "not connected to"),
 }

@@ -233,7 +233,7 @@ def test_what_has_no_effect_is_named(environ: dict[str, str], says: str) -> None
 def test_a_name_in_the_file_that_looks_like_a_setting_is_named(line: str, meant: str) -> None:
     name = line.partition("=")[0]
     assert noted(line) == (
-        f"{name} is no setting of this server, and is ignored: did you mean {meant}?"
+        f"{name} is not a setting of this server and is ignored: did you mean {meant}?"
     )
 
 
@@ -332,9 +332,12 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"OPENAI_BASE_URL": "http://localhost:11434/v1"}, "OPENAI_MODEL is missing"),
         ({"OPENAI_BASE_URL": "https://api.openai.com/v1"}, "OPENAI_API_KEY is missing"),
         ({"OPENAI_BASE_URL": "http://x/v1/chat/completions"}, "without /chat/completions"),
-        ({"OPENAI_API_KEY": "“sk-1”"}, "OPENAI_API_KEY has a character that no key has"),
-        ({"OPENAI_API_KEY": "sk-1 # mine"}, "OPENAI_API_KEY has a character that no key has"),
-        ({"FALLBACKS": "a@https://a/v1 key=A_KEY", "A_KEY": "k\nk"}, "A_KEY has a character"),
+        ({"OPENAI_API_KEY": "“sk-1”"}, "OPENAI_API_KEY contains a character that keys cannot have"),
+        (
+            {"OPENAI_API_KEY": "sk-1 # mine"},
+            "OPENAI_API_KEY contains a character that keys cannot have",
+        ),
+        ({"FALLBACKS": "a@https://a/v1 key=A_KEY", "A_KEY": "k\nk"}, "A_KEY contains a character"),
         ({"MODELS": "a@https://a/v1, a@https://b/v1"}, "MODELS offers a twice"),
         ({"MODELS": "demo@https://a/v1"}, "MODELS offers demo twice"),
         ({"REASONING_EFFORT": "most"}, "REASONING_EFFORT=most must be one of"),
@@ -346,12 +349,12 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"DATABASE_PATH": "/nowhere/at/all.db"}, "needs the folder /nowhere/at"),
         ({"DATABASE_PATH": "x" * 300}, "cannot be used: File name too long"),
         ({"DATABASE_PATH": "/proc/1/root/x/y.db"}, "DATABASE_PATH=/proc/1/root/x/y.db "),
-        ({"ALLOWED_ORIGINS": "null"}, "null, which every sandboxed frame"),
+        ({"ALLOWED_ORIGINS": "null"}, "null, which is the origin of every sandboxed frame"),
         ({"ALLOWED_ORIGINS": "https://*.example"}, "must name the origins"),
         ({"ALLOWED_ORIGINS": "app.example"}, "'app.example' is not of the form scheme://host"),
         ({"ALLOWED_ORIGINS": "localhost:3000"}, "is not of the form scheme://host"),
         ({"ALLOWED_ORIGINS": "https://a.example/chat"}, "write https://a.example"),
-        ({"ALLOWED_ORIGINS": "https://a.example https://b.example"}, "is no origin"),
+        ({"ALLOWED_ORIGINS": "https://a.example https://b.example"}, "is not an origin"),
         ({"ALLOWED_ORIGINS": "https://a.example:99999"}, "is not of the form"),
     ],
 )

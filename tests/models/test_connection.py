@@ -150,7 +150,7 @@ async def test_a_name_without_an_address() -> None:
 
 async def test_a_name_that_is_none() -> None:
     detail = await told(f"http://{'a' * 70}.example/v1")
-    assert "not the name of a host" in detail
+    assert "not a valid host name" in detail
 
 
 async def test_an_address_without_a_scheme() -> None:
@@ -189,7 +189,7 @@ async def test_a_server_that_never_greets(listen: Listen) -> None:
     port = await listen(nothing)
     error = await failing(f"https://127.0.0.1:{port}/v1", connect_s=0.2)
     assert error.kind == "timeout"
-    assert error.detail == f"127.0.0.1:{port} did not take the connection in time"
+    assert error.detail == f"127.0.0.1:{port} did not accept the connection in time"
 
 
 async def test_an_answer_that_does_not_come(listen: Listen) -> None:

@@ -198,7 +198,7 @@ async def test_a_busy_server_is_quoted(serve: Serve) -> None:
         await live(first)
         await second.goto(running.url)
         await start(second)
-        await says(second, "too many connects from your address")
+        await says(second, "too many connections from your address")
 
 
 async def test_a_refused_origin_is_named(serve: Serve) -> None:

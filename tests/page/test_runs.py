@@ -186,9 +186,9 @@ async def test_what_a_filter_refused_is_not_continued_and_a_failed_try_is(stage:
         page = await opened(chromium, stage)
         notice, go_on = page.locator(".notice"), page.get_by_role("button", name="Continue")
         cut = {"status": "incomplete", "model": "large"}
-        error = {"code": "content_filter", "message": "say it in another way"}
+        error = {"code": "content_filter", "message": "rephrase it"}
         await stage.plays("done", **cut, finish_reason="content_filter", text="", error=error)
-        await expect(notice).to_have_text("Not answered: say it in another way")
+        await expect(notice).to_have_text("Not answered: rephrase it")
         await expect(go_on).to_be_hidden()
         await stage.plays("done", **cut, finish_reason="length", text="Half")
         await expect(go_on).to_be_visible()

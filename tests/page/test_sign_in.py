@@ -140,4 +140,4 @@ async def test_without_the_key_the_page_says_that_it_cannot(
         page = await chromium.new_page()
         await page.goto(running.url)
         await page.get_by_test_id("start-session").click()
-        await expect(page.locator("#trouble")).to_contain_text("wants a sign-in")
+        await expect(page.locator("#trouble")).to_contain_text("requires a sign-in")

@@ -70,7 +70,7 @@ async def test_a_damaged_journal_is_set_aside_and_never_overwritten(tmp_path: Pa
     damaged = b"this is no database, it only looks like a file" * 300
     (tmp_path / "realtime.db").write_bytes(damaged)
     async with server(tmp_path) as running:
-        await running.says("is damaged and was set aside as realtime.db.damaged-")
+        await running.says("is damaged and was renamed to realtime.db.damaged-")
         assert (await fetch(f"{running.url}/readyz")).status == 200
     (aside,) = tmp_path.glob("realtime.db.damaged-*")
     assert aside.read_bytes() == damaged

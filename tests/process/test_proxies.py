@@ -94,7 +94,7 @@ async def test_nginx_as_it_installs_is_refused_with_the_remedy(tmp_path: Path) -
             for told in (url, place(running.url), "Host header", "docs/proxies.md"):
                 assert told in answer.text
             line = (await running.says(r"WARNING .*the page's origin is .*"))[0]
-            assert f"is {url}, and the host that it asked for is {place(running.url)}. " in line
+            assert f"is {url}, but it asked for the host {place(running.url)}. " in line
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]])

@@ -148,7 +148,7 @@ async def play(
         running.child.send_signal(signal.SIGTERM)
         await running.ended()
         assert "Traceback" not in running.output, running.output
-        told = running.output.count("Conversations go on")
+        told = running.output.count("Conversations continue")
         figures["told"] = told
     figures["rows"] = compare(folder, project)
     return figures

@@ -240,7 +240,7 @@ UNKNOWN = json(404, code="PGRST202", message="Could not find the function in the
 PASSING: dict[str, tuple[Answer, str]] = {
     "clocks": (FUTURE, "SUPABASE_KEY is not at fault"),
     "a restriction": (RESTRICTED, "exceed_egress_quota"),
-    "a disk that is full": (FULL, "takes no writes"),
+    "a disk that is full": (FULL, "refuses writes"),
     "a stale schema cache": (UNKNOWN, "schema cache"),
     "a firewall": (page(403), "firewall or proxy"),
 }

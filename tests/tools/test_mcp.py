@@ -247,7 +247,7 @@ async def test_no_orphans_after_kill_9(config: Callable[..., str], tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "says_what"),
     [
-        ("{", "not as it should be"),
+        ("{", "is invalid: "),
         ('{"mcpServers": {"a": {}}}', "a: give either"),
         ('{"mcpServers": {"a": {"command": "x", "url": "http://x"}}}', "a: give either"),
         ('{"mcpServers": {"a": {"command": "x", "aproval": true}}}', "aproval"),

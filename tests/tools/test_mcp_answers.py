@@ -97,7 +97,7 @@ async def test_the_reason_of_a_failure_is_told_in_whatever_form_it_comes(
 async def test_a_call_that_asks_back_is_told_as_that(tmp_path: Path, config: MakeConfig) -> None:
     written = reply("'result': {'resultType': 'input_required'}")
     async with running(config(s=server(tmp_path, written))) as (box, _):
-        with pytest.raises(ToolError, match="asks for more than its arguments"):
+        with pytest.raises(ToolError, match="asks for input beyond its arguments"):
             await call(box, "s__t")
 
 
@@ -108,7 +108,7 @@ async def test_noise_is_told_once_and_without_what_was_written(
     noisy = r"""'secret-1\n{"secret-2": 1}\n[]\n' + """ + reply("'result': text('fine')")
     async with running(config(s=server(tmp_path, noisy))) as (box, _):
         assert [await call(box, "s__t"), await call(box, "s__t")] == ["fine", "fine"]
-    assert len(lines(caplog, "MCP server s writes what is no message")) == 1
+    assert len(lines(caplog, "MCP server s writes lines that are not protocol messages")) == 1
     assert not lines(caplog, "secret-")
 
 
@@ -183,5 +183,5 @@ async def test_an_answer_by_http_that_cannot_be_read_has_an_unknown_outcome(
         with pytest.raises(ToolError) as caught:
             await call(box, "s__t")
     assert caught.value.code == "unknown_outcome"
-    assert "not as can be read" in str(caught.value)
+    assert "an answer that cannot be read" in str(caught.value)
     assert "secret-4" not in str(caught.value)

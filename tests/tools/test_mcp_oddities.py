@@ -195,7 +195,7 @@ serve(listed=listed)
 """
     async with running(config(s=entry(tmp_path, code))) as (box, _):
         assert len(box.specs) == (2 if "same" in cursor else 100)
-    assert len(lines(caplog, "no end")) == 1
+    assert len(lines(caplog, "never ends")) == 1
 
 
 async def test_of_many_tools_the_log_names_what_is_left_out(
@@ -206,17 +206,17 @@ async def test_of_many_tools_the_log_names_what_is_left_out(
     async with running(config(a=entry(tmp_path, many), b=entry(tmp_path, few))) as (box, _):
         assert len(box.specs) == 128
     assert lines(caplog, "t128, t129")
-    assert lines(caplog, "left out are b__t")
+    assert lines(caplog, "these are left out: b__t")
 
 
 @pytest.mark.parametrize(
     ("given", "says_what"),
     [
-        ({"command": "npx-is-not-here"}, ["npx-is-not-here", "is not there"]),
+        ({"command": "npx-is-not-here"}, ["npx-is-not-here", "was not found"]),
         ({"command": "npx -y some-server"}, ["npx -y some-server", '"args"']),
         ({"command": "/nowhere/npx"}, ["/nowhere/npx", "Node.js"]),
         ({"command": sys.executable, "cwd": "/nowhere/at/all"}, ["cwd", "/nowhere/at/all"]),
-        ({"command": "/etc/passwd"}, ["/etc/passwd", "may not be executed"]),
+        ({"command": "/etc/passwd"}, ["/etc/passwd", "is not executable"]),
         (
             {
                 "command": sys.executable,

@@ -91,8 +91,8 @@ async def test_they_survive_a_restart(serve: Serve, device: Devices) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"model": "huge"}, "there are: small, large"),
-        ({"temperature": 1}, "a session may not set temperature"),
+        ({"model": "huge"}, "available: small, large"),
+        ({"temperature": 1}, "sessions may not set temperature"),
         ({"instructions": "x" * 20_000}, "instructions"),
         ({"reasoning_effort": "enormous"}, "reasoning_effort"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
@@ -333,7 +333,7 @@ def test_entries_of_models() -> None:
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"FALLBACKS": "m@https://x.example key=NO_KEY"}, "from NO_KEY: set it"),
+        ({"FALLBACKS": "m@https://x.example key=NO_KEY"}, "NO_KEY is missing"),
         ({"FALLBACKS": "small", "MODEL": "demo"}, "small without a URL"),
         ({"FALLBACKS": "m@https://x.example api=grpc"}, "api=grpc"),
         ({"FALLBACKS": "m@https://x.example color=red"}, "'color=red' after"),
@@ -341,7 +341,7 @@ def test_entries_of_models() -> None:
         ({"FALLBACKS": "demo key=K"}, "only NAME@URL"),
         ({"PRICES": "cheap"}, "must be JSON"),
         ({"PRICES": '{"m": {"input": 1}}'}, "m has input"),
-        ({"PRICES": '{"m": {"input": 1, "output": "2"}}'}, "output of m is no price"),
+        ({"PRICES": '{"m": {"input": 1, "output": "2"}}'}, "output of m is not a price"),
         ({"TEMPERATURE": "3"}, "from 0 to 2"),
         ({"REASONING_EFFORT": "much"}, "must be one of: none"),
         ({"SHOW_REASONING": "maybe"}, "must be true or false"),

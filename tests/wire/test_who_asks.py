@@ -457,7 +457,7 @@ async def test_runs_at_once_count_against_who_asks_and_the_owner(shared: Begin) 
     scene = await shared(costs(1, gate), runs_per_user=1)
     owner, guest = scene.owner, scene.guest
     mine, theirs = await scene.home(owner), await scene.home(guest)
-    for busy, whose in ((theirs, "yours"), (mine, "owner")):
+    for busy, whose in ((theirs, "your answers"), (mine, "owner")):
         assert (await busy.send("hello"))["status"] == "started"
         refused = await guest.send("hello")
         assert code(refused) == "rate_limited"

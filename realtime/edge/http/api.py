@@ -73,7 +73,7 @@ class Api:
         async with self._hub.open(session_id, await self._caller(request), share_key=key):
             found = await log.keeper.output(session_id, output_ref)
         if found is None:
-            raise ProtocolError("not_found", "no such output is kept")
+            raise ProtocolError("not_found", "no such output is stored")
         kind, data = found
         name, content_type = FILES[kind]
         return web.Response(

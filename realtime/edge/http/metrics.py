@@ -37,30 +37,32 @@ class Measured(Collector):
 
     def collect(self) -> Iterator[Metric]:
         log, hub, count = self._log, self._hub, self._log.count
-        yield gauge("connections", "Sockets that are connected.", len(self._connections))
+        yield gauge("connections", "Connected sockets.", len(self._connections))
         yield gauge("sessions_live", "Sessions in memory.", hub.sessions)
-        yield gauge("runs_active", "Runs that have begun and not ended.", hub.runs)
+        yield gauge("runs_active", "Runs in progress.", hub.runs)
         yield gauge("memory_bytes", "Resident memory of the process.", resident())
         yield gauge("journal_writable", "1 while events can be stored.", not log.broken)
-        yield gauge("journal_pending", "Appends that wait for their commit.", log.pending)
+        yield gauge("journal_pending", "Appends waiting for their commit.", log.pending)
         yield counter("events_total", "Events committed.", count.events)
         yield counter("flushes_total", "Commits of events.", count.flushes)
-        yield counter("flush_seconds_total", "Seconds that commits took.", count.flush_s)
-        yield counter("rest_seconds_total", "Seconds rested between commits.", count.rest_s)
-        yield counter("flush_failures_total", "Commits that failed.", count.failures)
+        yield counter("flush_seconds_total", "Time spent in commits, in seconds.", count.flush_s)
+        yield counter("rest_seconds_total", "Pauses between commits, in seconds.", count.rest_s)
+        yield counter("flush_failures_total", "Failed commits.", count.failures)
         runs = by_one(hub.count.by_status)
-        yield counter("runs_total", "Runs that ended.", runs, "status")
-        yield counter("run_seconds_total", "Seconds that they took.", hub.count.seconds)
+        yield counter("runs_total", "Finished runs.", runs, "status")
+        yield counter(
+            "run_seconds_total", "Duration of finished runs, in seconds.", hub.count.seconds
+        )
         tokens = by_one(hub.count.tokens)
-        yield counter("tokens_total", "Tokens of models.", tokens, "kind")
+        yield counter("tokens_total", "Tokens used by models.", tokens, "kind")
         broken = [([one["model"]], one["state"] == "open") for one in self._chain.state()]
         help = "1 while a model's circuit breaker is open."
         yield gauge("model_failing", help, broken, "model")
         answered = self._connections.answered.items()
-        help = "Commands that were answered."
+        help = "Answered commands."
         yield counter("commands_total", help, answered, "command", "result")
         closed = by_one(self._transport.closed)
-        yield counter("disconnects_total", "Sockets that have gone.", closed, "reason")
+        yield counter("disconnects_total", "Disconnected sockets.", closed, "reason")
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]

@@ -110,7 +110,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if transport == "websocket":
             return await self._upgrade(request, socket)
         if socket.upgraded:
-            raise Refused(3, "Bad request: the session goes on by WebSocket")
+            raise Refused(3, "Bad request: the session has moved to WebSocket")
         try:
             if request.method == "GET":
                 return text(await socket.poll(request.transport))

@@ -12,9 +12,9 @@ from ..notices import HOUR_S, Notices
 
 SHOWN = 200  # characters of a header in the log
 REMEDY = (
-    "If the page is yours and came through a proxy, let the proxy pass the Host header on as it "
-    "is, or set TRUSTED_PROXIES so that its X-Forwarded-Host counts (docs/proxies.md); if it is "
-    "of another host, add its origin to ALLOWED_ORIGINS"
+    "If the page is yours and came through a proxy, let the proxy pass on the Host header "
+    "unchanged, or set TRUSTED_PROXIES so that its X-Forwarded-Host counts (docs/proxies.md); "
+    "if it is served from another host, add its origin to ALLOWED_ORIGINS"
 )
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Origins:
 
     def _refuse(self, origin: str, host: str) -> None:
         """Tell the operator, who may have meant to let the page in. Raises `Refused`."""
-        why = f"the page's origin is {origin}, and the host that it asked for is {host}"
+        why = f"the page's origin is {origin}, but it asked for the host {host}"
         if self._notices.due(origin, host):
             logger.warning("refused: %s. %s", why, REMEDY)
         raise Refused(4, f"Forbidden: {why}. {REMEDY}.", 403)

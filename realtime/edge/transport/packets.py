@@ -92,7 +92,7 @@ class Packet(sio.Packet):  # type: ignore[misc]
     def decode(self, text: str) -> int:
         """Fill this packet; the number of attachments that follow it."""
         if not isinstance(text, str) or not (head := _HEAD.match(text)):
-            raise Malformed("a text that is no Socket.IO packet")
+            raise Malformed("a text that is not a Socket.IO packet")
         kind, count, namespace, id = head.groups()
         self.packet_type = int(kind)
         self.namespace = namespace
@@ -148,7 +148,7 @@ def split_payload(body: bytes) -> list[str | bytes]:
         packets = body.decode().split(SEPARATOR)
         return [base64.b64decode(p[1:], validate=True) if p[:1] == "b" else p for p in packets]
     except (UnicodeDecodeError, binascii.Error):
-        raise Malformed("a body that is no Engine.IO payload") from None
+        raise Malformed("a body that is not an Engine.IO payload") from None
 
 
 _SHORT, _MEDIUM, _LONG = (struct.Struct(f"!BB{kind}").pack for kind in ("", "H", "Q"))

@@ -133,7 +133,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             del self._binary_packet[eio_sid]
             return packet
         if not data or eio_sid in self._binary_packet:
-            raise Malformed("a text that is no Socket.IO packet")
+            raise Malformed("a text that is not a Socket.IO packet")
         packet = Packet(encoded_packet=data)
         if packet.packet_type in (sio.BINARY_EVENT, sio.BINARY_ACK):
             if not self.binary:
@@ -257,7 +257,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         sid = self._sid(eio_sid, namespace)
         callback = self.manager.callbacks.get(sid, {}).pop(id, None) if id else None
         if callback is None:
-            return self._refuse(eio_sid, "an ack that nobody waits for")
+            return self._refuse(eio_sid, "an ack that the server did not ask for")
         answer = callback(*data)
         if inspect.isawaitable(answer):
             await answer
@@ -282,7 +282,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """Log a handler's error; what the client may know of it."""
         request_id = uuid4().hex[:12]
         logger.error("a handler failed: %s", what, exc_info=error, extra={"request_id": request_id})
-        return f"something went wrong here; request {request_id}"
+        return f"internal error; request {request_id}"
 
 
 def encode(kind: int, namespace: str, data: Any, id: int | None = None) -> Batch:

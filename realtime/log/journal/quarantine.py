@@ -1,4 +1,4 @@
-"""Rows that Supabase does not take: kept here with the reason until an operator decides."""
+"""Rows that Supabase refused: kept here with the reason until an operator decides."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Quarantine:
     def add_unshipped(self, writer: sqlite3.Connection, session_id: str, cursor: int) -> None:
         """Move what was not shipped of a session that another worker took over. Inside of a
         transaction of the journal."""
-        message = "another worker took the session over before this was shipped"
+        message = "another worker took over the session before this row was shipped"
         writer.execute(_ADD_UNSHIPPED, (TAKEN, message, session_id, cursor))
 
     def count(self) -> int:
@@ -86,7 +86,7 @@ class Quarantine:
         """Raises `StorageError` where there is none of that number."""
         for row in self._rows("WHERE id = ?", number):
             return row
-        raise StorageError(f"there is no row {number} in quarantine")
+        raise StorageError(f"no row {number} in quarantine")
 
     def _rows(self, rest: str, value: int) -> list[Quarantined]:
         return [Quarantined(*row) for row in self._database.query(_SELECT + rest, (value,))]
@@ -104,8 +104,8 @@ class Quarantine:
         kept = self.row(number)
         if kept.code == TAKEN:
             raise StorageError(
-                f"row {number} cannot be sent again: another worker has written on; "
-                "its text is in `quarantine show`"
+                f"row {number} cannot be sent again: another worker has continued the session; "
+                "see it with `quarantine show`"
             )
         place = (kept.session_id, kept.epoch, kept.seq)
 

@@ -50,7 +50,7 @@ class Upkeep:
     def _checkpointed(self, future: asyncio.Future[None]) -> None:
         self._checkpoint = None
         if not future.cancelled() and (error := future.exception()):
-            logger.warning("the journal could not be tidied: %s", error)
+            logger.warning("the checkpoint failed: %s", error)
 
     def pause(self) -> None:
         """Nothing can be written: file nothing until `resume`."""
@@ -79,7 +79,7 @@ class Upkeep:
             if future.cancelled():
                 return
             if error := future.exception():
-                logger.warning("%s%r is left undone: %s", work.__name__, args, error)
+                logger.warning("%s%r failed: %s", work.__name__, args, error)
             self._on_rows()
             self._file_later()
 

@@ -38,7 +38,7 @@ _ERRNO = {
     errno.ECONNRESET: "reset the connection",
     errno.ECONNABORTED: "reset the connection",
     errno.EPIPE: "closed the connection",
-    errno.ETIMEDOUT: "did not answer a connection in time",
+    errno.ETIMEDOUT: "did not accept the connection in time",
     errno.EHOSTUNREACH: "cannot be reached: there is no route to it",
     errno.ENETUNREACH: "cannot be reached: there is no route to it",
     errno.EHOSTDOWN: "cannot be reached: it is down",
@@ -103,9 +103,9 @@ def _cause(cause: BaseException, target: str) -> str | None:
         case socket.gaierror(errno=socket.EAI_AGAIN):
             return f"no name server answers for {target} (DNS)"
         case socket.gaierror():
-            return f"the name of {target} is not known (DNS)"
+            return f"the host {target} is unknown (DNS)"
         case UnicodeError():
-            return f"the name of {target} is not the name of a host"
+            return f"{target} is not a valid host name"
         case ValueError() if "for proxy URL" in str(cause):
             return f"{cause}: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY name HTTP proxies"
         case FileNotFoundError() if file := os.environ.get("SSL_CERT_FILE"):
@@ -115,7 +115,7 @@ def _cause(cause: BaseException, target: str) -> str | None:
         case aiohttp.SocketTimeoutError():
             return f"{target} sent nothing in time"
         case aiohttp.ConnectionTimeoutError():
-            return f"{target} did not take the connection in time"
+            return f"{target} did not accept the connection in time"
         case aiohttp.ClientResponseError():
             return f"{target} does not speak HTTP"
         case httpx2.UnsupportedProtocol() | aiohttp.InvalidURL():

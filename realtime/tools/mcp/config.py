@@ -64,13 +64,13 @@ def read_config(path: str, environ: Mapping[str, str]) -> dict[str, McpServer]:
     try:
         entries = msgspec.json.decode(text, type=_File).servers
     except msgspec.DecodeError as error:
-        raise ValueError(f"is not as it should be: {error}") from None
+        raise ValueError(f"is invalid: {error}") from None
     found: dict[str, McpServer] = {}
     for name, entry in entries.items():
         try:
             server = msgspec.json.decode(entry, type=McpServer)
         except msgspec.DecodeError as error:
-            raise ValueError(f"is not as it should be: {name}: {error}") from None
+            raise ValueError(f"is invalid: {name}: {error}") from None
         if server.disabled:
             continue
         if (server.command is None) == (server.url is None):

@@ -53,8 +53,8 @@ class Incoming:
             if not self._mended and not self._told:
                 self._told = True
                 logger.info(
-                    "MCP server %s writes what is no message of the protocol; it is left out, "
-                    "and this is told once",
+                    "MCP server %s writes lines that are not protocol messages; they are ignored "
+                    "(logged once)",
                     self._name,
                 )
         return self._mended.popleft()

@@ -67,7 +67,7 @@ class Connection:
             async with asyncio.timeout(min(WAIT_S, self.config.deadline_s / 2)):
                 await self._up.wait()
         if self._session is None:
-            raise ToolError(f"{self.name} is not there; the call was not made", "unavailable")
+            raise ToolError(f"{self.name} is not connected; the call was not made", "unavailable")
         return self._session
 
     @contextlib.contextmanager
@@ -101,14 +101,14 @@ class Connection:
         """A failed call as an error for the model. Where it casts doubt on the server, a check
         follows."""
         self._in_doubt = isinstance(error, Lost | Refused)
-        unknown = "the call may have had its effect, or not"
+        unknown = "the call may or may not have taken effect"
         if isinstance(error, Lost) and not error.sent:
-            return ToolError(f"{self.name} is not there; the call was not made", "unavailable")
+            return ToolError(f"{self.name} is not connected; the call was not made", "unavailable")
         if isinstance(error, Lost):
-            return ToolError(f"{self.name} went away; {unknown}", "unknown_outcome")
+            return ToolError(f"{self.name} disconnected; {unknown}", "unknown_outcome")
         if isinstance(error, Unread):
             return ToolError(
-                f"{self.name} answered, but not as can be read; {unknown}", "unknown_outcome"
+                f"{self.name} sent an answer that cannot be read; {unknown}", "unknown_outcome"
             )
         if isinstance(error, Refused) and error.bare:
             if error.status >= 500:
@@ -158,7 +158,7 @@ class Connection:
     async def _why(self, error: Exception) -> str:
         problem = why(error, secrets_of(self.config))
         wrote = await self._words.heard()
-        return f"{problem}; the last that it wrote: {wrote}" if wrote else problem
+        return f"{problem}; its last output: {wrote}" if wrote else problem
 
     async def _hold(self) -> None:
         """Be connected until told to stop, or to renew. Raises when the server has gone."""
@@ -192,7 +192,7 @@ class Connection:
             raise Trouble("it ended before it answered") from None
         except TimeoutError:
             raise Trouble(
-                f"it did not answer within {seconds:g} s; start_seconds gives it longer"
+                f"it did not answer within {seconds:g} s; raise start_seconds to wait longer"
             ) from None
         finally:
             self._start = None
@@ -223,7 +223,7 @@ class Connection:
         """Put what the server has now in the box. One bad tool costs that tool."""
         found, whole = await listed(session)
         if not whole:
-            self._warn("its list of tools has no end; what came is offered")
+            self._warn("its list of tools never ends; only what was received is offered")
         by_name: dict[str, dict[str, Any]] = {}
         for item in found:
             name = item.get("name") if isinstance(item, dict) else None
@@ -238,7 +238,7 @@ class Connection:
                     self._warn(f"its entry names a tool {name}, which it does not have")
         wanted = [name for name in by_name if config.tools is None or name in config.tools]
         if more := wanted[MAX_TOOLS:]:
-            self._warn(f"it has more than {MAX_TOOLS} tools; left out are {some(more)}")
+            self._warn(f"it has more than {MAX_TOOLS} tools; these are left out: {some(more)}")
         made = (self._tool(name, by_name[name]) for name in wanted[:MAX_TOOLS])
         self.tools = [tool for tool in made if tool is not None]
         self._known = {name: self._known[name] for name in wanted[:MAX_TOOLS]}

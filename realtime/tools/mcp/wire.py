@@ -127,7 +127,7 @@ class Wire(JSONRPCDispatcher[Any]):
         if method == "tools/list":
             return _listing(raw)
         if method == "tools/call" and raw.get("resultType") == "input_required":
-            raise ToolError("it asks for more than its arguments, which cannot be given to it here")
+            raise ToolError("it asks for input beyond its arguments, which is not supported here")
         if method == "tools/call":
             return {**_hints(raw), "content": [], "_meta": {RAW: raw}}
         return raw

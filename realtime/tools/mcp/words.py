@@ -59,35 +59,35 @@ def cannot_start(config: McpServer, error: OSError) -> Trouble:
     """A command that the system does not start, and which part of it is to blame."""
     command = config.command or ""
     if config.cwd is not None and not Path(config.cwd).is_dir():
-        return Trouble(f"its cwd {config.cwd} is not a folder that is there")
+        return Trouble(f"its cwd {config.cwd} is not an existing folder")
     if isinstance(error, FileNotFoundError):
         if " " in command:
-            return Trouble(f'its command {command} is not there: put what follows it into "args"')
+            return Trouble(f'its command {command} was not found: put its arguments into "args"')
         package = COMES_WITH.get(Path(command).stem)
         hint = f"it comes with {package}" if package else "install it, or give its whole path"
-        return Trouble(f"its command {command} is not there: {hint}")
+        return Trouble(f"its command {command} was not found: {hint}")
     if isinstance(error, PermissionError) and shutil.which(command) is None:
-        return Trouble(f"its command {command} may not be executed")
+        return Trouble(f"its command {command} is not executable")
     return Trouble(f"its command {command} cannot be started: {error.strerror}")
 
 
 def http_words(status: int, config: McpServer) -> str:
     """What an HTTP status means, and what to do."""
     if status == 401 and any(name.lower() == "authorization" for name in config.headers):
-        return "refuses the token in its headers (HTTP 401): put a good one there"
+        return "refuses the token in its headers (HTTP 401): put a valid one there"
     if status == 401:
         return (
-            "wants a sign-in (HTTP 401, OAuth), which this server cannot do: put a token into "
-            'its headers, under "Authorization"'
+            "requires a sign-in (HTTP 401, OAuth), which this server does not support: "
+            'put a token into its headers, under "Authorization"'
         )
     if status == 403:
         return "refuses access (HTTP 403): its headers need a token that may use it"
     if status == 404:
         return "has nothing at this url (HTTP 404): it often ends in /mcp"
     if status == 405:
-        return f"does not take POST at this url (HTTP 405); perhaps {SSE}"
+        return f"does not accept POST at this url (HTTP 405); perhaps {SSE}"
     if status == 429:
-        return "gets too many requests (HTTP 429)"
+        return "reports too many requests (HTTP 429)"
     if status >= 500:
         return f"fails (HTTP {status})"
     return f"refuses the request (HTTP {status})"
