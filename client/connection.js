@@ -118,7 +118,7 @@ export class Connection {
       throw socket.id === id ? timedOut() : offline(true);
     }
     if (ack?.ok) return ack;
-    throw new CommandError(ack?.error ?? { code: "internal", message: "The answer was empty." });
+    throw new CommandError(ack?.error ?? { code: "internal", message: "The server sent an empty answer." });
   }
 
   /**

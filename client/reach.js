@@ -72,6 +72,6 @@ const unreachable = () =>
 const unusual = (status) =>
   problem("unreachable", `The server cannot be reached: something in its place answers ${status}.`);
 const blocked = () =>
-  problem("unreachable", "The server answers, but no live connection to it has come about. Something in between may block it.");
+  problem("unreachable", "The server answers, but no live connection could be opened. Something in between may be blocking it.");
 const foreign = (origin) =>
   problem("forbidden_origin", `The server refuses pages from ${origin}. Its operator can let them in: ALLOWED_ORIGINS, or the Host header of the proxy.`);

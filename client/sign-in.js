@@ -91,7 +91,7 @@ export class SignIn {
   }
 
   #keep({ access_token, refresh_token, expires_in, user }) {
-    if (!access_token || !user) throw new Error("What the sign-in service answered is no sign-in. Try again in a moment.");
+    if (!access_token || !user) throw new Error("The sign-in service sent an unexpected answer. Try again in a moment.");
     const { id, email } = user;
     const expires = Date.now() + expires_in * 1000; // by our clock, whatever theirs says
     this.#storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));

@@ -22,7 +22,7 @@ export function lasting(seconds) {
 /** @param {{status: string, text?: string} | null} summary  null: it is still being written */
 export function summaryLine(summary) {
   if (summary?.status === "done") return summary.text ?? "";
-  if (summary?.status === "failed") return "No summary could be made. It is tried again later.";
+  if (summary?.status === "failed") return "No summary could be made. It will be retried later.";
   if (summary?.status === "skipped") return "Nothing was said, so there is no summary.";
   return "The summary is being written…";
 }

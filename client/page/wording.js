@@ -26,15 +26,15 @@ export function trouble(error, signedIn) {
  */
 export function banner({ connection, notice, error, state, model, access }, page) {
   if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
-  if (notice?.type === "draining") return "The server restarts. The connection comes back by itself, and nothing is lost.";
+  if (notice?.type === "draining") return "The server is restarting. You will be reconnected, and nothing is lost.";
   if (connection === "connecting") {
     const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
     if (error) return `${error.message} ${hope}`;
     if (state.session_id) return `The connection is lost. ${hope}`;
   }
   if (page.silence) return page.silence;
-  if (access === "read") return "You read along. Only who started this session, or was given a link to take part, can write.";
-  if (!page.lasting) return "This browser stores nothing for this page: after a reload it begins anew, without the sessions so far.";
+  if (access === "read") return "You can only read along. Only whoever started this session, or was given a link to take part, can write.";
+  if (!page.lasting) return "This browser stores nothing for this page: after a reload it starts over, without your sessions.";
   if (isDemo(model || page.model)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
   return "";
 }
