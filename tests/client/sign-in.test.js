@@ -79,7 +79,7 @@ test("a new account may have to be confirmed first", async () => {
 test("what is no sign-in is told in words, and is none", async (context) => {
   for (const other of [null, [], "page", {}, { access_token: "a" }, { user: { id: "u" } }]) {
     answer = () => [200, other];
-    await assert.rejects(user.enter("e", "p"), /no sign-in/);
+    await assert.rejects(user.enter("e", "p"), /unexpected answer/);
     assert.equal(user.user, null);
   }
   answer = () => [400, null];

@@ -162,7 +162,7 @@ async def test_a_restart_and_a_limit_are_said(stage: Stage) -> None:
     async with browser() as chromium:
         page = await opened(chromium, stage)
         await stage.plays("server", type="draining", retry_in_ms=3000)
-        await expect(page.locator("#banner")).to_contain_text("The server restarts")
+        await expect(page.locator("#banner")).to_contain_text("The server is restarting")
         stage.answers["send"] = {
             "ok": False,
             "error": {
