@@ -129,10 +129,9 @@ class Shipper:
         self._stopping.set()
         self._woken.set()
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
-        if not done:
+        while not task.done():  # up to Python 3.11 wait_for may swallow a cancellation
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task}, timeout=0.1)
         flushed = bool(done) and self._error is None
         if not flushed:
             logger.warning(

@@ -20,6 +20,7 @@ from tests.supabase.samples import batch, event, head_of, new_id, plain, session
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
 
 QUICK = (0.02, 0.1, 0.1)
+AT_ONCE = (1e-6, 1e-6, 1e-6)
 
 
 class MemorySource:
@@ -365,6 +366,18 @@ async def test_stop_does_not_wait_for_ever(source: MemorySource) -> None:
     assert not await shipper.stop(timeout_s=0.3)
     assert time.monotonic() - began < 10
     await nobody.close()
+
+
+async def test_stop_ends_wherever_a_retry_is(source: MemorySource, supabase: Supabase) -> None:
+    source.broken = True
+    for _ in range(30):
+        shipper = shipper_of(source, supabase, retry_s=AT_ONCE)
+        shipper.start()
+        await until(lambda shipper=shipper: shipper.state.status == "degraded")
+        stop = asyncio.create_task(shipper.stop(timeout_s=0.01))
+        done, _ = await asyncio.wait({stop}, timeout=5)
+        assert done
+        assert not stop.result()
 
 
 async def test_a_source_that_fails_is_asked_again(
