@@ -159,7 +159,7 @@ class Hub:
         )
         self._actors[session_id] = actor
         if not self.log.broken:
-            if not events:  # the worker that had it died between its head and its first event
+            if not events:  # its last worker died after it had shipped the head, before any event
                 actor.begin(head.row.user_id)
             actor.recover()
         return True
