@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from io import StringIO
 
 import msgspec
@@ -40,12 +40,25 @@ class TextPart:
         return parts
 
 
-class StepPart:
-    """The tool calls that the model asked for in one step, at `offset` of the text."""
+class CallPart:
+    """A tool call, asked for at `offset` of the text."""
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, tool_call_id: str, offset: int) -> None:
+        self.id = tool_call_id
         self.offset = offset
-        self.calls: list[str] = []
+
+
+class StepFold:
+    """What one model call, or several that went on with its text, wrote, in the order in which it
+    was written. `thoughts`: of runs that ended in it, each with its place in the text."""
+
+    def __init__(self) -> None:
+        self.parts: list[TextPart | CallPart] = []
+        self.thoughts: list[tuple[int, Thought]] = []
+
+    @property
+    def calls(self) -> list[str]:
+        return [part.id for part in self.parts if isinstance(part, CallPart)]
 
 
 class Answer:
@@ -55,57 +68,69 @@ class Answer:
         self.message_id = ""
         self.length: dict[TextKind, int] = {"text": 0, "reasoning": 0}
         self.calls: dict[str, ToolCall] = {}
-        self.states: dict[str, ProviderState] = {}  # of calls
-        self._thoughts: list[tuple[int, int, Thought]] = []  # steps before, offset
-        self._parts: list[TextPart | StepPart] = []
+        self._states: dict[str, ProviderState] = {}  # of calls
+        self._steps: list[StepFold] = []
+        self._growing: TextPart | None = None  # the newest part, where it is text
 
     def add_text(self, token: Token) -> None:
-        last = self._parts[-1] if self._parts else None
+        part = self._growing
+        if part is None or part.kind != token.kind:
+            part = self._growing = self._text_part(token)
+        part.buffer.write(token.delta)
+        self.length[token.kind] = token.offset + utf16_len(token.delta)
+
+    def _text_part(self, token: Token) -> TextPart:
+        """The part that the token's text belongs to."""
+        parts = self._step().parts
+        last = parts[-1] if parts else None
         if not isinstance(last, TextPart) or last.kind != token.kind:
             last = TextPart(token.kind, token.offset)
-            self._parts.append(last)
-        last.buffer.write(token.delta)
-        self.length[token.kind] = token.offset + utf16_len(token.delta)
+            parts.append(last)
+        return last
+
+    def _step(self) -> StepFold:
+        """The step under way. One is over once one of its calls has closed."""
+        newest = self._steps[-1] if self._steps else None
+        if newest is None or any(self.calls[call].status not in OPEN_TOOL for call in newest.calls):
+            newest = StepFold()
+            self._steps.append(newest)
+        return newest
 
     def set_call(self, event: ToolCall) -> None:
         if event.tool_call_id not in self.calls:
-            last = self._parts[-1] if self._parts else None
-            # a step is over once one of its calls has closed: the next call begins another
-            if not isinstance(last, StepPart) or any(
-                self.calls[call].status not in OPEN_TOOL for call in last.calls
-            ):
-                last = StepPart(self.length["text"])
-                self._parts.append(last)
-            last.calls.append(event.tool_call_id)
+            part = CallPart(event.tool_call_id, self.length["text"])
+            self._step().parts.append(part)
+        self._growing = None
         self.calls[event.tool_call_id] = event
         if state := kept(event):
-            self.states[event.tool_call_id] = state
+            self._states[event.tool_call_id] = state
 
     def close(self, event: Done) -> None:
         """The run that wrote it has ended."""
         if state := kept(event):
-            self._thoughts += [
-                (self.steps, offset, Thought(data, state.by)) for offset, data in state.thoughts
+            self._step().thoughts += [
+                (offset, Thought(data, state.by)) for offset, data in state.thoughts
             ]
 
     def reset(self, offset: int) -> None:
         """Cut the text back to `offset`; what came after it is void, and so is a call that
         has not closed: no model finished the step that asked for it."""
-        left: list[TextPart | StepPart] = []
-        for part in self._parts:
-            if isinstance(part, StepPart):
-                open_calls = any(self.calls[call].status in OPEN_TOOL for call in part.calls)
-                if part.offset > offset or open_calls:
-                    continue
-            elif part.kind == "text":
-                if part.offset >= offset:
-                    continue
-                part, _ = part.cut(offset)
-            left.append(part)
-        self._parts = left
+        for step in self._steps:
+            left: list[TextPart | CallPart] = []
+            unfinished = any(self.calls[call].status in OPEN_TOOL for call in step.calls)
+            for part in step.parts:
+                if isinstance(part, CallPart):
+                    if part.offset > offset or unfinished:
+                        del self.calls[part.id]
+                        continue
+                elif part.kind == "text":
+                    if part.offset >= offset:
+                        continue
+                    part, _ = part.cut(offset)
+                left.append(part)
+            step.parts = left
+        self._growing = None
         self.length["text"] = min(self.length["text"], offset)
-        placed = {call for part in left if isinstance(part, StepPart) for call in part.calls}
-        self.calls = {key: call for key, call in self.calls.items() if key in placed}
 
     def open_calls(self) -> list[ToolCall]:
         return [call for call in self.calls.values() if call.status in OPEN_TOOL]
@@ -114,65 +139,51 @@ class Answer:
         """The text of the answer, without reasoning."""
         return "".join(
             part.text()
-            for part in self._parts
+            for step in self._steps
+            for part in step.parts
             if isinstance(part, TextPart) and part.kind == "text"
         )
 
     @property
     def steps(self) -> int:
         """Steps that asked for tools."""
-        return sum(isinstance(part, StepPart) for part in self._parts)
+        return sum(bool(step.calls) for step in self._steps)
 
     def last_step(self) -> list[ToolCall]:
-        """The calls that the answer ends with, in their order; none where it ends with text."""
-        last = self._parts[-1] if self._parts else None
-        return [self.calls[key] for key in last.calls] if isinstance(last, StepPart) else []
+        """The calls of the newest step, in their order; none where it asked for none."""
+        written = [step for step in self._steps if step.parts]
+        return [self.calls[key] for key in written[-1].calls] if written else []
 
     def size(self) -> int:
         """Characters of everything the model wrote, for an estimate of tokens."""
         calls = sum(len(call.name) + len(as_text(call.arguments)) for call in self.calls.values())
         return self.length["text"] + self.length["reasoning"] + calls
 
-    def items(self, *, last_step: bool = True) -> Iterator[Item]:
-        """The answer as a model's context, with or without the calls that it ends with; a
-        call that never ran is left out."""
-        parts = self._parts if last_step or not self.last_step() else self._parts[:-1]
-        texts: list[TextPart] = []  # of the step under way
-        steps = 0
-        for part in parts:
-            if isinstance(part, TextPart):
-                texts += [part] if part.kind == "text" else []
-                continue
-            calls = [self.calls[key] for key in part.calls]
-            calls = [
-                call
-                for call in calls
-                if call.status not in OPEN_TOOL and call.arguments is not None
-            ]
-            states = [self.states.get(call.tool_call_id) for call in calls]
-            yield from _placed(texts, [*self._before(steps), *_thoughts(states[:1])])
-            texts, steps = [], steps + 1
-            for place, (call, state) in enumerate(zip(calls, states, strict=True)):
-                yield from (thought for _, thought in (_thoughts([state]) if place else ()))
+    def items(self) -> Iterator[Item]:
+        """The answer as a model's context: each step as it was written, then the results of its
+        calls; a call that never ran is left out."""
+        for step in self._steps:
+            results: list[Item] = []
+            texts: list[TextPart] = []  # since the call before
+            thoughts = step.thoughts
+            for part in step.parts:
+                if isinstance(part, TextPart):
+                    texts += [part] if part.kind == "text" else []
+                    continue
+                call, state = self.calls[part.id], self._states.get(part.id)
+                if call.status in OPEN_TOOL or call.arguments is None:
+                    continue
+                yield from _placed(texts, [*thoughts, *_thoughts(state)])
                 yield requested(call, state)
-            for call in calls:
-                yield ToolResult(call.tool_call_id, result_text(call))
-        going_on = [] if last_step else self.last_step()[:1]
-        states = [self.states.get(call.tool_call_id) for call in going_on]
-        yield from _placed(texts, [*self._before(steps), *_thoughts(states)])
-
-    def _before(self, steps: int) -> list[tuple[int, Thought]]:
-        """The thoughts of ended runs behind so many steps."""
-        return [(offset, thought) for step, offset, thought in self._thoughts if step == steps]
+                results.append(ToolResult(call.tool_call_id, result_text(call)))
+                texts, thoughts = [], []
+            yield from _placed(texts, thoughts)
+            yield from results
 
 
-def _thoughts(states: Sequence[ProviderState | None]) -> list[tuple[int, Thought]]:
-    return [
-        (offset, Thought(data, state.by))
-        for state in states
-        if state
-        for offset, data in state.thoughts
-    ]
+def _thoughts(state: ProviderState | None) -> list[tuple[int, Thought]]:
+    """What led to a call."""
+    return [(at, Thought(data, state.by)) for at, data in state.thoughts] if state else []
 
 
 def _placed(texts: list[TextPart], thoughts: list[tuple[int, Thought]]) -> Iterator[Item]:

@@ -23,36 +23,49 @@ Exchange = list[Item]
 
 
 class History:
-    """A conversation as a run goes on with it. `summary` stands for what is left out of it."""
+    """What of a conversation a run's model calls are given, which only ever becomes less. The
+    conversation is given anew for each step. `summary` stands for what is left out of it."""
 
-    def __init__(self, items: Sequence[Item], summary: str | None) -> None:
-        self.items = list(items)
+    def __init__(self, summary: str | None) -> None:
         self._summary = summary
         self._overflows = 0
+        self._left_out = 0  # exchanges, the oldest
+        self._shortened = 0  # items of what is left, the oldest
 
-    def fit(self, budget: int) -> tuple[tuple[Item, ...], str]:
+    def fit(self, items: Sequence[Item], budget: int) -> tuple[tuple[Item, ...], str]:
         """What a model call is given for `budget` tokens, and what follows its instructions."""
-        items, left_out = fit(self.items, budget)
+        kept, left_out = fit(self._rest(items), budget)
         left_out = left_out or self._overflows > 0
-        return tuple(items), SUMMARY + self._summary if left_out and self._summary else ""
+        return tuple(kept), SUMMARY + self._summary if left_out and self._summary else ""
 
-    def shorten(self) -> bool:
-        """After an overflow. False where nothing more can be left out."""
-        shorter = halve(self.items) if self._overflows < MAX_OVERFLOWS else None
-        if shorter is None:
+    def _rest(self, items: Sequence[Item]) -> list[Item]:
+        if not self._overflows:
+            return list(items)
+        rest = _joined(exchanges(items)[self._left_out :])
+        return [*shortened(rest[: self._shortened]), *rest[self._shortened :]]
+
+    def shorten(self, items: Sequence[Item]) -> bool:
+        """After an overflow: leave out the older half of the exchanges; where there is only one,
+        all its outputs are shortened. False where nothing more can be left out."""
+        if self._overflows >= MAX_OVERFLOWS:
+            return False
+        rest = self._rest(items)
+        if (count := len(exchanges(rest))) > 1:
+            self._left_out += (count + 1) // 2
+        elif shortened(rest) != rest:
+            self._shortened = len(rest)
+        else:
             return False
         self._overflows += 1
-        self.items = shorter
         return True
 
-    def keep_newest(self) -> bool:
+    def keep_newest(self, items: Sequence[Item]) -> bool:
         """Keep the newest exchange only, after a refusal that may be due to something said long
         ago. False where there was nothing else."""
-        *earlier, newest = exchanges(self.items)
-        if earlier:
-            self._overflows += 1
-            self.items = newest
-        return bool(earlier)
+        earlier = len(exchanges(self._rest(items))) - 1
+        self._left_out += earlier
+        self._overflows += earlier > 0
+        return earlier > 0
 
 
 def fit(items: Sequence[Item], budget: int) -> tuple[list[Item], bool]:
@@ -75,16 +88,6 @@ def fit(items: Sequence[Item], budget: int) -> tuple[list[Item], bool]:
     if total > budget:
         newest = shortened(newest, keep_last=True)
     return _joined([*earlier[left_out:], newest]), left_out > 0
-
-
-def halve(items: Sequence[Item]) -> list[Item] | None:
-    """Without the older half of the exchanges; where there is only one, with all its outputs
-    shortened. None where nothing is left to leave out."""
-    parts = exchanges(items)
-    if len(parts) > 1:
-        return _joined(parts[(len(parts) + 1) // 2 :])
-    short = shortened(items)
-    return None if short == list(items) else short
 
 
 def exchanges(items: Sequence[Item]) -> list[Exchange]:

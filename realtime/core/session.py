@@ -26,6 +26,7 @@ from ..protocol import (
     SessionEnded,
     SessionStarted,
     Summary,
+    Token,
     ToolCall,
     Usage,
     UserMessage,
@@ -194,12 +195,16 @@ class Session(State):
     # ------------------------------------------------------------- the run
 
     def record(self, run_id: str, events: Iterable[Event], now: int) -> bool:
-        """Append what a run produced. False, and nothing is appended, once it has ended."""
+        """Append what a run produced; tokens get their place in the message. False, and nothing
+        is appended, once it has ended."""
         run = self.runs[run_id]
         if run.done:
             return False
+        length = run.answer.length
         for event in events:
             event.run_id = run_id
+            if isinstance(event, Token):
+                event.offset = length[event.kind]
             self._append(event, now)
             if isinstance(event, ToolCall):
                 self._follow(run, now)

@@ -220,9 +220,8 @@ class State:
             case _:
                 return None
 
-    def context(self, *, last_step: bool = True) -> list[Item]:
-        """What a model should see: the started runs, in the order they started; with or
-        without the calls that the newest answer ends with.
+    def context(self) -> list[Item]:
+        """What a model should see: the started runs, in the order they started.
 
         A run that ended without an answer still counts: the user did say it. What the
         provider's filter refused is not said again: it would refuse all that follows.
@@ -232,8 +231,7 @@ class State:
         for run in self.started:
             if run.user and id(run.answer) not in refused:
                 items.append(UserText(run.user.text))
-                newest = run.answer is self.started[-1].answer
-                items.extend(run.answer.items(last_step=last_step or not newest))
+                items.extend(run.answer.items())
         return items
 
     def last_done(self) -> int:

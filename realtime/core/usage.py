@@ -4,7 +4,6 @@ what it costs. No I/O."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -45,32 +44,34 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 Prices = Mapping[str, Price]
 
 
-class Written(Protocol):
-    """A step under way."""
-
-    @property
-    def size(self) -> int:
-        """Characters that the model wrote so far, shown or not."""
-        ...
-
-
-def tokens(text: str) -> int:
-    """About how many: four bytes each, which is near for English and on the safe side for
-    scripts that take several bytes a character."""
-    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // 4 + 1
+def tokens(size: int) -> int:
+    """About how many tokens so much text is, in bytes: near for English, and on the safe side for
+    scripts that take several bytes a character. Nothing else here estimates tokens."""
+    return -(-size // 4)
 
 
 def tokens_of(item: Item) -> int:
     """About how many tokens an item of the context takes, with what frames it."""
     match item:
         case ToolRequest(name=name, arguments=text):
-            return tokens(name) + tokens(text) + 8
+            return tokens(_bytes(name) + _bytes(text)) + 9
         case ToolResult(output=text):
-            return tokens(text) + 8
+            return tokens(_bytes(text)) + 9
         case Thought(data=data):
-            return tokens(str(data))
+            return tokens(_bytes(str(data)))
         case UserText(text) | AssistantText(text):
-            return tokens(text) + 4
+            return tokens(_bytes(text)) + 4
+
+
+def tokens_in(request: Request) -> int:
+    """About how many tokens a model reads when it is asked this."""
+    tools = sum(_bytes(str(tool.parameters)) for tool in request.tools)
+    read = tokens(_bytes(request.instructions) + tools)
+    return read + sum(map(tokens_of, request.context))
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def add(total: Usage | None, more: Usage) -> Usage:
@@ -96,8 +97,8 @@ def add(total: Usage | None, more: Usage) -> Usage:
 
 
 def estimate(run: RunState, started: Sequence[RunState]) -> Usage:
-    """What a run has used, at about four characters a token, where nobody counted: each of
-    its model calls read all that was there before it. `started`: the session's runs."""
+    """What a run has used, by the size of all texts, where nobody counted: each of its model
+    calls read all that was there before it. `started`: the session's runs."""
     if run.started_at is None:
         return Usage(input_tokens=0, output_tokens=0, estimated=True)
     written = run.answer.size() - run.size_before
@@ -108,8 +109,8 @@ def estimate(run: RunState, started: Sequence[RunState]) -> Usage:
     )
     calls = run.answer.steps + (not run.answer.last_step())
     return Usage(
-        input_tokens=(given * calls + written * (calls - 1) // 2) // 4,
-        output_tokens=(written + 3) // 4,
+        input_tokens=tokens(given * calls + written * (calls - 1) // 2),
+        output_tokens=tokens(written),
         estimated=True,
     )
 
@@ -121,16 +122,22 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """What one run has used: every model call, whoever answered and however it ended."""
+    """What one run has used: every model call, whoever answered and however it ended.
+
+    `written`: characters that the model of the call under way wrote so far, shown or not; whoever
+    reads them counts them.
+    """
 
     def __init__(self, prices: Prices, before: Usage | None = None) -> None:
+        self.written = 0
         self._prices = prices
         self._total = before
-        self._call: tuple[str, Request, Written] | None = None
+        self._call: tuple[str, Request] | None = None
 
-    def begin(self, model: str, request: Request, step: Written) -> None:
+    def begin(self, model: str, request: Request) -> None:
         """A model is called."""
-        self._call = (model, request, step)
+        self._call = (model, request)
+        self.written = 0
 
     def counted(self, usage: Usage) -> None:
         """The provider's count of the call."""
@@ -148,8 +155,6 @@ class Meter:
         """All so far, the call under way included."""
         if self._call is None:
             return self._total or Usage(0, 0)
-        model, request, step = self._call
-        read = tokens(request.instructions) + sum(map(tokens_of, request.context))
-        read += sum(tokens(str(tool.parameters)) for tool in request.tools)
-        guess = Usage(read, (step.size + 3) // 4, estimated=True)
+        model, request = self._call
+        guess = Usage(tokens_in(request), tokens(self.written), estimated=True)
         return add(self._total, priced(guess, model, self._prices))

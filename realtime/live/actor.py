@@ -33,7 +33,7 @@ from ..protocol import (
     ToolCall,
 )
 from .clock import now_ms
-from .driver import Closing, Driver
+from .driver import Driver, Ending
 from .errors import storage_unavailable
 from .join import page_for, payload
 from .ledger import Ledger
@@ -84,6 +84,7 @@ class Actor:
         if append.only_tokens:
             return
         if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
+            self.driver.decided()
             self.presence.excuse()  # a wait for approval is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._host.on_ended(self.session.session_id)
@@ -107,14 +108,14 @@ class Actor:
         ledger = self._ledger
         if ledger.share_key is None:
             ledger.share_key = new_id()
-        return ledger.share_key, ledger.commit()
+        return ledger.share_key, ledger.note()
 
     def unshare(self) -> Ticket:
         """From now on no share of before admits anybody, and nothing goes on that others than
         the owner asked for. The caller keeps the session pinned until the commit."""
         self._ledger.share_key = None
         self._cancel(lambda run: run.asker != self.session.user_id)
-        ticket = self._ledger.commit()
+        ticket = self._ledger.note()
         self.driver.advance()
         return ticket
 
@@ -122,7 +123,7 @@ class Actor:
         """End these of the runs; those that wait first, so that none of them starts."""
         for run in [*self.session.queue, self.session.active]:
             if run and which(run):
-                self.driver.cancel(run)
+                self.driver.end(run)
 
     # ------------------------------------------------------------ devices
 
@@ -163,7 +164,7 @@ class Actor:
         if not self.presence.devices:
             self._ledger.left_at = now_ms()
             if not self.session.ended:
-                self._ledger.commit()
+                self._ledger.note()
             self.settle()
 
     def _tell(self) -> None:
@@ -184,11 +185,12 @@ class Actor:
         elif not session.ended:
             presence.after(self._host.grace_s, "end", self.expire)
         elif self._tail.committed == session.head:
+            presence.cancel()
             self._host.on_idle(session.session_id)
 
     def _abandon(self, run: RunState) -> None:
         if run is self.session.active:
-            self.driver.cancel(run)
+            self.driver.end(run)
             self.driver.advance()
 
     def expire(self) -> None:
@@ -196,29 +198,25 @@ class Actor:
         self.presence.cancel()
         if self.presence.devices or self.session.unfinished:
             return
-        if self.session.end(self._ledger.left_at, now_ms()):
-            self._ledger.commit()
+        left_at = self._ledger.left_at
+        self._ledger.change(lambda now: self.session.end(left_at, now))
 
     # ----------------------------------------------------------- commands
 
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
-        self.session.begin(user_id, now_ms(), options)
-        return self._ledger.commit()
+        return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
 
     def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
         """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
-        session = self.session
+        session, model = self.session, self.driver.model
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
-                self.driver.cancel(session.active)
-        status, run = session.send(command, user_id, self.driver.model, now_ms())
-        if status == "duplicate":
-            ticket = self._ledger.committed(run.first_seq)
-        else:
-            ticket = self._ledger.commit()
-            self.presence.cancel()
+                self.driver.end(session.active)
+        (status, run), ticket = self._ledger.change(
+            lambda now: session.send(command, user_id, model, now)
+        )
         if status == "started":
             self.driver.start(run)
         user = run.user
@@ -233,9 +231,10 @@ class Actor:
     def resume(self, run_id: str, user_id: str) -> Awaitable[dict[str, Any]]:
         """Go on with an answer that broke off, as a run of this user."""
         self._admit(user_id)
-        status, run = self.session.resume(run_id, user_id, self.driver.model, now_ms())
-        ticket = self._ledger.commit()
-        self.presence.cancel()
+        session, model = self.session, self.driver.model
+        (status, run), ticket = self._ledger.change(
+            lambda now: session.resume(run_id, user_id, model, now)
+        )
         self.driver.start(run)
         return self._acked(
             ticket,
@@ -262,32 +261,29 @@ class Actor:
             status = "already_done" if run else "not_found"
             run_id = run.run_id if run else command.run_id
             return self._acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
-        ticket, task = self.driver.cancel(run)
+        ending = self.driver.end(run)
         self.driver.advance()
-        return self._stopped(ticket, task, run.run_id)
+        return self._stopped(ending, run.run_id)
 
     def approve(self, command: Approve, user_id: str) -> Awaitable[dict[str, Any]]:
         """Decide on a call that waits. Raises `ProtocolError` at once."""
-        self.session.approve(command, user_id, now_ms())
-        ticket = self._ledger.commit()
-        self.driver.decided()
+        session = self.session
+        _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now))
         return self._acked(ticket, status="resolved")
 
     def end(self) -> Awaitable[dict[str, Any]]:
         """End the session now, with everything that runs or waits."""
         self._cancel(lambda run: True)
-        self.presence.cancel()
-        if self.session.end(now_ms(), now_ms()):
-            return self._acked(self._ledger.commit())
-        return self._acked(self._ledger.committed(self.session.head))
+        return self._acked(self._ledger.change(lambda now: self.session.end(now, now))[1])
 
     def summarised(
         self, ended_seq: int, *, text: str | None = None, error: Error | None = None
     ) -> Ticket | None:
         """Store a summary or the failure of one. None where it came too late."""
-        if self.session.summarised(ended_seq, now_ms(), text=text, error=error):
-            return self._ledger.commit()
-        return None
+        stored, ticket = self._ledger.change(
+            lambda now: self.session.summarised(ended_seq, now, text=text, error=error)
+        )
+        return ticket if stored else None
 
     # ------------------------------------------------------- start and end
 
@@ -311,12 +307,12 @@ class Actor:
                 raise storage_unavailable() from None
         return {"ok": True, **fields}
 
-    async def _stopped(self, ticket: Ticket, task: Closing, run_id: str) -> dict[str, Any]:
-        begun = time.monotonic()
+    async def _stopped(self, ending: Ending, run_id: str) -> dict[str, Any]:
+        begun, task = time.monotonic(), ending.task
         if task:
             await asyncio.wait([task], timeout=5)
         return await self._acked(
-            ticket,
+            ending.ticket,
             status="cancelled",
             run_id=run_id,
             upstream_closed=task is None or task.done(),

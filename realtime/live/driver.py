@@ -9,28 +9,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
+from typing import NamedTuple
 
 from ..core.rows import StorageError
 from ..core.session import Session
 from ..core.state import RunState
-from ..core.usage import Meter, priced
-from ..limits.budget import ANSWER_TOKENS, NOTHING, amount_of
+from ..core.usage import Meter, priced, tokens_in
+from ..limits.budget import ANSWER_TOKENS, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
 from ..models import Request
-from ..protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage, to_json
-from ..runs.execute import Job, execute
+from ..protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage
+from ..runs.execute import Job, conversation, execute
 from ..runs.outcome import Outcome
 from .clock import now_ms
 from .job import job_of, used_before
 from .ledger import Ledger
 from .services import Services
 
-Closing = asyncio.Task[None] | None
+CANCELLED = Outcome("cancelled", "cancelled")
 logger = logging.getLogger(__name__)
+
+
+class Ending(NamedTuple):
+    """The commit of a run's end, and the task that still closes its upstream request."""
+
+    ticket: Ticket
+    task: asyncio.Task[None] | None
 
 
 class Driver:
@@ -43,8 +50,9 @@ class Driver:
         self._session = session
         self._services = services
         self._ledger = ledger
+        self._run: RunState | None = None  # that the task carries out
         self._task: asyncio.Task[None] | None = None
-        self._meter: Meter | None = None  # of the active run
+        self._meter: Meter | None = None
         self._closed = False
         self._news = asyncio.Event()  # somebody decided on a call
 
@@ -52,45 +60,43 @@ class Driver:
     def model(self) -> str:
         return self._services.chain.name_of(self._session.options.model)
 
-    def start(self, run: RunState, calls: Sequence[ToolCall] = ()) -> None:
-        """Carry out a run. `calls`: those of its last step, where it goes on after a crash."""
+    def start(self, run: RunState) -> None:
+        """Carry out a run, from its beginning or from where a crash caught it."""
         job = job_of(
             run,
-            calls,
             self._session,
             self._services,
             before_call=partial(self._reserve, run),
             decided=self._decision,
         )
-        self._meter = job.meter
-        request = Request(job.instructions, tuple(job.context), self._services.tools.specs)
-        self._reserve(run, request, None)
+        self._run, self._meter = run, job.meter
+        context = tuple(conversation(run, self._session))
+        request = Request(job.instructions, context, self._services.tools.specs)
+        self._reserve(run, request, Usage(0, 0))
         self._task = asyncio.create_task(self._drive(run, job), name=f"run {run.run_id}")
 
     def advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
         if self._closed or self.draining:
             return
-        while run := self._session.start_next(self.model, now_ms()):
+        session = self._session
+        while run := self._ledger.change(lambda now: session.start_next(self.model, now))[0]:
             try:
                 self._services.budget.check_spending(self._ledger.payers(run))
             except ProtocolError as refusal:
-                refused = Outcome("quota_exceeded", "limit", Usage(0, 0), refusal.error())
-                self._finish(run, refused)
+                self.end(run, Outcome("quota_exceeded", "limit", Usage(0, 0), refusal.error()))
                 logger.info("run refused: %s", refusal.message, extra=self._extra(run))
             else:
-                self._ledger.commit()
                 self.start(run)
-                return
 
-    def _reserve(self, run: RunState, request: Request, usage: Usage | None) -> None:
+    def _reserve(self, run: RunState, request: Request, before: Usage) -> None:
         """Before each call of the model. Raises `rate_limited` before a further one that there
         is nothing left for."""
         budget, users = self._services.budget, self._ledger.payers(run)
-        used = amount_of(usage) if usage else NOTHING
+        used = amount_of(before)
         if used.tokens:
             budget.check_spending(users, behind=run.run_id, used=used)
-        call = Usage(len(to_json(request)) // 4, ANSWER_TOKENS)
+        call = Usage(tokens_in(request), ANSWER_TOKENS)
         most = used + amount_of(priced(call, run.model, self._services.prices))
         budget.reserve(users, run.run_id, most)
 
@@ -99,18 +105,17 @@ class Driver:
         two steps. A run that was streaming, or whose tool may have had an effect that
         nobody saw, or of which nobody knows who asked, ends `interrupted`, its text kept.
         What waits for a person waits on."""
-        run = self._session.active
+        session, run = self._session, self._session.active
         if run and (self._task is None or self._task.done()):
             calls = run.answer.last_step()
             if run.asker and calls and all(self._may_go_on(call) for call in calls):
-                if not self._session.pending():
-                    self._session.go_on(run, self.model, now_ms())
-                    self._ledger.commit()
-                self.start(run, calls)
+                if not session.pending():
+                    self._ledger.change(lambda now: session.go_on(run, self.model, now))
+                self.start(run)
             else:
                 error = Error("interrupted", "the server stopped", retryable=True)
                 outcome = Outcome("interrupted", "error", error=error)
-                self._finish(run, outcome, ended_at=self._session.last_ts)
+                self.end(run, outcome, ended_at=session.last_ts)
         self.advance()
 
     def _may_go_on(self, call: ToolCall) -> bool:
@@ -119,18 +124,18 @@ class Driver:
         return call.status == "awaiting_approval" or call.status not in OPEN_TOOL
 
     def decided(self) -> None:
-        """Somebody decided on a call: let it go on, once that is committed."""
+        """A decision on a call was committed: let it go on."""
         self._news.set()
         self._news.clear()
 
     async def _decision(self, tool_call_id: str) -> ToolCall:
         """The call when it waits no more, because of a person or of the time."""
-        while (call := self._session.call(tool_call_id)) and call.status == "awaiting_approval":
+        session = self._session
+        while (call := session.call(tool_call_id)) and call.status == "awaiting_approval":
             assert call.approval
             left_ms = call.approval.expires_at - now_ms()
             if left_ms <= 0:
-                self._session.expire_approval(tool_call_id, now_ms())
-                self._ledger.commit()
+                self._ledger.change(lambda now: session.expire_approval(tool_call_id, now))
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left_ms / 1000):
@@ -139,39 +144,34 @@ class Driver:
         await self._ledger.committed(call.seq)
         return call
 
-    def cancel(self, run: RunState) -> tuple[Ticket, Closing]:
-        """`done` for a run, active or waiting. The task of an active one is told to close the
-        upstream request."""
-        return self._cut_off(run, Outcome("cancelled", "cancelled"))
+    def end(
+        self, run: RunState, outcome: Outcome = CANCELLED, *, ended_at: int | None = None
+    ) -> Ending:
+        """The one way in which a run ends, active or waiting; nothing happens where it had
+        ended. The task of an active one is told to close the upstream request.
 
-    def _cut_off(self, run: RunState, outcome: Outcome) -> tuple[Ticket, Closing]:
-        task = self._task if run is self._session.active else None
-        ticket = self._finish(run, outcome)
-        assert ticket, "it had ended"
-        if task and task is not asyncio.current_task():
-            task.cancel()
-        return ticket, task
-
-    def _finish(
-        self, run: RunState, outcome: Outcome, *, ended_at: int | None = None
-    ) -> Ticket | None:
-        """The one way in which a run ends; None where it had ended."""
+        `ended_at`: when it really ended, where that was before now."""
+        session, carried_out = self._session, run is self._run
         usage = outcome.usage
         if usage is None:
-            meter = self._meter if run is self._session.active else None
-            usage = meter.usage() if meter else used_before(run, self._session, self._services)
-        if not self._session.finish(
-            run.run_id,
-            outcome.status,
-            outcome.reason,
-            now_ms(),
-            usage=usage,
-            error=outcome.error,
-            ended_at=ended_at,
-            state=outcome.state,
-        ):
-            return None
-        return self._ledger.commit()
+            meter = self._meter if carried_out else None
+            usage = meter.usage() if meter else used_before(run, session, self._services)
+        _, ticket = self._ledger.change(
+            lambda now: session.finish(
+                run.run_id,
+                outcome.status,
+                outcome.reason,
+                now,
+                usage=usage,
+                error=outcome.error,
+                ended_at=ended_at,
+                state=outcome.state,
+            )
+        )
+        task = self._task if carried_out else None
+        if task and task is not asyncio.current_task():
+            task.cancel()
+        return Ending(ticket, task)
 
     async def drain(self, deadline_s: float) -> None:
         """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
@@ -182,7 +182,7 @@ class Driver:
             await asyncio.wait([self._task], timeout=deadline_s)
             if self._session.active is run and not self._session.waits_for_people():
                 error = Error("interrupted", "the server is stopping", retryable=True)
-                self._cut_off(run, Outcome("interrupted", "error", error=error))
+                self.end(run, Outcome("interrupted", "error", error=error))
         if self._session.waits_for_people():
             self.close()
 
@@ -206,14 +206,16 @@ class Driver:
         )
         before: Ticket | None = None
         try:
-            async with aclosing(execute(job, attempts, self._services.tools)) as parts:
+            steps = execute(run, self._session, job, attempts, self._services.tools)
+            async with aclosing(steps) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):
                         outcome = part
                         break
-                    if not self._session.record(run.run_id, part, now_ms()):
+                    record = partial(self._session.record, run.run_id, part)
+                    recorded, ticket = self._ledger.change(record)
+                    if not recorded:
                         return
-                    ticket = self._ledger.commit()
                     if not only_tokens(part):
                         await ticket
                     elif before:
@@ -229,8 +231,9 @@ class Driver:
             logger.exception("the run cancelled itself", extra=self._extra(run))
         except Exception:
             logger.exception("run failed", extra=self._extra(run))
-        if self._closed or self._finish(run, outcome) is None:
+        if self._closed or run.done:
             return
+        self.end(run, outcome)
         logger.info("run ended: %s", outcome.status, extra=self._extra(run))
         self.advance()
 

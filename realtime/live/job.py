@@ -1,17 +1,16 @@
-"""What a run starts from: the session's conversation and options, and the server's services."""
+"""What a run is carried out with: the session's options, and the server's services."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from ..core.rows import StorageError
-from ..core.session import Session, new_id
-from ..core.state import RunState
+from ..core.session import new_id
+from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
 from ..core.user import User
-from ..models import Item, Request, ToolResult, UserText
-from ..models.fitting import CONTINUE
+from ..models import Request
 from ..protocol import Progress, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
@@ -24,18 +23,15 @@ logger = logging.getLogger(__name__)
 
 def job_of(
     run: RunState,
-    calls: Sequence[ToolCall],
-    session: Session,
+    session: State,
     services: Services,
     *,
-    before_call: Callable[[Request, Usage | None], None],
+    before_call: Callable[[Request, Usage], None],
     decided: Callable[[str], Awaitable[ToolCall]],
 ) -> Job:
-    """`calls`: those of its last step, where the run goes on after a crash. `before_call` and
-    `decided` are as in `Job` and `Hooks`."""
+    """`before_call` and `decided` are as in `Job` and `Hooks`."""
     own = session.options
-    instructions = services.instructions if own.instructions is None else own.instructions
-    used = used_before(run, session, services) if calls else None
+    before = None if run.status == "started" else used_before(run, session, services)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -52,11 +48,9 @@ def job_of(
         return output_ref
 
     return Job(
-        message_id=run.answer.message_id,
-        instructions=instructions,
-        context=_context(run, session, last_step=not calls),
-        lengths=run.answer.length,
+        instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
+        before_call=before_call,
         hooks=Hooks(
             asker=run.asker,
             context=lambda tool_call_id, reporter: ToolContext(
@@ -72,29 +66,12 @@ def job_of(
             decided=decided,
             keep=keep,
         ),
-        before_call=before_call,
-        meter=Meter(services.prices, used),
+        meter=Meter(services.prices, before),
         options=merged(services.options, own),
-        summary=session.summary,
         show_reasoning=services.show_reasoning,
-        calls=list(calls),
-        states=run.answer.states,
-        session_id=session.session_id,
-        user_id=run.asker,
-        steps=run.answer.steps,
-        made=len(run.answer.calls),
-        after_calls=bool(run.answer.last_step()),
     )
 
 
-def _context(run: RunState, session: Session, *, last_step: bool) -> list[Item]:
-    """What the model is asked: where it is to continue, that is asked of it at the end."""
-    items = session.context(last_step=last_step)
-    if run.user is None and items and not isinstance(items[-1], UserText | ToolResult):
-        items.append(UserText(CONTINUE, ours=True))
-    return items
-
-
-def used_before(run: RunState, session: Session, services: Services) -> Usage:
+def used_before(run: RunState, session: State, services: Services) -> Usage:
     """What a run used whose model calls nobody here has seen."""
     return priced(estimate(run, session.started), run.model, services.prices)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ..core.rows import Head, StorageError
 from ..core.session import Session
@@ -12,15 +13,18 @@ from ..limits.budget import payers
 from ..log.encode import only_tokens
 from ..log.log import Ticket, settle
 from ..protocol import Done, Event
+from .clock import now_ms
 from .services import Services
 from .tail import Tail
 
+T = TypeVar("T")
+
 
 class Ledger:
-    """What a rule of the session has appended is committed here, and nowhere else.
+    """The one place where a session changes.
 
     `left_at`, when the last device left, and `share_key` are parts of the session's head
-    that no event tells of: `commit` stores them, with events or without.
+    that no event tells of: the next change stores them.
     """
 
     def __init__(
@@ -37,18 +41,33 @@ class Ledger:
         self.tail = Tail(services.log, session.session_id, session.head)
         self._session = session
         self._services = services
+        self._aside = (self.left_at, share_key)  # as it is stored
 
-    def commit(self) -> Ticket:
-        """Hand the session's new events to the log. The ticket is done once devices may see
-        them, and raises `StorageError` where they are not stored."""
+    def change(self, rule: Callable[[int], T]) -> tuple[T, Ticket]:
+        """Apply a rule of the session at this time (ms), and hand the events that it appends to
+        the log. The ticket is done once devices may see them, and raises `StorageError` where
+        they are not stored. A rule that appends nothing writes nothing; then the ticket waits
+        for what there is. Raises what the rule raises."""
+        result = rule(now_ms())
+        return result, self._commit()
+
+    def note(self) -> Ticket:
+        """Store `left_at` and `share_key`."""
+        return self.change(lambda now: None)[1]
+
+    def _commit(self) -> Ticket:
         session = self._session
         if self.closed:
             return _lost()
         events = session.take()
+        aside = (self.left_at, self.share_key)
+        if not events and aside == self._aside:
+            return self.committed(session.head)
         head = span = None
         if not events or not only_tokens(events):
-            head = Head(session.row(), session.unfinished, self.left_at, self.share_key)
-            span = self._account(events)
+            head = Head(session.row(), session.unfinished, *aside)
+            self._aside = aside
+            span = self._follow(events)
         return self._services.log.append(
             session.session_id, session.epoch, events, head=head, fold=span
         )
@@ -57,9 +76,9 @@ class Ledger:
         """Done once the event of this `seq` is committed; nothing is written for it."""
         return _lost() if self.closed else self.tail.reached(seq)
 
-    def _account(self, events: Sequence[Event]) -> tuple[str, int, int] | None:
-        """See to what follows from events: whom the session keeps busy, what runs that have
-        ended cost. Returns the span of the one that had begun, to be folded."""
+    def _follow(self, events: Sequence[Event]) -> tuple[str, int, int] | None:
+        """See to what follows from events at once: whom the session keeps busy, what runs that
+        have ended cost. Returns the span of the one that had begun, to be folded."""
         span = None
         for event in events:
             if isinstance(event, Done):

@@ -14,17 +14,9 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from ..core.answer import as_text, requested, result_text
+from ..core.answer import as_text
 from ..core.provider_state import ProviderState, keep
-from ..models import (
-    AssistantText,
-    Finished,
-    Item,
-    Thought,
-    ToolCallReady,
-    ToolCallStarted,
-    ToolResult,
-)
+from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
     OPEN_TOOL,
     Approval,
@@ -40,33 +32,16 @@ MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an eve
 
 
 class Step:
-    """One model call: its text, and the tool calls it asked for, in order. `by`: the label of
-    the model."""
+    """One model call under way: what of it is in no event yet. `by`: the label of the model."""
 
     def __init__(self, message_id: str, new_id: Callable[[], str], by: str) -> None:
         self._message_id = message_id
         self._new_id = new_id
-        self._ids: dict[str, str] = {}
-        self.by = by
-        self.states: dict[str, ProviderState] = {}
+        self._by = by
+        self._ids: dict[str, str] = {}  # by the model's keys of its calls
         self.state = ProviderState(by)  # of what comes next
-        self._thoughts: list[tuple[int, int, Thought]] = []
         self.spoke = False
-        self.texts: list[str] = []
-        self.reasoning = 0  # characters
         self.finished: Finished | None = None
-        self.calls: dict[str, ToolCall] = {}
-
-    def resume(self, calls: Sequence[ToolCall], states: dict[str, ProviderState]) -> None:
-        """Go on with calls that were recorded before a crash; what led to the first of them
-        stands in the context already."""
-        self.calls = {call.tool_call_id: call for call in calls}
-        self.states = states
-        for place, call in enumerate(calls):
-            if place and (state := states.get(call.tool_call_id)):
-                self._thoughts += [
-                    (0, place, Thought(data, state.by)) for _, data in state.thoughts
-                ]
 
     def _event(self, key: str, name: str) -> ToolCall:
         call_id = self._ids.setdefault(key, self._new_id())
@@ -84,40 +59,14 @@ class Step:
         event = self._event(item.key, item.name)
         event.status = "ready"
         event.arguments = _recorded(item.arguments)
-        self.calls[event.tool_call_id] = event
-        state = replace(self.state, id=item.id and clean_text(item.id), extra=clean(item.extra))
-        keep(event, state)
-        self.states[event.tool_call_id] = state
-        self.state = ProviderState(self.by)
+        own_id = item.id and clean_text(item.id)
+        keep(event, replace(self.state, id=own_id, extra=clean(item.extra)))
+        self.state = ProviderState(self._by)
         return event
 
     def thought(self, item: Thought, offset: int) -> None:
         """`offset`: where the text of the message has come to."""
-        item = Thought(clean(item.data), self.by)
-        self._thoughts.append((len(self.texts), len(self.calls), item))
-        self.state.thoughts = [*self.state.thoughts, (offset, item.data)]
-
-    @property
-    def size(self) -> int:
-        """Characters that the model wrote so far, shown or not."""
-        calls = sum(len(c.name) + len(as_text(c.arguments)) for c in self.calls.values())
-        return sum(map(len, self.texts)) + self.reasoning + calls
-
-    def items(self) -> list[Item]:
-        """The step as the context of the next one, in the order in which it was written; the
-        results keep the calls' order."""
-        items: list[Item] = []
-        calls = list(self.calls.values())
-        said = asked = 0
-        end = (len(self.texts), len(calls), None)
-        for text_to, calls_to, thought in (*self._thoughts, end):
-            if text := "".join(self.texts[said:text_to]):
-                items.append(AssistantText(clean_text(text)))
-            items += [requested(c, self.states.get(c.tool_call_id)) for c in calls[asked:calls_to]]
-            items += [thought] if thought else []
-            said, asked = text_to, calls_to
-        items += [ToolResult(c.tool_call_id, result_text(c)) for c in calls]
-        return items
+        self.state.thoughts = [*self.state.thoughts, (offset, clean(item.data))]
 
 
 def _recorded(arguments: str) -> object:
@@ -146,14 +95,14 @@ class Hooks(msgspec.Struct, frozen=True):
     """Stores an output that is too long for the log; its reference, if it could."""
 
 
-async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[list[Event], None]:
-    """Make a step's open calls side by side; an event for each change, in the order it
-    happens. No call begins before `running` was taken: a crash cannot hide its effect.
+async def call_all(
+    calls: Sequence[ToolCall], tools: Toolbox, hooks: Hooks
+) -> AsyncGenerator[list[Event], None]:
+    """Make those of a step's calls that are open side by side; an event for each change, in the
+    order it happens. No call begins before `running` was taken: a crash cannot hide its effect.
     One that needs approval waits for it, and nothing else waits for that one."""
-    known = [call for call in step.calls.values() if call.status in OPEN_TOOL]
+    known = [call for call in calls if call.status in OPEN_TOOL and call.status != "streaming"]
     begun = await asyncio.gather(*(_begin(call, tools, hooks.asker) for call in known))
-    for call in begun:
-        step.calls[call.tool_call_id] = call
     if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
         yield list(news)
     tasks = {
@@ -164,14 +113,10 @@ async def call_all(step: Step, tools: Toolbox, hooks: Hooks) -> AsyncGenerator[l
     try:
         while tasks:
             finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closed: list[Event] = []
-            for task in finished:
-                call = task.result()
-                step.calls[call.tool_call_id] = call
-                if call.status not in ("denied", "expired"):  # which were recorded as decided
-                    closed.append(call)
-            if closed:
-                yield closed
+            closed = [task.result() for task in finished]
+            # what was denied or has expired was recorded as it was decided
+            if news := [call for call in closed if call.status not in ("denied", "expired")]:
+                yield list(news)
     finally:
         for task in tasks:
             task.cancel()

@@ -1,28 +1,27 @@
-"""The text of a message on its way out: tokens with their offsets."""
+"""The text of a message on its way out, as tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..models import TextDelta
-from ..protocol import Event, TextKind, Token, clean_text, utf16_len
+from ..protocol import Event, TextKind, Token, clean_text
 
 MAX_DELTA = 12_000  # characters: at six bytes each in JSON still below an event's bound
 
 
 class Writer:
-    """Turns text into tokens with offsets. A trailing high surrogate waits for its pair."""
+    """Turns text into tokens; the session gives them their offsets. A trailing high surrogate
+    waits for its pair."""
 
-    def __init__(self, message_id: str, lengths: Mapping[TextKind, int]) -> None:
+    def __init__(self, message_id: str) -> None:
         self._message_id = message_id
-        self._lengths = dict(lengths)
         self._held: dict[TextKind, str] = {}
         self._apart: set[TextKind] = set()  # what comes next begins a paragraph
         self.spoke = False
 
-    def begin(self, *, paragraph: bool) -> None:
-        """A step begins; behind another one what it says is a paragraph of its own."""
-        self._apart = {kind for kind, length in self._lengths.items() if paragraph and length}
+    def begin(self, apart: set[TextKind]) -> None:
+        """A model is called. Of these kinds, what it says is a paragraph of its own."""
+        self._held.clear()
+        self._apart = apart
 
     def text(self, delta: TextDelta) -> list[Event]:
         text = delta.text
@@ -39,16 +38,6 @@ class Writer:
             text = text[:-1]
         return self._tokens(text, delta.kind)
 
-    @property
-    def length(self) -> int:
-        """UTF-16 units of text so far."""
-        return self._lengths["text"]
-
-    def cut(self, offset: int) -> None:
-        """The text ends at `offset` again."""
-        self._lengths["text"] = offset
-        self._held.clear()
-
     def flush(self) -> list[Event]:
         """What was held back, at the end of a stream."""
         held, self._held = self._held, {}
@@ -56,10 +45,8 @@ class Writer:
 
     def _tokens(self, text: str, kind: TextKind) -> list[Event]:
         text = clean_text(text)
-        tokens: list[Event] = []
-        for start in range(0, len(text), MAX_DELTA):
-            delta, offset = text[start : start + MAX_DELTA], self._lengths[kind]
-            tokens.append(Token(message_id=self._message_id, offset=offset, delta=delta, kind=kind))
-            self._lengths[kind] = offset + utf16_len(delta)
-            self.spoke = True
-        return tokens
+        pieces = [text[at : at + MAX_DELTA] for at in range(0, len(text), MAX_DELTA)]
+        self.spoke = self.spoke or bool(pieces)
+        return [
+            Token(message_id=self._message_id, offset=0, delta=piece, kind=kind) for piece in pieces
+        ]

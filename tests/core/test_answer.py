@@ -77,7 +77,6 @@ def test_thoughts_stand_where_they_were_thought() -> None:
         *(thought(A), AssistantText("\n\nFound.")),
     ]
     assert list(answer.items()) == expected
-    assert list(answer.items(last_step=False)) == expected, "it ends with text"
 
 
 def test_an_answer_that_was_continued_keeps_those_of_each_run() -> None:
@@ -117,8 +116,31 @@ def test_a_state_that_cannot_be_read_is_none() -> None:
     assert kept(event) is None
 
 
-def test_a_step_that_goes_on_after_a_crash_is_given_before_its_calls() -> None:
+def test_calls_that_are_not_made_are_in_no_context_with_what_led_to_them() -> None:
     answer = Answer()
     says(answer, "I look.")
     answer.set_call(call("1", thoughts=[(0, A), (7, B)]))
-    assert list(answer.items(last_step=False)) == [thought(A), AssistantText("I look."), thought(B)]
+    assert list(answer.items()) == [AssistantText("I look.")]
+    completed(answer, "1")
+    assert list(answer.items()) == [
+        *(thought(A), AssistantText("I look."), thought(B), asked("1"), result("1"))
+    ]
+
+
+def test_what_a_step_wrote_between_its_calls_stands_there() -> None:
+    answer = Answer()
+    says(answer, "One.")
+    answer.set_call(call("1"))
+    says(answer, " Two.")
+    answer.set_call(call("2"))
+    says(answer, " Both.")
+    assert [made.tool_call_id for made in answer.last_step()] == ["1", "2"]
+    completed(answer, "1", "2")
+    assert [made.tool_call_id for made in answer.last_step()] == ["1", "2"]
+    says(answer, "\n\nFound.")
+    assert answer.last_step() == []
+    assert answer.steps == 1
+    assert list(answer.items()) == [
+        *(AssistantText("One."), asked("1"), AssistantText(" Two."), asked("2")),
+        *(AssistantText(" Both."), result("1"), result("2"), AssistantText("\n\nFound.")),
+    ]

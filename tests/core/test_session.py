@@ -59,7 +59,7 @@ def seen(state: State) -> dict[str, Any]:
         "active": state.active_view(),
         "queue": state.queue_view(),
         "pending": state.pending(),
-        "context": [state.context(), state.context(last_step=False)],
+        "context": state.context(),
         "runs": {
             run_id: (run.asker, run.status, run.model, run.started_at, run.done)
             for run_id, run in state.runs.items()
