@@ -142,6 +142,19 @@ async def database() -> AsyncIterator[tuple[Database, dict[str, str]]]:
 # ----------------------------------------------------------------------- the past
 
 
+class Nobody:
+    """Listens to the log of a past that nobody watches."""
+
+    def published(self, append: Any) -> None:
+        pass
+
+    def discarded(self, session_ids: set[str], error: Exception) -> None:
+        raise error
+
+    async def repaired(self) -> None:
+        pass
+
+
 async def write_past(path: Path, secret: str, sessions: int, runs: int, events: int) -> list[Key]:
     """A journal of sessions with so many runs of so many events each, made by the server's own
     session and log, folded as it folds; and what opens them."""
@@ -155,8 +168,7 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
     from realtime.protocol import Send, Token
 
     log = Log(JournalKeeper(Journal(str(path))))
-    log.publish = lambda part: None
-    log.failed = lambda session_ids, error: None
+    log.start(Nobody())
     keys = []
     for _ in range(sessions):
         user, token = Guests(secret).new()

@@ -147,6 +147,7 @@ async def _running(
         leases = Leases(supabase, await keeper.worker()) if supabase else None
         if settings.mcp_config:
             await connect_mcp(settings, box, undo)
+        ended: asyncio.Queue[str] = asyncio.Queue()
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         hub = Hub(
             Services(
@@ -167,6 +168,7 @@ async def _running(
             abandon_s=settings.abandon_seconds,
             bounds=bounds,
             archive=leases,
+            on_ended=ended.put_nowait,
         )
         shipper = make_shipper(log, hub, supabase, leases)
         if shipper:
@@ -200,7 +202,7 @@ async def _running(
         )
 
         await refuse_what_cannot_work(settings, chain, supabase)
-        summariser = Summariser(hub, chain)
+        summariser = Summariser(hub, chain, ended)
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
@@ -266,9 +268,7 @@ def make_shipper(
 ) -> Shipper | None:
     if supabase is None or leases is None:
         return None
-    shipper = Shipper(log.keeper, supabase, leases, on_lost=partial(void, hub))
-    log.keeper.on_rows = shipper.wake
-    return shipper
+    return Shipper(log.keeper, supabase, leases, on_lost=partial(void, hub))
 
 
 async def void(hub: Hub, lost: Lost) -> None:

@@ -15,10 +15,11 @@ ROOT = Path(__file__).parent.parent / "realtime"
 ALLOWED = {
     "protocol": set(),
     "package": set(),
+    "redaction": set(),
     "config": {"package"},
-    "models": {"protocol"},
+    "models": {"protocol", "redaction"},
     "core": {"models", "protocol"},
-    "tools": {"core", "models", "protocol"},
+    "tools": {"core", "models", "protocol", "redaction"},
     "limits": {"protocol"},
     "runs": {"tools", "core", "models", "protocol"},
     "log": {"core", "protocol"},
@@ -119,6 +120,16 @@ def test_a_service_is_touched_in_one_place(service: str) -> None:
     for name, path in modules().items():
         if any(within(item, service) for item in imports(path)):
             assert any(within(name, place) for place in SERVICES[service]), name
+
+
+def test_a_class_has_its_name_to_itself() -> None:
+    """Private ones aside."""
+    places: dict[str, list[str]] = {}
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    assert not {name: found for name, found in places.items() if len(found) > 1}
 
 
 def test_the_log_does_not_know_the_journal() -> None:

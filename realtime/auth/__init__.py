@@ -11,14 +11,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from ..core import user
+from ..core.user import User
 
-
-class User(user.User, frozen=True):
-    """A user who showed a token. `exp`: seconds since the Unix epoch at which it is no longer
-    good; None: never."""
-
-    exp: int | None = None
+__all__ = ["AuthError", "Authenticator", "User", "given"]
 
 
 class AuthError(Exception):

@@ -1,4 +1,4 @@
-"""Share tokens: whoever has one may open one session, whoever they are."""
+"""Grant tokens: whoever has one may open one session, whoever they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AUDIENCE = "share"
 Access = Literal["read", "full"]
 
 
-class Share(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True):
     """What a token grants. It is good while the session's own share key is this `key`: the
     session takes another one to revoke every share that was given before."""
 
@@ -31,7 +31,7 @@ class Shares:
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    def token(self, share: Share) -> str:
+    def token(self, share: Grant) -> str:
         """Good for 30 days, or until the session's key is another."""
         claims = {
             "sub": share.session_id,
@@ -42,10 +42,10 @@ class Shares:
         }
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
-    def read(self, token: str) -> Share | None:
+    def read(self, token: str) -> Grant | None:
         """What the token grants; None where it is not good. The key is the session's to check."""
         try:
             claims = verified(token, self._secret, _ALGORITHM, audience=_AUDIENCE)
-            return Share(claims["sub"], claims["access"], claims["key"])
+            return Grant(claims["sub"], claims["access"], claims["key"])
         except (AuthError, KeyError):
             return None

@@ -35,11 +35,12 @@ logger = logging.getLogger(__name__)
 
 
 class Summariser:
-    """`wake(session_id)` when a session has ended; `start` looks for those left over."""
+    """`ended` brings the ids of sessions that have ended; `start` looks for those left over."""
 
-    def __init__(self, hub: Hub, chain: Chain) -> None:
+    def __init__(self, hub: Hub, chain: Chain, ended: asyncio.Queue[str]) -> None:
         self._hub = hub
         self._chain = chain
+        self._ended = ended
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._claimed: set[str] = set()
         self._again: set[str] = set()
@@ -48,15 +49,18 @@ class Summariser:
         self._timers: set[asyncio.TimerHandle] = set()
 
     async def start(self) -> None:
-        self._hub.on_ended = self.wake
         for session_id in await self._hub.log.keeper.unsummarised():
-            self.wake(session_id)
+            self._wake(session_id)
         self._tasks = [
-            asyncio.create_task(self._work(), name=f"summaries {number}")
-            for number in range(AT_ONCE)
+            asyncio.create_task(self._listen(), name="ended sessions"),
+            *(asyncio.create_task(self._work(), name=f"summaries {n}") for n in range(AT_ONCE)),
         ]
 
-    def wake(self, session_id: str) -> None:
+    async def _listen(self) -> None:
+        while True:
+            self._wake(await self._ended.get())
+
+    def _wake(self, session_id: str) -> None:
         if session_id in self._claimed:
             self._again.add(session_id)  # it was reopened and has ended once more
         else:
@@ -87,7 +91,7 @@ class Summariser:
                 self._claimed.discard(session_id)
             if session_id in self._again:
                 self._again.discard(session_id)
-                self.wake(session_id)
+                self._wake(session_id)
             elif again:
                 self._retry(session_id)
             else:
@@ -99,7 +103,7 @@ class Summariser:
 
         def wake() -> None:
             self._timers.discard(timer)
-            self.wake(session_id)
+            self._wake(session_id)
 
         delay = RETRY_S[min(failures, len(RETRY_S) - 1)]
         timer = asyncio.get_running_loop().call_later(delay, wake)

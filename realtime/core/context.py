@@ -22,7 +22,7 @@ MAX_OLD_OUTPUT = 1000  # characters of an output that is shortened
 Exchange = list[Item]
 
 
-class History:
+class ContextWindow:
     """What of a conversation a run's model calls are given, which only ever becomes less. The
     conversation is given anew for each step. `summary` stands for what is left out of it."""
 

@@ -10,13 +10,12 @@ import msgspec
 
 from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
-from ..auth.shares import Share as Grant
-from ..auth.shares import Shares
+from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
 from ..limits.buckets import Buckets
-from ..live.actor import Actor
 from ..live.errors import not_yours, storage_unavailable
 from ..live.hub import Hub
+from ..live.seat import Seat
 from ..log.log import Ticket
 from ..protocol import (
     COMMANDS,
@@ -131,9 +130,9 @@ class Commands:
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
         self._sessions.spend(user_of(connection))
-        actor, ticket = self._hub.create(user_of(connection), command.options)
+        seat, ticket = self._hub.create(user_of(connection), command.options)
         await stored(ticket)
-        return await self._join(connection, Join(session_id=actor.session.session_id))
+        return await self._join(connection, Join(session_id=seat.session_id))
 
     async def _join(self, connection: Connection, command: Join) -> Ack:
         session_id = self._named(connection, command)
@@ -144,13 +143,13 @@ class Commands:
         def enter() -> None:
             if connection.closed:
                 raise ProtocolError("not_found", "the socket has disconnected")
-            if not actor.admits(user_of(connection), share_key(connection, session_id)):
+            if not seat.admits(user_of(connection), share_key(connection, session_id)):
                 raise not_yours()  # revoked while the page was read
             self._transport.enter(connection.sid, session_id)
             connection.watching.add(session_id)
 
-        async with self._open(connection, session_id, "read") as actor:
-            payload = await actor.join(connection.sid, command, enter)
+        async with self._open(connection, session_id, "read") as seat:
+            payload = await seat.join(connection.sid, command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
             owner = payload.user_id == payload.you
             payload.access = "owner" if owner else connection.shares[session_id].access
@@ -169,27 +168,27 @@ class Commands:
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.send(command, user_of(connection))
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.send(command, user_of(connection))
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.stop(command)
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.resume(command.run_id, user_of(connection))
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.resume(command.run_id, user_of(connection))
 
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as actor:
+        async with self._open(connection, self._named(connection, command)) as seat:
             self._refuse_when_unable()
-            return actor.approve(command, user_of(connection))
+            return seat.approve(command, user_of(connection))
 
     async def _history(self, connection: Connection, command: History) -> Ack:
         session_id = self._named(connection, command)
-        async with self._open(connection, session_id, "read") as actor:
-            page = await actor.history(command.before_seq, command.limit)
+        async with self._open(connection, session_id, "read") as seat:
+            page = await seat.history(command.before_seq, command.limit)
         events = [entry(event) for event in page.events]
         return {"ok": True, "events": events, "next_before_seq": page.next_before_seq}
 
@@ -205,8 +204,8 @@ class Commands:
 
     async def _share(self, connection: Connection, command: Share) -> Ack:
         session_id = self._named(connection, command)
-        async with self._open(connection, session_id, "owner") as actor:
-            key, ticket = actor.share()
+        async with self._open(connection, session_id, "owner") as seat:
+            key, ticket = seat.share()
             await stored(ticket)
         return {"ok": True, "share": self._shares.token(Grant(session_id, command.access, key))}
 
@@ -214,8 +213,8 @@ class Commands:
         """Void every share given so far and cancel what its holders asked for. Their sockets are
         closed; when they come back they are told `not_found`."""
         session_id = self._named(connection, command)
-        async with self._open(connection, session_id, "owner") as actor:
-            await stored(actor.unshare())
+        async with self._open(connection, session_id, "owner") as seat:
+            await stored(seat.unshare())
         for other in list(self._sockets.values()):
             shared = other.shares.pop(session_id, None)
             mine = other.user and other.user.user_id == user_of(connection)
@@ -224,27 +223,27 @@ class Commands:
         return {"ok": True}
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.end()
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.end()
 
     # ---------------------------------------------------------------- helpers
 
     @asynccontextmanager
     async def _open(
         self, connection: Connection, session_id: str, need: Need = "full"
-    ) -> AsyncIterator[Actor]:
+    ) -> AsyncIterator[Seat]:
         """The one way to a session: for its owner, or with a share that goes as far as the
         command needs. Raises `not_found`, `forbidden`."""
         user_id = user_of(connection)
         grant = connection.shares.get(session_id)
         key = share_key(connection, session_id)
-        async with self._hub.open(session_id, user_id, share_key=key) as actor:
-            if grant and actor.session.user_id != user_id:
+        async with self._hub.open(session_id, user_id, share_key=key) as seat:
+            if grant and seat.owner != user_id:
                 if need == "owner":
                     raise ProtocolError("forbidden", "only the session's owner may do this")
                 if need == "full" and grant.access == "read":
                     raise ProtocolError("forbidden", "this share is read-only")
-            yield actor
+            yield seat
 
     def _named(self, connection: Connection, command: Any) -> str:
         """The session that a command is about; the one that is watched where none is named."""

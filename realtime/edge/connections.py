@@ -17,7 +17,7 @@ from aiohttp import web
 
 from ..auth import User
 from ..auth.expiry import Expiry
-from ..auth.shares import Share
+from ..auth.shares import Grant
 from ..limits.buckets import Buckets, rate_limited
 from ..protocol import COMMANDS, ProtocolError
 from .errors import Ack, refusal
@@ -39,7 +39,7 @@ class Connection:
         self.user: User | None = None
         self.guest_token: str | None = None
         self.watching: set[str] = set()
-        self.shares: dict[str, Share] = {}
+        self.shares: dict[str, Grant] = {}
         self.closed = False
         self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
         self.worker: asyncio.Task[None] | None = None

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.rows import StorageError
+from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..limits.budget import payers
@@ -75,6 +75,17 @@ class Actor:
         self._tail = self._ledger.tail
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
 
+    @property
+    def session_id(self) -> str:
+        return self.session.session_id
+
+    @property
+    def owner(self) -> str:
+        return self.session.user_id
+
+    def row(self) -> SessionRow:
+        return self.session.row()
+
     # ------------------------------------------------------------ the log
 
     def published(self, append: Append) -> None:
@@ -87,7 +98,7 @@ class Actor:
             self.driver.decided()
             self.presence.excuse()  # a wait for approval is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
-            self._host.on_ended(self.session.session_id)
+            self._host.on_ended(self.session_id)
         self.settle()
 
     def close(self) -> None:
@@ -99,9 +110,8 @@ class Actor:
     # ------------------------------------------------------------ sharing
 
     def admits(self, user_id: str, share_key: str | None) -> bool:
-        """Whether this user may be here: the owner, or one whose share is not revoked."""
-        owns = self.session.user_id == user_id
-        return owns or (share_key is not None and share_key == self._ledger.share_key)
+        invited = share_key is not None and share_key == self._ledger.share_key
+        return invited or user_id == self.owner
 
     def share(self) -> tuple[str, Ticket]:
         """The key of the session's shares, made with the first of them, and its commit."""
@@ -114,7 +124,7 @@ class Actor:
         """From now on no share of before admits anybody, and nothing goes on that others than
         the owner asked for. The caller keeps the session pinned until the commit."""
         self._ledger.share_key = None
-        self._cancel(lambda run: run.asker != self.session.user_id)
+        self._cancel(lambda run: run.asker != self.owner)
         ticket = self._ledger.note()
         self.driver.advance()
         return ticket
@@ -128,13 +138,8 @@ class Actor:
     # ------------------------------------------------------------ devices
 
     async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
-        """What a device that knows `after_seq` of `epoch` has missed.
-
-        `enter` puts the socket in the room. It is called without a pause before the
-        return of the page that reaches the log's end, so the caller must send the
-        answer before it awaits anything: then nothing falls between page and live
-        stream. Raises `storage_unavailable`.
-        """
+        """As in `Seat`: the caller must send the answer before it awaits anything, so that
+        nothing falls between page and live stream. Raises `storage_unavailable`."""
         session, tail = self.session, self._tail
         try:
             page, mode = await page_for(command, session.epoch, tail)

@@ -18,6 +18,7 @@ from .archive import Archive, stored
 from .errors import not_yours
 from .options import check_options
 from .recovery import Recovery
+from .seat import Seat
 from .services import Services
 
 DROP_S = 0.05
@@ -49,11 +50,12 @@ class Hub:
         bounds: Bounds,
         session_options: Sequence[str] = (),
         archive: Archive | None = None,
+        on_ended: Callable[[str], None] = lambda session_id: None,
     ) -> None:
         self.log = log = services.log
         self.draining = False
         self.count = services.count
-        self.on_ended: Callable[[str], None] = lambda session_id: None
+        self._on_ended = on_ended
         self._rooms = rooms
         self._archive = archive
         self._bounds = bounds
@@ -66,17 +68,15 @@ class Hub:
             services=services,
             grace_s=grace_s,
             abandon_s=abandon_s,
-            on_ended=lambda session_id: self.on_ended(session_id),
+            on_ended=on_ended,
             on_idle=self._forget,
             on_presence=rooms.presence,
         )
-        log.publish = self._published
-        log.failed = self._lost
-        log.repaired = self._repaired
+        log.start(self)
 
     # ----------------------------------------------------------- sessions
 
-    def create(self, user_id: str, options: Options | None = None) -> tuple[Actor, Ticket]:
+    def create(self, user_id: str, options: Options | None = None) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
             check_options(options, self._host.services.chain.choices, self._session_options)
@@ -94,7 +94,7 @@ class Hub:
     @asynccontextmanager
     async def open(
         self, session_id: str, user_id: str, *, share_key: str | None = None
-    ) -> AsyncIterator[Actor]:
+    ) -> AsyncIterator[Seat]:
         """Hold the session for a user who owns it, or whose share token carries its `share_key`.
 
         Raises `not_found` alike for a session that is missing and one that is not theirs,
@@ -191,12 +191,12 @@ class Hub:
 
     # ------------------------------------------------------- from the log
 
-    def _published(self, append: Append) -> None:
+    def published(self, append: Append) -> None:
         self._rooms.broadcast(append)
         if actor := self._actors.get(append.session_id):
             actor.published(append)
 
-    def _lost(self, session_ids: set[str], error: StorageError) -> None:
+    def discarded(self, session_ids: set[str], error: StorageError) -> None:
         """What these sessions hold in memory was not stored: back to what is in the log."""
         if self.log.early_tokens:
             self._suspect |= session_ids
@@ -206,7 +206,7 @@ class Hub:
             # behind the acks that tell of it
             asyncio.get_running_loop().call_later(DROP_S, self._rooms.drop, session_id)
 
-    async def _repaired(self) -> None:
+    async def repaired(self) -> None:
         try:
             await self._recovery.mend()
         except (StorageError, ProtocolError) as error:
@@ -232,7 +232,7 @@ class Hub:
     def _finish(self, actor: Actor) -> None:
         actor.expire()
         if actor.session.ended and actor.session.summary_status in ("pending", "failed"):
-            self.on_ended(actor.session.session_id)
+            self._on_ended(actor.session.session_id)
 
     async def drain(self, deadline_s: float) -> None:
         """Start nothing more, and let what runs finish within the deadline."""

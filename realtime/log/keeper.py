@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..core.rows import Batch, EventRow, Head, Refused, SessionRow
@@ -18,10 +19,10 @@ class Keeper(Store, Protocol):
     """A log's first store. Every method that is awaited raises `StorageError`.
 
     Whatever was committed is read at once. A keeper may store tokens in a form of its own for
-    a while; `on_rows` is called on the loop whenever there are rows or heads to ship.
+    a while; `news` is set whenever there are rows or heads to ship, and cleared by who ships.
     """
 
-    on_rows: Callable[[], None]
+    news: asyncio.Event
 
     # ---------------------------------------------------------------- writing
 

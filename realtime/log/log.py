@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from time import monotonic, sleep
+from typing import Protocol
 
 from ..core.rows import Head, StorageError
 from ..protocol import Event, to_json
@@ -58,12 +58,24 @@ class _Pending:
             self.heads.pop(session_id, None)
 
 
-class Log:
-    """Group commit over a keeper. Made and used inside one running event loop.
+class Subscriber(Protocol):
+    """Who hears what became of appends, on the loop."""
 
-    `publish(append)` is called on the loop after the commit, in order;
-    `failed(session_ids, error)` instead of it, when the commit did not happen;
-    `repaired()` once the keeper takes commits again. They are set by whoever listens.
+    def published(self, append: Append) -> None:
+        """It was committed. Called in order."""
+        ...
+
+    def discarded(self, session_ids: set[str], error: StorageError) -> None:
+        """What was appended to these sessions since their last commit is not stored."""
+        ...
+
+    async def repaired(self) -> None:
+        """The keeper takes commits again."""
+        ...
+
+
+class Log:
+    """Group commit over a keeper, for one subscriber. Made and used inside one running event loop.
 
     What is stored is read from `keeper`, which the log closes with itself.
 
@@ -73,10 +85,6 @@ class Log:
     With `early_tokens` tokens are published at once and committed within 250 ms, so the
     death of the process can take some back: after it the runs' sessions get a new epoch.
     """
-
-    publish: Callable[[Append], None]
-    failed: Callable[[set[str], StorageError], None]
-    repaired: Callable[[], Awaitable[None]]
 
     def __init__(self, keeper: Keeper, *, early_tokens: bool = False) -> None:
         self.keeper = keeper
@@ -92,6 +100,12 @@ class Log:
         self.count = LogCount()
         self._closing = False
         self._prober: asyncio.Task[None] | None = None
+        self._subscriber: Subscriber
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, subscriber: Subscriber) -> None:
+        """From now on what is appended is committed."""
+        self._subscriber = subscriber
         self._task = asyncio.create_task(self._run(), name="log")
 
     def append(
@@ -117,7 +131,9 @@ class Log:
         except (ValueError, TypeError, RecursionError) as error:
             logger.exception("an event cannot be written", extra={"session_id": session_id})
             refusal = StorageError(f"it cannot be written: {error}")
-            self.failed({session_id}, refusal)  # the fault of one session fails that alone
+            self._subscriber.discarded(
+                {session_id}, refusal
+            )  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
         one = _Waiting(session_id, epoch, events, payloads, head is None, ticket)
@@ -177,7 +193,7 @@ class Log:
             if gone:
                 deleted = StorageError("the session was deleted")
                 self._pending.forget(gone, deleted)
-                self.failed(gone, deleted)
+                self._subscriber.discarded(gone, deleted)
             events = 0
             for one in batch.appends:
                 events += len(one.events)
@@ -213,7 +229,7 @@ class Log:
 
     def _show(self, one: _Waiting) -> None:
         try:
-            self.publish(one)
+            self._subscriber.published(one)
         except Exception:  # the log outlives whoever listens
             logger.exception("publishing failed", extra={"session_id": one.session_id})
 
@@ -228,7 +244,7 @@ class Log:
     def _fail(self, batch: _Pending, error: StorageError) -> None:
         self._forget_unpublished(batch)
         if sessions := {one.session_id for one in batch.appends}:
-            self.failed(sessions, error)
+            self._subscriber.discarded(sessions, error)
         for ticket in (*(one.ticket for one in batch.appends), *batch.settled):
             settle(ticket, error)
 
@@ -241,7 +257,7 @@ class Log:
                 continue
             self.broken = None
             logger.warning("the journal is writable again")
-            await self.repaired()
+            await self._subscriber.repaired()
 
     async def close(self) -> None:
         """Commit what is pending, then close the keeper."""
@@ -249,7 +265,8 @@ class Log:
         if self._prober:
             self._prober.cancel()
         self._wake.set()
-        await self._task
+        if self._task:
+            await self._task
         try:
             if self.early_tokens and not self.broken:
                 await self.keeper.showing_early(False)

@@ -15,7 +15,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from ..core.context import History
+from ..core.context import ContextWindow
 from ..core.state import RunState, State
 from ..core.usage import Meter
 from ..models import (
@@ -77,7 +77,7 @@ async def execute(
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
     answer, meter = run.answer, job.meter
     writer = Writer(answer.message_id)
-    history = History(session.summary)
+    window = ContextWindow(session.summary)
     try:
         async with aclosing(call_all(answer.last_step(), tools, job.hooks)) as parts:
             async for changes in parts:  # where a crash came between two steps
@@ -93,7 +93,7 @@ async def execute(
             while True:
                 writer.begin(set(apart))
                 step = Step(answer.message_id, job.new_id, attempts.model.label)
-                context, summary = history.fit(said, attempts.link.history_tokens)
+                context, summary = window.fit(said, attempts.link.history_tokens)
                 request = Request(
                     instructions=job.instructions + summary,
                     context=context,
@@ -130,7 +130,7 @@ async def execute(
                 except ModelError as error:
                     wrote = step.spoke or meter.written > 0
                     meter.end(billed=wrote or error.kind in ("timeout", "cut"))
-                    if error.kind == "context_overflow" and history.shorten(said):
+                    if error.kind == "context_overflow" and window.shorten(said):
                         continue
                     model = told.from_model if told and told.from_model else attempts.model.name
                     match attempts.failed(error, spoke=step.spoke):
@@ -146,7 +146,7 @@ async def execute(
                                 told = None
                         case None:
                             forgets = error.kind in REFUSED and not step.spoke
-                            if not forgets or not history.keep_newest(said):
+                            if not forgets or not window.keep_newest(said):
                                 raise
                             logger.warning(
                                 "%s: retrying with the newest message alone", attempts.model.name

@@ -68,7 +68,7 @@ class Shipped(msgspec.Struct):
         self.lost += [lost for lost in other.lost if lost not in self.lost]
 
 
-class Health(msgspec.Struct):
+class ProjectHealth(msgspec.Struct):
     """What `realtime_health` says: the clock, and tables without row level security."""
 
     version: int
@@ -242,7 +242,9 @@ class Supabase:
             if not isinstance(version, int) or version < OLDEST_SCHEMA:
                 raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
             asked = time.time()
-            health = _converted(await self._rpc("realtime_health", {}), Health, "realtime_health")
+            health = _converted(
+                await self._rpc("realtime_health", {}), ProjectHealth, "realtime_health"
+            )
         except SupabaseError as error:
             if error.kind not in ("schema_missing", "schema_unknown"):
                 raise

@@ -44,7 +44,9 @@ PATIENCE = 4
 
 
 class Source(Protocol):
-    """Where the rows come from: the journal."""
+    """Where the rows come from: the journal. `news` is set whenever there may be some."""
+
+    news: asyncio.Event
 
     async def unshipped(self, limit: int) -> Batch:
         """At most `limit` events beyond the cursor, in the order of `EventRow.id`, and the
@@ -93,7 +95,6 @@ class Shipper:
         self._on_lost = on_lost
         self._pause_s = pause_s
         self._first_retry_s, self._last_retry_s, self._permanent_retry_s = retry_s
-        self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._limit = MAX_EVENTS
@@ -113,12 +114,8 @@ class Shipper:
     def start(self) -> None:
         """Begin with whatever waits from an earlier life. Needs a running loop."""
         if self._task is None:
-            self._woken.set()
+            self._source.news.set()
             self._task = asyncio.get_running_loop().create_task(self._run(), name="shipper")
-
-    def wake(self) -> None:
-        """Something was committed. Call it on the loop's thread; it only sets a flag."""
-        self._woken.set()
 
     async def stop(self, timeout_s: float = 5) -> bool:
         """Ship what is left, for at most `timeout_s`, let go of every session, and end. True
@@ -127,7 +124,7 @@ class Shipper:
         if task is None:
             return True
         self._stopping.set()
-        self._woken.set()
+        self._source.news.set()
         done, _ = await asyncio.wait({task}, timeout=timeout_s)
         while not task.done():  # up to Python 3.11 wait_for may swallow a cancellation
             task.cancel()
@@ -144,8 +141,8 @@ class Shipper:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._leases.renew_s)
-            self._woken.clear()
+                await asyncio.wait_for(self._source.news.wait(), self._leases.renew_s)
+            self._source.news.clear()
             stopping = self._stopping.is_set()
             delay = 0.0
             try:
@@ -156,13 +153,13 @@ class Shipper:
                     return
                 if stopping:
                     delay = min(delay, self._first_retry_s)
-                self._woken.set()
+                self._source.news.set()
             else:
                 self._recovered()
                 if sent == "all" and not stopping:
                     delay = self._pause_s
                 elif sent != "nothing":
-                    self._woken.set()
+                    self._source.news.set()
                 elif stopping:
                     await self._leave()
                     return

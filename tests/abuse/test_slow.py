@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from realtime.edge.transport import Engine
-from realtime.edge.transport.packets import Batch
+from realtime.edge.transport.packets import Packets
 from realtime.log.encode import encoded
 from realtime.protocol import Token
 from tests.abuse.conftest import Host, echo_server
@@ -92,7 +92,7 @@ async def test_who_takes_nothing_for_seconds_is_dropped_below_the_bound(host: Ho
     async with asyncio.timeout(5):
         while engine.closed["slow reader"] < 2:
             for socket_id in list(engine.sockets):
-                engine.put(socket_id, Batch.messages(lines))
+                engine.put(socket_id, Packets.messages(lines))
             lines = lines[:1]
             await asyncio.sleep(0.05)
     assert sid not in engine.sockets
@@ -166,10 +166,10 @@ async def test_who_does_not_take_the_answer_to_a_poll_is_dropped(host: Host) -> 
     engine = Engine(stall_s=1)
     wire = await host(engine)
     sid = await wire.session()
-    engine.put(sid, Batch.messages([LINE * 250]))
+    engine.put(sid, Packets.messages([LINE * 250]))
     writer = await deaf(wire, sid)
     await until(lambda: not engine.sockets[sid].backlog)
-    engine.put(sid, Batch.messages([LINE]))
+    engine.put(sid, Packets.messages([LINE]))
     held = engine.sockets[sid]._poll_tcp
     assert held is not None
     await until(lambda: engine.closed["slow reader"] == 1)

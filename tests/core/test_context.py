@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.core.context import MAX_OLD_OUTPUT, History, exchanges, fit
+from realtime.core.context import MAX_OLD_OUTPUT, ContextWindow, exchanges, fit
 from realtime.core.usage import tokens_of
 from realtime.models import AssistantText, Item, ToolRequest, ToolResult, UserText
 
@@ -84,8 +84,8 @@ def test_nothing_is_left_out_that_would_have_fitted(items: list[Item], budget: i
 
 def halve(items: list[Item]) -> list[Item] | None:
     """What is given after an overflow."""
-    history = History(None)
-    return list(history.fit(items, 2**62)[0]) if history.shorten(items) else None
+    window = ContextWindow(None)
+    return list(window.fit(items, 2**62)[0]) if window.shorten(items) else None
 
 
 @given(conversations())

@@ -31,6 +31,7 @@ from realtime.protocol import (
     UserMessage,
     to_json,
 )
+from tests.support.listening import Heard
 
 
 def history(seed: int, runs: int = 4) -> list[Event]:
@@ -130,15 +131,8 @@ class Opened:
         self.journal = Journal(str(path))
         self.keeper = JournalKeeper(self.journal)
         self.log = Log(self.keeper)
-        self.published: list[Event] = []
-        self.lost: list[set[str]] = []
-        self.log.publish = lambda part: self.published.extend(part.events)
-        self.log.failed = lambda ids, error: self.lost.append(ids)
-        self.repaired = asyncio.Event()
-        self.log.repaired = self.on_repaired
-
-    async def on_repaired(self) -> None:
-        self.repaired.set()
+        self.heard = Heard()
+        self.log.start(self.heard)
 
     def append(self, events: list[Event], unfinished: bool = False) -> asyncio.Future[None]:
         row = SessionRow(session_id=events[0].session_id, user_id="u", start_time=1)
@@ -156,19 +150,17 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
 async def test_nothing_is_published_before_its_commit(opened: Opened) -> None:
     events = history(1)
     ticket = opened.append(events[:5])
-    assert opened.published == []
+    assert opened.heard.events == []
     await ticket
-    assert opened.published == events[:5]
+    assert opened.heard.events == events[:5]
     assert opened.journal.events.after(events[0].session_id, 0) == events[:5]
 
 
 async def test_appends_of_all_sessions_share_a_commit_and_keep_their_order(opened: Opened) -> None:
     events = history(2, runs=20)
-    commits: list[int] = []
-    opened.keeper.on_rows = lambda: commits.append(1)
     await asyncio.gather(*(opened.append([event]) for event in events))
-    assert len(commits) == 1
-    assert [event.seq for event in opened.published] == list(range(1, len(events) + 1))
+    assert opened.log.count.flushes == 1
+    assert [event.seq for event in opened.heard.events] == list(range(1, len(events) + 1))
 
 
 async def test_a_finished_run_becomes_few_rows_and_reads_the_same(opened: Opened) -> None:
@@ -227,14 +219,14 @@ async def test_a_commit_that_fails_publishes_nothing_and_the_next_one_works(
     doubled = opened.append(events[1:4])
     with pytest.raises(StorageError):
         await doubled
-    assert opened.published == events[:3]
-    assert opened.lost == [{events[0].session_id}]
+    assert opened.heard.events == events[:3]
+    assert opened.heard.lost == [{events[0].session_id}]
     assert opened.log.broken
     with pytest.raises(StorageError):
         await opened.append(events[3:])
-    await asyncio.wait_for(opened.repaired.wait(), 10)
+    await asyncio.wait_for(opened.heard.is_repaired.wait(), 10)
     await opened.append(events[3:])
-    assert opened.published == events
+    assert opened.heard.events == events
 
 
 async def test_what_gathers_behind_a_failed_commit_fails_with_it(opened: Opened) -> None:
@@ -247,7 +239,7 @@ async def test_what_gathers_behind_a_failed_commit_fails_with_it(opened: Opened)
     for ticket in (broken, behind):
         with pytest.raises(StorageError):
             await ticket
-    await asyncio.wait_for(opened.repaired.wait(), 10)
+    await asyncio.wait_for(opened.heard.is_repaired.wait(), 10)
     assert [event.seq for event in opened.journal.events.after(events[0].session_id, 0)] == [1, 2]
 
 
@@ -260,7 +252,7 @@ async def test_an_event_that_cannot_be_written_fails_its_session_alone(opened: O
     with pytest.raises(StorageError):
         await opened.append([bad])
     await good
-    assert opened.lost == [{"bad"}]
+    assert opened.heard.lost == [{"bad"}]
     assert not opened.log.broken
 
 
@@ -296,7 +288,7 @@ async def test_a_snapshot_has_no_hole_however_much_is_committed_meanwhile(
     session.begin("u", 1)
     _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 1)
     tail = Tail(opened.log, "s", 0)
-    opened.log.publish = lambda part: tail.extend(part.events)
+    opened.heard.on_events = tail.extend
     await opened.append(session.take())
     release = threading.Event()
     before = opened.journal.events.before
@@ -326,7 +318,7 @@ async def test_what_a_reader_missed_lately_comes_from_memory(opened: Opened) -> 
     session.begin("u", 1)
     _, run = session.send(Send(text="q", client_msg_id="1"), "u", "m", 1)
     tail = Tail(opened.log, "s", 0)
-    opened.log.publish = lambda part: tail.extend(part.events)
+    opened.heard.on_events = tail.extend
     events: list[Event] = []
     opened.append(session.take())
     for number in range(1000):

@@ -21,6 +21,7 @@ from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
 from realtime.protocol import Event, Send, Token, Usage
+from tests.support.listening import Heard
 
 
 class Chat:
@@ -246,8 +247,7 @@ def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
 @pytest.fixture
 async def log(tmp_path: Path) -> AsyncIterator[Log]:
     log = Log(JournalKeeper(Journal(str(tmp_path / "j.db"))))
-    log.publish = lambda part: None
-    log.failed = lambda ids, error: None
+    log.start(Heard())
     yield log
     await log.close()
 
@@ -275,16 +275,11 @@ async def test_readers_see_tokens_at_once(log: Log) -> None:
 async def test_tokens_are_filed_soon_and_that_is_told(log: Log) -> None:
     chat = Chat("s")
     await log.append("s", 1, chat.ask(), head=chat.head)
-    told = 0
-
-    def on_rows() -> None:
-        nonlocal told
-        told += 1
-
-    log.keeper.on_rows = on_rows
+    news = log.keeper.news
+    news.clear()
     await log.append("s", 1, chat.say("a"))
-    assert (told, (await log.keeper.unshipped(10)).complete) == (0, True)
-    while not told:
+    assert (news.is_set(), (await log.keeper.unshipped(10)).complete) == (False, True)
+    while not news.is_set():
         await log.settled()
     assert not log.keeper.journal.loose
     assert [row.event_type for row in (await log.keeper.unshipped(10)).events][-1] == "token"
@@ -320,7 +315,7 @@ async def test_after_a_question_the_loop_does_not_rest(
 
 async def test_closing_files_what_is_loose(tmp_path: Path) -> None:
     log = Log(JournalKeeper(Journal(str(tmp_path / "j.db"))))
-    log.publish = lambda part: None
+    log.start(Heard())
     chat = Chat("s")
     await log.append("s", 1, chat.ask(), head=chat.head)
     await log.append("s", 1, chat.say("a"))

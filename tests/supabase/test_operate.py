@@ -238,7 +238,7 @@ async def test_a_row_in_quarantine_is_looked_at_and_sent_again(
         project.psql("alter table public.session_events drop constraint no_tea")
         code, output = await realtime(tmp_path, "quarantine", "resend", number, **journal)
         assert code == 0, output
-        running.server.shipper.wake()
+        running.server.log.keeper.news.set()
         async with asyncio.timeout(15):
             while project.psql(said).split() != ["water?", "tea?", "juice?"]:
                 await asyncio.sleep(0.1)

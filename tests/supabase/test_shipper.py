@@ -27,6 +27,7 @@ class MemorySource:
     """A journal in memory: rows with ids of their own, heads, and the cursor."""
 
     def __init__(self) -> None:
+        self.news = asyncio.Event()
         self.rows: list[EventRow] = []
         self.heads: dict[str, SessionRow] = {}
         self.cursor = 0
@@ -150,7 +151,7 @@ async def test_a_row_is_there_at_once_and_requests_are_few(
     for seq in range(1, 100):
         added = time.monotonic()
         source.add(head, event(head, seq))
-        shipper.wake()
+        source.news.set()
         if seq % 20 == 1:
             await source.drained()
             behind.append(time.monotonic() - added)
@@ -199,7 +200,7 @@ async def test_an_outage_costs_nothing(
             seq = next(seqs)
             for head in heads:
                 source.add(head, event(head, seq))
-            shipper.wake()
+            source.news.set()
             await asyncio.sleep(0.001)
 
     await talk(100)
@@ -326,7 +327,7 @@ async def test_permanent_trouble_is_told_once_and_retried_more_and_more_slowly(
     shipper.start()
     async with asyncio.timeout(30):
         while len(line.batches) < 8:
-            shipper.wake()
+            source.news.set()
             await asyncio.sleep(0.01)
 
     starts = [start for start, _ in line.batches]
@@ -347,7 +348,7 @@ async def test_stop_ships_what_is_left(supabase: Supabase, source: MemorySource)
     shipper.start()
     head = session()
     source.add(head, event(head, 1))
-    shipper.wake()
+    source.news.set()
     await source.drained()
     source.add(head, *(event(head, seq) for seq in range(2, 1501)))
     assert await shipper.stop()

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from realtime.redaction import without_keys
 from realtime.tools import Toolbox, ToolError
 from realtime.tools.mcp import servers as module
 from realtime.tools.mcp.config import read_config
 from realtime.tools.mcp.results import contents
 from realtime.tools.mcp.servers import McpServers, try_servers
-from realtime.tools.mcp.words import last_words, without_keys
+from realtime.tools.mcp.words import last_words
 from tests.support.device import Device
 from tests.support.process import free_port
 from tests.support.scripted import ScriptedModel, asks, says
@@ -506,5 +507,5 @@ def test_no_key_is_in_the_last_words_of_a_server() -> None:
     assert "db/x failed" in said
     for key in (*keys, "hunter2", "abcdefgh"):
         assert key not in said
-    assert without_keys("it is my-own-secret", ["my-own-secret"]) == "it is […]"
+    assert without_keys("it is my-own-secret", ["my-own-secret"]) == "it is …"
     assert len(last_words("word " * 1000, ())) < 500

@@ -56,9 +56,9 @@ class Api:
         before = request.query.get("before_seq")
         if before is not None and not (before.isdecimal() and len(before) < 16):
             raise ProtocolError("bad_request", "before_seq must be a number")
-        async with self._hub.open(session_id, await self._caller(request)) as actor:
-            page = await actor.history(int(before) if before else None, 200)
-            row = actor.session.row()
+        async with self._hub.open(session_id, await self._caller(request)) as seat:
+            page = await seat.history(int(before) if before else None, 200)
+            row = seat.row()
         events = [entry(event) for event in page.events]
         return as_json(
             {"session": public(row), "events": events, "next_before_seq": page.next_before_seq}

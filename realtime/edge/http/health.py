@@ -14,7 +14,7 @@ from ...runs.chain import Chain
 from ..connections import Connections
 
 
-class Shipping(Protocol):
+class ShippingState(Protocol):
     """How the journal's rows get to Supabase."""
 
     @property
@@ -33,7 +33,7 @@ class Health:
         hub: Hub,
         chain: Chain,
         connections: Connections,
-        shipping: Callable[[], Shipping] | None,
+        shipping: Callable[[], ShippingState] | None,
     ) -> None:
         self._hub = hub
         self._chain = chain

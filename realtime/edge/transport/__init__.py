@@ -36,7 +36,7 @@ from aiohttp import web
 from ...log.encode import Append
 from ...protocol import EVENT_NAMES, Progress, to_json
 from .engine import Engine
-from .packets import Batch
+from .packets import Packets
 from .server import SocketServer, error_ack
 
 __all__ = ["MAX_FRAME", "Engine", "Reply", "SocketServer", "Transport"]
@@ -112,7 +112,7 @@ class Transport(SocketServer):
     def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         def reply(answer: dict[str, Any]) -> None:
             if id is not None:
-                self.eio.put(eio_sid, Batch([b"43%d[%b]" % (id, to_json(answer))]))
+                self.eio.put(eio_sid, Packets([b"43%d[%b]" % (id, to_json(answer))]))
 
         if len(data) > 2:
             reply(error_ack("bad_request", "an event is a name and one JSON object"))
@@ -130,7 +130,7 @@ class Transport(SocketServer):
 
     def _put_all(self, members: Members, events: Sequence[bytes]) -> None:
         """Encoded once, put on each member's queue; waits for nobody."""
-        batch = Batch(events)
+        batch = Packets(events)
         sockets = self.eio.sockets
         for _, eio_sid in members:
             if socket := sockets.get(eio_sid):
@@ -139,7 +139,7 @@ class Transport(SocketServer):
     def tell(self, sid: str, name: str, payload: dict[str, Any]) -> None:
         """Send an ephemeral event to one socket."""
         if eio_sid := self.manager.eio_sid_from_sid(sid, NAMESPACE):
-            self.eio.put(eio_sid, Batch([_event(name, to_json(payload))]))
+            self.eio.put(eio_sid, Packets([_event(name, to_json(payload))]))
 
     def tell_all(self, name: str, payload: dict[str, Any]) -> None:
         self._put_all(self._members(None), [_event(name, to_json(payload))])

@@ -1,7 +1,7 @@
 """Engine.IO 4 over aiohttp, for any application. No handler is needed to be mounted.
 
     engine = Engine(ping_interval=25)
-    engine.on("message", lambda sid, data: engine.put(sid, Batch.messages([data])))
+    engine.on("message", lambda sid, data: engine.put(sid, Packets.messages([data])))
     engine.attach(app)
 
 Of python-engineio's server the registration of handlers, ids and client sessions are used;
@@ -23,8 +23,8 @@ import msgspec
 from aiohttp import http_exceptions, web
 
 from ..notices import Notices
-from .origins import Origins, Refused
-from .packets import Batch, Malformed, close_frame, split_payload, too_large
+from .origins import BadHandshake, Origins
+from .packets import Malformed, Packets, close_frame, split_payload, too_large
 from .socket import Socket
 
 UPGRADE_S = 5.0
@@ -81,7 +81,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         try:
             headers = self._origins.headers(request)
             response = await self._answer(request)
-        except Refused as error:
+        except BadHandshake as error:
             if error.status == 400:
                 self.refused(request.remote, str(error))
             body = msgspec.json.encode(error.body)
@@ -98,19 +98,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         transport = request.query.get("transport", "")
         if transport not in self.transports:
             only = " or ".join(f"transport={name}" for name in self.transports)
-            raise Refused(0, f"Transport unknown: this server takes {only}")
+            raise BadHandshake(0, f"Transport unknown: this server takes {only}")
         if "j" in request.query:
-            raise Refused(3, "Bad request: JSONP is not part of this protocol")
+            raise BadHandshake(3, "Bad request: JSONP is not part of this protocol")
         sid = request.query.get("sid")
         if sid is None:
             return await self._open(request, transport)
         socket = self.sockets.get(sid)
         if socket is None:
-            raise Refused(1, "Session ID unknown")
+            raise BadHandshake(1, "Session ID unknown")
         if transport == "websocket":
             return await self._upgrade(request, socket)
         if socket.upgraded:
-            raise Refused(3, "Bad request: the session has moved to WebSocket")
+            raise BadHandshake(3, "Bad request: the session has moved to WebSocket")
         try:
             if request.method == "GET":
                 return text(await socket.poll(request.transport))
@@ -118,18 +118,18 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
                 await socket.post(partial(self._body, request))
                 return text(b"ok")
         except Malformed as error:
-            raise Refused(3, f"Bad request: {error}") from None
-        raise Refused(2, "Bad request method")
+            raise BadHandshake(3, f"Bad request: {error}") from None
+        raise BadHandshake(2, "Bad request method")
 
     async def _open(self, request: web.Request, transport: str) -> web.StreamResponse:
         if request.query.get("EIO") != "4":
-            raise Refused(
+            raise BadHandshake(
                 5,
                 "Unsupported protocol version: this server speaks EIO=4, as socket.io-client 3 "
                 "and python-socketio 5 and newer do",
             )
         if request.method != "GET":
-            raise Refused(2, "Bad handshake method")
+            raise BadHandshake(2, "Bad handshake method")
         ws = self._websocket(request) if transport == "websocket" else None
         sid = self.generate_id()
         socket = self.sockets[sid] = Socket(self, sid, request.remote)
@@ -141,7 +141,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             "pingTimeout": round(self.ping_timeout * 1000),
             "maxPayload": self.max_http_buffer_size,
         }
-        socket.put(Batch([b"0" + msgspec.json.encode(hello)]))
+        socket.put(Packets([b"0" + msgspec.json.encode(hello)]))
         await self._welcome(socket, request)
         if ws is None:
             return text(await socket.poll(request.transport))
@@ -155,7 +155,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         return ws
 
     async def _welcome(self, socket: Socket, request: web.Request) -> None:
-        """Ask the application. Who is refused leaves nothing behind. Raises `Refused`."""
+        """Ask the application. Who is refused leaves nothing behind. Raises `BadHandshake`."""
         handler = self.handlers.get("connect")
         environ = {
             "aiohttp.request": request,
@@ -173,7 +173,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if answer is not None and answer is not True:
             del self.sockets[socket.sid]  # it never was one: no disconnect is reported
             socket.close(self.reason.SERVER_DISCONNECT)
-            raise Refused(4, "Forbidden", 401)
+            raise BadHandshake(4, "Forbidden", 401)
 
     async def _upgrade(self, request: web.Request, socket: Socket) -> web.StreamResponse:
         """Move a polling session to a WebSocket, once it has shown that it works."""
@@ -218,7 +218,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         except ValueError:  # a key with bytes that are not ASCII
             possible = False
         if not possible:
-            raise Refused(3, "Bad request: not a WebSocket handshake")
+            raise BadHandshake(3, "Bad request: not a WebSocket handshake")
         return ws
 
     async def _body(self, request: web.Request) -> list[str | bytes]:
@@ -238,7 +238,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     # ------------------------------------------------------------- messages
 
-    def put(self, sid: str, batch: Batch) -> None:
+    def put(self, sid: str, batch: Packets) -> None:
         """Send to one client, if it is still there. Never waits."""
         if socket := self.sockets.get(sid):
             socket.put(batch)
@@ -246,11 +246,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     async def send(self, sid: str, data: Any) -> None:
         if isinstance(data, dict | list):
             data = msgspec.json.encode(data).decode()
-        self.put(sid, Batch.messages([data]))
+        self.put(sid, Packets.messages([data]))
 
     async def send_packet(self, sid: str, pkt: Any) -> None:
         encoded = pkt.encode()
-        self.put(sid, Batch([encoded.encode() if isinstance(encoded, str) else bytearray(encoded)]))
+        self.put(
+            sid, Packets([encoded.encode() if isinstance(encoded, str) else bytearray(encoded)])
+        )
 
     async def disconnect(self, sid: str | None = None) -> None:
         for socket in [self.sockets.get(sid)] if sid else list(self.sockets.values()):

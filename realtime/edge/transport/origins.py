@@ -20,7 +20,7 @@ REMEDY = (
 logger = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class BadHandshake(Exception):
     """An HTTP request that is not served; codes as in the reference implementation."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
@@ -41,7 +41,7 @@ class Origins:
         self._notices = Notices(HOUR_S)
 
     def headers(self, request: web.Request) -> dict[str, str]:
-        """The CORS headers for the page that asks. Raises `Refused` for one of elsewhere."""
+        """The CORS headers for the page that asks. Raises `BadHandshake` for one of elsewhere."""
         origin = request.headers.get("Origin")
         if origin is None:
             return {}
@@ -64,11 +64,11 @@ class Origins:
         return page in self._listed or same_host(page, host)
 
     def _refuse(self, origin: str, host: str) -> None:
-        """Tell the operator, who may have meant to let the page in. Raises `Refused`."""
+        """Tell the operator, who may have meant to let the page in. Raises `BadHandshake`."""
         why = f"the page's origin is {origin}, but it asked for the host {host}"
         if self._notices.due(origin, host):
             logger.warning("refused: %s. %s", why, REMEDY)
-        raise Refused(4, f"Forbidden: {why}. {REMEDY}.", 403)
+        raise BadHandshake(4, f"Forbidden: {why}. {REMEDY}.", 403)
 
 
 def shown(header: str) -> str:

@@ -168,7 +168,7 @@ def close_frame(code: int) -> bytes:
     return frame(struct.pack("!H", code), CLOSE)
 
 
-class Batch:
+class Packets:
     """Engine.IO packets that go out together, encoded once for however many sockets.
 
     A `bytes` item is a whole packet with its type, a `bytearray` a binary message.
@@ -181,7 +181,7 @@ class Batch:
         self._frames = b""
 
     @classmethod
-    def messages(cls, parts: Sequence[str | bytes | bytearray]) -> Batch:
+    def messages(cls, parts: Sequence[str | bytes | bytearray]) -> Packets:
         """Each part as a message packet."""
         return cls([b"4" + p.encode() if isinstance(p, str) else bytearray(p) for p in parts])
 

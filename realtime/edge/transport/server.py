@@ -19,7 +19,7 @@ from socketio import packet as sio
 from socketio.exceptions import ConnectionRefusedError as Rejected
 
 from .engine import Engine, library_logger
-from .packets import Batch, Malformed, Packet
+from .packets import Malformed, Packet, Packets
 
 logger = logging.getLogger(__name__)
 
@@ -285,9 +285,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         return f"internal error; request {request_id}"
 
 
-def encode(kind: int, namespace: str, data: Any, id: int | None = None) -> Batch:
+def encode(kind: int, namespace: str, data: Any, id: int | None = None) -> Packets:
     encoded = Packet(kind, data=data, namespace=namespace, id=id).encode()
-    return Batch.messages(encoded if isinstance(encoded, list) else [encoded])
+    return Packets.messages(encoded if isinstance(encoded, list) else [encoded])
 
 
 def error_ack(code: str, message: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
-from .packets import Batch, Malformed, close_frame, too_large
+from .packets import Malformed, Packets, close_frame, too_large
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -22,7 +22,7 @@ LINGER_S = 1.0
 KERNEL_BYTES = 64 * 1024
 """What the kernel may hold for one socket, so that the bound of the queue means something."""
 
-PING, NOOP, GOODBYE = Batch([b"2"]), b"6", b"1"
+PING, NOOP, GOODBYE = Packets([b"2"]), b"6", b"1"
 logger = logging.getLogger(__name__)
 
 SLOW_READER = "slow reader"
@@ -53,7 +53,7 @@ class Socket:
         self.upgraded = False
         self.upgrading: web.WebSocketResponse | None = None
         self._tcp: asyncio.Transport | None = None
-        self._queue: list[Batch] = []
+        self._queue: list[Packets] = []
         self._queued = 0
         self._poll: asyncio.Future[None] | None = None
         self._poll_tcp: asyncio.Transport | None = None  # of the last poll
@@ -67,7 +67,7 @@ class Socket:
 
     # ------------------------------------------------------------- outgoing
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: Packets) -> None:
         """Send it after what was put before. Never waits, never calls a handler."""
         if self.closed:
             return

@@ -23,10 +23,10 @@ class JournalKeeper:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.on_rows: Callable[[], None] = lambda: None
+        self.news = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
-        self._upkeep = Upkeep(journal, self._writer, self._readers, lambda: self.on_rows())
+        self._upkeep = Upkeep(journal, self._writer, self._readers, self.news)
 
     # ---------------------------------------------------------------- writing
 
@@ -37,7 +37,7 @@ class JournalKeeper:
             self._upkeep.pause()
             raise
         if heads:  # else there are tokens alone, which are loose
-            self.on_rows()
+            self.news.set()
         return gone
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:

@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 class Upkeep:
     """It works in the threads of the journal's keeper, whenever they come to it; what fails is
-    left for later. `on_rows` follows what brought rows into another form."""
+    left for later. `news` is set by what brought rows into another form."""
 
     def __init__(
-        self, journal: Journal, writer: Executor, readers: Executor, on_rows: Callable[[], None]
+        self, journal: Journal, writer: Executor, readers: Executor, news: asyncio.Event
     ) -> None:
         self._journal = journal
         self._writer = writer
         self._readers = readers
-        self._on_rows = on_rows
+        self._news = news
         self._paused = False
         self._events = 0  # since the last checkpoint
         self._checkpoint: asyncio.Future[None] | None = None
@@ -80,7 +80,7 @@ class Upkeep:
                 return
             if error := future.exception():
                 logger.warning("%s%r failed: %s", work.__name__, args, error)
-            self._on_rows()
+            self._news.set()
             self._file_later()
 
         future = asyncio.get_running_loop().run_in_executor(self._writer, work, *args)

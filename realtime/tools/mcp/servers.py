@@ -22,7 +22,7 @@ from ..context import ToolError
 from ..tool import MAX_TOOLS, Toolbox, some
 from .config import McpServer
 from .tool import McpTool
-from .wire import LastWords, Lost, Refused, Unread, connected, greet, listed
+from .wire import ConnectionLost, LastWords, RefusedByServer, Unread, connected, greet, listed
 from .words import Trouble, secrets_of, why
 
 ANSWER_S = 30.0  # for a list of tools from a server that is up
@@ -35,7 +35,7 @@ STOP_S = 8.0  # the SDK ends a child that does not listen after about six
 logger = logging.getLogger(__name__)
 
 
-class Connection:
+class ServerConnection:
     """One server's connection, kept up by a task of its own."""
 
     def __init__(self, name: str, config: McpServer, box: Toolbox) -> None:
@@ -89,28 +89,28 @@ class Connection:
 
     async def not_made(self, error: MCPError, session: ClientSession) -> bool:
         """Whether the call was surely not made; if so, prepare for making it again."""
-        if isinstance(error, Refused) and error.session_gone:
+        if isinstance(error, RefusedByServer) and error.session_gone:
             self.renew(session)
             return True
         if error.code == HEADER_MISMATCH:  # the SDK knew an older list of tools
             await listed(session)
             return True
-        return isinstance(error, Lost) and not error.sent
+        return isinstance(error, ConnectionLost) and not error.sent
 
     def told(self, error: MCPError) -> ToolError:
         """A failed call as an error for the model. Where it casts doubt on the server, a check
         follows."""
-        self._in_doubt = isinstance(error, Lost | Refused)
+        self._in_doubt = isinstance(error, ConnectionLost | RefusedByServer)
         unknown = "the call may or may not have taken effect"
-        if isinstance(error, Lost) and not error.sent:
+        if isinstance(error, ConnectionLost) and not error.sent:
             return ToolError(f"{self.name} is not connected; the call was not made", "unavailable")
-        if isinstance(error, Lost):
+        if isinstance(error, ConnectionLost):
             return ToolError(f"{self.name} disconnected; {unknown}", "unknown_outcome")
         if isinstance(error, Unread):
             return ToolError(
                 f"{self.name} sent an answer that cannot be read; {unknown}", "unknown_outcome"
             )
-        if isinstance(error, Refused) and error.bare:
+        if isinstance(error, RefusedByServer) and error.bare:
             if error.status >= 500:
                 return ToolError(f"{self.name} {error.message}; {unknown}", "unknown_outcome")
             return ToolError(f"{self.name} {error.message}; the call was not made", "unavailable")
@@ -188,7 +188,7 @@ class Connection:
             async with asyncio.timeout(seconds) as self._start:
                 await greet(session)
                 await self._offer(session)
-        except Lost:
+        except ConnectionLost:
             raise Trouble("it ended before it answered") from None
         except TimeoutError:
             raise Trouble(
@@ -205,7 +205,7 @@ class Connection:
         try:
             async with asyncio.timeout(seconds):
                 await self._offer(session)
-        except Refused as error:
+        except RefusedByServer as error:
             if not error.session_gone:
                 raise
             self.renew(session)
@@ -272,7 +272,7 @@ class McpServers:
         """To be made inside the event loop: the connecting begins at once."""
         for name in servers:
             box.offer(name, ())  # so that the order is the file's, whoever answers first
-        self.connections = [Connection(name, config, box) for name, config in servers.items()]
+        self.connections = [ServerConnection(name, config, box) for name, config in servers.items()]
 
     async def ready(self) -> None:
         """Until each server is up or has failed once, for a while."""

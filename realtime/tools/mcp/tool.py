@@ -18,7 +18,7 @@ from .results import contents
 from .wire import asked
 
 if TYPE_CHECKING:
-    from .servers import Connection
+    from .servers import ServerConnection
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class McpTool(Tool):
     """One tool of a server."""
 
-    def __init__(self, server: Connection, name: str, described: dict[str, Any]) -> None:
+    def __init__(self, server: ServerConnection, name: str, described: dict[str, Any]) -> None:
         """Raises `Unfit` where no model can be offered it."""
         config = server.config
         schema = described.get("inputSchema") or {}

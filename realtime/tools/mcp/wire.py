@@ -27,6 +27,7 @@ from mcp.types import (
     PaginatedRequestParams,
 )
 
+from ...redaction import without_keys
 from ..context import ToolError
 from ..threads import in_thread
 from .config import McpServer
@@ -36,7 +37,6 @@ from .words import (
     http_words,
     last_words,
     secrets_of,
-    without_keys,
 )
 
 CONNECT_S = 20.0
@@ -59,7 +59,7 @@ class Post:
         self.sent = self.sent or event.endswith("send_request_headers.started")
 
 
-class Lost(MCPError):
+class ConnectionLost(MCPError):
     """The connection, or the stream of an answer, broke. `sent`: what was asked may have been
     done."""
 
@@ -68,7 +68,7 @@ class Lost(MCPError):
         self.sent = sent
 
 
-class Refused(MCPError):
+class RefusedByServer(MCPError):
     """The server answered with an HTTP error. `session_gone`: it no longer knows our session.
     `bare`: it said nothing beside the status, and the message is ours."""
 
@@ -113,14 +113,14 @@ class Wire(JSONRPCDispatcher[Any]):
             raw = await super().send_raw_request(method, params, opts, **more)
         except MCPError as error:
             if post.status:
-                raise Refused(error, post.status, self._config) from None
+                raise RefusedByServer(error, post.status, self._config) from None
             if error.message.startswith(("Failed to parse JSON", "Failed to parse SSE")):
                 raise Unread(error.code, "its answer cannot be read") from None
             # servers use this code for errors of their own
             if error.code == CONNECTION_CLOSED and error.message.startswith(
                 ("Connection closed", "SSE stream")
             ):
-                raise Lost(error, post.sent or self._config.command is not None) from None
+                raise ConnectionLost(error, post.sent or self._config.command is not None) from None
             raise
         finally:
             _posts.reset(before)

@@ -4,7 +4,6 @@ but a look at the file system for a command that does not start."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -14,31 +13,15 @@ from pathlib import Path
 import pydantic
 from mcp import MCPError
 
+from ...redaction import without_keys
 from .config import SSE, McpServer
 
 MAX_WORDS = 400
 COMES_WITH = {"npx": "Node.js", "node": "Node.js", "uvx": "uv", "uv": "uv", "docker": "Docker"}
-_KEYS = re.compile(
-    r"(?<=://)[^/\s@]+@"  # a user and a password before a host
-    r"|(?<=\?)[^\s\"']+"  # the query of an address
-    r"|(?i:\b(?:bearer|basic)\s+)\S{6,}"
-    r"|(?i:(?:key|token|secret|password|passwd|pwd)[\"']?\s*[:=]\s*)\S+"
-    r"|\b(?:sk|pk|rk|ghp|gho|ghs|xox[a-z]|glpat|github_pat|sb_secret)[-_][\w-]{6,}"
-    r"|\beyJ[\w-]+\.[\w.-]+"
-    r"|(?<![\w+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{20,}={0,2}"
-)
 
 
 class Trouble(Exception):
     """A server cannot be used; the text says why."""
-
-
-def without_keys(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with everything left out that looks like a key, and these secrets."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 6:
-            text = text.replace(secret, "[…]")
-    return _KEYS.sub("[…]", text)
 
 
 def secrets_of(config: McpServer) -> list[str]:
