@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from realtime.config import ConfigError, Settings
-from realtime.models import ToolResult
+from realtime.models import Finished, TextDelta, ToolCallReady, ToolResult
 from realtime.protocol import ToolCall
 from realtime.runs.calls import arguments_hash
 from realtime.tools import FunctionTool, tool
@@ -278,6 +279,35 @@ async def test_it_waits_on_over_a_restart(
     assert len(other.events("done")) == 1
 
 
+async def test_the_model_is_asked_the_same_over_a_restart(
+    serve: Serve, device: MakeDevice, paid: list[Any]
+) -> None:
+    """Also where it went on after its call."""
+    say = [TextDelta("I pay."), ToolCallReady("0", "pay", '{"to": "Ann", "amount": 5}')]
+    script: Script = [[*say, TextDelta(" One moment.")], [Finished("tool_calls")]]
+    asked: list[Any] = []
+    for restarted in (False, True):
+        running, model, one, run_id, call = await opened(serve, device, script, says("paid"))
+        if restarted:
+            await running.stop()
+            model = ScriptedModel(says("paid"))
+            running = await serve(model, tools=("money",))
+            one = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+            await one.connect()
+        answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+        assert (await one.call("approve", answer))["ok"]
+        done = await one.done(run_id)
+        assert (done["status"], done["text"]) == ("completed", "I pay. One moment.\n\npaid")
+        context = msgspec.to_builtins(model.requests[-1].context)
+        asked.append([{k: v for k, v in item.items() if k != "tool_call_id"} for item in context])
+        await one.drop()
+        await running.stop()
+    assert asked[0] == asked[1]
+    assert [item.get("text", item.get("name")) for item in asked[0]] == [
+        *("pay Ann", "I pay.", "pay", " One moment.", None),
+    ]
+
+
 async def test_other_arguments_than_approved_never_run(
     serve: Serve, device: MakeDevice, paid: list[Any]
 ) -> None:
@@ -330,7 +360,7 @@ def pay(to: str, context: ToolContext) -> str:
 
 async def test_it_survives_kill_9_before_and_expires_by_its_first_clock(tmp_path: Path) -> None:
     (tmp_path / "own_tools.py").write_text(TOOLS)
-    async with world(tmp_path, TOOLS="own_tools", APPROVAL_SECONDS="4") as scene:
+    async with world(tmp_path, TOOLS="own_tools", APPROVAL_SECONDS="8") as scene:
         one = await scene.device("raw")
         ack = await one.send('tool pay {"to": "Ann"} tokens 4 rate 0')
         late = await scene.device("raw")
