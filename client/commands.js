@@ -1,3 +1,5 @@
+import { randomId } from "./random-id.js";
+
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
@@ -7,7 +9,9 @@ export class Commands {
   /**
    * Say something, now or as soon as there is a connection.
    * @param {string} text
-   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object}} [options]
+   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object,
+   *   replaces?: string}} [options]  `replaces`: the `message_id` of a question that this one takes
+   *   the place of, on a branch of its own
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {
@@ -36,6 +40,20 @@ export class Commands {
   /** Go on with an interrupted or incomplete answer. @param {string} run_id  of its last run */
   continue(run_id) {
     return this.#command("continue", { run_id });
+  }
+
+  /**
+   * Have a question answered once more, on a branch of its own.
+   * @param {string} run_id  of any answer to it
+   * @param {{model?: string, options?: object}} [choice]  for this answer
+   */
+  regenerate(run_id, choice = {}) {
+    return this.#command("regenerate", { run_id, client_msg_id: randomId(), ...choice });
+  }
+
+  /** Go over to the branch of a message, on all devices. @param {string} message_id */
+  select(message_id) {
+    return this.#command("select", { message_id });
   }
 
   /**

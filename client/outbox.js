@@ -13,6 +13,7 @@
 
 import { deferred } from "./deferred.js";
 import { CommandError } from "./errors.js";
+import { randomId } from "./random-id.js";
 
 const KEY = "realtime.outbox";
 const BREAKS = 3;
@@ -201,10 +202,4 @@ const payload = ({ session_id, client_msg_id, text, options }) => ({ ...options,
 /** As much of an entry as outlives the page: the error of one that failed for good. */
 function kept({ status, error, retry_at, heard, ...entry }) {
   return status === "failed" ? { ...entry, error } : entry;
-}
-
-/** `crypto.randomUUID` exists on secure pages alone. */
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -6,37 +6,27 @@ from it. `take` hands the new events on. Times are ms since the Unix epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
 
 from ..protocol import (
-    Approve,
-    Done,
-    DoneStatus,
     Error,
-    Event,
-    FinishReason,
     Options,
     ProtocolError,
+    Regenerate,
     Run,
-    RunStatus,
+    Selected,
     Send,
     SessionEnded,
     SessionStarted,
     Summary,
-    Token,
-    ToolCall,
-    Usage,
     UserMessage,
     clean_text,
 )
-from .approvals import decided, expired
-from .ending import closed, fitting_text
-from .provider_state import ProviderState, keep
-from .state import RunState, State
-from .usage import estimate
+from .run_rules import RunRules
+from .state import RunState
 
 
 def new_id() -> str:
@@ -53,7 +43,7 @@ class Bounds(msgspec.Struct, frozen=True):
 DEFAULT_BOUNDS = Bounds()
 
 
-class Session(State):
+class Session(RunRules):
     """A session's state and what may happen next. Only its owner in this process calls it."""
 
     def __init__(
@@ -67,17 +57,6 @@ class Session(State):
         super().__init__(session_id, epoch=epoch)
         self._bounds = bounds
         self._ids = ids
-        self._new: list[Event] = []
-
-    def _append(self, event: Event, now: int) -> None:
-        event.session_id, event.seq, event.ts = self.session_id, self.head + 1, now
-        self.apply(event)
-        self._new.append(event)
-
-    def take(self) -> list[Event]:
-        """The events appended since the last call; the caller must commit them."""
-        taken, self._new = self._new, []
-        return taken
 
     # ------------------------------------------------------------- commands
 
@@ -93,28 +72,39 @@ class Session(State):
         """
         text = clean_text(command.text)
         if known := self._by_client_id.get((user_id, command.client_msg_id)):
-            if known.user and known.user.text != text:
+            said = known.user
+            if said is None or (said.text, said.replaces) != (text, command.replaces):
                 raise ProtocolError(
-                    "conflict", "this client_msg_id was used for a different text; use a new one"
+                    "conflict", "this client_msg_id was used for something else; use a new one"
                 )
             return "duplicate", known
         self.check_send(command)
-        run_id = self._ids()
-        self._append(
-            UserMessage(
-                run_id=run_id,
-                message_id=self._ids(),
-                client_msg_id=command.client_msg_id,
-                text=text,
-                user_id=user_id,
-                on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
-            ),
-            now,
+        message = UserMessage(
+            run_id=self._ids(),
+            message_id=self._ids(),
+            client_msg_id=command.client_msg_id,
+            text=text,
+            user_id=user_id,
+            replaces=command.replaces,
+            on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
         )
-        return self._enter(run_id, self._ids(), user_id, model, now)
+        if command.replaces:
+            message.parent = self.branches.parents[command.replaces]
+        elif not self.active:
+            message.parent = self.branches.leaf
+        self._append(message, now)
+        run = Run(
+            run_id=message.run_id,
+            message_id=self._ids(),
+            status="started",
+            model=model,
+            user_id=user_id,
+            parent=message.message_id,
+        )
+        return self._enter(run, now)
 
-    def is_duplicate(self, client_msg_id: str, user_id: str) -> bool:
-        return (user_id, client_msg_id) in self._by_client_id
+    def is_duplicate(self, client_msg_id: str | None, user_id: str) -> bool:
+        return client_msg_id is not None and (user_id, client_msg_id) in self._by_client_id
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
@@ -129,6 +119,10 @@ class Session(State):
             raise ProtocolError(
                 "too_large", f"text is longer than {most.text_bytes} bytes; send a shorter one"
             )
+        if command.replaces is not None:
+            self._check_quiet()
+            if command.replaces not in self.branches or command.replaces not in self._questions:
+                raise ProtocolError("not_found", "no message of a user with this id")
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
         if self.active and command.if_busy == "queue" and len(self.queue) >= most.queued:
@@ -143,12 +137,9 @@ class Session(State):
 
         Raises `not_found`, `busy`, `conflict`.
         """
-        run = self.runs.get(run_id)
-        if run is None or run.done is None or run.started_at is None:
-            raise ProtocolError("not_found", "no finished run with this id in this session")
-        if self.active or self.queue:
-            raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
-        newest = self.started[-1]
+        run = self._finished(run_id)
+        self._check_quiet()
+        newest = self._answers[self.branches.leaf or ""]
         if newest.refused and newest.answer is run.answer:
             raise ProtocolError(
                 "conflict", "the model's provider refused this message; rephrase it"
@@ -159,132 +150,92 @@ class Session(State):
                 "only the last answer can be continued, and only if it was interrupted or is "
                 "incomplete",
             )
-        return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
+        onward = Run(
+            run_id=self._ids(),
+            message_id=run.answer.message_id,
+            status="started",
+            model=model,
+            user_id=user_id,
+        )
+        return self._enter(onward, now)
 
     def _continuable(self, run: RunState) -> bool:
         """Whether its answer broke off; a failure to continue it leaves it so."""
         assert run.done
         broke_off = run.done.status in ("interrupted", "incomplete")
-        return broke_off or (run.user is None and run.done.status != "completed")
+        return broke_off or (run.continues and run.done.status != "completed")
 
-    def _enter(
-        self, run_id: str, message_id: str, user_id: str, model: str, now: int
+    def regenerate(
+        self, command: Regenerate, user_id: str, model: str, now: int
     ) -> tuple[str, RunState]:
-        status: RunStatus = "queued" if self.active else "started"
-        self._append(
-            Run(run_id=run_id, message_id=message_id, status=status, model=model, user_id=user_id),
-            now,
+        """Answer the question of a run once more, in a message of its own beside its answer:
+        ("started" | "duplicate", the new run).
+
+        Raises `not_found`, `busy`, `conflict`.
+        """
+        key = command.client_msg_id
+        if key and (known := self._by_client_id.get((user_id, key))):
+            if known.user:
+                raise ProtocolError("conflict", "this client_msg_id was used for a message")
+            return "duplicate", known
+        run = self._finished(command.run_id)
+        self._check_quiet()
+        again = Run(
+            run_id=self._ids(),
+            message_id=self._ids(),
+            status="started",
+            model=model,
+            user_id=user_id,
+            parent=self.branches.parents[run.answer.message_id],
+            options=command.options,
+            client_msg_id=key,
         )
-        return status, self.runs[run_id]
+        return self._enter(again, now)
+
+    def select(self, message_id: str, now: int) -> str:
+        """Make the branch of a message the active one, up to the leaf that was last active behind
+        it, which is returned. Raises `not_found`, `busy`."""
+        if message_id not in self.branches:
+            raise ProtocolError("not_found", "no message with this id in this session")
+        self._check_quiet()
+        leaf = self.branches.end_of(message_id)
+        if leaf != self.branches.leaf:
+            self._append(Selected(message_id=leaf), now)
+        return leaf
+
+    def _finished(self, run_id: str) -> RunState:
+        run = self.runs.get(run_id)
+        if run is None or run.done is None or run.started_at is None:
+            raise ProtocolError("not_found", "no finished run with this id in this session")
+        return run
+
+    def _check_quiet(self) -> None:
+        if self.unfinished:
+            raise ProtocolError("busy", "an answer is running; wait for it", retryable=True)
+
+    def _enter(self, run: Run, now: int) -> tuple[str, RunState]:
+        if self.active:
+            run.status = "queued"
+        self._append(run, now)
+        return run.status, self.runs[run.run_id or ""]
 
     def start_next(self, model: str, now: int) -> RunState | None:
         """Start the first queued run, where none is active."""
         if self.active or not self.queue:
             return None
         run = self.queue[0]
-        self._move(run, "started", model, now, user_id=run.asker)
-        return run
-
-    def _move(
-        self, run: RunState, status: RunStatus, model: str, now: int, user_id: str | None = None
-    ) -> None:
-        event = Run(message_id=run.answer.message_id, status=status, model=model, user_id=user_id)
-        event.run_id = run.run_id
-        self._append(event, now)
-
-    # ------------------------------------------------------------- the run
-
-    def record(self, run_id: str, events: Iterable[Event], now: int) -> bool:
-        """Append what a run produced; tokens get their place in the message. False, and nothing
-        is appended, once it has ended."""
-        run = self.runs[run_id]
-        if run.done:
-            return False
-        length = run.answer.length
-        for event in events:
-            event.run_id = run_id
-            if isinstance(event, Token):
-                event.offset = length[event.kind]
-            self._append(event, now)
-            if isinstance(event, ToolCall):
-                self._follow(run, now)
-        return True
-
-    def _follow(self, run: RunState, now: int) -> None:
-        """The run waits for approval while one of its calls does."""
-        waits = bool(self.pending())
-        if waits != (run.status == "awaiting_approval"):
-            status: RunStatus = "awaiting_approval" if waits else "resumed"
-            self._move(run, status, run.model, now)
-
-    def approve(self, command: Approve, user_id: str, now: int) -> None:
-        """A person's decision on a call of the active run: of the user who asked, with whose
-        rights the call is made, or of the session's owner.
-
-        Raises `not_found`, `forbidden`, `already_resolved`, `expired`, `already_done`.
-        """
-        call = self.call(command.tool_call_id)
-        if call is None or call.approval is None:
-            raise ProtocolError("not_found", "no tool call with that id is waiting for a decision")
-        if user_id not in (self.user_id, self.runs[call.run_id or ""].asker):
-            raise ProtocolError(
-                "forbidden", "only the user who asked or the session's owner may decide this"
-            )
-        self._resolve(decided(call, call.approval, command, user_id, now), now)
-
-    def expire_approval(self, tool_call_id: str, now: int) -> None:
-        """Nobody decided on this call of the active run in time."""
-        call = self.call(tool_call_id)
-        if call and call.status == "awaiting_approval":
-            self._resolve(expired(call), now)
-
-    def _resolve(self, call: ToolCall, now: int) -> None:
-        self._append(call, now)
-        self._follow(self.runs[call.run_id or ""], now)
-
-    def finish(
-        self,
-        run_id: str,
-        status: DoneStatus,
-        reason: FinishReason,
-        now: int,
-        *,
-        usage: Usage | None = None,
-        error: Error | None = None,
-        ended_at: int | None = None,
-        state: ProviderState | None = None,
-    ) -> bool:
-        """End a run: close its open tool calls, then `done`. False where it had ended.
-
-        `ended_at`: when it really ended, where that was before `now`. `state`: what the
-        provider wants back with the end of the answer.
-        """
-        run = self.runs[run_id]
-        if run.done:
-            return False
-        for call in run.answer.open_calls():
-            self._append(closed(call, status), now)
-        done = Done(
-            run_id=run_id,
-            status=status,
-            finish_reason=reason,
+        assert run.user
+        event = Run(
+            run_id=run.run_id,
             message_id=run.answer.message_id,
-            text=fitting_text(run.answer),
-            text_len=run.answer.length["text"],
-            usage=usage or estimate(run, self.started),
-            model=run.model,
-            duration_ms=run.duration_ms(now if ended_at is None else ended_at),
-            user_id=run.asker or None,
-            error=error,
+            status="started",
+            model=model,
+            user_id=run.asker,
+            parent=run.user.message_id,
+            follows=self.branches.leaf,
         )
-        if state:
-            keep(done, state)
-        self._append(done, now)
-        return True
-
-    def go_on(self, run: RunState, model: str, now: int) -> None:
-        """After a crash: the active run takes its next step."""
-        self._move(run, "resumed", model, now)
+        self._append(event, now)
+        return run
 
     # ------------------------------------------------------ end and summary
 

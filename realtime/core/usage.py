@@ -3,7 +3,7 @@ what it costs. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -17,7 +17,7 @@ from ..models import (
     UserText,
 )
 from ..protocol import Usage
-from .state import RunState
+from .state import RunState, State
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,16 +96,15 @@ def add(total: Usage | None, more: Usage) -> Usage:
     )
 
 
-def estimate(run: RunState, started: Sequence[RunState]) -> Usage:
+def estimate(run: RunState, session: State) -> Usage:
     """What a run has used, by the size of all texts, where nobody counted: each of its model
-    calls read all that was there before it. `started`: the session's runs."""
+    calls read all that was there before it."""
     if run.started_at is None:
         return Usage(input_tokens=0, output_tokens=0, estimated=True)
     written = run.answer.size() - run.size_before
     given = run.size_before + sum(
-        len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
-        for other in started
-        if other.user is not None
+        len(question.text) + (0 if answer is run.answer else answer.size())
+        for question, answer in session.exchanges(run.answer.message_id)
     )
     calls = run.answer.steps + (not run.answer.last_step())
     return Usage(

@@ -29,6 +29,8 @@ from ..protocol import (
     Join,
     Leave,
     ProtocolError,
+    Regenerate,
+    Select,
     Send,
     SessionPayload,
     Share,
@@ -70,6 +72,8 @@ class Commands:
             "send": self._send,
             "stop": self._stop,
             "continue": self._continue,
+            "regenerate": self._regenerate,
+            "select": self._select,
             "approve": self._approve,
             "history": self._history,
             "auth": self._auth,
@@ -180,6 +184,15 @@ class Commands:
         async with self._open(connection, self._named(connection, command)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
+    async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
+        self._refuse_when_unable()
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.regenerate(command, user_of(connection))
+
+    async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.select(command.message_id)
+
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as seat:
             self._refuse_when_unable()
@@ -188,9 +201,13 @@ class Commands:
     async def _history(self, connection: Connection, command: History) -> Ack:
         session_id = self._named(connection, command)
         async with self._open(connection, session_id, "read") as seat:
-            page = await seat.history(command.before_seq, command.limit)
-        events = [entry(event) for event in page.events]
-        return {"ok": True, "events": events, "next_before_seq": page.next_before_seq}
+            page = await seat.history(command)
+        return {
+            "ok": True,
+            "events": [entry(event) for event in page.events],
+            "next_before_seq": page.next_before_seq,
+            **({"siblings": page.siblings} if page.siblings else {}),
+        }
 
     async def _auth(self, connection: Connection, command: Auth) -> Ack:
         user = await self._authenticator.user(command.token, connection.request)

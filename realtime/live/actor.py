@@ -8,10 +8,8 @@ and the log. A method that changes something returns the ticket of its commit.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -24,19 +22,24 @@ from ..log.log import Ticket
 from ..protocol import (
     Approve,
     Error,
+    History,
     Join,
     Options,
+    ProtocolError,
+    Regenerate,
     Send,
     SessionEnded,
     SessionPayload,
     Stop,
     ToolCall,
 )
+from .ack import Ack, acked, stopped
 from .clock import now_ms
-from .driver import Driver, Ending
+from .driver import Driver
 from .errors import storage_unavailable
-from .join import page_for, payload
+from .join import page_for, payload, siblings
 from .ledger import Ledger
+from .options import one_more
 from .presence import Presence
 from .services import Services
 from .tail import Page
@@ -50,6 +53,7 @@ class Host(msgspec.Struct, frozen=True):
     services: Services
     grace_s: float
     abandon_s: float
+    check_options: Callable[[Options], None]
     on_ended: Callable[[str], None]
     on_idle: Callable[[str], None]
     on_presence: Callable[[str, int], None]
@@ -142,7 +146,7 @@ class Actor:
         nothing falls between page and live stream. Raises `storage_unavailable`."""
         session, tail = self.session, self._tail
         try:
-            page, mode = await page_for(command, session.epoch, tail)
+            page, mode = await page_for(command, session, tail)
         except StorageError:
             raise storage_unavailable() from None
         if self._ledger.closed:  # while the page was read; the log may have less than we had
@@ -151,14 +155,20 @@ class Actor:
             enter()
             self.presence.enter(sid)
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
-        return payload(session, tail.committed, page, mode, self.driver.model)
+        return payload(session, tail.committed, page, mode, self.driver.model_for(None))
 
-    async def history(self, before_seq: int | None, limit: int) -> Page:
-        """Older events, folded. Raises `storage_unavailable`."""
+    async def history(self, command: History) -> Page:
+        """Older events, folded. Raises `not_found`, `storage_unavailable`."""
+        branches, leaf = self.session.branches, command.leaf
+        if leaf is not None and leaf not in branches:
+            raise ProtocolError("not_found", "no message with this id in this session")
+        shown = self.session.on_branch(branches.end_of(leaf) if leaf else branches.leaf)
         try:
-            return await self._tail.history(before_seq, limit)
+            page = await self._tail.history(command.before_seq, command.limit, shown)
         except StorageError:
             raise storage_unavailable() from None
+        page.siblings = siblings(self.session, page)
+        return page
 
     def leave(self, sid: str) -> None:
         """A device has gone. The last one starts the clocks; nothing is awaited here."""
@@ -211,43 +221,50 @@ class Actor:
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
         return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
 
-    def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
+    def send(self, command: Send, user_id: str) -> Ack:
         """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
-        session, model = self.session, self.driver.model
+        session, model = self.session, self.driver.model_for(None)
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)
-        (status, run), ticket = self._ledger.change(
-            lambda now: session.send(command, user_id, model, now)
-        )
-        if status == "started":
-            self.driver.start(run)
-        user = run.user
-        return self._acked(
-            ticket,
-            status=status,
-            message_id=user.message_id if user else "",
-            run_id=run.run_id,
-            seq=user.seq if user else 0,
-        )
+        return self._ask(lambda now: session.send(command, user_id, model, now))
 
-    def resume(self, run_id: str, user_id: str) -> Awaitable[dict[str, Any]]:
+    def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""
         self._admit(user_id)
-        session, model = self.session, self.driver.model
-        (status, run), ticket = self._ledger.change(
-            lambda now: session.resume(run_id, user_id, model, now)
-        )
-        self.driver.start(run)
-        return self._acked(
+        model = self.driver.model_for(None)
+        return self._ask(lambda now: self.session.resume(run_id, user_id, model, now))
+
+    def regenerate(self, command: Regenerate, user_id: str) -> Ack:
+        """Answer a question once more, as a run of this user."""
+        session = self.session
+        command.options = own = one_more(command)
+        if own:
+            self._host.check_options(own)
+        if not session.is_duplicate(command.client_msg_id, user_id):
+            self._admit(user_id)
+        model = self.driver.model_for(own)
+        return self._ask(lambda now: session.regenerate(command, user_id, model, now))
+
+    def _ask(self, rule: Callable[[int], tuple[str, RunState]]) -> Ack:
+        """Have a run begin, or wait, by a rule that says which of the two."""
+        (status, run), ticket = self._ledger.change(rule)
+        if status == "started":
+            self.driver.start(run)
+        return acked(
             ticket,
             status=status,
-            message_id=run.answer.message_id,
+            message_id=run.user.message_id if run.user else run.answer.message_id,
             run_id=run.run_id,
-            seq=run.first_seq,
+            seq=run.user.seq if run.user else run.first_seq,
         )
+
+    def select(self, message_id: str) -> Ack:
+        """Go over to the branch of a message."""
+        leaf, ticket = self._ledger.change(lambda now: self.session.select(message_id, now))
+        return acked(ticket, leaf=leaf)
 
     def _admit(self, user_id: str, *, waits: bool = False) -> None:
         """Raises `rate_limited` where this user, or the session's owner, may not have one more
@@ -258,28 +275,28 @@ class Actor:
         behind = session.active.run_id if session.active and waits else None
         budget.check_spending(users, behind=behind)
 
-    def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
+    def stop(self, command: Stop) -> Ack:
         """Cancel the active run or the one named; it is over before this returns."""
         session = self.session
         run = session.runs.get(command.run_id) if command.run_id else session.active
         if run is None or run.done:
             status = "already_done" if run else "not_found"
             run_id = run.run_id if run else command.run_id
-            return self._acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
+            return acked(None, status=status, run_id=run_id, upstream_closed=True, ms=0)
         ending = self.driver.end(run)
         self.driver.advance()
-        return self._stopped(ending, run.run_id)
+        return stopped(ending, run.run_id)
 
-    def approve(self, command: Approve, user_id: str) -> Awaitable[dict[str, Any]]:
+    def approve(self, command: Approve, user_id: str) -> Ack:
         """Decide on a call that waits. Raises `ProtocolError` at once."""
         session = self.session
         _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now))
-        return self._acked(ticket, status="resolved")
+        return acked(ticket, status="resolved")
 
-    def end(self) -> Awaitable[dict[str, Any]]:
+    def end(self) -> Ack:
         """End the session now, with everything that runs or waits."""
         self._cancel(lambda run: True)
-        return self._acked(self._ledger.change(lambda now: self.session.end(now, now))[1])
+        return acked(self._ledger.change(lambda now: self.session.end(now, now))[1])
 
     def summarised(
         self, ended_seq: int, *, text: str | None = None, error: Error | None = None
@@ -301,25 +318,3 @@ class Actor:
         """Let the active run finish within the deadline; start nothing more."""
         self.presence.cancel()
         await self.driver.drain(deadline_s)
-
-    async def _acked(self, ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
-        """The ack of a command, once its events are committed. Raises `storage_unavailable`
-        where they were not, or the session was deleted meanwhile."""
-        if ticket is not None:
-            try:
-                await ticket
-            except StorageError:
-                raise storage_unavailable() from None
-        return {"ok": True, **fields}
-
-    async def _stopped(self, ending: Ending, run_id: str) -> dict[str, Any]:
-        begun, task = time.monotonic(), ending.task
-        if task:
-            await asyncio.wait([task], timeout=5)
-        return await self._acked(
-            ending.ticket,
-            status="cancelled",
-            run_id=run_id,
-            upstream_closed=task is None or task.done(),
-            ms=round((time.monotonic() - begun) * 1000),
-        )

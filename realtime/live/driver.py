@@ -21,11 +21,11 @@ from ..limits.budget import ANSWER_TOKENS, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
 from ..models import Request
-from ..protocol import OPEN_TOOL, Error, ProtocolError, ToolCall, Usage
+from ..protocol import OPEN_TOOL, Error, Options, ProtocolError, ToolCall, Usage
 from ..runs.execute import Job, conversation, execute
 from ..runs.outcome import Outcome
 from .clock import now_ms
-from .job import job_of, used_before
+from .job import job_of, options_of, used_before
 from .ledger import Ledger
 from .services import Services
 
@@ -56,9 +56,10 @@ class Driver:
         self._closed = False
         self._news = asyncio.Event()  # somebody decided on a call
 
-    @property
-    def model(self) -> str:
-        return self._services.chain.name_of(self._session.options.model)
+    def model_for(self, own: Options | None) -> str:
+        """The name of the model that answers a run with these options of its own."""
+        choice = (own and own.model) or self._session.options.model
+        return self._services.chain.name_of(choice)
 
     def start(self, run: RunState) -> None:
         """Carry out a run, from its beginning or from where a crash caught it."""
@@ -79,8 +80,8 @@ class Driver:
         """Start the next queued run, where there is one and none is active."""
         if self._closed or self.draining:
             return
-        session = self._session
-        while run := self._ledger.change(lambda now: session.start_next(self.model, now))[0]:
+        session, model = self._session, self.model_for(None)
+        while run := self._ledger.change(lambda now: session.start_next(model, now))[0]:
             try:
                 self._services.budget.check_spending(self._ledger.payers(run))
             except ProtocolError as refusal:
@@ -110,7 +111,7 @@ class Driver:
             calls = run.answer.last_step()
             if run.asker and calls and all(self._may_go_on(call) for call in calls):
                 if not session.pending():
-                    self._ledger.change(lambda now: session.go_on(run, self.model, now))
+                    self._ledger.change(lambda now: session.go_on(run, run.model, now))
                 self.start(run)
             else:
                 error = Error("interrupted", "the server stopped", retryable=True)
@@ -198,7 +199,7 @@ class Driver:
         """Record what the run produces. It reads on when all but its last tokens are
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
-        attempts = self._services.chain.begin(self._session.options.model)
+        attempts = self._services.chain.begin(options_of(run, self._session).model)
         outcome = Outcome(
             "failed",
             "error",

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from ..core.rows import StorageError
@@ -59,7 +60,6 @@ class Hub:
         self._rooms = rooms
         self._archive = archive
         self._bounds = bounds
-        self._session_options = frozenset(session_options)
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
@@ -68,6 +68,9 @@ class Hub:
             services=services,
             grace_s=grace_s,
             abandon_s=abandon_s,
+            check_options=partial(
+                check_options, models=services.chain.choices, names=frozenset(session_options)
+            ),
             on_ended=on_ended,
             on_idle=self._forget,
             on_presence=rooms.presence,
@@ -79,7 +82,7 @@ class Hub:
     def create(self, user_id: str, options: Options | None = None) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
-            check_options(options, self._host.services.chain.choices, self._session_options)
+            self._host.check_options(options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
         self._actors[actor.session.session_id] = actor
         if self._archive:

@@ -11,7 +11,7 @@ from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
 from ..core.user import User
 from ..models import Request
-from ..protocol import Progress, ToolCall, Usage
+from ..protocol import Options, Progress, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
 from ..tools import Full, ToolContext
@@ -30,7 +30,7 @@ def job_of(
     decided: Callable[[str], Awaitable[ToolCall]],
 ) -> Job:
     """`before_call` and `decided` are as in `Job` and `Hooks`."""
-    own = session.options
+    own = options_of(run, session)
     before = None if run.status == "started" else used_before(run, session, services)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
@@ -72,6 +72,11 @@ def job_of(
     )
 
 
+def options_of(run: RunState, session: State) -> Options:
+    """What the session and this run ask for."""
+    return merged(session.options, run.options) if run.options else session.options
+
+
 def used_before(run: RunState, session: State, services: Services) -> Usage:
     """What a run used whose model calls nobody here has seen."""
-    return priced(estimate(run, session.started), run.model, services.prices)
+    return priced(estimate(run, session), run.model, services.prices)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..core.session import Session
-from ..protocol import Join, SessionPayload, ToolCall, entry, to_json
+from ..protocol import Join, Run, SessionPayload, ToolCall, UserMessage, entry, to_json
 from .tail import Page, Tail
 
 MAX_PENDING_ARGUMENTS = 8 * 1024
 Mode = Literal["live", "replay", "snapshot"]
 
 
-async def page_for(command: Join, epoch: int, tail: Tail) -> tuple[Page, Mode]:
-    """What a device that knows `after_seq` of its epoch has missed; all, where its cursor is
-    of another epoch. Raises `StorageError`."""
+async def page_for(command: Join, session: Session, tail: Tail) -> tuple[Page, Mode]:
+    """What a device that knows `after_seq` of its epoch has missed; the active branch, where its
+    cursor is of another epoch. Raises `StorageError`."""
     after = command.after_seq
     # a cursor without an epoch is of the only one there can have been
-    known = (1 if command.epoch is None else command.epoch) == epoch
+    known = (1 if command.epoch is None else command.epoch) == session.epoch
     if after is None or not known or after > tail.committed:
-        return await tail.snapshot(), "snapshot"
+        return await tail.snapshot(session.on_branch(session.branches.leaf)), "snapshot"
     page = await tail.missed(after)
     return page, "replay" if page.events else "live"
 
@@ -37,11 +37,19 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         events=[entry(event) for event in page.events],
         next_before_seq=page.next_before_seq,
         active_run=session.active_view(),
+        leaf=session.branches.leaf,
+        siblings=siblings(session, page),
         queue=session.queue_view(),
         pending_approvals=_entries([c for c in session.pending() if c.seq <= committed]),
         ended=session.ended is not None,
         model=model,
     )
+
+
+def siblings(session: Session, page: Page) -> dict[str, list[str]]:
+    """Of the messages that begin on this page."""
+    begun = {event.message_id for event in page.events if isinstance(event, UserMessage | Run)}
+    return session.branches.siblings(begun & session.branches.parents.keys())
 
 
 def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:

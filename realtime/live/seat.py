@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from ..core.rows import SessionRow
 from ..log.log import Ticket
-from ..protocol import Approve, Join, Send, SessionPayload, Stop
+from ..protocol import Approve, History, Join, Regenerate, Send, SessionPayload, Stop
+from .ack import Ack
 from .tail import Page
-
-Ack = Awaitable[dict[str, Any]]
 
 
 class Seat(Protocol):
@@ -37,7 +36,7 @@ class Seat(Protocol):
         the room, without a pause before the return of the page that reaches the log's end."""
         ...
 
-    async def history(self, before_seq: int | None, limit: int) -> Page:
+    async def history(self, command: History) -> Page:
         """Older events, folded."""
         ...
 
@@ -45,6 +44,14 @@ class Seat(Protocol):
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""
+        ...
+
+    def regenerate(self, command: Regenerate, user_id: str) -> Ack:
+        """Answer a question once more, as a run of this user."""
+        ...
+
+    def select(self, message_id: str) -> Ack:
+        """Go over to the branch of a message."""
         ...
 
     def stop(self, command: Stop) -> Ack: ...

@@ -10,6 +10,7 @@ from .options import Options
 
 Decision = Literal["approve", "deny"]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -52,11 +53,13 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Send(Command):
-    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run."""
+    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
+    `replaces`: a user's message that this one takes the place of, on a branch of its own."""
 
     text: str
     client_msg_id: str
     session_id: str | None = None
+    replaces: str | None = None
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
 
@@ -75,6 +78,24 @@ class Continue(Command):
     session_id: str | None = None
 
 
+class Regenerate(Command):
+    """Have the question of a run answered once more, on a branch of its own. `model` and
+    `options` hold for this answer."""
+
+    run_id: str
+    session_id: str | None = None
+    model: str | None = None
+    options: Options | None = None
+    client_msg_id: ClientId | None = None
+
+
+class Select(Command):
+    """Make the branch of a message the active one, on all devices."""
+
+    message_id: str
+    session_id: str | None = None
+
+
 class Approve(Command):
     """Decide on a tool call that waits for a person. The first decision counts."""
 
@@ -85,9 +106,11 @@ class Approve(Command):
 
 
 class History(Command):
-    """Older events, folded, the newest `limit` before `before_seq`."""
+    """Older events, folded, the newest `limit` before `before_seq`, of the active branch or of
+    the one that `leaf` is on."""
 
     session_id: str | None = None
+    leaf: str | None = None
     before_seq: Seq | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
@@ -124,6 +147,8 @@ COMMANDS: dict[str, type[Command]] = {
     "send": Send,
     "stop": Stop,
     "continue": Continue,
+    "regenerate": Regenerate,
+    "select": Select,
     "approve": Approve,
     "history": History,
     "auth": Auth,

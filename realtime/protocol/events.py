@@ -55,21 +55,34 @@ class SessionStarted(Event):
 
 
 class UserMessage(Event):
+    """`parent`: the message that it follows, None at the beginning; left out while it waits, and
+    in logs of older servers. `replaces`: the message that it was made from by an edit."""
+
     message_id: str
     client_msg_id: str
     text: str
     user_id: str
+    parent: str | msgspec.UnsetType | None = msgspec.UNSET
+    replaces: str | None = None
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
 class Run(Event):
-    """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
-    queued or starts, the user who asked."""
+    """The run changed its state. `message_id` is the assistant's message.
+
+    When it is queued or starts: `user_id`, who asked; `parent`, the question that it answers.
+    `follows`: the message that this question follows, once it no longer waits. `options` and
+    `client_msg_id`: of the command, where an answer is made again.
+    """
 
     message_id: str
     status: RunStatus
     model: str
     user_id: str | None = None
+    parent: str | None = None
+    follows: str | None = None
+    options: Options | None = None
+    client_msg_id: str | None = None
     from_model: str | None = None
     reason: str | None = None
     reset_to: int | None = None
@@ -141,6 +154,12 @@ class Done(Event, dict=True):
     error: Error | None = None
 
 
+class Selected(Event):
+    """The branch that ends with this message is the active one."""
+
+    message_id: str
+
+
 class SessionEnded(Event):
     end_time: int
     duration_seconds: float
@@ -159,6 +178,7 @@ EVENTS: dict[str, type[Event]] = {
     "token": Token,
     "tool_call": ToolCall,
     "done": Done,
+    "selected": Selected,
     "session_ended": SessionEnded,
     "summary": Summary,
 }

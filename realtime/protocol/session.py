@@ -27,7 +27,8 @@ class QueuedRun(msgspec.Struct):
 
 class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The ephemeral `session` event, and the ack of `create` and `join`. `user_id` is the
-    owner, `you` the user of the socket."""
+    owner, `you` the user of the socket. `leaf`: the message that the active branch ends with.
+    `siblings`: of messages on this page that have any, they and their siblings, by message."""
 
     session_id: str
     user_id: str
@@ -46,3 +47,5 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     guest_token: str | None = None
     next_before_seq: int | None = None
     active_run: ActiveRun | None = None
+    leaf: str | None = None
+    siblings: dict[str, list[str]] = {}

@@ -23,10 +23,12 @@ from realtime.protocol import (
     Error,
     Event,
     ProtocolError,
+    Regenerate,
     Run,
     Send,
     Token,
     ToolCall,
+    UserMessage,
     decode_event,
     to_json,
 )
@@ -60,6 +62,7 @@ def seen(state: State) -> dict[str, Any]:
         "queue": state.queue_view(),
         "pending": state.pending(),
         "context": state.context(),
+        "branches": (state.branches.leaf, state.branches.parents),
         "runs": {
             run_id: (run.asker, run.status, run.model, run.started_at, run.done)
             for run_id, run in state.runs.items()
@@ -86,6 +89,9 @@ class Conversation(RuleBasedStateMachine):
         self.waiting: list[str] = []  # runs, in the order in which they must start
         self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
         self.unheard = False  # something was said since the last summary
+        self.tree: dict[str, str | None] = {}  # each message's parent
+        self.branch: list[str] = []  # the messages that a model should see now
+        self.last_on: dict[str, list[str]] = {}  # for each message, the branch it was last on
         self.step_at = 0  # where the text of the step under way begins
 
     @initialize()
@@ -110,6 +116,23 @@ class Conversation(RuleBasedStateMachine):
         assert (run.run_id if run else None) == (self.waiting.pop(0) if self.waiting else None)
         self.step_at = 0
         self.commit()
+        if run:
+            self.grown(run, run.user)
+
+    def grown(self, run: RunState, question: UserMessage | None) -> None:
+        """The branch goes on with a question, if there is a new one, and its answer."""
+        for message_id in (question and question.message_id, run.answer.message_id):
+            if message_id:
+                self.tree[message_id] = self.branch[-1] if self.branch else None
+                self.branch = [*self.branch, message_id]
+        self.last_on |= dict.fromkeys(self.branch, self.branch)
+
+    def up_to(self, message_id: str | None) -> list[str]:
+        """The branch that ends with a message."""
+        found: list[str] = []
+        while message_id is not None:
+            found, message_id = [message_id, *found], self.tree[message_id]
+        return found
 
     # ------------------------------------------------------------------ people
 
@@ -140,11 +163,67 @@ class Conversation(RuleBasedStateMachine):
             status, run = self.session.send(command, user, "m", self.now)
             assert status == ("queued" if busy else "started")
             assert [type(event).__name__ for event in self.commit()] == ["UserMessage", "Run"]
+            if not busy:
+                self.grown(run, run.user)
             self.said[user, key] = text, run.run_id
             self.unheard = True
             if busy:
                 self.waiting.append(run.run_id)
             self.step_at = self.step_at if busy else 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]))
+    def edit(self, data: st.DataObject, user: str) -> None:
+        old = data.draw(st.sampled_from([*self.tree, "nobody's"]))
+        command = Send(text="better", client_msg_id=self.ids(), replaces=old)
+        questions = [e.message_id for e in self.events if isinstance(e, UserMessage)]
+        if self.session.unfinished or old not in questions:
+            with self.refused("busy" if self.session.unfinished else "not_found"):
+                self.session.send(command, user, "m", self.now)
+            return
+        status, run = self.session.send(command, user, "m", self.now)
+        said, _ = self.commit()
+        assert isinstance(said, UserMessage)
+        assert (status, said.replaces, said.parent) == ("started", old, self.tree[old])
+        self.said[user, command.client_msg_id] = "better", run.run_id
+        self.branch = self.up_to(self.tree[old])
+        self.grown(run, said)
+        self.unheard, self.step_at = True, 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]))
+    def regenerate(self, data: st.DataObject, user: str) -> None:
+        run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
+        run = self.session.runs.get(run_id)
+        command = Regenerate(run_id=run_id, client_msg_id=self.ids())
+        begun = run is not None and run.done and run.started_at
+        if not begun or self.session.unfinished:
+            with self.refused("busy" if begun else "not_found"):
+                self.session.regenerate(command, user, "m", self.now)
+            return
+        assert run
+        status, again = self.session.regenerate(command, user, "m", self.now)
+        (event,) = self.commit()
+        assert isinstance(event, Run)
+        assert (status, event.parent) == ("started", self.tree[run.answer.message_id])
+        assert self.session.regenerate(command, user, "m", self.now) == ("duplicate", again)
+        assert not self.commit()
+        self.branch = self.up_to(event.parent)
+        self.grown(again, None)
+        self.unheard, self.step_at = True, 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data())
+    def select(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from([*self.tree, "nobody's"]))
+        if message_id not in self.tree or self.session.unfinished:
+            with self.refused("busy", "not_found"):
+                self.session.select(message_id, self.now)
+            return
+        before, self.branch = self.branch, self.last_on[message_id]
+        self.last_on |= dict.fromkeys(self.branch, self.branch)
+        assert self.session.select(message_id, self.now) == self.branch[-1]
+        assert bool(self.commit()) == (self.branch != before)
 
     @rule(text=st.sampled_from(["", " \n", "x" * 65, "é" * 33]), key=st.sampled_from(["new", ""]))
     def send_what_cannot_be_taken(self, text: str, key: str) -> None:
@@ -174,11 +253,12 @@ class Conversation(RuleBasedStateMachine):
             return "not_found"
         if self.session.active:
             return "busy"
-        newest = self.session.started[-1]
+        runs = [r for r in self.session.started if r.answer.message_id == self.branch[-1]]
+        newest = runs[-1]
         assert newest.done
         whole = newest.done.status == "completed"
         broken = newest.done.status in ("interrupted", "incomplete")
-        continued = newest.user is None
+        continued = len(runs) > 1
         if newest.answer is not run.answer or whole or not (broken or continued):
             return "conflict"
         return "conflict" if newest.refused else None
@@ -362,6 +442,24 @@ class Conversation(RuleBasedStateMachine):
         for event in self.events:
             assert event.run_id is None or event.run_id not in over
             over |= {event.run_id} if isinstance(event, Done) else set()
+
+    @invariant()
+    def the_active_branch_is_the_context(self) -> None:
+        branches = self.session.branches
+        assert branches.path(branches.leaf) == self.branch
+        answered = [answer.message_id for _, answer in self.session.exchanges()]
+        assert answered == self.branch[1::2]
+        shown = self.session.on_branch(branches.leaf) or (lambda event: True)
+        asked = [e.message_id for e in self.events if isinstance(e, UserMessage) and shown(e)]
+        assert [message_id for message_id in asked if message_id in self.tree] == self.branch[::2]
+        begun = [e for e in self.events if isinstance(e, Run) and shown(e)]
+        assert {e.message_id for e in begun if e.status == "started"} == set(self.branch[1::2])
+        families = {
+            message_id: [other for other in self.tree if self.tree[other] == parent]
+            for message_id, parent in self.tree.items()
+        }
+        several = {one: family for one, family in families.items() if len(family) > 1}
+        assert branches.siblings(self.tree) == several
 
     @invariant()
     def the_log_is_the_session(self) -> None:

@@ -15,7 +15,7 @@ from ...limits.buckets import Buckets
 from ...live.hub import Hub
 from ...live.listing import past_sessions
 from ...log.store import Store
-from ...protocol import ProtocolError, entry, to_json
+from ...protocol import History, ProtocolError, entry, to_json
 
 FILES = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
 
@@ -56,8 +56,13 @@ class Api:
         before = request.query.get("before_seq")
         if before is not None and not (before.isdecimal() and len(before) < 16):
             raise ProtocolError("bad_request", "before_seq must be a number")
+        command = History(
+            before_seq=int(before) if before else None,
+            leaf=request.query.get("leaf"),
+            limit=200,
+        )
         async with self._hub.open(session_id, await self._caller(request)) as seat:
-            page = await seat.history(int(before) if before else None, 200)
+            page = await seat.history(command)
             row = seat.row()
         events = [entry(event) for event in page.events]
         return as_json(
