@@ -69,6 +69,9 @@ const api = new Api("./api/", () => client.bearer());
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
   continue: (run_id) => attempt(client.continue(run_id)),
+  regenerate: (run_id) => attempt(client.regenerate(run_id)),
+  replace: (replaces, text) => attempt(client.send(text, { replaces })),
+  select: (message_id) => attempt(client.select(message_id)),
   approve: (...decision) => attempt(approve(...decision)),
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),

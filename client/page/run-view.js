@@ -1,5 +1,7 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
+import { BranchBar } from "./branch-bar.js";
+import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
@@ -20,6 +22,7 @@ export class RunView {
   #actions;
   #run;
   #latest;
+  #known; // the branches, as they were drawn
   #parts = [];
   #said = h("div", { class: "text" });
   #queued = h("div", { class: "aside", hidden: true }, h("span", { class: "badge" }, "Queued"));
@@ -33,16 +36,27 @@ export class RunView {
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
+  #branches;
+
   constructor(actions) {
     this.#actions = actions;
     if (!actions) return;
+    const select = (message_id) => actions.select(message_id);
+    this.#branches = {
+      question: new BranchBar("Edit", () => this.#edit(), select),
+      answer: new BranchBar("Regenerate", () => actions.regenerate(this.#run.run_id), select),
+    };
+    this.#user.append(this.#branches.question.element);
+    this.#answer.after(this.#branches.answer.element);
     const onclick = () => actions.stop(this.#run.run_id);
     this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
   }
 
   update(run, latest, progress, people) {
     const working = run.message.parts.some((part) => part.call?.status === "running");
-    if (run === this.#run && latest === this.#latest && !working) return;
+    const same = run === this.#run && latest === this.#latest && people.branches === this.#known;
+    if (same && !working) return;
+    this.#known = people.branches;
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
     this.#run = run;
     this.#latest = latest;
@@ -51,6 +65,7 @@ export class RunView {
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
     this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
+    if (this.#branches) this.#drawBranches(run, people);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
   }
 
@@ -74,6 +89,25 @@ export class RunView {
     this.#changed.textContent = fallback ? changed(fallback) : "";
     this.#changed.hidden = !fallback;
     this.#answer.hidden = !parts.length && !reasoning && !line && !fallback;
+  }
+
+  #drawBranches({ question, message, begun, done }, { branches: { siblings, quiet } }) {
+    const { question: asked, answer } = this.#branches;
+    asked.element.hidden = !begun || !question;
+    asked.update(question, siblings[question] ?? [question], quiet);
+    answer.element.hidden = !done || !message.message_id;
+    answer.update(message.message_id, siblings[message.message_id] ?? [message.message_id], quiet);
+  }
+
+  #edit() {
+    const { message_id, text } = this.#run.user;
+    const form = editForm(text, (better) => this.#actions.replace(message_id, better), () => {
+      form.replaceWith(this.#said);
+      this.#branches.question.element.hidden = false;
+    });
+    this.#said.replaceWith(form);
+    this.#branches.question.element.hidden = true;
+    form.querySelector("textarea").focus();
   }
 
   /** Drop the parts from `index` on, and begin one of `type` there. */

@@ -1,5 +1,6 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
+import { activeRun, queued } from "../reducer.js";
 import { PendingView } from "./pending-view.js";
 import { inWords } from "./people.js";
 import { RunView } from "./run-view.js";
@@ -8,6 +9,9 @@ import { RunView } from "./run-view.js";
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
  * @property {(run_id: string) => void} stop
  * @property {(run_id: string) => void} continue
+ * @property {(run_id: string) => void} regenerate
+ * @property {(message_id: string, text: string) => void} replace  a question by another one
+ * @property {(message_id: string) => void} select
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
@@ -20,6 +24,7 @@ export class Transcript {
   #actions;
   #runs = new Map(); // run_id → RunView
   #pending = new Map(); // client_msg_id → PendingView
+  #branches = {};
 
   /** @param {HTMLElement} root @param {Actions} [actions] */
   constructor(root, actions) {
@@ -33,7 +38,12 @@ export class Transcript {
    *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
    */
   update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+    const quiet = !activeRun(state) && !queued(state).length;
+    if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
+      this.#branches = { siblings: state.siblings, quiet };
+    }
     const people = {
+      branches: this.#branches,
       who: (user_id) => inWords(user_id, state.user_id, reader),
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
