@@ -51,6 +51,16 @@ export class Commands {
     return this.#command("regenerate", { run_id, client_msg_id: randomId(), ...choice });
   }
 
+  /**
+   * Change what waits.
+   * @param {{edit: {run_id: string, text: string}} | {move: {run_id: string, before?: string}} |
+   *   {drop: {run_id: string}}} change  `before`: the run that it is to go before; by default it
+   *   goes behind all
+   */
+  queue(change) {
+    return this.#command("queue", change);
+  }
+
   /** Go over to the branch of a message, on all devices. @param {string} message_id */
   select(message_id) {
     return this.#command("select", { message_id });

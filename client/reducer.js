@@ -175,6 +175,12 @@ const folds = {
     return begins ? begun(folded, event) : folded;
   },
 
+  queue(state, { order }) {
+    const waiting = state.runs.filter((run) => !run.begun);
+    waiting.sort((one, other) => order.indexOf(one.run_id) - order.indexOf(other.run_id));
+    return { ...state, runs: [...state.runs.filter((run) => run.begun), ...waiting] };
+  },
+
   selected: (state, event) => arranged({ ...state, leaf: event.message_id }),
 
   token: (state, event) =>

@@ -15,6 +15,8 @@ from ..protocol import (
     Error,
     Options,
     ProtocolError,
+    Queue,
+    QueueOrder,
     Regenerate,
     Run,
     Selected,
@@ -72,7 +74,7 @@ class Session(RunRules):
         """
         text = clean_text(command.text)
         if known := self._by_client_id.get((user_id, command.client_msg_id)):
-            said = known.user
+            said = known.said
             if said is None or (said.text, said.replaces) != (text, command.replaces):
                 raise ProtocolError(
                     "conflict", "this client_msg_id was used for something else; use a new one"
@@ -108,16 +110,10 @@ class Session(RunRules):
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
-        if not command.text.strip():
-            raise ProtocolError("bad_request", "text is empty")
+        self._check_text(command.text)
         if not 1 <= len(command.client_msg_id) <= 128:
             raise ProtocolError(
                 "bad_request", "client_msg_id must have 1 to 128 characters, such as a UUID"
-            )
-        most = self._bounds
-        if len(command.text.encode()) > most.text_bytes:
-            raise ProtocolError(
-                "too_large", f"text is longer than {most.text_bytes} bytes; send a shorter one"
             )
         if command.replaces is not None:
             self._check_quiet()
@@ -125,12 +121,58 @@ class Session(RunRules):
                 raise ProtocolError("not_found", "no message of a user with this id")
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
-        if self.active and command.if_busy == "queue" and len(self.queue) >= most.queued:
+        most = self._bounds.queued
+        if self.active and command.if_busy == "queue" and len(self.queue) >= most:
             raise ProtocolError(
                 "queue_full",
-                f"{most.queued} messages are already waiting; wait until one is answered",
+                f"{most} messages are already waiting; wait until one is answered",
                 retryable=True,
             )
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
+            raise ProtocolError("bad_request", "text is empty")
+        most = self._bounds.text_bytes
+        if len(text.encode()) > most:
+            raise ProtocolError(
+                "too_large", f"text is longer than {most} bytes; send a shorter one"
+            )
+
+    def waiting(self, run_id: str) -> RunState:
+        """A run that waits. Raises `not_found`, `already_done`."""
+        run = self.runs.get(run_id)
+        if run is None:
+            raise ProtocolError("not_found", "no message waits under this id")
+        if run not in self.queue:
+            raise ProtocolError("already_done", "this message waits no longer")
+        return run
+
+    def change_queue(self, command: Queue, user_id: str, now: int) -> None:
+        """Edit or move what waits, as asked. Raises as the two do."""
+        if edit := command.edit:
+            self.edit_queued(edit.run_id, edit.text, user_id, now)
+        elif move := command.move:
+            self.move_queued(move.run_id, move.before, now)
+
+    def edit_queued(self, run_id: str, text: str, user_id: str, now: int) -> None:
+        """Change a message that waits. It is this user's from now on: what it leads to is done
+        with the rights of whoever wrote it. Raises as `send` does, and `waiting`."""
+        self._check_text(text)
+        message = self.waiting(run_id).user
+        assert message
+        changed = msgspec.structs.replace(message, text=clean_text(text), user_id=user_id)
+        if (changed.text, user_id) != (message.text, message.user_id):
+            self._append(changed, now)
+
+    def move_queued(self, run_id: str, before: str | None, now: int) -> None:
+        """Have a message that waits go before another one, or behind all. Raises as `waiting`."""
+        order = [run.run_id for run in self.queue if run is not self.waiting(run_id)]
+        if before == run_id:
+            return
+        place = len(order) if before is None else order.index(self.waiting(before).run_id)
+        order.insert(place, run_id)
+        if order != [run.run_id for run in self.queue]:
+            self._append(QueueOrder(order=order), now)
 
     def resume(self, run_id: str, user_id: str, model: str, now: int) -> tuple[str, RunState]:
         """Go on with the last answer, in the same message, as a new run of this user.
@@ -175,7 +217,7 @@ class Session(RunRules):
         """
         key = command.client_msg_id
         if key and (known := self._by_client_id.get((user_id, key))):
-            if known.user:
+            if known.said:
                 raise ProtocolError("conflict", "this client_msg_id was used for a message")
             return "duplicate", known
         run = self._finished(command.run_id)

@@ -19,6 +19,7 @@ from ..protocol import (
     Event,
     Options,
     QueuedRun,
+    QueueOrder,
     Run,
     RunStatus,
     Selected,
@@ -48,6 +49,7 @@ class RunState:
     def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
         self.run_id = run_id
         self.user = user
+        self.said = user  # as it was sent
         self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
@@ -112,6 +114,8 @@ class State:
                 self._apply_run(event)
             case Done():
                 self._apply_done(event)
+            case QueueOrder():
+                self.queue.sort(key=lambda run: event.order.index(run.run_id))
             case Selected():
                 self.branches.activate(event.message_id)
             case SessionStarted():
@@ -129,10 +133,13 @@ class State:
                 raise TypeError(f"no such event: {type(event).__name__}")
 
     def _apply_user_message(self, event: UserMessage) -> None:
-        run = RunState(event.run_id or "", event, Answer())
-        run.requested_at, run.first_seq = event.ts, event.seq
-        self.runs[run.run_id] = run
-        self._by_client_id[event.user_id, event.client_msg_id] = run
+        if known := self.runs.get(event.run_id or ""):
+            known.user, known.asker = event, event.user_id
+        else:
+            run = RunState(event.run_id or "", event, Answer())
+            run.requested_at, run.first_seq = event.ts, event.seq
+            self.runs[run.run_id] = run
+            self._by_client_id[event.user_id, event.client_msg_id] = run
         self._questions[event.message_id] = event
         if not isinstance(event.parent, msgspec.UnsetType):
             self.branches.add(event.message_id, event.parent)

@@ -29,6 +29,7 @@ from ..protocol import (
     Join,
     Leave,
     ProtocolError,
+    Queue,
     Regenerate,
     Select,
     Send,
@@ -74,6 +75,7 @@ class Commands:
             "continue": self._continue,
             "regenerate": self._regenerate,
             "select": self._select,
+            "queue": self._queue,
             "approve": self._approve,
             "history": self._history,
             "auth": self._auth,
@@ -188,6 +190,10 @@ class Commands:
         self._refuse_when_unable()
         async with self._open(connection, self._named(connection, command)) as seat:
             return seat.regenerate(command, user_of(connection))
+
+    async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
+        async with self._open(connection, self._named(connection, command)) as seat:
+            return seat.queue(command, user_of(connection))
 
     async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as seat:

@@ -26,6 +26,7 @@ from ..protocol import (
     Join,
     Options,
     ProtocolError,
+    Queue,
     Regenerate,
     Send,
     SessionEnded,
@@ -258,8 +259,16 @@ class Actor:
             status=status,
             message_id=run.user.message_id if run.user else run.answer.message_id,
             run_id=run.run_id,
-            seq=run.user.seq if run.user else run.first_seq,
+            seq=run.first_seq,
         )
+
+    def queue(self, command: Queue, user_id: str) -> Ack:
+        """Change what waits."""
+        session, drop = self.session, command.drop
+        if drop:
+            return acked(self.driver.end(session.waiting(drop.run_id)).ticket)
+        change = self._ledger.change(lambda now: session.change_queue(command, user_id, now))
+        return acked(change[1])
 
     def select(self, message_id: str) -> Ack:
         """Go over to the branch of a message."""

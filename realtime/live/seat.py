@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..core.rows import SessionRow
 from ..log.log import Ticket
-from ..protocol import Approve, History, Join, Regenerate, Send, SessionPayload, Stop
+from ..protocol import Approve, History, Join, Queue, Regenerate, Send, SessionPayload, Stop
 from .ack import Ack
 from .tail import Page
 
@@ -48,6 +48,10 @@ class Seat(Protocol):
 
     def regenerate(self, command: Regenerate, user_id: str) -> Ack:
         """Answer a question once more, as a run of this user."""
+        ...
+
+    def queue(self, command: Queue, user_id: str) -> Ack:
+        """Change what waits; a message that is edited is this user's from now on."""
         ...
 
     def select(self, message_id: str) -> Ack:

@@ -64,6 +64,35 @@ class Send(Command):
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
 
 
+class QueueEdit(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
+    text: str
+
+
+class QueueMove(msgspec.Struct, forbid_unknown_fields=True):
+    """`before`: the run that this one is to go before; None: behind all."""
+
+    run_id: str
+    before: str | None = None
+
+
+class QueueDrop(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
+
+
+class Queue(Command):
+    """Change what waits: exactly one of the three."""
+
+    session_id: str | None = None
+    edit: QueueEdit | None = None
+    move: QueueMove | None = None
+    drop: QueueDrop | None = None
+
+    def __post_init__(self) -> None:
+        if [self.edit, self.move, self.drop].count(None) != 2:
+            raise ValueError("say one of edit, move and drop")
+
+
 class Stop(Command):
     """Cancel a run: the active one, or the one named."""
 
@@ -145,6 +174,7 @@ COMMANDS: dict[str, type[Command]] = {
     "join": Join,
     "leave": Leave,
     "send": Send,
+    "queue": Queue,
     "stop": Stop,
     "continue": Continue,
     "regenerate": Regenerate,

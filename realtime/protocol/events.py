@@ -55,8 +55,12 @@ class SessionStarted(Event):
 
 
 class UserMessage(Event):
-    """`parent`: the message that it follows, None at the beginning; left out while it waits, and
-    in logs of older servers. `replaces`: the message that it was made from by an edit."""
+    """Said once. One that is changed while it waits is said again under its `message_id`, by
+    `user_id`, whose run it is from then on.
+
+    `parent`: the message that it follows, None at the beginning; left out while it waits, and in
+    logs of older servers. `replaces`: the message that it was made from by an edit.
+    """
 
     message_id: str
     client_msg_id: str
@@ -154,6 +158,12 @@ class Done(Event, dict=True):
     error: Error | None = None
 
 
+class QueueOrder(Event):
+    """The runs that wait, in their new order."""
+
+    order: list[str]
+
+
 class Selected(Event):
     """The branch that ends with this message is the active one."""
 
@@ -178,6 +188,7 @@ EVENTS: dict[str, type[Event]] = {
     "token": Token,
     "tool_call": ToolCall,
     "done": Done,
+    "queue": QueueOrder,
     "selected": Selected,
     "session_ended": SessionEnded,
     "summary": Summary,

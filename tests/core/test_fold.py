@@ -85,8 +85,13 @@ class History:
                 if len(session.queue) < 5:
                     self._say()
             case dice if dice < 0.91 and session.queue:
-                victim = self.random.choice(session.queue)
-                session.finish(victim.run_id, "cancelled", "cancelled", self.now)
+                victim, other = self.random.choices(session.queue, k=2)
+                if self.random.random() < 0.3:
+                    session.move_queued(victim.run_id, other.run_id, self.now)
+                elif self.random.random() < 0.3:
+                    session.edit_queued(victim.run_id, "or rather?", "v", self.now)
+                else:
+                    session.finish(victim.run_id, "cancelled", "cancelled", self.now)
             case _:
                 status, reason = self.random.choice(
                     [

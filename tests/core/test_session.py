@@ -307,6 +307,34 @@ class Conversation(RuleBasedStateMachine):
         self.session.expire_approval(call.tool_call_id, self.now)
         assert bool(self.commit()) == (call.status == "awaiting_approval")
 
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]), text=st.sampled_from(["x", ""]))
+    def edit_what_waits(self, data: st.DataObject, user: str, text: str) -> None:
+        run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
+        if not text or run_id not in self.waiting:
+            with self.refused("bad_request", "not_found", "already_done"):
+                self.session.edit_queued(run_id, text, user, self.now)
+            return
+        run = self.session.runs[run_id]
+        before = run.user and (run.user.text, run.asker)
+        self.session.edit_queued(run_id, text, user, self.now)
+        assert bool(self.commit()) == (before != (text, user))
+        assert run.user
+        assert (run.user.text, run.asker) == (text, user), "it is whose words it is"
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def move_what_waits(self, data: st.DataObject) -> None:
+        run_id, other = (data.draw(st.sampled_from(self.waiting)) for _ in range(2))
+        before = data.draw(st.sampled_from([other, None]))
+        old = list(self.waiting)
+        if before != run_id:
+            self.waiting.remove(run_id)
+            self.waiting.insert(self.waiting.index(before) if before else len(old), run_id)
+        self.session.move_queued(run_id, before, self.now)
+        assert bool(self.commit()) == (self.waiting != old)
+        with self.refused("not_found", "already_done"):
+            self.session.move_queued("nobody's", None, self.now)
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def stop_what_waits(self, data: st.DataObject) -> None:
@@ -451,7 +479,8 @@ class Conversation(RuleBasedStateMachine):
         assert answered == self.branch[1::2]
         shown = self.session.on_branch(branches.leaf) or (lambda event: True)
         asked = [e.message_id for e in self.events if isinstance(e, UserMessage) and shown(e)]
-        assert [message_id for message_id in asked if message_id in self.tree] == self.branch[::2]
+        placed = [message_id for message_id in dict.fromkeys(asked) if message_id in self.tree]
+        assert sorted(placed) == sorted(self.branch[::2])
         begun = [e for e in self.events if isinstance(e, Run) and shown(e)]
         assert {e.message_id for e in begun if e.status == "started"} == set(self.branch[1::2])
         families = {

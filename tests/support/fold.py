@@ -67,6 +67,8 @@ def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     for entry in entries:
         if entry["event"] == "selected":
             leaf = entry["message_id"]
+        if entry["event"] == "queue":
+            waiting.sort(key=lambda run, order=entry["order"]: order.index(run.run_ids[0]))
         if entry.get("run_id") is None:
             continue
         run = _find(begun + waiting, entry)
