@@ -295,10 +295,11 @@ async def test_handlers_of_a_client_run_in_order_and_fail_alone(host: Host) -> N
     engine.on("message", message)
     engine.on("disconnect", lambda sid, reason: seen.append(reason))
     wire = await host(engine)
+    before = asyncio.all_tasks()
     ws = await wire.opened()
     for data in ("slow", "bad", "fast"):
         await ws.send_str("4" + data)
     await ws.send_str("1")
     await until(lambda: len(seen) == 3)
     assert seen == ["slow", "fast", "client disconnect"]
-    await until(lambda: not engine._tasks)
+    await until(lambda: asyncio.all_tasks() <= before)

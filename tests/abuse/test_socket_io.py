@@ -22,13 +22,18 @@ async def greeted(wire: Wire) -> aiohttp.ClientWebSocketResponse:
 
 
 def nothing_left(server: SocketServer) -> bool:
-    """Every collection that knows of clients is empty."""
-    manager, engine = server.manager, server.eio
-    return not (
-        engine.sockets or engine.watched or engine._tasks or server.environ or server._awaited
-        or server._binary_packet or manager.rooms or manager.callbacks or manager.eio_to_sid
-        or manager.pending_connect or manager.pending_disconnect
-    )  # fmt: skip
+    """Every collection that begins empty is empty again, but for the count of ends."""
+    begins, now = collections(echo_server()), collections(server)
+    return not any(now[name] for name, value in begins.items() if not value)
+
+
+def collections(server: SocketServer) -> dict[str, Any]:
+    return {
+        f"{place} {name}": value
+        for place, part in enumerate((server, server.eio, server.manager))
+        for name, value in vars(part).items()
+        if isinstance(value, dict | list | set) and value is not server.eio.closed
+    }
 
 
 # --------------------------------------------------------------------- connect

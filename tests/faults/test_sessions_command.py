@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from uuid import uuid4
@@ -49,9 +50,10 @@ async def test_a_deleted_session_is_gone_and_its_client_begins_anew(tmp_path: Pa
             assert rows(scene.path, asked, other.auth["session_id"])[0][0] > 0
         again = scene.stranger(**one.auth, epoch=one.epoch, after_seq=one.last_seq)
         scene.devices.remove(one)
-        again._do(again.start())
+        starting = asyncio.create_task(again.start())
         await again.until(lambda: again.notices or None)
         assert again.notices[0][1]["error"]["code"] == "not_found"
+        starting.cancel()
 
 
 async def test_a_reader_may_leave_before_the_end(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from realtime.log.log import Log
 from realtime.supabase import leases
 from tests.support.device import Device
 from tests.support.fetch import fetch
+from tests.support.proxy import proxy
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 from tests.support.states import MARK, expected, filling, states
@@ -123,33 +125,36 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits = asyncio.Event()
-    old = await serve(ScriptedModel([*says("Half an ans")[:1], waits]), **here("old"))
-    one = device(old.url)
-    await one.connect()
-    session_id = one.session["session_id"]
-    await one.send("hi")
-    where = f"where session_id = '{session_id}'"
-    await until(
-        project, f"select count(*) from session_events {where} and event_type = 'token'", "1"
-    )
-    # It is gone, disk and all: nothing more of it arrives.
-    old.server.shipper._task.cancel()
-    project.psql(
-        "update realtime_workers set until = now() - interval '1 hour' "
-        f"where worker = '{old.server.leases.worker}'"
-    )
-    monkeypatch.setattr(leases, "LEASE_S", 1.0)
-    monkeypatch.setattr(leases, "SWEEP_S", 0.2)
-    new = await serve(ScriptedModel(says("A summary.")), **here("new"))
-    await until(project, f"select summary from sessions {where}", "A summary.")
-    assert project.psql(
-        f"select content, status, epoch from session_events {where} and event_type = 'done'"
-    ) == ("Half an ans|interrupted|2")
-    assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
-    await until(project, f"select held from sessions {where}", "f")
-    await new.stop()
-    await one.drop()
-    await old.stop()
+    port = urlsplit(project.url).port
+    assert port
+    async with proxy(port) as line:
+        model = ScriptedModel([*says("Half an ans")[:1], waits])
+        old = await serve(model, **{**here("old"), "supabase_url": line.url})
+        one = device(old.url)
+        await one.connect()
+        session_id = one.session["session_id"]
+        await one.send("hi")
+        where = f"where session_id = '{session_id}'"
+        tokens = f"select count(*) from session_events {where} and event_type = 'token'"
+        await until(project, tokens, "1")
+        line.cut()  # it is gone, disk and all: nothing more of it arrives
+        project.psql(
+            "update realtime_workers set until = now() - interval '1 hour' "
+            f"where worker = '{old.server.leases.worker}'"
+        )
+        monkeypatch.setattr(leases, "LEASE_S", 1.0)
+        monkeypatch.setattr(leases, "SWEEP_S", 0.2)
+        new = await serve(ScriptedModel(says("A summary.")), **here("new"))
+        await until(project, f"select summary from sessions {where}", "A summary.")
+        assert project.psql(
+            f"select content, status, epoch from session_events {where} and event_type = 'done'"
+        ) == ("Half an ans|interrupted|2")
+        assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
+        await until(project, f"select held from sessions {where}", "f")
+        await new.stop()
+        await one.drop()
+        line.refusing = False
+        await old.stop()
 
 
 async def test_a_session_of_which_only_the_head_arrived_begins_anew(
