@@ -8,14 +8,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from tests.support.oracle import rows
-from tests.support.process import process
+from tests.support.process import process, realtime
 from tests.support.world import World, world
 
 
 async def sessions(scene: World, *arguments: str) -> tuple[int, str]:
-    command = (sys.executable, "-m", "realtime", "sessions", *arguments)
-    async with process(*command, cwd=scene.folder, **scene.environ) as running:
-        return await running.ended(), running.output
+    return await realtime("sessions", *arguments, cwd=scene.folder, **scene.environ)
 
 
 async def test_sessions_are_listed_shown_and_exported(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from realtime.auth.expiry import CLOSE_S, WARN_S, Expiry
 from realtime.auth.guests import Guests
 from tests.support.fetch import fetch
 from tests.support.process import SECRET as GUEST_SECRET
-from tests.support.process import process
+from tests.support.process import realtime
 from tests.support.serving import Serve
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 from tests.wire.issuer import CUSTOM, SECRET, Issuer, private
@@ -135,9 +134,7 @@ async def test_a_check_says_what_would_keep_users_out(
     }
 
     async def check(**more: str) -> tuple[int, str]:
-        command = (sys.executable, "-m", "realtime", "--check")
-        async with process(*command, cwd=tmp_path, **environ, **more) as ran:
-            return await ran.ended(), ran.output
+        return await realtime("--check", cwd=tmp_path, **environ, **more)
 
     code, output = await check()
     assert (code, "ok    auth supabase" in output) == (0, True), output
