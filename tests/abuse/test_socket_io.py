@@ -274,7 +274,7 @@ async def test_calls_and_rooms(host: Host) -> None:
     assert await answer == "answer"
     await server.disconnect(came[0])
     assert await hear(one) == "41"
-    assert not await closed(one, within=0.5)
+    assert not await closed(one)
     await two.close()
     await until(lambda: nothing_left(server))
 
@@ -290,7 +290,7 @@ async def test_a_slow_disconnect_handler_holds_up_no_emit(host: Host) -> None:
     wire = await host(server)
     gone, here = await greeted(wire), await greeted(wire)
     await gone.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         await server.emit("news", 1)
         assert await hear(here) == '42["news",1]'
     released.set()

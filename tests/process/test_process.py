@@ -232,9 +232,9 @@ async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
     """As a platform runs it: only requirements.txt is installed, `$PORT` says where."""
     shutil.copy(ROOT / "Procfile", tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
-    venv.create(tmp_path / "venv", with_pip=True)
-    requirements = ROOT / "requirements.txt"
-    install = (str(python), "-m", "pip", "install", "-q", "-r", str(requirements))
+    venv.create(tmp_path / "venv")
+    pip = (sys.executable, "-m", "pip", "--python", str(python))
+    install = (*pip, "install", "-q", "-r", str(ROOT / "requirements.txt"))
     code, told = await ran(*install, cwd=tmp_path, seconds=300)
     assert code == 0, told
     with socket.create_server(("127.0.0.1", 0)) as probe:

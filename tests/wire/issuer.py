@@ -53,7 +53,8 @@ class Issuer:
         self.down = False
         self.name: str | None = None
         self.asked = 0
-        self.delay = 0.0
+        self.answers = asyncio.Event()  # cleared: who asks for the keys waits
+        self.answers.set()
 
     async def start(self) -> None:
         app = web.Application()
@@ -64,7 +65,7 @@ class Issuer:
 
     async def _jwks(self, request: web.Request) -> web.Response:
         self.asked += 1
-        await asyncio.sleep(self.delay)
+        await self.answers.wait()
         return web.Response(status=503) if self.down else web.json_response({"keys": self.keys})
 
     async def _about(self, request: web.Request) -> web.Response:
