@@ -272,7 +272,7 @@ async def test_hostile_connects_leave_nothing(running: Running, wire: Wire) -> N
         elif kind == 1:
             ws = await wire.opened()
             await ws.send_str('451-["x",{"_placeholder":true,"num":0}]')
-            await closed(ws, within=2)
+            await closed(ws, within=10)
         elif kind == 2:
             ws = await wire.opened()
             await ws.send_str("40/none")
