@@ -75,11 +75,11 @@ class OpenAIResponses:
             for name in item.keys() - ITEMS[kind(item)]:
                 yield unknown(f"input[{place}].{name}")
         for place, item in enumerate(items):
-            yield from self._item(f"input[{place}]", item)
+            yield from self.judge_item(f"input[{place}]", item)
         yield from self._pairs(items)
         yield from self._reasoning(items)
 
-    def _item(self, at: str, item: Body) -> Iterator[Fault]:
+    def judge_item(self, at: str, item: Body) -> Iterator[Fault]:
         match kind(item):
             case "message":
                 if item["role"] not in ("user", "assistant", "system", "developer"):
@@ -246,10 +246,10 @@ class ProxiedResponses(OpenAIResponses):
     extras = False
     known = FIELDS - ACCOUNT - {"include", "stream_options"}
 
-    def _item(self, at: str, item: Body) -> Iterator[Fault]:
+    def judge_item(self, at: str, item: Body) -> Iterator[Fault]:
         if "phase" in item:
             yield unknown(f"{at}.phase")
-        yield from super()._item(at, item)
+        yield from super().judge_item(at, item)
 
 
 def unknown(name: str) -> Fault:
