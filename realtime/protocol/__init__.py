@@ -6,7 +6,7 @@ for every device alike. PROTOCOL.md says the same in prose, and a test holds
 the two together.
 """
 
-from .codec import decode, decode_event, entry, to_json
+from .codec import as_event, decode, decode_event, entry, to_json
 from .commands import (
     COMMANDS,
     Approve,
@@ -118,6 +118,7 @@ __all__ = [
     "Unshare",
     "Usage",
     "UserMessage",
+    "as_event",
     "clean",
     "clean_text",
     "decode",

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     import httpx
     import supabase
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """What `realtime_schema_version()` of schema.sql is."""
 
 OLDEST_SCHEMA = 2
-"""With this one everything works, but provider state is not stored."""
+"""With this one everything works, but provider state is not stored, and with the one after it
+each text is stored several times."""
 
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5

@@ -180,7 +180,7 @@ def test_a_commit_that_fails_leaves_what_was_loose_before(tmp_path: Path) -> Non
     one.write(journal, one.say("a"))
     with sqlite3.connect(journal.path) as file:
         file.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT raise(ABORT, 'no'); END"
         )
         file.execute(
             "CREATE TRIGGER too BEFORE INSERT ON loose BEGIN SELECT raise(ABORT, 'no'); END"

@@ -15,8 +15,8 @@ import msgspec
 from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
 from ...protocol import Done, Event, ToolCall
-from ..encode import Append, event_values
-from . import events, heads, loose
+from ..encode import Append
+from . import events, heads, loose, slim
 from .database import Database
 from .migrations import MIGRATIONS
 from .outputs import Outputs
@@ -65,14 +65,14 @@ class Journal:
             if tokens:
                 row_id = loose.store(writer, tokens)
             if filed:
-                rows = self.loose.rows(filed)
-                rows += [
-                    event_values(event, one.epoch, payload)
+                joined = self.loose.joined(filed)
+                joined += [
+                    (event, one.epoch)
                     for one in appends
                     if one.session_id in filed and one.session_id not in gone
-                    for event, payload in zip(one.events, one.payloads, strict=True)
+                    for event in one.events
                 ]
-                writer.executemany(events.INSERT, rows)
+                events.store(writer, joined)
             if gone:  # tokens bring no head along, so some may have come in behind it
                 writer.executemany(events.DELETE, [(session_id,) for session_id in gone])
 
@@ -86,7 +86,7 @@ class Journal:
         sessions, needed = self.loose.oldest(most)
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany(events.INSERT, self.loose.rows(sessions))
+            events.store(writer, self.loose.joined(sessions))
             loose.drop(writer, needed)
 
         if sessions:
@@ -95,7 +95,7 @@ class Journal:
 
     def _file_left(self, writer: sqlite3.Connection) -> None:
         try:
-            writer.executemany(events.INSERT, loose.left(writer))
+            events.store(writer, loose.left(writer))
         except msgspec.DecodeError as error:
             raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
         loose.drop(writer, None)
@@ -107,20 +107,16 @@ class Journal:
         """
 
         def work(writer: sqlite3.Connection) -> None:
-            (lowest,) = writer.execute("SELECT min(id) FROM events").fetchone()
+            (lowest,) = writer.execute("SELECT min(id) FROM log").fetchone()
             first = min(lowest or 0, 0) - len(rows)
-            writer.executemany(
-                events.INSERT_AT,
-                [
-                    (first + place, *msgspec.structs.astuple(row)[1:])
-                    for place, row in enumerate(rows)
-                ],
-            )
-            writer.execute(heads.INSERT, heads.head_values(head))
+            self.heads.save(writer, [head], {head.row.session_id})
             writer.execute(
                 "UPDATE sessions SET shipped = revision WHERE session_id = ?",
                 (head.row.session_id,),
             )
+            for place, row in enumerate(rows):
+                if values := slim.of_row(writer, row):
+                    writer.execute(events.INSERT_AT, (first + place, *values))
 
         self._database.transaction(work)
 

@@ -27,7 +27,7 @@ class Reports:
                       coalesce(sum(usage ->> 'cost'), 0)
                FROM (SELECT event_type, json_extract(CASE event_type WHEN 'done' THEN
                                 CAST(payload AS TEXT) END, '$.usage') AS usage
-                     FROM events JOIN sessions USING (session_id)
+                     FROM log JOIN sessions ON key = session
                      WHERE event_type IN ('user_message', 'done')
                        AND start_time >= ?1 AND (?2 IS NULL OR user_id = ?2))""",
             (since, user_id),
@@ -53,7 +53,7 @@ class Reports:
                FROM (SELECT sessions.user_id AS owner,
                             coalesce(CAST(payload AS TEXT) ->> 'user_id', '') AS asker,
                             json_extract(CAST(payload AS TEXT), '$.usage') AS usage
-                     FROM events JOIN sessions USING (session_id)
+                     FROM log JOIN sessions ON key = session
                      WHERE event_type = 'done' AND created_at >= ?)
                GROUP BY asker, owner""",
             (since,),
