@@ -360,9 +360,13 @@ comment on view public.session_overview is
 -- One line a message, for people who read along. An answer that is under way, or longer than
 -- its done event repeats, is put together from its tokens.
 create or replace view public.session_messages with (security_invoker = true) as
-select e.session_id, e.payload ->> 'message_id' as message_id, 'user' as role,
-    e.content as text, e.created_at, null as status, e.run_id, e.epoch, e.seq
-from public.session_events e where e.event_type = 'user_message'
+select u.* from (
+    select distinct on (e.session_id, e.payload ->> 'message_id') e.session_id,
+        e.payload ->> 'message_id' as message_id, 'user' as role, e.content as text,
+        e.created_at, null as status, e.run_id, e.epoch, e.seq
+    from public.session_events e where e.event_type = 'user_message'
+    order by e.session_id, e.payload ->> 'message_id', e.epoch desc, e.seq desc
+) u
 union all
 select r.session_id, r.message_id, 'assistant', coalesce(d.text, (
         select string_agg(t.content, '' order by t.seq) from public.session_events t

@@ -7,7 +7,18 @@ from uuid import UUID
 
 from realtime.core.rows import Head
 from realtime.core.session import Session
-from realtime.protocol import Done, Error, Event, Run, Send, Token, ToolCall, Usage
+from realtime.protocol import (
+    Done,
+    Error,
+    Event,
+    ProtocolError,
+    Regenerate,
+    Run,
+    Send,
+    Token,
+    ToolCall,
+    Usage,
+)
 
 ODD = ("completed", "failed", "started", "done", "", "\U0001f600", "é\n\n", '"kind":"text"', "null")
 LONG = "A text that is longer than one piece of a text is. " * 20
@@ -29,13 +40,13 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
     now = 1
     for number in range(runs):
         now += 1
-        last = session.started[-1] if session.started else None
         user = dice.choice([owner, "guest"])
-        if last and session._continuable(last) and dice.random() < 0.7:
-            session.resume(last.run_id, user, "m", now)
-        else:
+        if not went_on(session, dice, user, now):
             text = dice.choice([f"question {number}", LONG, "completed", "\U0001f600?"])
-            session.send(Send(text=text, client_msg_id=str(number)), user, "m", now)
+            asked = [question.message_id for question, _ in session.exchanges()]
+            old = dice.choice([*asked, None, None])
+            command = Send(text=text, client_msg_id=str(number), replaces=old)
+            session.send(command, user, "m", now)
         run = session.active
         assert run
         for _ in range(dice.randrange(12)):
@@ -63,6 +74,24 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
             texts = ["A summary.", "done", LONG]
             session.summarised(session.ended.seq, now, text=dice.choice(texts))
     return session
+
+
+def went_on(session: Session, dice: random.Random, user: str, now: int) -> bool:
+    """With an answer that broke off, or with one that is made again."""
+    if not session.started:
+        return False
+    try:
+        if dice.random() < 0.5:
+            session.resume(session.started[-1].run_id, user, "m", now)
+        else:
+            session.select(dice.choice([*session.branches.parents]), now)
+            again = Regenerate(run_id=dice.choice(session.started).run_id)
+            if dice.random() < 0.5:
+                return False
+            session.regenerate(again, user, "m", now)
+    except ProtocolError:
+        return False
+    return True
 
 
 def say(session: Session, text: str, now: int, kind: str = "text") -> None:

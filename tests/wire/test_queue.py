@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from realtime.config import Settings
 from realtime.models import TextDelta, UserText
 from tests.support.device import Device
 from tests.support.fold import fold
@@ -66,7 +68,7 @@ async def settled(queue: Waiting, *texts: str) -> None:
     await queue.two.until(lambda: queue.shown() == [list(texts)] * 2 or None)
 
 
-async def test_it_is_changed_moved_and_dropped(queue: Waiting) -> None:
+async def test_it_is_changed_moved_and_dropped(queue: Waiting, settings: Settings) -> None:
     _, one, two, three = queue.runs
     assert (await queue.change(queue.two, edit={"run_id": two, "text": "two, better"}))["ok"]
     assert (await queue.change(queue.one, move={"run_id": three, "before": one}))["ok"]
@@ -80,6 +82,10 @@ async def test_it_is_changed_moved_and_dropped(queue: Waiting) -> None:
     assert [item["text"] for item in waiting] == ["two, better", "three"]
     await late.drop()
     assert await queue.asked() == ["zero", "two, better", "three"]
+    with sqlite3.connect(f"file:{settings.database_path}?mode=ro", uri=True) as journal:
+        said = "SELECT text FROM session_messages WHERE role = 'user' ORDER BY seq"
+        texts = [text for (text,) in journal.execute(said)]
+    assert sorted(texts) == ["one", "three", "two, better", "zero"], "each message is there once"
 
 
 async def test_a_retry_of_what_was_changed_is_still_the_same_message(queue: Waiting) -> None:

@@ -102,8 +102,8 @@ MIGRATIONS = (
     FROM log JOIN sessions ON sessions.key = log.session;
     CREATE VIEW session_messages AS
     SELECT session_id, CAST(payload AS TEXT) ->> 'message_id' AS message_id, 'user' AS role,
-        content AS text, created_at, NULL AS status, run_id, seq
-    FROM events WHERE event_type = 'user_message'
+        content AS text, created_at, NULL AS status, run_id, max(seq) AS seq
+    FROM events WHERE event_type = 'user_message' GROUP BY session_id, message_id
     UNION ALL
     SELECT session_id, message_id, 'assistant', coalesce(
             (SELECT CASE WHEN text_from IS NOT NULL OR content <> CAST(payload AS TEXT) ->> 'status'

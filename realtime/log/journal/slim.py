@@ -37,6 +37,9 @@ _HELD = {
 _OF_USERS = ("user_message", "run", "done")
 """Their `user_id` is the session's owner where it is left out."""
 
+_IDS = ("session_id", "run_id", "user_id")
+"""Of these None says that a payload has none; of others it is a value."""
+
 _TOKENS = """
     SELECT first_seq, content, CAST(payload AS TEXT) ->> 'offset' FROM events
     WHERE session_id = ? AND seq < ? AND event_type = 'token'
@@ -86,7 +89,8 @@ def _put_back(row: Values, owner: str, left: Payload) -> Payload:
     held = {} if "session_id" in left else _held(row, owner)
     if row[5] in _HELD and row[6] == left.get("status"):
         held.pop(_HELD[row[5]], None)
-    return {name: value for name, value in (held | left).items() if value is not None}
+    whole = held | left
+    return {name: value for name, value in whole.items() if name not in _IDS or value is not None}
 
 
 def _held(row: Values, owner: str) -> Payload:
