@@ -157,7 +157,7 @@ def test_every_status_of_an_error_is_as_it_stands_there() -> None:
     told = re.search(r"the status of their code: (.*?)\. ", section(PROTOCOL, "HTTP"), re.S)
     assert told
     shown = re.findall(r"(\d{3}) ((?:`\w+`(?:,| and)?\s*)+)", told[1])
-    assert len(shown) == 6
+    assert len(shown) == 8
     for status, codes in shown:
         assert {STATUS[code] for code in names(codes)} == {int(status)}, codes
 

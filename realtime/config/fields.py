@@ -272,6 +272,10 @@ class Fields:
         number(0, 1e9),
     )
     text_kb: int = _setting(16, "The largest message, in KB of UTF-8.", count(1, 60))
+    file_mb: int = _setting(20, "The largest file that may be uploaded, in MB.", count(1, 1024))
+    files_per_day: int = _setting(
+        200, "Files that one user may upload in a day. 0: no limit.", count(0, 10**9)
+    )
     queued_messages: int = _setting(
         5, "Messages that may wait behind a running answer.", count(0, 100)
     )

@@ -6,17 +6,19 @@ from it. `take` hands the new events on. Times are ms since the Unix epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import uuid4
 
 import msgspec
 
 from ..protocol import (
+    MAX_FILES,
     Approve,
     Done,
     DoneStatus,
     Error,
     Event,
+    File,
     FinishReason,
     Options,
     ProtocolError,
@@ -84,8 +86,11 @@ class Session(State):
         """The first event of a new session."""
         self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
 
-    def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
-        """Take a user's message: ("started" | "queued" | "duplicate", its run).
+    def send(
+        self, command: Send, user_id: str, model: str, now: int, files: Sequence[File] = ()
+    ) -> tuple[str, RunState]:
+        """Take a user's message: ("started" | "queued" | "duplicate", its run). `files`: those
+        that the command names.
 
         With `if_busy: "interrupt"` the caller must end the active run first.
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
@@ -95,6 +100,10 @@ class Session(State):
             if known.user and known.user.text != text:
                 raise ProtocolError(
                     "conflict", "this client_msg_id was used for a different text; use a new one"
+                )
+            if known.user and [file.id for file in known.user.files] != command.files:
+                raise ProtocolError(
+                    "conflict", "this client_msg_id was used with different files; use a new one"
                 )
             return "duplicate", known
         self.check_send(command)
@@ -106,6 +115,7 @@ class Session(State):
                 client_msg_id=command.client_msg_id,
                 text=text,
                 user_id=user_id,
+                files=tuple(files),
                 on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
             ),
             now,
@@ -117,8 +127,10 @@ class Session(State):
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
-        if not command.text.strip():
+        if not command.text.strip() and not command.files:
             raise ProtocolError("bad_request", "text is empty")
+        if len(command.files) > MAX_FILES:
+            raise ProtocolError("bad_request", f"a message takes {MAX_FILES} files at most")
         if not 1 <= len(command.client_msg_id) <= 128:
             raise ProtocolError(
                 "bad_request", "client_msg_id must have 1 to 128 characters, such as a UUID"

@@ -13,6 +13,7 @@ from ..protocol import (
     CancelAfter,
     Done,
     Event,
+    File,
     Options,
     QueuedRun,
     Run,
@@ -78,6 +79,7 @@ class State:
         self.ended: SessionEnded | None = None
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
+        self.files: dict[str, File] = {}  # that events list
         self._said = False  # since the last summary
         self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
 
@@ -90,6 +92,7 @@ class State:
                 self.runs[event.run_id or ""].answer.add_text(event)
             case ToolCall():
                 self.runs[event.run_id or ""].answer.set_call(event)
+                self.files.update((file.id, file) for file in event.files)
             case UserMessage():
                 self._apply_user_message(event)
             case Run():
@@ -115,6 +118,7 @@ class State:
         run.requested_at, run.first_seq = event.ts, event.seq
         self.runs[run.run_id] = run
         self._by_client_id[event.user_id, event.client_msg_id] = run
+        self.files.update((file.id, file) for file in event.files)
         self._reopen()
 
     def _reopen(self) -> None:
@@ -231,7 +235,7 @@ class State:
         refused = {id(run.answer) for run in self.started if run.refused}
         for run in self.started:
             if run.user and id(run.answer) not in refused:
-                items.append(UserText(run.user.text))
+                items.append(UserText(run.user.text, files=run.user.files))
                 newest = run.answer is self.started[-1].answer
                 items.extend(run.answer.items(last_step=last_step or not newest))
         return items

@@ -17,8 +17,13 @@ from ..models import (
     ToolResult,
     UserText,
 )
-from ..protocol import Usage
+from ..models.notes import TEXT_BYTES
+from ..protocol import File, Usage
 from .state import RunState
+
+IMAGE_TOKENS = 1_100
+PDF_BYTES_A_TOKEN = 40
+PDF_TOKENS = 50_000
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,8 +74,24 @@ def tokens_of(item: Item) -> int:
             return tokens(text) + 8
         case Thought(data=data):
             return tokens(str(data))
-        case UserText(text) | AssistantText(text):
+        case UserText(text, files=files):
+            return tokens(text) + 4 + sum(file_tokens(f) for f in files if isinstance(f, File))
+        case AssistantText(text):
             return tokens(text) + 4
+
+
+def file_tokens(file: File) -> int:
+    """About how many tokens a file takes: an image as much as providers count for a large one, a
+    PDF by its size, since nobody has counted its pages, a text as a text."""
+    match file.kind:
+        case "image":
+            return IMAGE_TOKENS
+        case "pdf":
+            return min(max(file.size // PDF_BYTES_A_TOKEN, IMAGE_TOKENS), PDF_TOKENS)
+        case "text":
+            return min(file.size, TEXT_BYTES) // 4 + 8
+        case _:
+            return 8
 
 
 def add(total: Usage | None, more: Usage) -> Usage:
@@ -102,7 +123,9 @@ def estimate(run: RunState, started: Sequence[RunState]) -> Usage:
         return Usage(input_tokens=0, output_tokens=0, estimated=True)
     written = run.answer.size() - run.size_before
     given = run.size_before + sum(
-        len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
+        len(other.user.text)
+        + 4 * sum(map(file_tokens, other.user.files))
+        + (0 if other.answer is run.answer else other.answer.size())
         for other in started
         if other.user is not None
     )

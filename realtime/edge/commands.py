@@ -13,6 +13,7 @@ from ..auth.guests import Guests
 from ..auth.shares import Share as Grant
 from ..auth.shares import Shares
 from ..core.rows import StorageError
+from ..files.store import Files
 from ..limits.buckets import Buckets
 from ..live.actor import Actor
 from ..live.errors import not_yours, storage_unavailable
@@ -55,6 +56,7 @@ class Commands:
         hub: Hub,
         auth: Authenticator,
         shares: Shares,
+        files: Files,
         sessions: Buckets,
     ) -> None:
         self._sockets = sockets
@@ -62,6 +64,7 @@ class Commands:
         self._hub = hub
         self._authenticator = auth
         self._shares = shares
+        self._files = files
         self._sessions = sessions
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
         self._handlers = {
@@ -169,8 +172,10 @@ class Commands:
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as actor:
-            return actor.send(command, user_of(connection))
+        session_id = self._named(connection, command)
+        found = await self._files.find(session_id, command.files)
+        async with self._open(connection, session_id) as actor:
+            return actor.send(command, user_of(connection), found)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as actor:

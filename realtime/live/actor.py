@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..log.log import Ticket
 from ..protocol import (
     Approve,
     Error,
+    File,
     Join,
     Options,
     Send,
@@ -32,6 +33,7 @@ from ..protocol import (
     Stop,
     ToolCall,
 )
+from .attached import attached
 from .clock import now_ms
 from .driver import Closing, Driver
 from .errors import storage_unavailable
@@ -205,15 +207,20 @@ class Actor:
         self.session.begin(user_id, now_ms(), options)
         return self._ledger.commit()
 
-    def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
-        """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
+    def send(
+        self, command: Send, user_id: str, found: Sequence[File] = ()
+    ) -> Awaitable[dict[str, Any]]:
+        """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`
+        at once; the ack comes with the commit."""
         session = self.session
+        files: tuple[File, ...] = ()
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
+            files = attached(command, found, session, self._host.services.chain)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.cancel(session.active)
-        status, run = session.send(command, user_id, self.driver.model, now_ms())
+        status, run = session.send(command, user_id, self.driver.model, now_ms(), files)
         if status == "duplicate":
             ticket = self._ledger.committed(run.first_seq)
         else:

@@ -16,7 +16,7 @@ from functools import partial
 from ..core.rows import StorageError
 from ..core.session import Session
 from ..core.state import RunState
-from ..core.usage import Meter, priced
+from ..core.usage import Meter, file_tokens, priced
 from ..limits.budget import ANSWER_TOKENS, NOTHING, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
@@ -90,7 +90,9 @@ class Driver:
         used = amount_of(usage) if usage else NOTHING
         if used.tokens:
             budget.check_spending(users, behind=run.run_id, used=used)
-        call = Usage(len(to_json(request)) // 4, ANSWER_TOKENS)
+        sent = [f for item in request.context for f in getattr(item, "files", ())]
+        read = len(to_json(request)) // 4 + sum(map(file_tokens, sent))
+        call = Usage(read, ANSWER_TOKENS)
         most = used + amount_of(priced(call, run.model, self._services.prices))
         budget.reserve(users, run.run_id, most)
 

@@ -183,6 +183,7 @@ class Hub:
             actor.close()
         await self.log.settled()
         if deleted:
+            await self._host.services.files.forget([session_id])
             await self.log.keeper.delete([session_id])
         else:
             await self.log.keeper.void(session_id)

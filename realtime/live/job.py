@@ -74,6 +74,7 @@ def job_of(
         ),
         before_call=before_call,
         meter=Meter(services.prices, used),
+        read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         summary=session.summary,
         show_reasoning=services.show_reasoning,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ..core.rows import Batch, EventRow, Head, Refused, SessionRow
-from ..protocol import Event
+from ..protocol import Event, File
 from .encode import Append
 from .store import Store
 
@@ -22,6 +23,8 @@ class Keeper(Store, Protocol):
     """
 
     on_rows: Callable[[], None]
+    incoming: Path
+    """The folder in which the content of a file is written before it is added."""
 
     # ---------------------------------------------------------------- writing
 
@@ -40,6 +43,13 @@ class Keeper(Store, Protocol):
 
     async def add_output(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
         """Store a tool's output that is too long for an event."""
+        ...
+
+    async def add_file(
+        self, session_id: str, user_id: str, file: File, digest: str, content: Path | None, now: int
+    ) -> bool:
+        """Keep a file. `content`: where its bytes are, from where they are moved; None: they are
+        kept elsewhere. `digest`: their SHA-256. False where there is no such session."""
         ...
 
     async def showing_early(self, now: bool) -> bool:
@@ -69,6 +79,10 @@ class Keeper(Store, Protocol):
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         """(kind, data) of a tool's output that was kept."""
+        ...
+
+    async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
+        """Those of these files that the session has, and where the content of each lies."""
         ...
 
     async def row(self, session_id: str) -> SessionRow | None: ...

@@ -52,11 +52,13 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Send(Command):
-    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run."""
+    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
+    `files`: ids of files of this session; with any of them the text may be empty."""
 
     text: str
     client_msg_id: str
     session_id: str | None = None
+    files: list[str] = []
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
 

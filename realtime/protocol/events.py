@@ -8,6 +8,7 @@ import msgspec
 
 from .commands import CancelAfter, Decision
 from .errors import Error
+from .files import File
 from .options import Options
 
 RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
@@ -59,6 +60,7 @@ class UserMessage(Event):
     client_msg_id: str
     text: str
     user_id: str
+    files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
@@ -110,6 +112,7 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     output_ref: str | None = None
     error: Error | None = None
     approval: Approval | None = None
+    files: tuple[File, ...] = ()
     first_seq: int | None = None
 
 

@@ -41,6 +41,7 @@ from ..protocol import (
     Usage,
 )
 from ..tools import Toolbox
+from .attached import Attached, Read
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
@@ -67,7 +68,8 @@ class Job(msgspec.Struct):
     (again). `states`: what the provider wants back with them. `after_calls`: the message ends
     with calls so far, so what follows begins a paragraph.
 
-    `session_id` and `user_id` (the user who asked) go into the model's request.
+    `session_id` and `user_id` (the user who asked) go into the model's request. `read` gives the
+    bytes of a file that the context lists.
     """
 
     message_id: str
@@ -78,6 +80,7 @@ class Job(msgspec.Struct):
     before_call: Callable[[Request, Usage | None], None]
     hooks: Hooks
     meter: Meter
+    read: Read
     options: Options = Options()
     summary: str | None = None
     show_reasoning: bool = True
@@ -96,6 +99,7 @@ async def execute(
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
     writer = Writer(job.message_id, job.lengths)
     history = History(job.context, job.summary)
+    attached = Attached(job.read)
     made, after_calls = job.made, job.after_calls
     try:
         if job.calls:
@@ -116,8 +120,9 @@ async def execute(
                 request = _request(job, history, attempts.link.history_tokens, tools)
                 job.before_call(request, job.meter.usage())
                 job.meter.begin(attempts.model.name, request, step)
+                whole = await attached.given(request, attempts.link.takes)
                 try:
-                    async with aclosing(attempts.model.stream(request)) as stream:
+                    async with aclosing(attempts.model.stream(whole)) as stream:
                         async for batch in stream:
                             events: list[Event] = []
                             if not step.spoke and any(_shown(item, job) for item in batch):

@@ -69,4 +69,18 @@ MIGRATIONS = (
     """,
     "CREATE TABLE loose (id INTEGER PRIMARY KEY, tokens BLOB NOT NULL)",
     "ALTER TABLE events ADD COLUMN provider_state BLOB",
+    """
+    CREATE TABLE files (
+        file_id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX files_of_session ON files (session_id);
+    CREATE INDEX files_by_digest ON files (digest);
+    """,
 )
