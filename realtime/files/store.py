@@ -49,6 +49,11 @@ class Content(msgspec.Struct):
     pieces: AsyncIterator[bytes] | None = None
 
 
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are there already, as what comes in."""
+    yield data
+
+
 class Files:
     """`most`: bytes of one file. With a `bucket`, bytes go there and nothing stays on the disk."""
 

@@ -10,12 +10,13 @@ from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.usage import Meter, estimate, priced
 from ..core.user import User
+from ..files.store import pieces
 from ..models import Item, Request, ToolResult, UserText
 from ..models.fitting import CONTINUE
-from ..protocol import Progress, ToolCall, Usage
+from ..protocol import File, Progress, ProtocolError, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
-from ..tools import Full, ToolContext
+from ..tools import Full, NewFile, ToolContext
 from .options import merged
 from .services import Services
 
@@ -51,6 +52,17 @@ def job_of(
             return None
         return output_ref
 
+    async def attach(tool_call_id: str, made: NewFile) -> File | None:
+        try:
+            return await services.files.add(
+                session.session_id, run.asker, made.name, made.type, pieces(made.data)
+            )
+        except (ProtocolError, StorageError) as error:
+            logger.warning(
+                "a tool's file could not be stored: %s", error, extra={"call": tool_call_id}
+            )
+            return None
+
     return Job(
         message_id=run.answer.message_id,
         instructions=instructions,
@@ -71,6 +83,7 @@ def job_of(
             told=lambda *report: services.on_progress(Progress(session.session_id, *report)),
             decided=decided,
             keep=keep,
+            attach=attach,
         ),
         before_call=before_call,
         meter=Meter(services.prices, used),
