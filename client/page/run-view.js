@@ -1,6 +1,7 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
 import { h } from "./element.js";
+import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
 import { ToolCard } from "./tool-card.js";
@@ -18,6 +19,8 @@ const CONTINUABLE = ["interrupted", "incomplete"];
 
 export class RunView {
   #actions;
+  #url;
+  #files;
   #run;
   #latest;
   #parts = [];
@@ -33,8 +36,11 @@ export class RunView {
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
-  constructor(actions) {
+  constructor(actions, url) {
     this.#actions = actions;
+    this.#url = url;
+    this.#files = new FileList(url);
+    this.#said.after(this.#files.element);
     if (!actions) return;
     const onclick = () => actions.stop(this.#run.run_id);
     this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
@@ -49,6 +55,8 @@ export class RunView {
     this.element.dataset.runId = run.run_id;
     this.#user.hidden = !run.user;
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
+    this.#said.hidden = !run.user?.text;
+    this.#files.update(run.user?.files);
     this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
@@ -80,7 +88,7 @@ export class RunView {
   #rebuild(index, type) {
     for (const { view } of this.#parts.splice(index)) view.element.remove();
     if (!type) return;
-    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions);
+    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions, this.#url);
     this.#parts.push({ type, view });
     this.#body.append(view.element);
   }
