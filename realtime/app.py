@@ -155,7 +155,8 @@ async def _running(
         leases = Leases(supabase, await keeper.worker()) if supabase else None
         if settings.mcp_config:
             await connect_mcp(settings, box, undo)
-        kept = Files(keeper, most=settings.file_mb * 2**20)
+        bucket = supabase.bucket if supabase else None
+        kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         hub = Hub(
             Services(
@@ -251,7 +252,9 @@ async def connect_supabase(settings: Settings, undo: AsyncExitStack) -> Supabase
     if not settings.supabase_url:
         return None
     try:
-        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+        supabase = await Supabase.connect(
+            settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+        )
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)
@@ -301,6 +304,8 @@ async def refuse_what_cannot_work(
         try:
             for wrong in await supabase.check():
                 logger.error("%s", wrong)
+            if supabase.bucket:
+                await supabase.bucket.prepare()
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None

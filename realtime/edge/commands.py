@@ -21,6 +21,7 @@ from ..live.hub import Hub
 from ..log.log import Ticket
 from ..protocol import (
     COMMANDS,
+    MAX_FILES,
     Approve,
     Auth,
     Continue,
@@ -173,7 +174,7 @@ class Commands:
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
         session_id = self._named(connection, command)
-        found = await self._files.find(session_id, command.files)
+        found = await self._files.find(session_id, command.files[:MAX_FILES])
         async with self._open(connection, session_id) as actor:
             return actor.send(command, user_of(connection), found)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 import msgspec
 
-from ..core.rows import StorageError
+from ..core.rows import Missing, StorageError
 from ..log.keeper import Keeper
 from ..protocol import File, ProtocolError
 from .intake import received
 from .names import clean_name
 from .sniff import sniffed
+
+logger = logging.getLogger(__name__)
 
 FILE_BYTES = 20 * 1024 * 1024
 
@@ -26,8 +29,8 @@ class Bucket(Protocol):
 
     async def put(self, session_id: str, file_id: str, content: Path, media_type: str) -> None: ...
 
-    def read(self, session_id: str, file_id: str) -> AsyncIterator[bytes]:
-        """The bytes of a file, in pieces; it raises `Missing` before the first of them."""
+    def read(self, session_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of a file, in pieces. Raises `Missing` before the first of them."""
         ...
 
     async def delete(self, session_ids: Sequence[str]) -> None:
@@ -35,18 +38,11 @@ class Bucket(Protocol):
         ...
 
 
-class Missing(StorageError):
-    """The bytes of a file are not there any more."""
-
-    def __init__(self) -> None:
-        super().__init__("the content of this file is no longer stored")
-
-
 class Content(msgspec.Struct):
     """Where the bytes of a file are: a path on the disk, or pieces from the bucket."""
 
     path: Path | None
-    pieces: AsyncIterator[bytes] | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -80,6 +76,7 @@ class Files:
             content = None if self._bucket else got.path
             now = time.time_ns() // 1_000_000
             if not await self._keeper.add_file(session_id, user_id, file, got.digest, content, now):
+                await self.forget([session_id])
                 raise ProtocolError("not_found", "the session was deleted meanwhile")
         return file
 
@@ -91,12 +88,12 @@ class Files:
 
     async def content(self, session_id: str, file_id: str) -> Content:
         """The bytes of a file of this session. Raises `Missing`, `StorageError`."""
-        if self._bucket:
-            return Content(None, self._bucket.read(session_id, file_id))
-        found = await self._keeper.files(session_id, [file_id])
-        if not found or not await asyncio.to_thread(found[0][1].is_file):
+        for _, path in await self._keeper.files(session_id, [file_id]):
+            if await asyncio.to_thread(path.is_file):
+                return Content(path)
+        if not self._bucket:
             raise Missing
-        return Content(found[0][1])
+        return Content(None, self._bucket.read(session_id, file_id))
 
     async def read(self, session_id: str, file_id: str) -> bytes:
         """The same, all at once."""
@@ -111,6 +108,12 @@ class Files:
 
     async def forget(self, session_ids: Sequence[str]) -> None:
         """These sessions are deleted everywhere. What the journal keeps of them goes with their
-        rows. Raises `StorageError`."""
-        if self._bucket:
+        rows."""
+        if not self._bucket:
+            return
+        try:
             await self._bucket.delete(session_ids)
+        except StorageError as error:
+            logger.warning(
+                "the files of %s stay in Supabase Storage: %s", ", ".join(session_ids), error
+            )

@@ -183,8 +183,8 @@ class Hub:
             actor.close()
         await self.log.settled()
         if deleted:
-            await self._host.services.files.forget([session_id])
             await self.log.keeper.delete([session_id])
+            await self._host.services.files.forget([session_id])
         else:
             await self.log.keeper.void(session_id)
         self._rooms.drop(session_id)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from urllib.parse import quote
 
 from aiohttp import http_exceptions, web
 
 from ...auth.links import Link, Links
 from ...auth.shares import Share
+from ...core.rows import Missing
 from ...files.intake import too_large
-from ...files.store import Files, Missing
+from ...files.store import Files
 from ...limits.buckets import Buckets, rate_limited
 from ...live.errors import storage_unavailable
 from ...live.hub import Hub
@@ -112,7 +114,7 @@ class FileApi:
         if content.path:
             return web.FileResponse(content.path, headers=headers)
         assert content.pieces
-        return await _streamed(request, content.pieces, headers)
+        return await _streamed(request, content.pieces, headers, file.size)
 
     async def _find(self, session_id: str, file_id: str, user_id: str, key: str | None) -> File:
         """Raises `not_found` alike for a file that is missing and for one of another session."""
@@ -155,14 +157,16 @@ async def body(request: web.Request) -> AsyncIterator[bytes]:
 
 
 async def _streamed(
-    request: web.Request, pieces: AsyncIterator[bytes], headers: dict[str, str]
+    request: web.Request, pieces: AsyncGenerator[bytes, None], headers: dict[str, str], size: int
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
+    response.content_length = size
     try:
-        async for piece in pieces:
-            if not response.prepared:
-                await response.prepare(request)
-            await response.write(piece)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(piece)
     except Missing as missing:
         raise ProtocolError("not_found", str(missing)) from None
     await response.write_eof()
