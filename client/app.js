@@ -3,6 +3,7 @@
 import { io } from "socket.io-client";
 import { Api } from "./api.js";
 import { Announcer } from "./page/announcer.js";
+import { Attachments } from "./page/attachments.js";
 import { Composer } from "./page/composer.js";
 import { $, text } from "./page/element.js";
 import { lasting, summaryLine, when } from "./page/format.js";
@@ -78,9 +79,10 @@ const transcript = new Transcript($("transcript"), {
   drop: (id) => client.drop(id),
   edit: (entry) => {
     composer.edit(entry.text);
+    attachments.restore(entry.options?.files ?? []);
     client.drop(entry.client_msg_id);
   },
-});
+}, (file_id) => client.fileUrl(file_id));
 
 const past = new PastSessions($("past-sessions"), $("no-past"), {
   sessions: () => api.sessions(),
@@ -90,7 +92,17 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
 
 const announcer = new Announcer($("announcer"));
 const sharing = new SharePanel(client, { attempt, toast, say: (words) => announcer.say(words) });
-const composer = new Composer($("composer"), $("message-box"), tab, { send, changed: schedule });
+const attachments = new Attachments($("attached"), $("files"), $("main"), {
+  upload: (file, options) => client.upload(file, options),
+  url: (file_id) => client.fileUrl(file_id),
+  failed: toast,
+  changed: schedule,
+});
+const composer = new Composer($("composer"), $("message-box"), tab, {
+  send,
+  attached: () => ({ count: attachments.files.length, busy: attachments.busy }),
+  changed: schedule,
+});
 
 // ------------------------------------------------------------------ drawing
 
@@ -128,7 +140,9 @@ function draw() {
   const run = activeRun(state);
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
-  $("send").disabled = composer.empty;
+  attachments.follow(state.session_id);
+  $("attach").disabled = !usable;
+  $("send").disabled = !composer.ready;
   $("earlier").hidden = !state.next_before_seq;
   $("empty").hidden = state.runs.length + client.pending.length > 0;
 
@@ -182,11 +196,12 @@ async function start() {
 /** @returns {boolean} whether the client has taken the message */
 function send(message) {
   try {
-    client.send(message);
+    client.send(message, { files: attachments.files });
   } catch (error) {
     toast(`The message was not sent: ${error.message}`);
     return false;
   }
+  attachments.clear();
   following = true;
   return true;
 }
@@ -217,7 +232,8 @@ async function view(session) {
   const state = await api.read(session.session_id);
   viewing = session;
   $("past-transcript").replaceChildren();
-  new Transcript($("past-transcript")).update(state);
+  const url = (file_id) => client.files.url(session.session_id, file_id);
+  new Transcript($("past-transcript"), undefined, url).update(state);
   text($("viewing-date"), when(session.start_time));
   ending(state.ended ?? (session.end_time ? session : null), state.summary);
   if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
@@ -258,6 +274,7 @@ $("sign-out").addEventListener("click", async () => {
 addEventListener("storage", () => user && !user.user && reload()); // signed out in another tab
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
+$("attach").addEventListener("click", () => $("files").click());
 $("end-session").addEventListener("click", () => attempt(client.end()));
 $("scroll").addEventListener("scroll", ({ target }) => {
   following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;

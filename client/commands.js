@@ -1,21 +1,40 @@
+import { CommandError } from "./errors.js";
 import { randomId } from "./random-id.js";
 
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
- * @abstract  A subclass has `state`, `outbox` and `request`.
+ * @abstract  A subclass has `state`, `outbox`, `files` and `request`.
  */
 export class Commands {
   /**
    * Say something, now or as soon as there is a connection.
    * @param {string} text
-   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object,
-   *   replaces?: string}} [options]  `replaces`: the `message_id` of a question that this one takes
-   *   the place of, on a branch of its own
+   * @param {{files?: import("./files.js").File[], if_busy?: "queue" | "reject" | "interrupt",
+   *   on_abandon?: string | object, replaces?: string}} [options]  `files`: as `upload` gave them;
+   *   with any of them the text may be empty. `replaces`: the `message_id` of a question that this
+   *   one takes the place of, on a branch of its own
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {
     return this.outbox.add(this.state.session_id, text, options);
+  }
+
+  /**
+   * Upload a file to this session, to be sent with a message.
+   * @param {Blob & {name?: string}} file
+   * @param {{name?: string, signal?: AbortSignal, progress?: (fraction: number) => void}} [options]
+   * @returns {Promise<import("./files.js").File>} @throws {CommandError}
+   */
+  async upload(file, options) {
+    const { session_id } = this.state;
+    if (session_id) return this.files.upload(session_id, file, options);
+    throw new CommandError({ code: "offline", message: "There is no connection yet.", retryable: true });
+  }
+
+  /** An address for an `<img>` or a download, good for some minutes. @param {string} file_id */
+  fileUrl(file_id) {
+    return this.files.url(this.state.session_id, file_id);
   }
 
   /** Try a refused message again. @param {string} client_msg_id */

@@ -197,7 +197,9 @@ export class Outbox {
 }
 
 /** Of the `send` command. */
-const payload = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
+const payload = ({ session_id, client_msg_id, text, options: { files, ...options } = {} }) => ({
+  ...options, ...(files?.length && { files: files.map(({ id }) => id) }), session_id, client_msg_id, text,
+});
 
 /** As much of an entry as outlives the page: the error of one that failed for good. */
 function kept({ status, error, retry_at, heard, ...entry }) {

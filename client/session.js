@@ -14,6 +14,7 @@ import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
 import { deferred } from "./deferred.js";
 import { CommandError } from "./errors.js";
+import { Files } from "./files.js";
 import { Follower } from "./follower.js";
 import { Identity } from "./identity.js";
 import { Limits } from "./limits.js";
@@ -82,6 +83,8 @@ export class SessionClient extends Commands {
     this.#tab = kept(tab);
     this.#where = this.#tab.read(SESSION) ?? {};
     this.#identity = new Identity(token, kept(storage));
+    const api = () => new URL(".", places(url, options?.path).info);
+    this.files = new Files(api, () => this.bearer(), () => this.#where.share);
     this.#limits = new Limits(
       async () => info ?? serverInfo(places(url, options?.path).info, LIMITS_MS),
       () => this.outbox.flush(),

@@ -26,9 +26,13 @@ ALLOWED = {
     "log": {"core", "protocol"},
     "supabase": {"core", "package", "protocol"},
     "auth": {"core", "package"},
-    "live": {"runs", "log", "limits", "tools", "core", "models", "protocol"},
+    "files": {"log", "core", "protocol"},
+    "live": {"files", "runs", "log", "limits", "tools", "core", "models", "protocol"},
     "background": {"live", "runs", "core", "models", "protocol"},
-    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "package", "protocol"},
+    "edge": {
+        *("live", "files", "runs", "log", "limits", "auth", "config", "core", "package"),
+        "protocol",
+    },
     "example": {"tools"},
 }
 BUILDERS = {"app", "build", "cli", "__main__"}

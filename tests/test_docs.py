@@ -157,7 +157,7 @@ def test_every_status_of_an_error_is_as_it_stands_there() -> None:
     told = re.search(r"the status of their code: (.*?)\. ", section(PROTOCOL, "HTTP"), re.S)
     assert told
     shown = re.findall(r"(\d{3}) ((?:`\w+`(?:,| and)?\s*)+)", told[1])
-    assert len(shown) == 6
+    assert len(shown) == 8
     for status, codes in shown:
         assert {STATUS[code] for code in names(codes)} == {int(status)}, codes
 
@@ -273,7 +273,7 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     for part in shown:
         exec(part, scope)
     names = {value.__tool__.spec.name for value in scope.values() if hasattr(value, "__tool__")}
-    assert names == {"order_status", "refund", "convert", "read_page"}
+    assert names == {"order_status", "refund", "convert", "chart", "read_page"}
     files = re.search(r"```json\n(.*?)```", page, re.S)
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]

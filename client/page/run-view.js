@@ -3,6 +3,7 @@
 import { BranchBar } from "./branch-bar.js";
 import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
+import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
 import { ToolCard } from "./tool-card.js";
@@ -20,6 +21,8 @@ const CONTINUABLE = ["interrupted", "incomplete"];
 
 export class RunView {
   #actions;
+  #url;
+  #files;
   #run;
   #latest;
   #known; // the branches, as they were drawn
@@ -38,8 +41,11 @@ export class RunView {
 
   #branches;
 
-  constructor(actions) {
+  constructor(actions, url) {
     this.#actions = actions;
+    this.#url = url;
+    this.#files = new FileList(url);
+    this.#said.after(this.#files.element);
     if (!actions) return;
     const select = (message_id) => actions.select(message_id);
     this.#branches = {
@@ -63,6 +69,8 @@ export class RunView {
     this.element.dataset.runId = run.run_id;
     this.#user.hidden = !run.user;
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
+    this.#said.hidden = !run.user?.text;
+    this.#files.update(run.user?.files);
     this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
     if (this.#branches) this.#drawBranches(run, people);
@@ -114,7 +122,7 @@ export class RunView {
   #rebuild(index, type) {
     for (const { view } of this.#parts.splice(index)) view.element.remove();
     if (!type) return;
-    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions);
+    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions, this.#url);
     this.#parts.push({ type, view });
     this.#body.append(view.element);
   }

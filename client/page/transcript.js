@@ -22,14 +22,16 @@ import { RunView } from "./run-view.js";
 export class Transcript {
   #root;
   #actions;
+  #url;
   #runs = new Map(); // run_id → RunView
   #pending = new Map(); // client_msg_id → PendingView
   #branches = {};
 
-  /** @param {HTMLElement} root @param {Actions} [actions] */
-  constructor(root, actions) {
+  /** @param {HTMLElement} root @param {Actions} [actions] @param {import("./file-list.js").Url} [url] */
+  constructor(root, actions, url) {
     this.#root = root;
     this.#actions = actions;
+    this.#url = url;
   }
 
   /**
@@ -50,7 +52,7 @@ export class Transcript {
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
     const last = state.runs.findLast((run) => run.begun);
     const elements = [
-      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
+      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
         (view, run) => view.update(run, run === last, progress, people)),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),

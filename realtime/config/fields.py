@@ -25,6 +25,7 @@ from .parsers import (
     one_of,
     parse_auth,
     parse_base_url,
+    parse_bucket,
     parse_flag,
     parse_host,
     parse_instructions,
@@ -188,6 +189,12 @@ class Fields:
     supabase_key: str = _setting(
         "", "The project's secret key (sb_secret_…). SUPABASE_SECRET_KEY works too.", secret=True
     )
+    supabase_bucket: str = _setting(
+        "",
+        "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
+        "missing. Empty: files are kept beside the journal.",
+        parse_bucket,
+    )
 
     # Who may connect
     auth: str = _setting(
@@ -272,6 +279,10 @@ class Fields:
         number(0, 1e9),
     )
     text_kb: int = _setting(16, "The largest message, in KB of UTF-8.", count(1, 60))
+    file_mb: int = _setting(20, "The largest file that may be uploaded, in MB.", count(1, 1024))
+    files_per_day: int = _setting(
+        200, "Uploads of one user in a day. 0: no limit.", count(0, 10**9)
+    )
     queued_messages: int = _setting(
         5, "Messages that may wait behind a running answer.", count(0, 100)
     )

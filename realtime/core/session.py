@@ -6,13 +6,15 @@ from it. `take` hands the new events on. Times are ms since the Unix epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import msgspec
 
 from ..protocol import (
+    MAX_FILES,
     Error,
+    File,
     Options,
     ProtocolError,
     Queue,
@@ -66,8 +68,11 @@ class Session(RunRules):
         """The first event of a new session."""
         self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
 
-    def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
-        """Take a user's message: ("started" | "queued" | "duplicate", its run).
+    def send(
+        self, command: Send, user_id: str, model: str, now: int, files: Sequence[File] = ()
+    ) -> tuple[str, RunState]:
+        """Take a user's message: ("started" | "queued" | "duplicate", its run). `files`: those
+        that the command names.
 
         With `if_busy: "interrupt"` the caller must end the active run first.
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
@@ -79,6 +84,10 @@ class Session(RunRules):
                 raise ProtocolError(
                     "conflict", "this client_msg_id was used for something else; use a new one"
                 )
+            if known.user and [file.id for file in known.user.files] != command.files:
+                raise ProtocolError(
+                    "conflict", "this client_msg_id was used with different files; use a new one"
+                )
             return "duplicate", known
         self.check_send(command)
         message = UserMessage(
@@ -88,6 +97,7 @@ class Session(RunRules):
             text=text,
             user_id=user_id,
             replaces=command.replaces,
+            files=tuple(files),
             on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
         )
         if command.replaces:
@@ -110,7 +120,9 @@ class Session(RunRules):
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
-        self._check_text(command.text)
+        self._check_text(command.text, empty=bool(command.files))
+        if len(command.files) > MAX_FILES:
+            raise ProtocolError("bad_request", f"a message takes {MAX_FILES} files at most")
         if not 1 <= len(command.client_msg_id) <= 128:
             raise ProtocolError(
                 "bad_request", "client_msg_id must have 1 to 128 characters, such as a UUID"
@@ -129,8 +141,9 @@ class Session(RunRules):
                 retryable=True,
             )
 
-    def _check_text(self, text: str) -> None:
-        if not text.strip():
+    def _check_text(self, text: str, *, empty: bool) -> None:
+        """`empty`: whether it may be."""
+        if not empty and not text.strip():
             raise ProtocolError("bad_request", "text is empty")
         most = self._bounds.text_bytes
         if len(text.encode()) > most:
@@ -157,9 +170,9 @@ class Session(RunRules):
     def edit_queued(self, run_id: str, text: str, user_id: str, now: int) -> None:
         """Change a message that waits. It is this user's from now on: what it leads to is done
         with the rights of whoever wrote it. Raises as `send` does, and `waiting`."""
-        self._check_text(text)
         message = self.waiting(run_id).user
         assert message
+        self._check_text(text, empty=bool(message.files))
         changed = msgspec.structs.replace(message, text=clean_text(text), user_id=user_id)
         if (changed.text, user_id) != (message.text, message.user_id):
             self._append(changed, now)

@@ -17,6 +17,7 @@ from ..protocol import (
     CancelAfter,
     Done,
     Event,
+    File,
     Options,
     QueuedRun,
     QueueOrder,
@@ -93,6 +94,7 @@ class State:
         self.ended: SessionEnded | None = None
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
+        self.files: dict[str, File] = {}  # that events list
         self._said = False  # since the last summary
         self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
         self._questions: dict[str, UserMessage] = {}
@@ -108,6 +110,7 @@ class State:
                 self.runs[event.run_id or ""].answer.add_text(event)
             case ToolCall():
                 self.runs[event.run_id or ""].answer.set_call(event)
+                self.files.update((file.id, file) for file in event.files)
             case UserMessage():
                 self._apply_user_message(event)
             case Run():
@@ -143,6 +146,7 @@ class State:
         self._questions[event.message_id] = event
         if not isinstance(event.parent, msgspec.UnsetType):
             self.branches.add(event.message_id, event.parent)
+        self.files.update((file.id, file) for file in event.files)
         self._reopen()
 
     def _reopen(self) -> None:
@@ -287,7 +291,7 @@ class State:
         items: list[Item] = []
         for question, answer in self.exchanges():
             if answer.message_id not in self._refused:
-                items.append(UserText(question.text))
+                items.append(UserText(question.text, files=question.files))
                 items.extend(answer.items())
         return items
 

@@ -12,6 +12,7 @@ from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
 from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
+from ..files.store import Files
 from ..limits.buckets import Buckets
 from ..live.errors import not_yours, storage_unavailable
 from ..live.hub import Hub
@@ -19,6 +20,7 @@ from ..live.seat import Seat
 from ..log.log import Ticket
 from ..protocol import (
     COMMANDS,
+    MAX_FILES,
     Approve,
     Auth,
     Continue,
@@ -57,6 +59,7 @@ class Commands:
         hub: Hub,
         auth: Authenticator,
         shares: Shares,
+        files: Files,
         sessions: Buckets,
     ) -> None:
         self._sockets = sockets
@@ -64,6 +67,7 @@ class Commands:
         self._hub = hub
         self._authenticator = auth
         self._shares = shares
+        self._files = files
         self._sessions = sessions
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
         self._handlers = {
@@ -174,8 +178,10 @@ class Commands:
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as seat:
-            return seat.send(command, user_of(connection))
+        session_id = self._named(connection, command)
+        found = await self._files.find(session_id, command.files[:MAX_FILES])
+        async with self._open(connection, session_id) as seat:
+            return seat.send(command, user_of(connection), found)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as seat:

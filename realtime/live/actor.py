@@ -8,7 +8,7 @@ and the log. A method that changes something returns the ticket of its commit.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -22,6 +22,7 @@ from ..log.log import Ticket
 from ..protocol import (
     Approve,
     Error,
+    File,
     History,
     Join,
     Options,
@@ -35,6 +36,7 @@ from ..protocol import (
     ToolCall,
 )
 from .ack import Ack, acked, stopped
+from .attached import attached
 from .clock import now_ms
 from .driver import Driver
 from .errors import storage_unavailable
@@ -90,6 +92,9 @@ class Actor:
 
     def row(self) -> SessionRow:
         return self.session.row()
+
+    def file(self, file_id: str) -> File | None:
+        return self.session.files.get(file_id)
 
     # ------------------------------------------------------------ the log
 
@@ -222,15 +227,18 @@ class Actor:
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
         return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
 
-    def send(self, command: Send, user_id: str) -> Ack:
-        """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
+    def send(self, command: Send, user_id: str, found: Sequence[File] = ()) -> Ack:
+        """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`
+        at once; the ack comes with the commit."""
         session, model = self.session, self.driver.model_for(None)
+        files: tuple[File, ...] = ()
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
+            files = attached(command, found, session, self._host.services.chain)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)
-        return self._ask(lambda now: session.send(command, user_id, model, now))
+        return self._ask(lambda now: session.send(command, user_id, model, now, files))
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""

@@ -187,6 +187,7 @@ class Hub:
         await self.log.settled()
         if deleted:
             await self.log.keeper.delete([session_id])
+            await self._host.services.files.forget([session_id])
         else:
             await self.log.keeper.void(session_id)
         self._rooms.drop(session_id)

@@ -10,11 +10,12 @@ from ..core.session import new_id
 from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
 from ..core.user import User
+from ..files.store import pieces
 from ..models import Request
-from ..protocol import Options, Progress, ToolCall, Usage
+from ..protocol import File, Options, Progress, ProtocolError, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
-from ..tools import Full, ToolContext
+from ..tools import Full, NewFile, ToolContext
 from .options import merged
 from .services import Services
 
@@ -47,6 +48,17 @@ def job_of(
             return None
         return output_ref
 
+    async def attach(tool_call_id: str, made: NewFile) -> File | None:
+        try:
+            return await services.files.add(
+                session.session_id, run.asker, made.name, made.type, pieces(made.data)
+            )
+        except (ProtocolError, StorageError) as error:
+            logger.warning(
+                "a tool's file could not be stored: %s", error, extra={"call": tool_call_id}
+            )
+            return None
+
     return Job(
         instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
@@ -65,8 +77,10 @@ def job_of(
             told=lambda *report: services.on_progress(Progress(session.session_id, *report)),
             decided=decided,
             keep=keep,
+            attach=attach,
         ),
         meter=Meter(services.prices, before),
+        read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..core.rows import SessionRow
 from ..log.log import Ticket
-from ..protocol import Approve, History, Join, Queue, Regenerate, Send, SessionPayload, Stop
+from ..protocol import Approve, File, History, Join, Queue, Regenerate, Send, SessionPayload, Stop
 from .ack import Ack
 from .tail import Page
 
@@ -27,6 +27,10 @@ class Seat(Protocol):
 
     def row(self) -> SessionRow: ...
 
+    def file(self, file_id: str) -> File | None:
+        """One that an event of the session lists."""
+        ...
+
     def admits(self, user_id: str, share_key: str | None) -> bool:
         """Whether this user may be here: the owner, or one whose share is not revoked."""
         ...
@@ -40,7 +44,9 @@ class Seat(Protocol):
         """Older events, folded."""
         ...
 
-    def send(self, command: Send, user_id: str) -> Ack: ...
+    def send(self, command: Send, user_id: str, found: Sequence[File] = ()) -> Ack:
+        """`found`: the files of the message, as far as they are stored."""
+        ...
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""

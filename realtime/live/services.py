@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..core.usage import Prices
+from ..files.store import Files
 from ..limits.budget import Budget
 from ..log.log import Log
 from ..protocol import Options, Progress
@@ -26,6 +27,7 @@ class Services(msgspec.Struct, frozen=True):
     budget: Budget
     count: RunCount
     on_progress: Callable[[Progress], None]
+    files: Files
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from ..protocol import Options, TextKind, Usage
+from ..protocol import File, Options, TextKind, Usage
 
 ErrorKind = Literal[
     "quota",  # the account is out of money or over its limit: waiting does not help
@@ -69,11 +69,29 @@ class ModelError(Exception):
 # ----------------------------------------------------------------- the request
 
 
+class Media(msgspec.Struct, frozen=True):
+    """A file as a model takes it: an image or a PDF. `data`: its bytes in Base64."""
+
+    name: str
+    type: str
+    data: str
+
+    @property
+    def url(self) -> str:
+        return f"data:{self.type};base64,{self.data}"
+
+
 class UserText(msgspec.Struct, frozen=True):
-    """`ours`: the server says it in the user's place, to have an answer go on."""
+    """`ours`: the server says it in the user's place, to have an answer go on. `files`: as the
+    conversation lists them; to a model they go as `Media`, or in the text."""
 
     text: str
     ours: bool = False
+    files: tuple[File | Media, ...] = ()
+
+    @property
+    def media(self) -> list[Media]:
+        return [file for file in self.files if isinstance(file, Media)]
 
 
 class AssistantText(msgspec.Struct, frozen=True):

@@ -56,6 +56,7 @@ from .events import (
     Usage,
     UserMessage,
 )
+from .files import IMAGES, MAX_FILES, File, Kind, kind_of
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
 from .sizes import MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
@@ -66,8 +67,10 @@ __all__ = [
     "EPHEMERAL",
     "EVENTS",
     "EVENT_NAMES",
+    "IMAGES",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
+    "MAX_FILES",
     "MAX_PAGE_BYTES",
     "MAX_QUEUED_TEXT",
     "OPEN_TOOL",
@@ -87,10 +90,12 @@ __all__ = [
     "Error",
     "ErrorCode",
     "Event",
+    "File",
     "FinishReason",
     "Handshake",
     "History",
     "Join",
+    "Kind",
     "Leave",
     "Options",
     "Progress",
@@ -124,6 +129,7 @@ __all__ = [
     "decode",
     "decode_event",
     "entry",
+    "kind_of",
     "to_json",
     "utf16_len",
 ]

@@ -54,12 +54,14 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 
 class Send(Command):
     """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
-    `replaces`: a user's message that this one takes the place of, on a branch of its own."""
+    `replaces`: a user's message that this one takes the place of, on a branch of its own.
+    `files`: ids of files of this session; with any of them the text may be empty."""
 
     text: str
     client_msg_id: str
     session_id: str | None = None
     replaces: str | None = None
+    files: list[str] = []
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
 

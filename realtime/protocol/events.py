@@ -8,6 +8,7 @@ import msgspec
 
 from .commands import CancelAfter, Decision
 from .errors import Error
+from .files import File
 from .options import Options
 
 RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
@@ -68,6 +69,7 @@ class UserMessage(Event):
     user_id: str
     parent: str | msgspec.UnsetType | None = msgspec.UNSET
     replaces: str | None = None
+    files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
@@ -127,6 +129,7 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     output_ref: str | None = None
     error: Error | None = None
     approval: Approval | None = None
+    files: tuple[File, ...] = ()
     first_seq: int | None = None
 
 

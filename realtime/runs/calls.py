@@ -21,12 +21,13 @@ from ..protocol import (
     OPEN_TOOL,
     Approval,
     Event,
+    File,
     ToolCall,
     clean,
     clean_text,
     to_json,
 )
-from ..tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
+from ..tools import Full, NewFile, Reporter, Toolbox, ToolContext, ToolError, error_value
 
 MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
@@ -93,6 +94,8 @@ class Hooks(msgspec.Struct, frozen=True):
     """Waits for a decision; the call as it was recorded with it."""
     keep: Callable[[str, Full], Awaitable[str | None]]
     """Stores an output that is too long for the log; its reference, if it could."""
+    attach: Callable[[str, NewFile], Awaitable[File | None]]
+    """Stores a file that the call made, if it can."""
 
 
 async def call_all(
@@ -154,11 +157,13 @@ async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
         context = hooks.context(call.tool_call_id, reporter)
         output = await found.call(found.parse(as_text(call.arguments)), context)
         ref = await hooks.keep(call.tool_call_id, output.full) if output.full else None
+        files = [await hooks.attach(call.tool_call_id, file) for file in list(context.files)]
     except ToolError as error:
         return _failed(call, error)
     finally:
         reporter.finish()
-    return replace(call, status="completed", output=output.value, output_ref=ref)
+    listed = tuple(file for file in files if file)
+    return replace(call, status="completed", output=output.value, output_ref=ref, files=listed)
 
 
 def arguments_hash(call: ToolCall) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 
 from ..models import ErrorKind, Finished, Model, ModelError, Request, TextDelta
 from ..models.errors import failure
-from ..protocol import clean_text
+from ..protocol import Kind, clean_text
 
 RETRIES = 3  # of one step, whichever models it asks
 BUDGET_S = 20.0  # from a step's first call to its last retry
@@ -39,11 +39,13 @@ logger = logging.getLogger(__name__)
 
 class Link(msgspec.Struct, frozen=True):
     """A model of the chain. Models of one `account` (a server and a key) have one circuit
-    breaker; `history_tokens` is what of a conversation it is given."""
+    breaker; `history_tokens` is what of a conversation it is given, `takes` which kinds of files
+    beside text."""
 
     model: Model
     account: str
     history_tokens: int = HISTORY_TOKENS
+    takes: Collection[Kind] = ()
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -143,6 +145,10 @@ class Chain:
 
     def name_of(self, choice: str | None) -> str:
         return self.choices.get(choice or "", self._default).model.name
+
+    def takes(self, choice: str | None) -> Collection[Kind]:
+        """The kinds of files, beside text, that may be sent to a choice."""
+        return self.choices.get(choice or "", self._default).takes
 
     def state(self) -> list[dict[str, Any]]:
         """The circuit breaker of each model, for the operator, in the order of `models`. Servers

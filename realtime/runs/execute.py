@@ -43,6 +43,7 @@ from ..protocol import (
     Usage,
 )
 from ..tools import Toolbox
+from .attached import Attached, Read
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
@@ -60,13 +61,15 @@ MAX_CALLS = 16
 
 class Job(msgspec.Struct, frozen=True):
     """What a run is carried out with. `before_call` is told what the model is asked and what the
-    calls before came to; it raises `ProtocolError` where the call must not be made."""
+    calls before came to; it raises `ProtocolError` where the call must not be made. `read` gives
+    the bytes of a file that the context lists."""
 
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], None]
     hooks: Hooks
     meter: Meter
+    read: Read
     options: Options = Options()
     show_reasoning: bool = True
 
@@ -78,6 +81,7 @@ async def execute(
     answer, meter = run.answer, job.meter
     writer = Writer(answer.message_id)
     window = ContextWindow(session.summary)
+    attached = Attached(job.read)
     try:
         async with aclosing(call_all(answer.last_step(), tools, job.hooks)) as parts:
             async for changes in parts:  # where a crash came between two steps
@@ -104,8 +108,9 @@ async def execute(
                 )
                 job.before_call(request, meter.usage())
                 meter.begin(attempts.model.name, request)
+                whole = await attached.given(request, attempts.link.takes)
                 try:
-                    async with aclosing(attempts.model.stream(request)) as stream:
+                    async with aclosing(attempts.model.stream(whole)) as stream:
                         async for batch in stream:
                             if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True

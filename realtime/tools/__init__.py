@@ -12,7 +12,7 @@ reaches the server.
 """
 
 from ..core.user import User
-from .context import Figures, ToolContext, ToolError, error_value
+from .context import Figures, NewFile, ToolContext, ToolError, error_value
 from .functions import FunctionTool, load, tool
 from .output import MAX_OUTPUT, Full, Output
 from .progress import Reporter
@@ -24,6 +24,7 @@ __all__ = [
     "Figures",
     "Full",
     "FunctionTool",
+    "NewFile",
     "Output",
     "Reporter",
     "Tool",

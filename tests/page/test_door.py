@@ -397,4 +397,9 @@ async def test_enter_that_ends_a_composition_sends_nothing(serve: Serve, chromiu
 async def test_the_server_tells_what_it_takes(serve: Serve) -> None:
     running = await serve(text_kb=1)
     info = (await fetch(f"{running.url}/api/info")).json()
-    assert info["limits"] == {"text_bytes": 1024, "frame_bytes": 65536}
+    assert info["limits"] == {
+        "text_bytes": 1024,
+        "frame_bytes": 65536,
+        "file_bytes": 20 * 2**20,
+        "message_files": 10,
+    }

@@ -18,7 +18,7 @@
     attributes: "align href rel start target title",
   };
   const own = {
-    tags: "article button code details div header input label li p pre progress section span summary",
+    tags: "article button code details div header input label li p pre progress section span summary ul",
     attributes: "class hidden max open placeholder role tabindex type value",
   };
   for (const kind of [written, own]) {

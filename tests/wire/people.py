@@ -37,6 +37,9 @@ def payloads(command: str, session_id: Any) -> dict[str, Any]:
         "send": {"text": "hello", "client_msg_id": "1"},
         "continue": {"run_id": MISSING},
         "approve": {"tool_call_id": MISSING, "decision": "approve"},
+        "regenerate": {"run_id": MISSING},
+        "select": {"message_id": MISSING},
+        "queue": {"drop": {"run_id": MISSING}},
     }
     named = {} if command in ("create", "auth") else {"session_id": session_id}
     return {**named, **own.get(command, {})}

@@ -13,6 +13,7 @@ from realtime.auth.guests import Guests
 from realtime.config import Settings
 from realtime.models import Finished, ModelError, TextDelta, ToolCallReady, ToolCallStarted
 from realtime.protocol import COMMANDS
+from tests.support.attach import ask
 from tests.support.fetch import fetch
 from tests.support.scripted import Script, ScriptedModel
 from tests.support.serving import Serve
@@ -72,15 +73,19 @@ async def test_a_session_of_another_answers_like_none(serve: Serve, device: Devi
             for wrong in (7, [foreign], {"id": foreign}, True):
                 ack = await one.call(command, payloads(command, wrong))
                 assert ack["error"]["code"] == "bad_request", command
-        for route in routes_of_a_session():
+        for method, route in routes_of_a_session():
             for query in ("", "?before_seq=1"):
-                url = running.url + route + query
-                expected_http = await fetch(
-                    url.format(session_id=MISSING, output_ref=MISSING), name
-                )
+
+                async def answer(session_id: str, method: str, path: str) -> tuple[int, bytes]:
+                    path = path.format(session_id=session_id, output_ref=MISSING, file_id=MISSING)
+                    got = await ask(method, running.url + path, name, b"a file")  # noqa: B023
+                    return got.status, got.body
+
+                status, expected_http = await answer(MISSING, method, route + query)
+                assert status == 404
                 for session_id in (foreign, "x", foreign.upper()):
-                    got = await fetch(url.format(session_id=session_id, output_ref=MISSING), name)
-                    assert (got.status, got.text) == (404, expected_http.text)
+                    got = await answer(session_id, method, route + query)
+                    assert got == (404, expected_http), (method, route)
         refused = [
             await device(running.url, token=name, session_id=session_id).connect()
             for session_id in (MISSING, foreign, foreign.upper())
@@ -147,7 +152,12 @@ def told(ack: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in ack.items() if key not in ("run_id", "ms")}
 
 
-def routes_of_a_session() -> list[str]:
+def routes_of_a_session() -> list[tuple[str, str]]:
+    """Method and path of each."""
     app = create_app(Settings())
-    paths = {resource.canonical for resource in app.router.resources()}
-    return [path for path in paths if "{session_id}" in path]
+    found = {
+        (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
+    }
+    routes = [(method, path) for method, path in found if "{session_id}" in path]
+    assert {method for method, _ in routes} == {"GET", "HEAD", "POST"}
+    return [(method, path) for method, path in routes if method != "HEAD"]

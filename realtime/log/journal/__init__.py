@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -18,6 +19,7 @@ from ...protocol import Done, Event, ToolCall
 from ..encode import Append
 from . import events, heads, loose, slim
 from .database import Database
+from .files import Files
 from .migrations import MIGRATIONS
 from .outputs import Outputs
 from .quarantine import Quarantine
@@ -34,6 +36,7 @@ class Journal:
         self.set_aside = self._database.set_aside
         self.loose = loose.Loose()
         self.events = events.Events(self._database, self.loose)
+        self.files = Files(self._database, Path(f"{path}.files"), owner=owner)
         self.heads = heads.Heads(self._database)
         self.outputs = Outputs(self._database)
         self.quarantine = Quarantine(self._database)
@@ -158,7 +161,7 @@ class Journal:
         return bool(before and before[0][0])
 
     def delete(self, session_ids: Iterable[str]) -> None:
-        """Remove sessions for good, events and all."""
+        """Remove sessions for good, with their events and files."""
         keys = [(session_id,) for session_id in session_ids]
 
         def work(writer: sqlite3.Connection) -> None:
@@ -166,6 +169,7 @@ class Journal:
             writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
             writer.executemany(heads.DELETE, keys)
             writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
+            self.files.delete(writer, (session_id for (session_id,) in keys))
 
         self.file()
         self._database.transaction(work)

@@ -60,9 +60,9 @@ def lock(path: str) -> IO[bytes]:
 
 
 def put_aside(path: str) -> str:
-    """Move a damaged journal out of the way, with its side files; the new name."""
+    """Move a damaged journal out of the way, with what lies beside it; the new name."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", ".files"):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + suffix, aside + suffix)
     return aside

@@ -135,4 +135,18 @@ MIGRATIONS = (
         FROM events AS run WHERE event_type = 'run'
         GROUP BY session_id, message_id) AS answers;
     """,
+    """
+    CREATE TABLE files (
+        file_id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX files_of_session ON files (session_id);
+    CREATE INDEX files_by_digest ON files (digest);
+    """,
 )
