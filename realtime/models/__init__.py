@@ -76,10 +76,6 @@ class Media(msgspec.Struct, frozen=True):
     type: str
     data: str
 
-    @property
-    def url(self) -> str:
-        return f"data:{self.type};base64,{self.data}"
-
 
 class UserText(msgspec.Struct, frozen=True):
     """`ours`: the server says it in the user's place, to have an answer go on. `files`: as the

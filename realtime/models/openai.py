@@ -11,9 +11,9 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,6 +24,7 @@ from openai import (
     APIStatusError,
     AsyncAPIResponse,
     AsyncOpenAI,
+    AsyncStream,
     DefaultAioHttpClient,
     OpenAIError,
 )
@@ -52,6 +53,7 @@ from .errors import (
 from .manners import Manners
 from .reading import BROKEN, Reads, Received
 from .sse import EventDecoder
+from .upload import Body
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # the client insists on one
@@ -59,7 +61,7 @@ _DRAIN_S = 0.1
 """How long to wait for the end of a finished answer, so that its connection can be kept."""
 _END_S = 0.5
 """How long to wait for usage and the end of the stream once the model has said it is done."""
-Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
+Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], bool | None]
 Create = Callable[[], Answer]
 logger = logging.getLogger(__name__)
 
@@ -207,8 +209,10 @@ class OpenAIModel:
         """Send the request. Returns the head of the answer, and the body that was sent."""
         while True:
             body = self._body(request)
+            files = any(isinstance(item, UserText) and item.media for item in request.context)
+            create = partial(self._create, body, files=files)
             try:
-                return await self._enter(stack, partial(self._create, body), deadline), body
+                return await self._enter(stack, create, deadline), body
             except ModelError as error:
                 if not self._learned(error, request, body):
                     raise
@@ -267,7 +271,9 @@ class OpenAIModel:
             body |= identifiers(request)
         return self._manners.trim({**self._options, **body})
 
-    def _create(self, body: dict[str, Any]) -> Answer:
+    def _create(self, body: dict[str, Any], *, files: bool = False) -> Answer:
+        if files:
+            return self._upload(Body(body))
         # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
         # each, and holds up all sessions meanwhile.
         if self._api == "chat":
@@ -277,6 +283,24 @@ class OpenAIModel:
         return self._client.responses.with_streaming_response.create(
             model=self.name, input=[], stream=True, extra_body=body
         )
+
+    @asynccontextmanager
+    async def _upload(self, body: Body) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
+        """The same with files, which the client would encode all at once."""
+        headers = {"Content-Type": "application/json", "Content-Length": str(body.length)}
+        response = await self._client.post(
+            "/chat/completions" if self._api == "chat" else "/responses",
+            cast_to=cast(type[AsyncAPIResponse[Any]], object),
+            content=body.pieces(),
+            options={"headers": {**headers, "X-Stainless-Raw-Response": "stream"}},
+            stream=True,
+            stream_cls=AsyncStream[Any],
+        )
+        answer = cast(AsyncAPIResponse[Any], response)
+        try:
+            yield answer
+        finally:
+            await answer.close()
 
     async def _resume(
         self, stack: AsyncExitStack, bookmark: Bookmark, end: float

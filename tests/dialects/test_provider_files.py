@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -87,4 +88,18 @@ async def test_a_fallback_that_sees_nothing_is_told_the_names(
     await talk.open()  # it can be asked again, and sees what it was not shown
     await talk.ask("And now?", "say")
     assert parts.sent(first.bodies[-1]) == KINDS[sighted.api]
+    agreed(talk)
+
+
+@pytest.mark.parametrize("provider", SIGHTED, ids=lambda provider: provider.name)
+async def test_a_large_image_arrives_as_it_is(meet: Meet, provider: Any) -> None:
+    """It goes out in pieces, between a text that would not survive being cut or escaped wrongly."""
+    talk = await meet(provider())
+    image = png() + bytes(range(256)) * 4000
+    await talk.ask(
+        '"ü\\u0000 data:image/png;base64, "', "say", files=[await talk.upload(image, "a.png")]
+    )
+    body = talk.upstreams[0].bodies[-1]
+    assert base64.b64encode(image).decode() in texts(body)
+    assert len(texts(body).split("base64,")) == 3
     agreed(talk)

@@ -103,7 +103,7 @@ async def test_a_message_carries_files_to_every_device_and_through_a_restart(
     assert listed == [[picture, table]]
 
 
-async def test_a_file_that_was_uploaded_before_a_crash_can_be_sent_after_it(
+async def test_a_file_that_was_uploaded_before_a_restart_can_be_sent_after_it(
     serve: Serve, device: Devices, chain: Chain
 ) -> None:
     running = await serve(chain)

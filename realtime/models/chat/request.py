@@ -78,7 +78,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
 
 
 def _content(item: UserText) -> str | list[dict[str, Any]]:
-    """A text, or parts where something comes with it."""
+    """A text, or parts where something comes with it; a `Media` stands for its data URL."""
     if not item.media:
         return item.text
     parts: list[dict[str, Any]] = []
@@ -86,9 +86,9 @@ def _content(item: UserText) -> str | list[dict[str, Any]]:
         parts.append({"type": "text", "text": item.text})
     for media in item.media:
         if media.type.startswith("image/"):
-            parts.append({"type": "image_url", "image_url": {"url": media.url}})
+            parts.append({"type": "image_url", "image_url": {"url": media}})
         else:
-            file = {"filename": media.name, "file_data": media.url}
+            file = {"filename": media.name, "file_data": media}
             parts.append({"type": "file", "file": file})
     return parts
 

@@ -89,7 +89,7 @@ def _input(context: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def _content(item: UserText) -> str | list[dict[str, Any]]:
-    """A text, or parts where something comes with it."""
+    """A text, or parts where something comes with it; a `Media` stands for its data URL."""
     if not item.media:
         return item.text
     parts: list[dict[str, Any]] = []
@@ -97,8 +97,8 @@ def _content(item: UserText) -> str | list[dict[str, Any]]:
         parts.append({"type": "input_text", "text": item.text})
     for media in item.media:
         if media.type.startswith("image/"):
-            parts.append({"type": "input_image", "image_url": media.url})
+            parts.append({"type": "input_image", "image_url": media})
         else:
-            part = {"type": "input_file", "filename": media.name, "file_data": media.url}
+            part = {"type": "input_file", "filename": media.name, "file_data": media}
             parts.append(part)
     return parts
