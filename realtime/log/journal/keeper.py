@@ -14,6 +14,8 @@ from ..keeper import Span
 from . import Journal, pages
 from .upkeep import Upkeep
 
+DELETED_AT_ONCE = 50
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -40,6 +42,11 @@ class JournalKeeper:
             self.on_rows()
         return gone
 
+    def begin(self) -> None:
+        """Do beside everything else what an earlier process left, and look whether the file is
+        sound."""
+        self._upkeep.begin()
+
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)
 
@@ -51,7 +58,10 @@ class JournalKeeper:
         await self._write(self.journal.outputs.add, session_id, output_ref, kind, data)
 
     async def delete(self, session_ids: list[str]) -> None:
-        await self._write(self.journal.delete, session_ids)
+        for first in range(0, len(session_ids), DELETED_AT_ONCE):
+            await self._write(self.journal.delete, session_ids[first : first + DELETED_AT_ONCE])
+            await asyncio.sleep(0)
+        await self._upkeep.tidy()
 
     async def showing_early(self, now: bool) -> bool:
         return await self._write(self.journal.showing_early, now)
@@ -128,6 +138,7 @@ class JournalKeeper:
 
     async def void(self, session_id: str) -> None:
         await self._write(self.journal.void, session_id)
+        self._upkeep.tidy_soon()
 
     # ---------------------------------------------------------------- threads
 
