@@ -221,6 +221,7 @@ async def _running(
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
+        keeper.begin()
         await summariser.start()
         undo.push_async_callback(summariser.stop)
         if supabase and leases and shipper:

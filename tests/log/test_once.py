@@ -98,6 +98,7 @@ def test_what_is_read_is_what_was_appended(seed: int) -> None:
                 check(other, session_id, events)
                 check_rows(other, session_id, events)
                 other.void(session_id)
+                finish(other)
                 assert other.quarantine.count() == 0, "all of it is in the other store"
                 assert leftovers(other.path) == []
 
@@ -110,8 +111,14 @@ def test_what_is_read_is_what_was_appended(seed: int) -> None:
         batch = journal.shipping.unshipped(10_000)
         assert sorted(batch.events, key=lambda row: row.seq) == rows
         journal.delete([session_id])
+        finish(journal)
         assert leftovers(journal.path) == []
         journal.close()
+
+
+def finish(journal: Journal) -> None:
+    while journal.tidy():
+        pass
 
 
 def leftovers(path: str) -> list[str]:
@@ -294,4 +301,5 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
             assert {row.session_id for row in listed} == {session.session_id, new.session_id}
     with closing(Journal(path)) as journal:
         journal.delete([session.session_id, new.session_id])
+        finish(journal)
     assert leftovers(path) == []

@@ -129,6 +129,8 @@ def test_it_goes_with_the_session(journal: Journal) -> None:
         write(journal, *spoken(session_id))
     journal.delete(["deleted"])
     journal.void("lost")
+    while journal.tidy():
+        pass
     with closing(sqlite3.connect(journal.path)) as database:
         kept = [line for line in database.iterdump() if MARK.encode().hex().upper() in line.upper()]
         sessions = database.execute(

@@ -7,7 +7,7 @@ module; here are the transactions over several, and the notes in `meta`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
 from ...protocol import Done, Event, ToolCall
 from ..encode import Append
-from . import events, heads, loose, slim
+from . import checking, counts, events, heads, leaving, loose, slim
 from .database import Database
 from .files import Files
 from .migrations import MIGRATIONS
@@ -76,8 +76,6 @@ class Journal:
                     for event in one.events
                 ]
                 events.store(writer, joined)
-            if gone:  # tokens bring no head along, so some may have come in behind it
-                writer.executemany(events.DELETE, [(session_id,) for session_id in gone])
 
         self._database.transaction(work)
         self.loose.add(row_id, tokens)
@@ -120,6 +118,7 @@ class Journal:
             for place, row in enumerate(rows):
                 if values := slim.of_row(writer, row):
                     writer.execute(events.INSERT_AT, (first + place, *values))
+            counts.recount(writer, head.row.session_id)
 
         self._database.transaction(work)
 
@@ -129,8 +128,7 @@ class Journal:
 
         def work(writer: sqlite3.Connection) -> None:
             self.quarantine.add_unshipped(writer, session_id, self.shipping.cursor())
-            writer.execute(events.DELETE, (session_id,))
-            writer.execute(heads.DELETE, (session_id,))
+            leaving.leave(writer, [session_id])
 
         self.file()
         self._database.transaction(work)
@@ -160,25 +158,40 @@ class Journal:
         )
         return bool(before and before[0][0])
 
-    def delete(self, session_ids: Iterable[str]) -> None:
-        """Remove sessions for good, with their events and files."""
-        keys = [(session_id,) for session_id in session_ids]
+    def delete(self, session_ids: Sequence[str]) -> None:
+        """Remove sessions for good, with their files: no reader finds them any more. Their rows
+        stay until `tidy` has come to them."""
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany(events.DELETE, keys)
-            writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
-            writer.executemany(heads.DELETE, keys)
+            leaving.leave(writer, session_ids)
+            keys = [(session_id,) for session_id in session_ids]
             writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
             self.files.delete(writer, (session_id for (session_id,) in keys))
 
-        self.file()
         self._database.transaction(work)
+        self.loose.forget(session_ids)
+
+    def tidy(self, seconds: float = 1) -> bool:
+        """Do for about so long what could wait: delete rows of deleted sessions, count those of
+        an older version. Whether there is more of it."""
+        more = False
+
+        def work(writer: sqlite3.Connection) -> None:
+            nonlocal more
+            more = leaving.sweep(writer, seconds) or counts.count_some(writer, seconds)
+
+        self._database.transaction(work)
+        return more
 
     # ---------------------------------------------------------------- reading
 
     def checkpoint(self) -> None:
         """Tidy the file, beside the writing thread."""
         self._database.checkpoint()
+
+    def checking(self) -> Iterator[bool]:
+        """Look through a file that was too large for it at the start, with each step at a piece."""
+        return iter(()) if self._database.checked else checking.pieces(self._database)
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         """A whole session, oldest event first. Here alone events come with their provider

@@ -12,13 +12,12 @@ import msgspec
 from ...core.fold import first_seq, merge
 from ...core.rows import EventRow, StorageError
 from ...protocol import Event, decode_event
-from . import slim
+from . import counts, slim
 from .database import Database, insert
 from .loose import Loose
 
 INSERT = insert("log", slim.COLUMNS)
 INSERT_AT = insert("log", ("id", *slim.COLUMNS))
-DELETE = "DELETE FROM log WHERE session = (SELECT key FROM sessions WHERE session_id = ?)"
 SELECT_STATES = (
     "SELECT seq, provider_state FROM events WHERE session_id = ? AND provider_state IS NOT NULL"
 )
@@ -29,6 +28,7 @@ def store(writer: sqlite3.Connection, appended: Iterable[tuple[Event, int]]) -> 
     for event, epoch in appended:
         if values := slim.of_event(writer, event, epoch):
             writer.execute(INSERT, values)
+            counts.add(writer, event)
 
 
 class Events:

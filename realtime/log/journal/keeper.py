@@ -15,6 +15,8 @@ from ..keeper import Span
 from . import Journal, pages
 from .upkeep import Upkeep
 
+DELETED_AT_ONCE = 50
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -42,6 +44,11 @@ class JournalKeeper:
             self.news.set()
         return gone
 
+    def begin(self) -> None:
+        """Do beside everything else what an earlier process left, and look whether the file is
+        sound."""
+        self._upkeep.begin()
+
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)
 
@@ -59,7 +66,10 @@ class JournalKeeper:
         return await self._write(add, session_id, user_id, file, digest, content, now)
 
     async def delete(self, session_ids: list[str]) -> None:
-        await self._write(self.journal.delete, session_ids)
+        for first in range(0, len(session_ids), DELETED_AT_ONCE):
+            await self._write(self.journal.delete, session_ids[first : first + DELETED_AT_ONCE])
+            await asyncio.sleep(0)
+        await self._upkeep.tidy()
 
     async def showing_early(self, now: bool) -> bool:
         return await self._write(self.journal.showing_early, now)
@@ -140,6 +150,7 @@ class JournalKeeper:
 
     async def void(self, session_id: str) -> None:
         await self._write(self.journal.void, session_id)
+        self._upkeep.tidy_soon()
 
     # ---------------------------------------------------------------- threads
 

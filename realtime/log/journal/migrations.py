@@ -149,4 +149,21 @@ MIGRATIONS = (
     CREATE INDEX files_of_session ON files (session_id);
     CREATE INDEX files_by_digest ON files (digest);
     """,
+    """
+    CREATE TABLE counts (
+        session TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        start_time INTEGER NOT NULL,
+        messages INTEGER NOT NULL DEFAULT 0,
+        answers INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    INSERT INTO meta SELECT 'uncounted', '' WHERE EXISTS (SELECT 1 FROM sessions);
+    CREATE TABLE leaving (session TEXT PRIMARY KEY, session_id TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX sessions_by_time
+        ON sessions (start_time DESC, user_id, end_time, duration_seconds);
+    CREATE INDEX sessions_by_end ON sessions (end_time) WHERE end_time IS NOT NULL;
+    """,
 )
