@@ -15,7 +15,7 @@ _ALGORITHM = "HS256"
 _AUDIENCE = "file"
 
 
-class Link(msgspec.Struct, frozen=True):
+class SignedLink(msgspec.Struct, frozen=True):
     """Whoever has the token may read the file as this user may, who came by the share of this
     `key` if not as the owner. So it ends with the share."""
 
@@ -29,7 +29,7 @@ class Links:
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    def token(self, link: Link) -> tuple[str, int]:
+    def token(self, link: SignedLink) -> tuple[str, int]:
         """The token, and until when it is good: seconds since the Unix epoch."""
         expires = int(time.time()) + LINK_S
         claims = {
@@ -42,10 +42,10 @@ class Links:
         }
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM), expires
 
-    def read(self, token: str) -> Link | None:
+    def read(self, token: str) -> SignedLink | None:
         """What the token opens; None where it is not good."""
         try:
             claims = verified(token, self._secret, _ALGORITHM, audience=_AUDIENCE)
-            return Link(claims["sub"], claims["session"], claims["file"], claims["key"])
+            return SignedLink(claims["sub"], claims["session"], claims["file"], claims["key"])
         except (AuthError, KeyError):
             return None

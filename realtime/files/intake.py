@@ -29,7 +29,7 @@ Ts = TypeVarTuple("Ts")
 _NO_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
 
-class Received(msgspec.Struct):
+class Intake(msgspec.Struct):
     """A file that is whole, at `path` until the caller moves it. `is_text`: all of it is UTF-8
     without control characters."""
 
@@ -43,7 +43,7 @@ class Received(msgspec.Struct):
 @asynccontextmanager
 async def received(
     chunks: AsyncIterable[bytes], folder: Path, most: int
-) -> AsyncIterator[Received]:
+) -> AsyncIterator[Intake]:
     """Take in at most `most` bytes. Raises `too_large`, `bad_request` for no bytes at all, and
     `StorageError`."""
     file = await _on_disk(_opened, folder)
@@ -57,7 +57,7 @@ async def received(
             os.unlink(path)
 
 
-async def _all(chunks: AsyncIterable[bytes], file: IO[bytes], path: Path, most: int) -> Received:
+async def _all(chunks: AsyncIterable[bytes], file: IO[bytes], path: Path, most: int) -> Intake:
     look = _Look()
     waiting = bytearray()
     async for chunk in chunks:
@@ -71,7 +71,7 @@ async def _all(chunks: AsyncIterable[bytes], file: IO[bytes], path: Path, most: 
     if not look.size:
         raise ProtocolError("bad_request", "the file is empty")
     await _on_disk(look.close, file)
-    return Received(path, look.size, look.digest.hexdigest(), look.head, look.is_text)
+    return Intake(path, look.size, look.digest.hexdigest(), look.head, look.is_text)
 
 
 def too_large(most: int) -> ProtocolError:

@@ -53,7 +53,7 @@ from .errors import (
 from .manners import Manners
 from .reading import BROKEN, Reads, Received
 from .sse import EventDecoder
-from .upload import Body
+from .upload import Payload
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # the client insists on one
@@ -273,7 +273,7 @@ class OpenAIModel:
 
     def _create(self, body: dict[str, Any], *, files: bool = False) -> Answer:
         if files:
-            return self._upload(Body(body))
+            return self._upload(Payload(body))
         # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
         # each, and holds up all sessions meanwhile.
         if self._api == "chat":
@@ -285,7 +285,7 @@ class OpenAIModel:
         )
 
     @asynccontextmanager
-    async def _upload(self, body: Body) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
+    async def _upload(self, body: Payload) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
         """The same with files, which the client would encode all at once."""
         headers = {"Content-Type": "application/json", "Content-Length": str(body.length)}
         response = await self._client.post(

@@ -16,7 +16,7 @@ from . import Media
 PIECE = 64 * 1024
 
 
-class Body:
+class Payload:
     """The JSON of a body in which each file stands as its `Media`. `length` in bytes."""
 
     def __init__(self, body: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ class Chain:
     @property
     def models(self) -> list[Model]:
         """Every model once, the default first."""
-        return [link.model for link in self._links()]
+        return [link.model for link in self.links]
 
     def begin(self, choice: str | None = None) -> Attempts:
         """A run begins. A choice that is no longer offered is the default again."""
@@ -155,10 +155,11 @@ class Chain:
         may offer models of one name: each stands for itself."""
         return [
             {"model": link.model.name, **self._breakers[link.account].state()}
-            for link in self._links()
+            for link in self.links
         ]
 
-    def _links(self) -> list[Link]:
+    @property
+    def links(self) -> list[Link]:
         """Every model once, the default first."""
         links = (*self.choices.values(), *self._fallbacks)
         return list({id(link.model): link for link in links}.values())

@@ -23,7 +23,7 @@ NOT_FOUND = "404"
 TAKEN = "409"
 
 
-class Bucket:
+class StorageBucket:
     """A private bucket, under the project's secret key. Every method raises `SupabaseError`."""
 
     def __init__(self, url: str, key: str, name: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from ..core.rows import Batch, EventRow, Head, HeldElsewhere, Refused, SessionRow, Taken
 from .answers import from_response
-from .bucket import Bucket
+from .bucket import StorageBucket
 from .codec import decode_event, decode_head, encode_event, encode_head
 from .errors import (
     SupabaseError,
@@ -83,7 +83,7 @@ class Supabase:
 
     def __init__(self, url: str, key: str, client: supabase.AsyncClient, http: httpx.AsyncClient):
         self.url = url
-        self.bucket: Bucket | None = None
+        self.bucket: StorageBucket | None = None
         self._key = key
         self._client = client
         self._http = http
@@ -111,7 +111,7 @@ class Supabase:
             httpx_client=http,
         )
         made = cls(url, key, await supabase.acreate_client(url, key, options), http)
-        made.bucket = Bucket(url, key, bucket) if bucket else None
+        made.bucket = StorageBucket(url, key, bucket) if bucket else None
         return made
 
     async def close(self) -> None:

@@ -11,8 +11,7 @@ HERE, AZURE = "http://localhost:1234/v1", "https://me.openai.azure.com/openai/v1
 async def takes(**environ: str) -> dict[str, list[str]]:
     """The kinds of files of each model, the fallbacks last."""
     chain = await make_chain(Settings.load({"OPENAI_API_KEY": "sk-1", **environ}, None))
-    links = {**chain.choices, **{link.model.name: link for link in chain._fallbacks}}
-    found = {name: list(link.takes) for name, link in links.items()}
+    found = {link.model.name: list(link.takes) for link in chain.links}
     await chain.close()
     return found
 

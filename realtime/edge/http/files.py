@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import http_exceptions, web
 
-from ...auth.links import Link, Links
+from ...auth.links import Links, SignedLink
 from ...auth.shares import Grant
 from ...core.rows import Missing
 from ...files.intake import too_large
@@ -89,7 +89,7 @@ class FileApi:
         session_id, file_id = _named(request)
         key = _key(self._callers.share(request, session_id))
         await self._find(session_id, file_id, user_id, key)
-        token, expires = self._links.token(Link(user_id, session_id, file_id, key))
+        token, expires = self._links.token(SignedLink(user_id, session_id, file_id, key))
         url = f"api/sessions/{quote(session_id)}/files/{quote(file_id)}?token={token}"
         return as_json({"url": url, "expires_at": expires * 1000})
 

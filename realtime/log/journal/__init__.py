@@ -19,7 +19,7 @@ from ...protocol import Done, Event, ToolCall
 from ..encode import Append
 from . import checking, counts, events, heads, leaving, loose, slim
 from .database import Database
-from .files import Files
+from .files import FileTable
 from .migrations import MIGRATIONS
 from .outputs import Outputs
 from .quarantine import Quarantine
@@ -36,7 +36,7 @@ class Journal:
         self.set_aside = self._database.set_aside
         self.loose = loose.Loose()
         self.events = events.Events(self._database, self.loose)
-        self.files = Files(self._database, Path(f"{path}.files"), owner=owner)
+        self.files = FileTable(self._database, Path(f"{path}.files"), owner=owner)
         self.heads = heads.Heads(self._database)
         self.outputs = Outputs(self._database)
         self.quarantine = Quarantine(self._database)

@@ -20,7 +20,7 @@ ADD = """INSERT INTO files (file_id, session_id, user_id, name, type, size, dige
     SELECT ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8 FROM sessions WHERE session_id = ?1"""
 
 
-class Files:
+class FileTable:
     """Every method raises `StorageError`. Those that write are for the writing thread.
 
     `incoming` is where a content is written before it is `add`ed.

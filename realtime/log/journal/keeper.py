@@ -44,10 +44,10 @@ class JournalKeeper:
             self.news.set()
         return gone
 
-    def begin(self) -> None:
+    def begin(self) -> asyncio.Task[None]:
         """Do beside everything else what an earlier process left, and look whether the file is
-        sound."""
-        self._upkeep.begin()
+        sound. The task of it ends by itself."""
+        return self._upkeep.begin()
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)

@@ -93,14 +93,14 @@ class Upkeep:
         self._tasks.add(future)
         future.add_done_callback(done)
 
-    def begin(self) -> None:
+    def begin(self) -> asyncio.Task[None]:
         """Do what an earlier process left, and look whether the file is sound."""
-        self._start(self.tidy(), self._check())
+        return self._start(self.tidy(), self._check())
 
     def tidy_soon(self) -> None:
         self._start(self.tidy())
 
-    def _start(self, *works: Coroutine[Any, Any, None]) -> None:
+    def _start(self, *works: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def one_by_one() -> None:
             try:
                 for work in works:
@@ -111,6 +111,7 @@ class Upkeep:
         task = asyncio.create_task(one_by_one(), name="journal-upkeep")
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+        return task
 
     async def tidy(self) -> None:
         """Do in pieces what could wait, with a rest behind each as long as itself."""
