@@ -4,7 +4,7 @@
  * States are never changed in place. What an event did not touch keeps its identity,
  * so a view may compare with `===` and redraw only what is new.
  *
- * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number}} UserMessage
+ * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, name?: string, ts: number}} UserMessage
  * @typedef {import("./message.js").Message} Message
  * @typedef {import("./message.js").ToolCall} ToolCall
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
@@ -127,7 +127,7 @@ const folds = {
   user_message: (state, event) =>
     change(reopened(state), event, (run) => ({
       ...run,
-      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "ts"]),
+      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "name", "ts"]),
     })),
 
   run(state, event) {

@@ -1,7 +1,7 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
 import { PendingView } from "./pending-view.js";
-import { inWords } from "./people.js";
+import { headcount, inWords, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -30,10 +30,14 @@ export class Transcript {
   /**
    * @param {import("../reducer.js").State} state
    * @param {{pending?: import("../outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
+   *   user_id?: string, people?: import("../here.js").Person[]}} [more]  `user_id`: of the reader;
+   *   by default the owner reads. `people`: who is here
    */
-  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
+    const several = headcount(state, here) > 1;
     const people = {
+      several,
+      author: (user) => shown(user, state.user_id, reader),
       who: (user_id) => inWords(user_id, state.user_id, reader),
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };

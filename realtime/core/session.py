@@ -85,8 +85,11 @@ class Session(State):
         """The first event of a new session."""
         self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
 
-    def send(self, command: Send, user_id: str, model: str, now: int) -> tuple[str, RunState]:
+    def send(
+        self, command: Send, user_id: str, model: str, now: int, *, name: str | None = None
+    ) -> tuple[str, RunState]:
         """Take a user's message: ("started" | "queued" | "duplicate", its run).
+        `name`: the user's, as others see it.
 
         With `if_busy: "interrupt"` the caller must end the active run first.
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
@@ -107,6 +110,7 @@ class Session(State):
                 client_msg_id=command.client_msg_id,
                 text=text,
                 user_id=user_id,
+                name=name,
                 on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
             ),
             now,

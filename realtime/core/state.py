@@ -191,6 +191,11 @@ class State:
             if run.user
         ]
 
+    def last_said(self, user_id: str) -> UserMessage | None:
+        """The newest message of a user."""
+        said = (run.user for run in reversed(self.runs.values()) if run.user)
+        return next((message for message in said if message.user_id == user_id), None)
+
     def call(self, tool_call_id: str) -> ToolCall | None:
         """A tool call of this session, in its last state."""
         for run in reversed(self.started):

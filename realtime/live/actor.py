@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
+from ..core.user import User
 from ..limits.budget import payers
 from ..log.encode import Append
 from ..log.log import Ticket
@@ -26,6 +25,7 @@ from ..protocol import (
     Error,
     Join,
     Options,
+    Present,
     Send,
     SessionEnded,
     SessionPayload,
@@ -35,24 +35,13 @@ from ..protocol import (
 from .clock import now_ms
 from .driver import Driver, Ending
 from .errors import storage_unavailable
+from .host import Host
 from .join import page_for, payload
 from .ledger import Ledger
 from .presence import Presence
-from .services import Services
 from .tail import Page
 
 DECIDED = ("running", "denied", "expired")
-
-
-class Host(msgspec.Struct, frozen=True):
-    """What the hub gives to each of its actors. The callbacks are called on the loop."""
-
-    services: Services
-    grace_s: float
-    abandon_s: float
-    on_ended: Callable[[str], None]
-    on_idle: Callable[[str], None]
-    on_presence: Callable[[str, int], None]
 
 
 class Actor:
@@ -137,7 +126,9 @@ class Actor:
 
     # ------------------------------------------------------------ devices
 
-    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+    async def join(
+        self, sid: str, user: User, command: Join, enter: Callable[[], None]
+    ) -> SessionPayload:
         """As in `Seat`: the caller must send the answer before it awaits anything, so that
         nothing falls between page and live stream. Raises `storage_unavailable`."""
         session, tail = self.session, self._tail
@@ -149,9 +140,11 @@ class Actor:
             raise storage_unavailable()
         if page.seq >= tail.committed:
             enter()
-            self.presence.enter(sid)
+            self.presence.enter(sid, user)
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
-        return payload(session, tail.committed, page, mode, self.driver.model)
+        told = payload(session, tail.committed, page, mode, self.driver.model)
+        told.people = self.presence.people()
+        return told
 
     async def history(self, before_seq: int | None, limit: int) -> Page:
         """Older events, folded. Raises `storage_unavailable`."""
@@ -172,8 +165,15 @@ class Actor:
                 self._ledger.note()
             self.settle()
 
+    def rename(self, sid: str, user: User) -> None:
+        """A device's user has another name."""
+        if sid in self.presence.devices:
+            self.presence.enter(sid, user)
+            self._tell()
+
     def _tell(self) -> None:
-        self._host.on_presence(self.session.session_id, len(self.presence.devices))
+        here = self.presence
+        self._host.on_presence(Present(self.session_id, len(here.devices), here.people()))
 
     def settle(self) -> None:
         """With nobody watching: let the run go on for a while, then end, then be forgotten."""
@@ -211,26 +211,26 @@ class Actor:
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
         return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
 
-    def send(self, command: Send, user_id: str) -> Awaitable[dict[str, Any]]:
+    def send(self, command: Send, user: User) -> Awaitable[dict[str, Any]]:
         """Take a message. Raises `ProtocolError` at once; the ack comes with the commit."""
-        session, model = self.session, self.driver.model
+        session, model, user_id = self.session, self.driver.model, user.user_id
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)
         (status, run), ticket = self._ledger.change(
-            lambda now: session.send(command, user_id, model, now)
+            lambda now: session.send(command, user_id, model, now, name=user.name)
         )
         if status == "started":
             self.driver.start(run)
-        user = run.user
+        said = run.user
         return self._acked(
             ticket,
             status=status,
-            message_id=user.message_id if user else "",
+            message_id=said.message_id if said else "",
             run_id=run.run_id,
-            seq=user.seq if user else 0,
+            seq=said.seq if said else 0,
         )
 
     def resume(self, run_id: str, user_id: str) -> Awaitable[dict[str, Any]]:

@@ -33,6 +33,9 @@ def job_of(
     own = session.options
     before = None if run.status == "started" else used_before(run, session, services)
 
+    said = session.last_said(run.asker)
+    asker = User(run.asker, name=said.name if said else None)
+
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
         output_ref = new_id()
@@ -56,7 +59,7 @@ def job_of(
             context=lambda tool_call_id, reporter: ToolContext(
                 session_id=session.session_id,
                 run_id=run.run_id,
-                user=User(run.asker),
+                user=asker,
                 owner_id=session.user_id,
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,

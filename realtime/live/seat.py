@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ..core.rows import SessionRow
+from ..core.user import User
 from ..log.log import Ticket
 from ..protocol import Approve, Join, Send, SessionPayload, Stop
 from .tail import Page
@@ -32,7 +33,9 @@ class Seat(Protocol):
         """Whether this user may be here: the owner, or one whose share is not revoked."""
         ...
 
-    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+    async def join(
+        self, sid: str, user: User, command: Join, enter: Callable[[], None]
+    ) -> SessionPayload:
         """What a device that knows `after_seq` of `epoch` has missed. `enter` puts the socket in
         the room, without a pause before the return of the page that reaches the log's end."""
         ...
@@ -41,7 +44,7 @@ class Seat(Protocol):
         """Older events, folded."""
         ...
 
-    def send(self, command: Send, user_id: str) -> Ack: ...
+    def send(self, command: Send, user: User) -> Ack: ...
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""

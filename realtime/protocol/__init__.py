@@ -38,6 +38,8 @@ from .events import (
     DoneStatus,
     Event,
     FinishReason,
+    Person,
+    Present,
     Progress,
     Run,
     RunStatus,
@@ -54,7 +56,7 @@ from .events import (
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
 from .sizes import MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
-from .text import clean, clean_text, utf16_len
+from .text import MAX_NAME, clean, clean_name, clean_text, utf16_len
 
 __all__ = [
     "COMMANDS",
@@ -63,6 +65,7 @@ __all__ = [
     "EVENT_NAMES",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
+    "MAX_NAME",
     "MAX_PAGE_BYTES",
     "MAX_QUEUED_TEXT",
     "OPEN_TOOL",
@@ -88,6 +91,8 @@ __all__ = [
     "Join",
     "Leave",
     "Options",
+    "Person",
+    "Present",
     "Progress",
     "ProtocolError",
     "QueuedRun",
@@ -109,6 +114,7 @@ __all__ = [
     "Usage",
     "UserMessage",
     "clean",
+    "clean_name",
     "clean_text",
     "decode",
     "decode_event",

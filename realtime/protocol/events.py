@@ -59,6 +59,7 @@ class UserMessage(Event):
     client_msg_id: str
     text: str
     user_id: str
+    name: str | None = None
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
@@ -166,6 +167,21 @@ EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items
 
 EPHEMERAL = ("session", "presence", "progress", "server")
 """Events without `seq`: they may be lost, and nothing is built on them."""
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    """Somebody who is here. Anybody may have any name."""
+
+    user_id: str
+    name: str | None = None
+
+
+class Present(msgspec.Struct):
+    """The ephemeral `presence` event: how many devices watch a session, and whose they are."""
+
+    session_id: str
+    devices: int
+    people: list[Person]
 
 
 class Progress(msgspec.Struct, omit_defaults=True):

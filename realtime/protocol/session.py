@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .events import RunStatus
+from .events import Person, RunStatus
 
 
 class ActiveRun(msgspec.Struct):
@@ -46,3 +46,4 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     guest_token: str | None = None
     next_before_seq: int | None = None
     active_run: ActiveRun | None = None
+    people: list[Person] = []
