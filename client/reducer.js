@@ -171,7 +171,8 @@ const folds = {
       model: event.model,
       note: null,
       message: event.text === undefined ? run.message : completed(run.message, event),
-      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
+      // with `continued_by` the server goes on by itself, and the next event says so
+      done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
     })),
 
   session_ended: (state, event) => ({

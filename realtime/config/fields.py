@@ -93,6 +93,12 @@ class Fields:
         "Works with the Responses API only, which then keeps the answers for 30 days.",
         parse_flag,
     )
+    continue_automatically: bool = _setting(
+        True,
+        "The server goes on with an answer that broke off by itself, at most twice in a row: when "
+        "the provider cut it, and after a restart. false: somebody has to continue it.",
+        parse_flag,
+    )
     fallbacks: tuple[ModelEntry, ...] = _setting(
         (),
         "Models that answer when MODEL cannot, in this order, comma separated. Each is NAME on "

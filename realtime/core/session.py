@@ -33,6 +33,7 @@ from ..protocol import (
     clean_text,
 )
 from .approvals import decided, expired
+from .continuing import continuable
 from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
@@ -157,19 +158,13 @@ class Session(State):
             raise ProtocolError(
                 "conflict", "the model's provider refused this message; rephrase it"
             )
-        if newest.answer is not run.answer or not self._continuable(newest):
+        if newest.answer is not run.answer or not continuable(newest):
             raise ProtocolError(
                 "conflict",
                 "only the last answer can be continued, and only if it was interrupted or is "
                 "incomplete",
             )
         return self._enter(self._ids(), run.answer.message_id, user_id, model, now)
-
-    def _continuable(self, run: RunState) -> bool:
-        """Whether its answer broke off; a failure to continue it leaves it so."""
-        assert run.done
-        broke_off = run.done.status in ("interrupted", "incomplete")
-        return broke_off or (run.user is None and run.done.status != "completed")
 
     def _enter(
         self, run_id: str, message_id: str, user_id: str, model: str, now: int
@@ -257,11 +252,12 @@ class Session(State):
         error: Error | None = None,
         ended_at: int | None = None,
         state: ProviderState | None = None,
+        then: Run | None = None,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
         `ended_at`: when it really ended, where that was before `now`. `state`: what the
-        provider wants back with the end of the answer.
+        provider wants back with the end of the answer. `then`: begins the run that goes on.
         """
         run = self.runs[run_id]
         if run.done:
@@ -280,10 +276,13 @@ class Session(State):
             duration_ms=run.duration_ms(now if ended_at is None else ended_at),
             user_id=run.asker or None,
             error=error,
+            continued_by=then.run_id if then else None,
         )
         if state:
             keep(done, state)
         self._append(done, now)
+        if then:
+            self._append(then, now)
         return True
 
     def go_on(self, run: RunState, model: str, now: int) -> None:

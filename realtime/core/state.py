@@ -39,6 +39,7 @@ class RunState:
     def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
         self.run_id = run_id
         self.user = user
+        self.automatic = False  # nobody asked for it
         self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
@@ -133,10 +134,11 @@ class State:
             self.runs[run_id] = run
             self._reopen()
         run.asker = event.user_id or run.asker
+        run.automatic = run.automatic or bool(event.automatic)
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model
         if event.status == "queued":
-            self.queue.append(run)
+            self.queue.insert(0 if run.automatic else len(self.queue), run)
         elif run.started_at is None:
             run.started_at = event.ts
             if run in self.queue:
@@ -216,7 +218,10 @@ class State:
 
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""
-        user = self.active.user if self.active else None
+        run = self.active
+        if run and run.automatic:  # its user's wish was about the whole answer
+            run = next(one for one in self.started if one.answer is run.answer)
+        user = run.user if run else None
         match user.on_abandon if user else None:
             case "cancel":
                 return 0.0

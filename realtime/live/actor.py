@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from ..core.continuing import newest
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
@@ -259,9 +260,11 @@ class Actor:
         budget.check_spending(users, behind=behind)
 
     def stop(self, command: Stop) -> Awaitable[dict[str, Any]]:
-        """Cancel the active run or the one named; it is over before this returns."""
+        """Cancel the active run or the one named, or what has gone on with that by itself; it is
+        over before this returns."""
         session = self.session
         run = session.runs.get(command.run_id) if command.run_id else session.active
+        run = run and newest(run, session)
         if run is None or run.done:
             status = "already_done" if run else "not_found"
             run_id = run.run_id if run else command.run_id

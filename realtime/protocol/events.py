@@ -65,12 +65,14 @@ class UserMessage(Event):
 
 class Run(Event):
     """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
-    queued or starts, the user who asked."""
+    queued or starts, the user who asked; `automatic`, whether nobody asked for it: it goes on with
+    an answer that broke off."""
 
     message_id: str
     status: RunStatus
     model: str
     user_id: str | None = None
+    automatic: bool | None = None
     from_model: str | None = None
     reason: str | None = None
     reset_to: int | None = None
@@ -128,7 +130,9 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 
 class Done(Event, dict=True):
-    """The end of a run: its last event, exactly once. `user_id`: the user who asked."""
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked.
+    `continued_by`: the run that goes on with the answer by itself, and begins with the next event.
+    """
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -140,6 +144,7 @@ class Done(Event, dict=True):
     user_id: str | None = None
     text: str | None = None
     error: Error | None = None
+    continued_by: str | None = None
 
 
 class SessionEnded(Event):

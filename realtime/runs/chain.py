@@ -192,6 +192,11 @@ class Attempts:
                 return self._switch(place, self._breakers[self._at].reason or "unavailable")
         return None
 
+    @property
+    def ready(self) -> bool:
+        """Whether one of the models is not known to fail."""
+        return any(breaker.reason is None for breaker in self._breakers)
+
     def answered(self) -> None:
         """The first of an answer has come."""
         self._breakers[self._at].answered()

@@ -72,13 +72,22 @@ class Job(msgspec.Struct, frozen=True):
 
 
 async def execute(
-    run: RunState, session: State, job: Job, attempts: Attempts, tools: Toolbox
+    run: RunState,
+    session: State,
+    job: Job,
+    attempts: Attempts,
+    tools: Toolbox,
+    pause: Wait | None = None,
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
-    """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
+    """Carry one run to its outcome, after a pause. Raises nothing that a model or a tool caused."""
     answer, meter = run.answer, job.meter
     writer = Writer(answer.message_id)
     window = ContextWindow(session.summary)
     try:
+        if pause:
+            yield [_state(run, run.model, "waiting", pause.reason, pause.seconds)]
+            await asyncio.sleep(pause.seconds)
+            yield [_state(run, run.model, "resumed")]
         async with aclosing(call_all(answer.last_step(), tools, job.hooks)) as parts:
             async for changes in parts:  # where a crash came between two steps
                 yield changes
