@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..protocol import Run
+from .held import Held, hold
 from .state import RunState, State
 
 MOST = 2
@@ -51,6 +52,23 @@ def successor(run: RunState, run_id: str, model: str, *, waits: bool) -> Run:
         user_id=run.asker,
         automatic=True,
     )
+
+
+def to_take_up(run: RunState) -> Held | None:
+    """The answer that a crash caught the run in, where its provider keeps it: it has not ended as
+    long as none of its calls was made."""
+    if run.held is None:
+        return None
+    calls = list(run.answer.calls.values())[run.held.calls :]
+    return run.held if all(call.status in ("streaming", "ready") for call in calls) else None
+
+
+def resumed(run: RunState, model: str) -> Run:
+    """A run goes on after a crash, and may have to once more."""
+    event = Run(message_id=run.answer.message_id, status="resumed", model=model)
+    if run.held:
+        hold(event, run.held)
+    return event
 
 
 def newest(run: RunState, session: State) -> RunState:

@@ -33,7 +33,7 @@ from ..protocol import (
     clean_text,
 )
 from .approvals import decided, expired
-from .continuing import continuable
+from .continuing import continuable, resumed
 from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
@@ -286,8 +286,8 @@ class Session(State):
         return True
 
     def go_on(self, run: RunState, model: str, now: int) -> None:
-        """After a crash: the active run takes its next step."""
-        self._move(run, "resumed", model, now)
+        """After a crash: the active run takes its next step, or takes up the one under way."""
+        self.record(run.run_id, [resumed(run, model)], now)
 
     # ------------------------------------------------------ end and summary
 

@@ -25,6 +25,7 @@ from ..protocol import (
     UserMessage,
 )
 from .answer import Answer
+from .held import Held, held_in
 from .rows import SessionRow, SummaryStatus
 
 FILTERED = "content_filter"
@@ -40,6 +41,7 @@ class RunState:
         self.run_id = run_id
         self.user = user
         self.automatic = False  # nobody asked for it
+        self.held: Held | None = None  # what the provider keeps of the newest answer
         self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
@@ -134,6 +136,7 @@ class State:
             self.runs[run_id] = run
             self._reopen()
         run.asker = event.user_id or run.asker
+        run.held = held_in(event)
         run.automatic = run.automatic or bool(event.automatic)
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model

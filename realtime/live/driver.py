@@ -14,7 +14,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
-from ..core.continuing import in_a_row, may_go_on, successor
+from ..core.continuing import in_a_row, may_go_on, successor, to_take_up
 from ..core.rows import StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
@@ -105,13 +105,18 @@ class Driver:
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
-        two steps. A run that was streaming, or whose tool may have had an effect that
-        nobody saw, or of which nobody knows who asked, ends `interrupted`, its text kept, and may
-        be continued by another. What waits for a person waits on."""
+        two steps, or in an answer that its provider keeps. Another that was streaming, or
+        whose tool may have had an effect that nobody saw, or of which nobody knows who asked,
+        ends `interrupted`, its text kept, and may be continued by a new run. What waits for a
+        person waits on."""
         session, run = self._session, self._session.active
         if run and (self._task is None or self._task.done()):
-            calls = run.answer.last_step()
-            if run.asker and calls and all(self._may_go_on(call) for call in calls):
+            calls, held = run.answer.last_step(), to_take_up(run)
+            attempts = self._services.chain.begin(session.options.model)
+            if run.asker and held and attempts.hand_to(held.by):
+                self._ledger.change(lambda now: session.go_on(run, run.model, now))
+                self.start(run)
+            elif run.asker and calls and all(self._may_go_on(call) for call in calls):
                 if not session.pending():
                     self._ledger.change(lambda now: session.go_on(run, self.model, now))
                 self.start(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..core.continuing import to_take_up
 from ..core.rows import StorageError
 from ..core.session import new_id
 from ..core.state import RunState, State
@@ -31,7 +32,10 @@ def job_of(
 ) -> Job:
     """`before_call` and `decided` are as in `Job` and `Hooks`."""
     own = session.options
-    before = None if run.status == "started" else used_before(run, session, services)
+    held = to_take_up(run)
+    before = held.used if held else None
+    if held is None and run.status != "started":
+        before = used_before(run, session, services)
 
     said = session.last_said(run.asker)
     asker = User(run.asker, name=said.name if said else None)

@@ -63,7 +63,7 @@ class UserMessage(Event):
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
-class Run(Event):
+class Run(Event, dict=True):
     """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
     queued or starts, the user who asked; `automatic`, whether nobody asked for it: it goes on with
     an answer that broke off."""

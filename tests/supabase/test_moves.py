@@ -244,4 +244,4 @@ async def test_provider_state_moves_with_its_session(
     with closing(Journal(here("new")["database_path"])) as journal:
         found = journal.session(session_id)
         assert found
-        assert len(states(found[1])) == 2
+        assert len(states(found[1])) == 4
