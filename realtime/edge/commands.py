@@ -205,7 +205,8 @@ class Commands:
         if guest:
             name = connection.user.name if connection.user else None
             user = replace(user, name=name if command.name is None else command.name)
-        self._rename(user)
+        if connection.user and connection.user.name != user.name:
+            self._rename(user)
         self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
 
