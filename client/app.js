@@ -8,7 +8,7 @@ import { Composer } from "./page/composer.js";
 import { $, text } from "./page/element.js";
 import { lasting, summaryLine, when } from "./page/format.js";
 import { PastSessions } from "./page/past.js";
-import { inWords } from "./page/people.js";
+import { PeopleLine, headcount, inWords } from "./page/people.js";
 import { SharePanel } from "./page/share-panel.js";
 import { askToSignIn } from "./page/sign-in-form.js";
 import { Transcript } from "./page/transcript.js";
@@ -90,6 +90,7 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
   chosen: (session) => attempt(view(session)),
 });
 
+const peopleLine = new PeopleLine($("people"));
 const announcer = new Announcer($("announcer"));
 const sharing = new SharePanel(client, { attempt, toast, say: (words) => announcer.say(words) });
 const attachments = new Attachments($("attached"), $("files"), $("main"), {
@@ -132,6 +133,8 @@ function draw() {
 
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? `· ${devices} devices` : "");
+  peopleLine.draw(client.people, state.user_id, client.user_id);
+  $("name").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
   document.body.dataset.access = client.access;
   const usable = connection === "live" && Boolean(state.session_id);
   sharing.draw(usable);
@@ -276,6 +279,8 @@ $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
 $("attach").addEventListener("click", () => $("files").click());
 $("end-session").addEventListener("click", () => attempt(client.end()));
+$("name").value = client.identity.name;
+$("name").addEventListener("change", ({ target }) => attempt(client.rename(target.value)));
 $("scroll").addEventListener("scroll", ({ target }) => {
   following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });

@@ -4,7 +4,7 @@ import { randomId } from "./random-id.js";
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
- * @abstract  A subclass has `state`, `outbox`, `files` and `request`.
+ * @abstract  A subclass has `state`, `outbox`, `files`, `identity`, `connection` and `request`.
  */
 export class Commands {
   /**
@@ -112,6 +112,17 @@ export class Commands {
   /** Make every token from `share` void. */
   unshare() {
     return this.#command("unshare", {});
+  }
+
+  /**
+   * As a guest, be called so from now on, also after a reload; "" for no name. Users that signed
+   * in have the name that their sign-in gives.
+   * @param {string} name
+   */
+  async rename(name) {
+    this.identity.name = name;
+    if (this.connection !== "live") return; // the next handshake says it
+    await this.request("auth", { token: await this.identity.token(), name });
   }
 
   #command(name, payload) {

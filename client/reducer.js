@@ -4,8 +4,8 @@
  * States are never changed in place. What an event did not touch keeps its identity,
  * so a view may compare with `===` and redraw only what is new.
  *
- * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number,
- *   files?: import("./files.js").File[]}} UserMessage
+ * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, name?: string,
+ *   ts: number, files?: import("./files.js").File[]}} UserMessage
  * @typedef {import("./message.js").Message} Message
  * @typedef {import("./message.js").ToolCall} ToolCall
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
@@ -149,7 +149,7 @@ const folds = {
   user_message: (state, event) =>
     change(reopened(state), event, (run) => ({
       ...run,
-      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "files", "ts"]),
+      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "name", "files", "ts"]),
       question: event.message_id,
       follows: event.parent,
     })),
@@ -208,7 +208,8 @@ const folds = {
       model: event.model,
       note: null,
       message: event.text === undefined ? run.message : completed(run.message, event),
-      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
+      // with `continued_by` the server goes on by itself, and the next event says so
+      done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
     })),
 
   session_ended: (state, event) => ({

@@ -16,6 +16,7 @@ import { deferred } from "./deferred.js";
 import { CommandError } from "./errors.js";
 import { Files } from "./files.js";
 import { Follower } from "./follower.js";
+import { Here } from "./here.js";
 import { Identity } from "./identity.js";
 import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
@@ -24,8 +25,6 @@ import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
 
 export { CommandError };
-
-/** @typedef {import("./storage.js").Stored} Stored */
 
 const SESSION = "realtime.session";
 const PROBE_MS = 3000;
@@ -49,11 +48,10 @@ export class SessionClient extends Commands {
 
   #subscribers = new Set();
   #where; // {session_id?, share?}: kept across reloads
-  #devices = new Map();
+  #here = new Here();
   #opening = deferred();
   #info;
   #tab;
-  #identity;
   #limits;
   #link;
   #log;
@@ -65,9 +63,9 @@ export class SessionClient extends Commands {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Stored | (() => Stored)} [parts.storage]  for the guest token, e.g.
+   * @param {import("./storage.js").Source} [parts.storage]  for the guest token, e.g.
    *   `() => localStorage`. Where it throws, as blocked storage does, memory takes its place
-   * @param {Stored | (() => Stored)} [parts.tab]  for the session and unsent messages, e.g.
+   * @param {import("./storage.js").Source} [parts.tab]  for the session and unsent messages, e.g.
    *   `() => sessionStorage`
    * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
    *   the first connection waits for it
@@ -82,7 +80,7 @@ export class SessionClient extends Commands {
     this.#info = info;
     this.#tab = kept(tab);
     this.#where = this.#tab.read(SESSION) ?? {};
-    this.#identity = new Identity(token, kept(storage));
+    this.identity = new Identity(token, kept(storage));
     const api = () => new URL(".", places(url, options?.path).info);
     this.files = new Files(api, () => this.bearer(), () => this.#where.share);
     this.#limits = new Limits(
@@ -105,7 +103,7 @@ export class SessionClient extends Commands {
     });
     this.#link = new Connection({
       io, url, options, window, ackTimeout,
-      identity: this.#identity,
+      identity: this.identity,
       limits: this.#limits,
       cursor: () => this.#cursor(),
       greeted: (payload) => this.#greeted(payload),
@@ -137,7 +135,12 @@ export class SessionClient extends Commands {
 
   /** How many devices watch the session now, this one included. */
   get devices() {
-    return this.connection === "live" ? (this.#devices.get(this.state.session_id) ?? 1) : 0;
+    return this.connection === "live" ? this.#here.devices(this.state.session_id) : 0;
+  }
+
+  /** Who watches the session now. @returns {import("./here.js").Person[]} */
+  get people() {
+    return this.#here.people(this.connection === "live" ? this.state.session_id : null);
   }
 
   /** Messages that the log does not hold yet. */
@@ -148,7 +151,7 @@ export class SessionClient extends Commands {
 
   /** The bearer token for the HTTP API; undefined before the first connection. */
   bearer() {
-    return this.#identity.token();
+    return this.identity.token();
   }
 
   // --------------------------------------------------------------- session
@@ -246,7 +249,7 @@ export class SessionClient extends Commands {
   }
 
   #received(name, payload) {
-    if (name === "presence") this.#devices.set(payload.session_id, payload.devices);
+    if (name === "presence") this.#here.take(payload);
     else if (name === "progress") this.progress.set(payload.tool_call_id, payload);
     else if (name === "server") this.#notified(payload);
     else if (typeof payload.seq === "number") return this.#log.take({ ...payload, event: name });

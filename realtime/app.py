@@ -30,7 +30,7 @@ from .build.parts import (
 )
 from .build.providers import default_options, make_chain
 from .config import ConfigError, Settings
-from .core.session import Bounds
+from .core.bounds import Bounds
 from .core.usage import Price
 from .edge.commands import Commands
 from .edge.connections import Connections, Roster
@@ -172,6 +172,7 @@ async def _running(
                 options=default_options(settings),
                 prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
                 show_reasoning=settings.show_reasoning,
+                continue_automatically=settings.continue_automatically,
             ),
             transport,
             session_options=settings.session_options,

@@ -32,6 +32,8 @@ from realtime.protocol import (
     FinishReason,
     Handshake,
     Options,
+    Person,
+    Present,
     Progress,
     QueuedRun,
     RunStatus,
@@ -108,6 +110,9 @@ def test_every_event_stands_there_with_its_fields() -> None:
     for name, kind in EVENTS.items():
         cell = re.sub(r"\([^)]*\)|; `seq` 1", "", table[name])
         assert written(cell) == marked(kind, own_fields(kind)), name
+    assert written(table["presence"]) == marked(Present, set(Present.__struct_fields__))
+    assert shape(section(PROTOCOL, "Events"), "user_id, name") == {"user_id", "name?"}
+    assert set(Person.__struct_fields__) == {"user_id", "name"}
     progress = set(Progress.__struct_fields__)
     assert written(re.sub(r"\([^)]*\)", "", table["progress"])) == marked(Progress, progress)
 

@@ -28,8 +28,9 @@ export class RunView {
   #known; // the branches, as they were drawn
   #parts = [];
   #said = h("div", { class: "text" });
+  #author = h("p", { class: "author", hidden: true });
   #queued = h("div", { class: "aside", hidden: true }, h("span", { class: "badge" }, "Queued"));
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#said, this.#queued);
+  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said, this.#queued);
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
@@ -59,6 +60,7 @@ export class RunView {
   }
 
   update(run, latest, progress, people) {
+    this.#drawAuthor(run.user, people);
     const working = run.message.parts.some((part) => part.call?.status === "running");
     const same = run === this.#run && latest === this.#latest && people.branches === this.#known;
     if (same && !working) return;
@@ -75,6 +77,14 @@ export class RunView {
     this.#drawAnswer(run, progress, people);
     if (this.#branches) this.#drawBranches(run, people);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
+  }
+
+  /** Who said it, once there is more than one person. */
+  #drawAuthor(user, { several, author }) {
+    if (!user || this.#author.hidden === !several) return;
+    this.#author.replaceChildren(...(several ? [author(user)] : []));
+    this.#author.hidden = !several;
+    this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
   }
 
   #drawAnswer({ message, begun, status, note, fallback, done }, progress, people) {

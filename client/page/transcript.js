@@ -2,7 +2,7 @@
 
 import { activeRun, queued } from "../reducer.js";
 import { PendingView } from "./pending-view.js";
-import { inWords } from "./people.js";
+import { headcount, inWords, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -37,15 +37,19 @@ export class Transcript {
   /**
    * @param {import("../reducer.js").State} state
    * @param {{pending?: import("../outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
+   *   user_id?: string, people?: import("../here.js").Person[]}} [more]  `user_id`: of the reader;
+   *   by default the owner reads. `people`: who is here
    */
-  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
     const quiet = !activeRun(state) && !queued(state).length;
     if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
       this.#branches = { siblings: state.siblings, quiet };
     }
+    const several = headcount(state, here) > 1;
     const people = {
       branches: this.#branches,
+      several,
+      author: (user) => shown(user, state.user_id, reader),
       who: (user_id) => inWords(user_id, state.user_id, reader),
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };

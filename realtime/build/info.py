@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import Settings
-from ..core.session import Bounds
+from ..core.bounds import Bounds
 from ..edge.transport import MAX_FRAME
 from ..protocol import MAX_FILES
 from ..runs.chain import Chain

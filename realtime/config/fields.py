@@ -90,8 +90,15 @@ class Fields:
     )
     openai_background: bool = _setting(
         False,
-        "true: when the connection breaks in mid-answer, the answer goes on where it broke. "
-        "Works with the Responses API only, which then keeps the answers for 30 days.",
+        "true: when the connection breaks in mid-answer, or this server crashes, the answer goes "
+        "on where it broke. Works with the Responses API only, which then keeps the answers for "
+        "30 days.",
+        parse_flag,
+    )
+    continue_automatically: bool = _setting(
+        True,
+        "The server goes on with an answer that broke off by itself, at most twice in a row: when "
+        "the provider cut it, and after a restart. false: somebody has to continue it.",
         parse_flag,
     )
     fallbacks: tuple[ModelEntry, ...] = _setting(

@@ -21,6 +21,7 @@ from ..protocol import (
     Usage,
 )
 from .approvals import decided, expired
+from .continuing import resumed
 from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
@@ -103,11 +104,12 @@ class RunRules(State):
         error: Error | None = None,
         ended_at: int | None = None,
         state: ProviderState | None = None,
+        then: Run | None = None,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
         `ended_at`: when it really ended, where that was before `now`. `state`: what the
-        provider wants back with the end of the answer.
+        provider wants back with the end of the answer. `then`: begins the run that goes on.
         """
         run = self.runs[run_id]
         if run.done:
@@ -126,15 +128,18 @@ class RunRules(State):
             duration_ms=run.duration_ms(now if ended_at is None else ended_at),
             user_id=run.asker or None,
             error=error,
+            continued_by=then.run_id if then else None,
         )
         if state:
             keep(done, state)
         self._append(done, now)
+        if then:
+            self._append(then, now)
         return True
 
     def go_on(self, run: RunState, model: str, now: int) -> None:
-        """After a crash: the active run takes its next step."""
-        self._move(run, "resumed", model, now)
+        """After a crash: the active run takes its next step, or takes up the one under way."""
+        self.record(run.run_id, [resumed(run, model)], now)
 
     def _move(self, run: RunState, status: RunStatus, model: str, now: int) -> None:
         event = Run(message_id=run.answer.message_id, status=status, model=model)

@@ -29,22 +29,14 @@ from ..protocol import (
     UserMessage,
     clean_text,
 )
+from .bounds import DEFAULT_BOUNDS, Bounds
+from .continuing import continuable
 from .run_rules import RunRules
 from .state import RunState
 
 
 def new_id() -> str:
     return str(uuid4())
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """What a session takes: UTF-8 bytes of one message, and messages that wait."""
-
-    text_bytes: int = 16 * 1024
-    queued: int = 5
-
-
-DEFAULT_BOUNDS = Bounds()
 
 
 class Session(RunRules):
@@ -69,10 +61,17 @@ class Session(RunRules):
         self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
 
     def send(
-        self, command: Send, user_id: str, model: str, now: int, files: Sequence[File] = ()
+        self,
+        command: Send,
+        user_id: str,
+        model: str,
+        now: int,
+        files: Sequence[File] = (),
+        *,
+        name: str | None = None,
     ) -> tuple[str, RunState]:
         """Take a user's message: ("started" | "queued" | "duplicate", its run). `files`: those
-        that the command names.
+        that the command names; `name`: the user's, as others see it.
 
         With `if_busy: "interrupt"` the caller must end the active run first.
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
@@ -96,6 +95,7 @@ class Session(RunRules):
             client_msg_id=command.client_msg_id,
             text=text,
             user_id=user_id,
+            name=name,
             replaces=command.replaces,
             files=tuple(files),
             on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
@@ -120,7 +120,7 @@ class Session(RunRules):
 
     def check_send(self, command: Send) -> None:
         """Whether a new message could be taken now. Raises as `send` does."""
-        self._check_text(command.text, empty=bool(command.files))
+        self._bounds.check_text(command.text, empty=bool(command.files))
         if len(command.files) > MAX_FILES:
             raise ProtocolError("bad_request", f"a message takes {MAX_FILES} files at most")
         if not 1 <= len(command.client_msg_id) <= 128:
@@ -141,20 +141,10 @@ class Session(RunRules):
                 retryable=True,
             )
 
-    def _check_text(self, text: str, *, empty: bool) -> None:
-        """`empty`: whether it may be."""
-        if not empty and not text.strip():
-            raise ProtocolError("bad_request", "text is empty")
-        most = self._bounds.text_bytes
-        if len(text.encode()) > most:
-            raise ProtocolError(
-                "too_large", f"text is longer than {most} bytes; send a shorter one"
-            )
-
     def waiting(self, run_id: str) -> RunState:
         """A run that waits. Raises `not_found`, `already_done`."""
         run = self.runs.get(run_id)
-        if run is None:
+        if run is None or run.user is None:
             raise ProtocolError("not_found", "no message waits under this id")
         if run not in self.queue:
             raise ProtocolError("already_done", "this message waits no longer")
@@ -172,7 +162,7 @@ class Session(RunRules):
         with the rights of whoever wrote it. Raises as `send` does, and `waiting`."""
         message = self.waiting(run_id).user
         assert message
-        self._check_text(text, empty=bool(message.files))
+        self._bounds.check_text(text, empty=bool(message.files))
         changed = msgspec.structs.replace(message, text=clean_text(text), user_id=user_id)
         if (changed.text, user_id) != (message.text, message.user_id):
             self._append(changed, now)
@@ -199,7 +189,7 @@ class Session(RunRules):
             raise ProtocolError(
                 "conflict", "the model's provider refused this message; rephrase it"
             )
-        if newest.answer is not run.answer or not self._continuable(newest):
+        if newest.answer is not run.answer or not continuable(newest):
             raise ProtocolError(
                 "conflict",
                 "only the last answer can be continued, and only if it was interrupted or is "
@@ -213,12 +203,6 @@ class Session(RunRules):
             user_id=user_id,
         )
         return self._enter(onward, now)
-
-    def _continuable(self, run: RunState) -> bool:
-        """Whether its answer broke off; a failure to continue it leaves it so."""
-        assert run.done
-        broke_off = run.done.status in ("interrupted", "incomplete")
-        return broke_off or (run.continues and run.done.status != "completed")
 
     def regenerate(
         self, command: Regenerate, user_id: str, model: str, now: int
@@ -279,16 +263,15 @@ class Session(RunRules):
         if self.active or not self.queue:
             return None
         run = self.queue[0]
-        assert run.user
         event = Run(
             run_id=run.run_id,
             message_id=run.answer.message_id,
             status="started",
             model=model,
             user_id=run.asker,
-            parent=run.user.message_id,
-            follows=self.branches.leaf,
         )
+        if run.user:  # else it goes on with an answer that has its place
+            event.parent, event.follows = run.user.message_id, self.branches.leaf
         self._append(event, now)
         return run
 

@@ -6,8 +6,6 @@ are ms since the Unix epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from ..models import Item, UserText
@@ -33,6 +31,7 @@ from ..protocol import (
 )
 from .answer import Answer
 from .branches import Branches
+from .held import Held, held_in
 from .rows import SessionRow, SummaryStatus
 
 FILTERED = "content_filter"
@@ -51,6 +50,8 @@ class RunState:
         self.run_id = run_id
         self.user = user
         self.said = user  # as it was sent
+        self.automatic = False  # nobody asked for it
+        self.held: Held | None = None  # what the provider keeps of the newest answer
         self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
@@ -160,10 +161,12 @@ class State:
         if run is None:
             run = self._apply_further_run(event, run_id)
         run.asker = event.user_id or run.asker
+        run.held = held_in(event)
+        run.automatic = run.automatic or bool(event.automatic)
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model
         if event.status == "queued":
-            self.queue.append(run)
+            self.queue.insert(0 if run.automatic else len(self.queue), run)
         elif run.started_at is None:
             run.started_at = event.ts
             if run in self.queue:
@@ -246,6 +249,11 @@ class State:
             if run.user
         ]
 
+    def last_said(self, user_id: str) -> UserMessage | None:
+        """The newest message of a user."""
+        said = (run.user for run in reversed(self.runs.values()) if run.user)
+        return next((message for message in said if message.user_id == user_id), None)
+
     def call(self, tool_call_id: str) -> ToolCall | None:
         """A tool call of this session, in its last state."""
         for run in reversed(self.started):
@@ -266,7 +274,10 @@ class State:
 
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""
-        user = self.active.user if self.active else None
+        run = self.active
+        if run and run.automatic:  # its user's wish was about the whole answer
+            run = next(one for one in self.started if one.answer is run.answer)
+        user = run.user if run else None
         match user.on_abandon if user else None:
             case "cancel":
                 return 0.0
@@ -294,26 +305,6 @@ class State:
                 items.append(UserText(question.text, files=question.files))
                 items.extend(answer.items())
         return items
-
-    def on_branch(self, leaf: str | None) -> Callable[[Event], bool] | None:
-        """Tells the events of a branch from others; None where there is no other branch. It may
-        be called from any thread."""
-        if leaf == self.branches.leaf and not self.branches.many:
-            return None
-        path: set[str | None] = {None, *self.branches.path(leaf)}
-        runs = {
-            run.run_id
-            for run in self.runs.values()
-            if (run.answer.message_id if run.started_at else run.behind) in path
-        }
-        known = set(self.branches.parents)
-
-        def shown(event: Event) -> bool:
-            if isinstance(event, UserMessage) and event.message_id in known:
-                return event.message_id in path
-            return event.run_id is None or event.run_id in runs
-
-        return shown
 
     def last_done(self) -> int:
         """When the last run ended, which a crash may have hidden until much later."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
@@ -42,7 +43,7 @@ from ..protocol import (
     decode,
     entry,
 )
-from .connections import Connection, Roster, user_of
+from .connections import Connection, Roster, member_of, user_of
 from .errors import Ack, draining
 from .transport import Transport
 
@@ -105,7 +106,7 @@ class Commands:
 
     async def _handshake(self, connection: Connection, auth: Any) -> Ack:
         given = decode(Handshake, auth)
-        await self._identify(connection, given.token)
+        await self._identify(connection, given.token, given.name)
         if given.session_id is None:
             return await self._create(connection, Create())
         return await self._join(
@@ -118,9 +119,9 @@ class Commands:
             ),
         )
 
-    async def _identify(self, connection: Connection, token: str | None) -> None:
+    async def _identify(self, connection: Connection, token: str | None, name: str | None) -> None:
         """A guest whose token is missing or no longer good becomes a new guest; nobody else
-        becomes anybody. Raises `AuthError`."""
+        becomes anybody, or chooses a name. Raises `AuthError`."""
         guests = self._authenticator if isinstance(self._authenticator, Guests) else None
         try:
             user = await self._authenticator.user(token, connection.request)
@@ -128,6 +129,8 @@ class Commands:
             if guests is None:
                 raise
             user, token = guests.new()
+        if guests:
+            user = replace(user, name=name)
         self._admit(connection, user, token if guests else None)
 
     def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:
@@ -159,7 +162,7 @@ class Commands:
             connection.watching.add(session_id)
 
         async with self._open(connection, session_id, "read") as seat:
-            payload = await seat.join(connection.sid, command, enter)
+            payload = await seat.join(connection.sid, member_of(connection), command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
             owner = payload.user_id == payload.you
             payload.access = "owner" if owner else connection.shares[session_id].access
@@ -181,7 +184,7 @@ class Commands:
         session_id = self._named(connection, command)
         found = await self._files.find(session_id, command.files[:MAX_FILES])
         async with self._open(connection, session_id) as seat:
-            return seat.send(command, user_of(connection), found)
+            return seat.send(command, member_of(connection), found)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, self._named(connection, command)) as seat:
@@ -228,8 +231,21 @@ class Commands:
                 "forbidden", "the token belongs to another user; open a new connection"
             )
         guest = isinstance(self._authenticator, Guests)
+        if guest:
+            name = connection.user.name if connection.user else None
+            user = replace(user, name=name if command.name is None else command.name)
+        if connection.user and connection.user.name != user.name:
+            self._rename(user)
         self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
+
+    def _rename(self, user: User) -> None:
+        """All devices of a user show the name that they have now."""
+        for other in self._sockets.values():
+            if other.user and other.user.user_id == user.user_id and other.user.name != user.name:
+                other.user = replace(other.user, name=user.name)
+                for session_id in other.watching:
+                    self._hub.rename(session_id, other.sid, other.user)
 
     async def _share(self, connection: Connection, command: Share) -> Ack:
         session_id = self._named(connection, command)

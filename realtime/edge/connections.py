@@ -174,11 +174,16 @@ class Connections:
             await asyncio.wait(self._acks, timeout=CLOSE_S)
 
 
-def user_of(connection: Connection) -> str:
+def member_of(connection: Connection) -> User:
     """Raises `unauthorized`."""
     if connection.user is None:
         raise ProtocolError("unauthorized", "this socket is not signed in; send auth with a token")
-    return connection.user.user_id
+    return connection.user
+
+
+def user_of(connection: Connection) -> str:
+    """Raises `unauthorized`."""
+    return member_of(connection).user_id
 
 
 async def _answer(result: Awaitable[Ack], reply: Reply) -> None:

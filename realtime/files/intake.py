@@ -41,9 +41,7 @@ class Intake(msgspec.Struct):
 
 
 @asynccontextmanager
-async def received(
-    chunks: AsyncIterable[bytes], folder: Path, most: int
-) -> AsyncIterator[Intake]:
+async def received(chunks: AsyncIterable[bytes], folder: Path, most: int) -> AsyncIterator[Intake]:
     """Take in at most `most` bytes. Raises `too_large`, `bad_request` for no bytes at all, and
     `StorageError`."""
     file = await _on_disk(_opened, folder)

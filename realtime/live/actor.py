@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import msgspec
-
+from ..core.continuing import newest
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
+from ..core.user import User
 from ..limits.budget import payers
 from ..log.encode import Append
 from ..log.log import Ticket
@@ -26,7 +26,7 @@ from ..protocol import (
     History,
     Join,
     Options,
-    ProtocolError,
+    Present,
     Queue,
     Regenerate,
     Send,
@@ -40,26 +40,14 @@ from .attached import attached
 from .clock import now_ms
 from .driver import Driver
 from .errors import storage_unavailable
-from .join import page_for, payload, siblings
+from .host import Host
+from .join import history, page_for, payload
 from .ledger import Ledger
 from .options import one_more
 from .presence import Presence
-from .services import Services
 from .tail import Page
 
 DECIDED = ("running", "denied", "expired")
-
-
-class Host(msgspec.Struct, frozen=True):
-    """What the hub gives to each of its actors. The callbacks are called on the loop."""
-
-    services: Services
-    grace_s: float
-    abandon_s: float
-    check_options: Callable[[Options], None]
-    on_ended: Callable[[str], None]
-    on_idle: Callable[[str], None]
-    on_presence: Callable[[str, int], None]
 
 
 class Actor:
@@ -147,7 +135,9 @@ class Actor:
 
     # ------------------------------------------------------------ devices
 
-    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+    async def join(
+        self, sid: str, user: User, command: Join, enter: Callable[[], None]
+    ) -> SessionPayload:
         """As in `Seat`: the caller must send the answer before it awaits anything, so that
         nothing falls between page and live stream. Raises `storage_unavailable`."""
         session, tail = self.session, self._tail
@@ -159,22 +149,18 @@ class Actor:
             raise storage_unavailable()
         if page.seq >= tail.committed:
             enter()
-            self.presence.enter(sid)
+            self.presence.enter(sid, user)
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
-        return payload(session, tail.committed, page, mode, self.driver.model_for(None))
+        told = payload(session, tail.committed, page, mode, self.driver.model_for(None))
+        told.people = self.presence.people()
+        return told
 
     async def history(self, command: History) -> Page:
         """Older events, folded. Raises `not_found`, `storage_unavailable`."""
-        branches, leaf = self.session.branches, command.leaf
-        if leaf is not None and leaf not in branches:
-            raise ProtocolError("not_found", "no message with this id in this session")
-        shown = self.session.on_branch(branches.end_of(leaf) if leaf else branches.leaf)
         try:
-            page = await self._tail.history(command.before_seq, command.limit, shown)
+            return await history(command, self.session, self._tail)
         except StorageError:
             raise storage_unavailable() from None
-        page.siblings = siblings(self.session, page)
-        return page
 
     def leave(self, sid: str) -> None:
         """A device has gone. The last one starts the clocks; nothing is awaited here."""
@@ -188,8 +174,15 @@ class Actor:
                 self._ledger.note()
             self.settle()
 
+    def rename(self, sid: str, user: User) -> None:
+        """A device's user has another name."""
+        if sid in self.presence.devices:
+            self.presence.enter(sid, user)
+            self._tell()
+
     def _tell(self) -> None:
-        self._host.on_presence(self.session.session_id, len(self.presence.devices))
+        here = self.presence
+        self._host.on_presence(Present(self.session_id, len(here.devices), here.people()))
 
     def settle(self) -> None:
         """With nobody watching: let the run go on for a while, then end, then be forgotten."""
@@ -227,10 +220,10 @@ class Actor:
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
         return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
 
-    def send(self, command: Send, user_id: str, found: Sequence[File] = ()) -> Ack:
+    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`
         at once; the ack comes with the commit."""
-        session, model = self.session, self.driver.model_for(None)
+        session, model, user_id = self.session, self.driver.model_for(None), user.user_id
         files: tuple[File, ...] = ()
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
@@ -238,7 +231,9 @@ class Actor:
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)
-        return self._ask(lambda now: session.send(command, user_id, model, now, files))
+        return self._ask(
+            lambda now: session.send(command, user_id, model, now, files, name=user.name)
+        )
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""
@@ -293,9 +288,11 @@ class Actor:
         budget.check_spending(users, behind=behind)
 
     def stop(self, command: Stop) -> Ack:
-        """Cancel the active run or the one named; it is over before this returns."""
+        """Cancel the active run or the one named, or what has gone on with that by itself; it is
+        over before this returns."""
         session = self.session
         run = session.runs.get(command.run_id) if command.run_id else session.active
+        run = run and newest(run, session)
         if run is None or run.done:
             status = "already_done" if run else "not_found"
             run_id = run.run_id if run else command.run_id

@@ -9,14 +9,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
+from ..core.bounds import Bounds
 from ..core.rows import StorageError
-from ..core.session import Bounds, Session, new_id
+from ..core.session import Session, new_id
+from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Options, Progress, ProtocolError
-from .actor import Actor, Host
+from ..protocol import Options, Present, Progress, ProtocolError
+from .actor import Actor
 from .archive import Archive, stored
 from .errors import not_yours
+from .host import Host
 from .options import check_options
 from .recovery import Recovery
 from .seat import Seat
@@ -31,7 +34,7 @@ class Rooms(Protocol):
     """The live tail: the sockets that watch a session. Nothing here waits."""
 
     def broadcast(self, append: Append) -> None: ...
-    def presence(self, session_id: str, devices: int) -> None: ...
+    def presence(self, present: Present) -> None: ...
     def progress(self, report: Progress) -> None: ...
     def drop(self, session_id: str) -> None:
         """Close the sockets' transports, so that they come back and resume."""
@@ -93,6 +96,11 @@ class Hub:
         """A device watches the session no more."""
         if actor := self._actors.get(session_id):
             actor.leave(sid)
+
+    def rename(self, session_id: str, sid: str, user: User) -> None:
+        """The user of a device that watches the session has another name."""
+        if actor := self._actors.get(session_id):
+            actor.rename(sid, user)
 
     @asynccontextmanager
     async def open(

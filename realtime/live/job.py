@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..core.continuing import to_take_up
 from ..core.rows import StorageError
 from ..core.session import new_id
 from ..core.state import RunState, State
@@ -32,7 +33,13 @@ def job_of(
 ) -> Job:
     """`before_call` and `decided` are as in `Job` and `Hooks`."""
     own = options_of(run, session)
-    before = None if run.status == "started" else used_before(run, session, services)
+    held = to_take_up(run)
+    before = held.used if held else None
+    if held is None and run.status != "started":
+        before = used_before(run, session, services)
+
+    said = session.last_said(run.asker)
+    asker = User(run.asker, name=said.name if said else None)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -68,7 +75,7 @@ def job_of(
             context=lambda tool_call_id, reporter: ToolContext(
                 session_id=session.session_id,
                 run_id=run.run_id,
-                user=User(run.asker),
+                user=asker,
                 owner_id=session.user_id,
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..core.session import Session
-from ..protocol import Join, Run, SessionPayload, ToolCall, UserMessage, entry, to_json
+from ..core.shown import on_branch
+from ..protocol import (
+    History,
+    Join,
+    ProtocolError,
+    Run,
+    SessionPayload,
+    ToolCall,
+    UserMessage,
+    entry,
+    to_json,
+)
 from .tail import Page, Tail
 
 MAX_PENDING_ARGUMENTS = 8 * 1024
@@ -19,7 +30,7 @@ async def page_for(command: Join, session: Session, tail: Tail) -> tuple[Page, M
     # a cursor without an epoch is of the only one there can have been
     known = (1 if command.epoch is None else command.epoch) == session.epoch
     if after is None or not known or after > tail.committed:
-        return await tail.snapshot(session.on_branch(session.branches.leaf)), "snapshot"
+        return await tail.snapshot(on_branch(session, session.branches.leaf)), "snapshot"
     page = await tail.missed(after)
     return page, "replay" if page.events else "live"
 
@@ -44,6 +55,17 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         ended=session.ended is not None,
         model=model,
     )
+
+
+async def history(command: History, session: Session, tail: Tail) -> Page:
+    """Older events of the active branch, or of another. Raises `not_found`, `StorageError`."""
+    branches, leaf = session.branches, command.leaf
+    if leaf is not None and leaf not in branches:
+        raise ProtocolError("not_found", "no message with this id in this session")
+    shown = on_branch(session, branches.end_of(leaf) if leaf else branches.leaf)
+    page = await tail.history(command.before_seq, command.limit, shown)
+    page.siblings = siblings(session, page)
+    return page
 
 
 def siblings(session: Session, page: Page) -> dict[str, list[str]]:

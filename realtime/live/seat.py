@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..core.rows import SessionRow
+from ..core.user import User
 from ..log.log import Ticket
 from ..protocol import Approve, File, History, Join, Queue, Regenerate, Send, SessionPayload, Stop
 from .ack import Ack
@@ -35,7 +36,9 @@ class Seat(Protocol):
         """Whether this user may be here: the owner, or one whose share is not revoked."""
         ...
 
-    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+    async def join(
+        self, sid: str, user: User, command: Join, enter: Callable[[], None]
+    ) -> SessionPayload:
         """What a device that knows `after_seq` of `epoch` has missed. `enter` puts the socket in
         the room, without a pause before the return of the page that reaches the log's end."""
         ...
@@ -44,7 +47,7 @@ class Seat(Protocol):
         """Older events, folded."""
         ...
 
-    def send(self, command: Send, user_id: str, found: Sequence[File] = ()) -> Ack:
+    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """`found`: the files of the message, as far as they are stored."""
         ...
 

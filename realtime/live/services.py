@@ -31,3 +31,4 @@ class Services(msgspec.Struct, frozen=True):
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True
+    continue_automatically: bool = True

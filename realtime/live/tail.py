@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from ..core.fold import first_seq, fitting, fold, merge, newest
 from ..core.rows import StorageError
+from ..core.shown import Shown
 from ..log.log import Log, Ticket, settle
 from ..protocol import MAX_PAGE_BYTES, Event
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
 TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
 WHOLE = 2**62
-
-Shown = Callable[[Event], bool]
-"""Which events a reader wants, of all that there are."""
 
 
 class Page(msgspec.Struct):

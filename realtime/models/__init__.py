@@ -134,7 +134,8 @@ class Request(msgspec.Struct, frozen=True):
     `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
     `options` a model heeds those that it knows; `model` and `instructions` are not for it.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
-    abuse; they are empty in a request that belongs to no session."""
+    abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
+    but the answer that the provider keeps under this id is read from its beginning."""
 
     instructions: str
     context: tuple[Item, ...]
@@ -142,6 +143,7 @@ class Request(msgspec.Struct, frozen=True):
     options: Options = Options()
     session_id: str = ""
     user_id: str = ""
+    kept: str = ""
 
 
 # ------------------------------------------------------------------ the answer
@@ -171,13 +173,20 @@ class ToolCallReady(msgspec.Struct, frozen=True):
     extra: dict[str, Any] | None = None
 
 
+class AnswerKept(msgspec.Struct, frozen=True):
+    """The provider keeps the answer under this id, and can give it again. It comes before all else,
+    in a list of its own."""
+
+    id: str
+
+
 class Finished(msgspec.Struct, frozen=True):
     """The model said that it is done, and why."""
 
     reason: Literal["stop", "tool_calls", "length", "content_filter"]
 
 
-ModelEvent = TextDelta | ToolCallStarted | ToolCallReady | Thought | Usage | Finished
+ModelEvent = AnswerKept | TextDelta | ToolCallStarted | ToolCallReady | Thought | Usage | Finished
 
 
 class Model(Protocol):

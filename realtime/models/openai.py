@@ -27,9 +27,11 @@ from openai import (
     AsyncStream,
     DefaultAioHttpClient,
     OpenAIError,
+    omit,
 )
 
 from . import (
+    AnswerKept,
     AssistantText,
     ModelError,
     ModelEvent,
@@ -131,7 +133,9 @@ class OpenAIModel:
         end = now() + self._total_s
         answer = Received(self._api, tools=bool(request.tools))
         body: dict[str, Any] = {}
-        bookmark = answer.bookmark = Bookmark() if self._background else None
+        keeps = self._background or request.kept
+        bookmark = answer.bookmark = Bookmark(request.kept) if keeps else None
+        told = bookmark is None or bool(request.kept)
         try:
             while True:
                 deadline = min(end, now() + self._first_byte_s)
@@ -149,7 +153,11 @@ class OpenAIModel:
                             data = await reads.next(deadline)
                             if not answer.lines.count and not _is_stream(response):
                                 document += data
-                            if events := answer.take(data):
+                            events = answer.take(data)
+                            if not told and bookmark and bookmark.id:
+                                told = True
+                                yield [AnswerKept(bookmark.id)]
+                            if events:
                                 yield events
                             if not data:
                                 break
@@ -306,11 +314,12 @@ class OpenAIModel:
         self, stack: AsyncExitStack, bookmark: Bookmark, end: float
     ) -> AsyncAPIResponse[Any]:
         """Take a background answer up again from where it broke off."""
+        after = bookmark.sequence_number
         rest = partial(
             self._client.responses.with_streaming_response.retrieve,
             bookmark.id or "",
             stream=True,
-            starting_after=bookmark.sequence_number,
+            starting_after=omit if after < 0 else after,
         )
         while await bookmark.pause():
             try:

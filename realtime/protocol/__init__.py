@@ -41,6 +41,8 @@ from .events import (
     DoneStatus,
     Event,
     FinishReason,
+    Person,
+    Present,
     Progress,
     QueueOrder,
     Run,
@@ -60,7 +62,7 @@ from .files import IMAGES, MAX_FILES, File, Kind, kind_of
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
 from .sizes import MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
-from .text import clean, clean_text, utf16_len
+from .text import MAX_NAME, clean, clean_name, clean_text, utf16_len
 
 __all__ = [
     "COMMANDS",
@@ -71,6 +73,7 @@ __all__ = [
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
     "MAX_FILES",
+    "MAX_NAME",
     "MAX_PAGE_BYTES",
     "MAX_QUEUED_TEXT",
     "OPEN_TOOL",
@@ -98,6 +101,8 @@ __all__ = [
     "Kind",
     "Leave",
     "Options",
+    "Person",
+    "Present",
     "Progress",
     "ProtocolError",
     "Queue",
@@ -125,6 +130,7 @@ __all__ = [
     "UserMessage",
     "as_event",
     "clean",
+    "clean_name",
     "clean_text",
     "decode",
     "decode_event",

@@ -25,6 +25,7 @@ class Handshake(Command):
     epoch: Seq | None = None
     after_seq: Seq | None = None
     share: str | None = None
+    name: str | None = None
 
 
 class Create(Command):
@@ -147,9 +148,10 @@ class History(Command):
 
 
 class Auth(Command):
-    """Give a fresh token on a live socket."""
+    """Give a fresh token on a live socket; a guest may give another name with it."""
 
     token: str
+    name: str | None = None
 
 
 class Share(Command):

@@ -67,16 +67,18 @@ class UserMessage(Event):
     client_msg_id: str
     text: str
     user_id: str
+    name: str | None = None
     parent: str | msgspec.UnsetType | None = msgspec.UNSET
     replaces: str | None = None
     files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
 
 
-class Run(Event):
+class Run(Event, dict=True):
     """The run changed its state. `message_id` is the assistant's message.
 
-    When it is queued or starts: `user_id`, who asked; `parent`, the question that it answers.
+    When it is queued or starts: `user_id`, who asked; `automatic`, whether nobody asked for it,
+    since it goes on with an answer that broke off; `parent`, the question that it answers.
     `follows`: the message that this question follows, once it no longer waits. `options` and
     `client_msg_id`: of the command, where an answer is made again.
     """
@@ -85,6 +87,7 @@ class Run(Event):
     status: RunStatus
     model: str
     user_id: str | None = None
+    automatic: bool | None = None
     parent: str | None = None
     follows: str | None = None
     options: Options | None = None
@@ -147,7 +150,9 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 
 class Done(Event, dict=True):
-    """The end of a run: its last event, exactly once. `user_id`: the user who asked."""
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked.
+    `continued_by`: the run that goes on with the answer by itself, and begins with the next event.
+    """
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -159,6 +164,7 @@ class Done(Event, dict=True):
     user_id: str | None = None
     text: str | None = None
     error: Error | None = None
+    continued_by: str | None = None
 
 
 class QueueOrder(Event):
@@ -200,6 +206,21 @@ EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items
 
 EPHEMERAL = ("session", "presence", "progress", "server")
 """Events without `seq`: they may be lost, and nothing is built on them."""
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    """Somebody who is here. Anybody may have any name."""
+
+    user_id: str
+    name: str | None = None
+
+
+class Present(msgspec.Struct):
+    """The ephemeral `presence` event: how many devices watch a session, and whose they are."""
+
+    session_id: str
+    devices: int
+    people: list[Person]
 
 
 class Progress(msgspec.Struct, omit_defaults=True):

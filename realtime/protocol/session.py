@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .events import RunStatus
+from .events import Person, RunStatus
 
 
 class ActiveRun(msgspec.Struct):
@@ -49,3 +49,4 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     active_run: ActiveRun | None = None
     leaf: str | None = None
     siblings: dict[str, list[str]] = {}
+    people: list[Person] = []

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.answer import as_text
+from ..core.held import Held
 from ..core.provider_state import ProviderState, keep
 from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
@@ -22,6 +23,7 @@ from ..protocol import (
     Approval,
     Event,
     File,
+    Run,
     ToolCall,
     clean,
     clean_text,
@@ -33,19 +35,27 @@ MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an eve
 
 
 class Step:
-    """One model call under way: what of it is in no event yet. `by`: the label of the model."""
+    """One model call under way: what of it is in no event yet. `by`: the label of the model.
+    `known`: the calls that the log has of it, where it was taken up after a crash."""
 
-    def __init__(self, message_id: str, new_id: Callable[[], str], by: str) -> None:
+    def __init__(
+        self, message_id: str, new_id: Callable[[], str], by: str, known: Sequence[ToolCall] = ()
+    ) -> None:
         self._message_id = message_id
         self._new_id = new_id
         self._by = by
         self._ids: dict[str, str] = {}  # by the model's keys of its calls
+        self._known = {call.tool_call_id: call.status for call in known}
+        self._next = iter(self._known)
         self.state = ProviderState(by)  # of what comes next
         self.spoke = False
         self.finished: Finished | None = None
+        self.mark: tuple[Run, Held] | None = None  # told where its provider keeps the answer
 
     def _event(self, key: str, name: str) -> ToolCall:
-        call_id = self._ids.setdefault(key, self._new_id())
+        if key not in self._ids:
+            self._ids[key] = next(self._next, None) or self._new_id()
+        call_id = self._ids[key]
         return ToolCall(
             tool_call_id=call_id,
             name=clean_text(name)[:128],
@@ -53,17 +63,22 @@ class Step:
             message_id=self._message_id,
         )
 
-    def started(self, item: ToolCallStarted) -> ToolCall:
-        return self._event(item.key, item.name)
+    def _news(self, event: ToolCall) -> list[ToolCall]:
+        """Nothing, where the log has it."""
+        known = self._known.get(event.tool_call_id)
+        return [] if known in ("ready", event.status) else [event]
 
-    def ready(self, item: ToolCallReady) -> ToolCall:
+    def started(self, item: ToolCallStarted) -> list[ToolCall]:
+        return self._news(self._event(item.key, item.name))
+
+    def ready(self, item: ToolCallReady) -> list[ToolCall]:
         event = self._event(item.key, item.name)
         event.status = "ready"
         event.arguments = _recorded(item.arguments)
         own_id = item.id and clean_text(item.id)
         keep(event, replace(self.state, id=own_id, extra=clean(item.extra)))
         self.state = ProviderState(self._by)
-        return event
+        return self._news(event)
 
     def thought(self, item: Thought, offset: int) -> None:
         """`offset`: where the text of the message has come to."""

@@ -199,6 +199,18 @@ class Attempts:
                 return self._switch(place, self._breakers[self._at].reason or "unavailable")
         return None
 
+    def hand_to(self, label: str) -> bool:
+        """A step begins with the model of this label. False where there is none."""
+        self._retries, self._until = 0, self._clock() + BUDGET_S
+        found = [place for place, link in enumerate(self._links) if link.model.label == label]
+        self._at = found[0] if found else self._at
+        return bool(found)
+
+    @property
+    def ready(self) -> bool:
+        """Whether one of the models is not known to fail."""
+        return any(breaker.reason is None for breaker in self._breakers)
+
     def answered(self) -> None:
         """The first of an answer has come."""
         self._breakers[self._at].answered()

@@ -13,7 +13,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from realtime.core.session import Bounds, Session
+from realtime.core.bounds import Bounds
+from realtime.core.continuing import MOST, may_go_on, newest, successor
+from realtime.core.session import Session
+from realtime.core.shown import on_branch
 from realtime.core.state import RunState, State
 from realtime.protocol import (
     EVENT_NAMES,
@@ -64,7 +67,7 @@ def seen(state: State) -> dict[str, Any]:
         "context": state.context(),
         "branches": (state.branches.leaf, state.branches.parents),
         "runs": {
-            run_id: (run.asker, run.status, run.model, run.started_at, run.done)
+            run_id: (run.asker, run.automatic, run.status, run.model, run.started_at, run.done)
             for run_id, run in state.runs.items()
         },
         "answers": [
@@ -392,6 +395,40 @@ class Conversation(RuleBasedStateMachine):
         assert run.answer.length["text"] == self.step_at
         self.commit()
 
+    @rule(waits=st.booleans())
+    def break_off(self, waits: bool) -> None:
+        """The server goes on by itself, in this process or in another."""
+        run = self.running()
+        may = may_go_on(run, self.session)
+        then = successor(run, self.ids(), "m", waits=waits) if may else None
+        self.session.finish(run.run_id, "interrupted", "error", self.now, then=then)
+        *_, ended = self.commit()
+        if then is None:
+            assert isinstance(ended, Done)
+            self.started_next()
+            return
+        heir = self.session.runs[then.run_id or ""]
+        assert isinstance(ended, Run), "in the same commit"
+        assert newest(run, self.session) is heir
+        assert (heir.asker, heir.automatic) == (run.asker, True)
+        assert heir.answer is run.answer
+        if waits:
+            assert self.session.queue[0] is heir, "before all that waits"
+            assert self.session.start_next("m", self.now) is heir
+            self.commit()
+        assert self.session.active is heir
+        self.step_at = run.answer.length["text"]
+
+    @invariant()
+    def nobody_goes_on_for_ever(self) -> None:
+        if not hasattr(self, "session"):
+            return
+        in_a_row = 0
+        for before, run in itertools.pairwise(self.session.started):
+            in_a_row = in_a_row + 1 if run.automatic else 0
+            assert in_a_row <= MOST
+            assert not run.automatic or run.answer is before.answer
+
     @rule(end=st.sampled_from(ENDS), refused=st.booleans())
     def finish(self, end: Any, refused: bool) -> None:
         run = self.running()
@@ -477,7 +514,7 @@ class Conversation(RuleBasedStateMachine):
         assert branches.path(branches.leaf) == self.branch
         answered = [answer.message_id for _, answer in self.session.exchanges()]
         assert answered == self.branch[1::2]
-        shown = self.session.on_branch(branches.leaf) or (lambda event: True)
+        shown = on_branch(self.session, branches.leaf) or (lambda event: True)
         asked = [e.message_id for e in self.events if isinstance(e, UserMessage) and shown(e)]
         placed = [message_id for message_id in dict.fromkeys(asked) if message_id in self.tree]
         assert sorted(placed) == sorted(self.branch[::2])

@@ -4,6 +4,7 @@
  */
 async (payloads) => {
   const { apply, initial } = await import("./client/reducer.js");
+  const { PeopleLine } = await import("./client/page/people.js");
   const { Transcript } = await import("./client/page/transcript.js");
   const ignore = () => {};
   const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
@@ -17,7 +18,9 @@ async (payloads) => {
     document.getElementById("scroll").append(root);
     const transcript = new Transcript(root, actions, async () => "about:blank");
     const files = [{ id: payload, name: payload, type: payload, size: 1 }];
-    const more = { pending: [], progress: new Map() };
+    const people = ["s", payload].map((user_id) => ({ user_id, name: payload }));
+    const more = { pending: [], progress: new Map(), people };
+    new PeopleLine(root.appendChild(document.createElement("p"))).draw(people, "s", payload);
     let state = initial();
     const show = () => transcript.update(state, more);
     const take = (event, fields) => {
@@ -26,7 +29,7 @@ async (payloads) => {
       show();
     };
 
-    take("user_message", { message_id: "q", client_msg_id: "c", text: payload, user_id: payload, files });
+    take("user_message", { message_id: "q", client_msg_id: "c", text: payload, user_id: payload, name: payload, files });
     for (const status of ["waiting", "started", "awaiting_approval", "fallback"]) {
       take("run", { status, model: payload, from_model: payload, reason: payload });
     }

@@ -48,3 +48,31 @@ async def test_a_link_to_read_one_to_take_part_and_both_void(
         await expect(page.locator("#banner")).to_contain_text("not here any more")
         await expect(page.get_by_test_id("start-session")).to_be_visible()
     await expect(owner.get_by_test_id("connection-state")).to_have_text("Live")
+
+
+async def test_people_are_called_by_their_names(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    owner = await started(chromium, running.url)
+    await say(owner, "count to 3")
+    await expect(owner.locator(".message.assistant")).to_contain_text("1 2 3")
+    await expect(owner.get_by_test_id("people")).to_be_hidden()
+    await expect(owner.get_by_test_id("name")).to_be_hidden()
+    await expect(owner.locator(".author")).to_be_hidden()
+    assert await shared(owner)
+
+    writer = await (await chromium.new_context()).new_page()
+    await writer.goto(await owner.get_by_test_id("share-link").input_value())
+    await expect(owner.get_by_test_id("people")).to_have_text("· Here: you, somebody with the link")
+    people = owner.get_by_test_id("people")
+    await expect(owner.locator(".author")).to_have_text("you")
+    await writer.get_by_test_id("name").fill("the owner \u202e")
+    await writer.get_by_test_id("name").press("Tab")
+    await expect(people).to_have_text("· Here: you, the owner")
+    role = people.locator(".role")
+    await expect(role).to_have_text(["you"])
+    await say(writer, "count to 5")
+    for page, says in ((owner, "the owner"), (writer, "the owner you")):
+        await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
+        await expect(page.locator(".author").last).to_have_text(says)
+    await writer.reload()
+    await expect(people).to_have_text("· Here: you, the owner")

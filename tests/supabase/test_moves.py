@@ -127,7 +127,9 @@ async def test_a_server_that_lost_a_session_shows_its_devices_out(
     assert [event["text"] for event in one.events("user_message")] == ["hi", "from here"]
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
 async def test_what_a_wiped_disk_left_is_finished_by_another(
+    goes_on: bool,
     serve: Serve,
     device: Devices,
     here: Callable[[str], dict[str, Any]],
@@ -151,11 +153,12 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
         expire(project, old)
         monkeypatch.setattr(leases, "LEASE_S", 1.0)
         monkeypatch.setattr(leases, "SWEEP_S", 0.2)
-        new = await serve(ScriptedModel(says("A summary.")), **here("new"))
+        model = ScriptedModel(*([says("wer.")] if goes_on else []), says("A summary."))
+        new = await serve(model, continue_automatically=goes_on, **here("new"))
         await until(project, f"select summary from sessions {where}", "A summary.")
-        assert project.psql(
-            f"select content, status, epoch from session_events {where} and event_type = 'done'"
-        ) == ("Half an ans|interrupted|2")
+        done = f"select content, status, epoch from session_events {where} and event_type = 'done'"
+        ends = ["Half an ans|interrupted|2", "Half an answer.|completed|2"]
+        assert project.psql(f"{done} order by seq").split("\n") == ends[: 1 + goes_on]
         assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
         await until(project, f"select held from sessions {where}", "f")
         await new.stop()
@@ -243,4 +246,4 @@ async def test_provider_state_moves_with_its_session(
     with closing(Journal(here("new")["database_path"])) as journal:
         found = journal.session(session_id)
         assert found
-        assert len(states(found[1])) == 2
+        assert len(states(found[1])) == 4

@@ -103,7 +103,9 @@ async def ran(*command: str, cwd: Path, seconds: float = 30, **environ: str) -> 
 @asynccontextmanager
 async def server(cwd: Path, *command: str, **environ: str) -> AsyncIterator[Process]:
     """A server on a free port, once it listens; its journal is in `cwd`."""
-    environ = {"PORT": "0", "HOST": "127.0.0.1", **environ}
+    # what breaks off stays so, unless the test is about that
+    quiet = {"CONTINUE_AUTOMATICALLY": "false"}
+    environ = {"PORT": "0", "HOST": "127.0.0.1", **quiet, **environ}
     async with process(*command, cwd=cwd, **environ) as running:
         running.url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         yield running

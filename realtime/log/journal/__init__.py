@@ -15,7 +15,7 @@ import msgspec
 
 from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
-from ...protocol import Done, Event, ToolCall
+from ...protocol import Done, Event, Run, ToolCall
 from ..encode import Append
 from . import checking, counts, events, heads, leaving, loose, slim
 from .database import Database
@@ -202,6 +202,6 @@ class Journal:
         found = self.events.after(session_id, 0)
         states = self.events.provider_states(session_id)
         for event in found:
-            if isinstance(event, ToolCall | Done):
+            if isinstance(event, ToolCall | Done | Run):
                 keep_provider_state(event, states.get(event.seq))
         return head, found

@@ -1,0 +1,22 @@
+"""What the hub gives to each of its actors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ..protocol import Options, Present
+from .services import Services
+
+
+class Host(msgspec.Struct, frozen=True):
+    """The callbacks are called on the loop."""
+
+    services: Services
+    grace_s: float
+    abandon_s: float
+    check_options: Callable[[Options], None]
+    on_ended: Callable[[str], None]
+    on_idle: Callable[[str], None]
+    on_presence: Callable[[Present], None]
