@@ -117,10 +117,10 @@ async def test_unshare_overtakes_a_join(
     reading, revoked = asyncio.Event(), asyncio.Event()
     snapshot = Tail.snapshot
 
-    async def slow(tail: Tail) -> Any:
+    async def slow(tail: Tail, *shown: Any) -> Any:
         reading.set()
         await revoked.wait()
-        return await snapshot(tail)
+        return await snapshot(tail, *shown)
 
     async with running.server.hub.hold(session_id) as actor:
         assert actor
