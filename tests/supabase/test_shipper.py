@@ -14,7 +14,7 @@ import pytest
 from realtime.core.rows import Batch, EventRow, Refused, SessionRow
 from realtime.supabase import Leases, Shipper, Supabase, SupabaseError
 from realtime.supabase.batches import fitting, table_at_fault
-from realtime.supabase.client import Lost, Shipped
+from realtime.supabase.shipped import Lost, Shipped
 from realtime.supabase.shipper import MAX_EVENTS
 from tests.supabase.samples import batch, event, head_of, new_id, plain, session
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
