@@ -19,7 +19,7 @@
   };
   const own = {
     tags: "article button code details div header input label li p pre progress section span summary ul",
-    attributes: "class hidden max open placeholder role tabindex type value",
+    attributes: "class disabled hidden max open placeholder role tabindex type value",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));
