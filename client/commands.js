@@ -43,9 +43,11 @@ export class Commands {
    * @param {string} tool_call_id
    * @param {"approve" | "deny"} decision
    * @param {string} [reason]  which the model is told of a denial
+   * @param {object} [edited]  arguments in place of those that were asked for, where
+   *   `call.approval.editable`
    */
-  approve(tool_call_id, decision, reason) {
-    return this.#command("approve", { tool_call_id, decision, reason });
+  approve(tool_call_id, decision, reason, edited) {
+    return this.#command("approve", { tool_call_id, decision, reason, arguments: edited });
   }
 
   /** End the session, for every device. */

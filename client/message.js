@@ -8,7 +8,8 @@
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string},
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
- *   decided_by?: string, reason?: string}}} ToolCall
+ *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
+ *   asked_arguments?: any}}} ToolCall
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
  *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.

@@ -26,7 +26,9 @@ export class ToolCard {
   #result = new Field("Result");
   #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
   #reason = h("input", { placeholder: "Reason, if you like", "aria-label": "Reason" });
-  #question = h("div", { class: "approval actions", hidden: true }, this.#reason);
+  #edited = h("textarea", { hidden: true, rows: 5, "aria-label": "Arguments as JSON" });
+  #edit = h("button", { type: "button", class: "quiet", onclick: () => this.#change() }, "Edit");
+  #question = h("div", { class: "approval actions", hidden: true }, this.#edited, this.#reason);
   element = h(
     "section",
     { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
@@ -42,10 +44,19 @@ export class ToolCard {
   constructor(actions) {
     if (!actions) return;
     for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
-      const onclick = () => actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined);
+      const edited = () => (decision === "approve" && !this.#edited.hidden ? this.#edited.value : undefined);
+      const onclick = () =>
+        actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined, edited());
       this.#question.append(h("button", { type: "button", onclick, data: { decision } }, label));
     }
+    this.#question.append(this.#edit);
     this.#whole.onclick = () => actions.save(this.#call);
+  }
+
+  #change() {
+    this.#edited.hidden = false;
+    this.#edited.value = JSON.stringify(this.#call.arguments, null, 2);
+    this.#edited.focus();
   }
 
   /**
@@ -65,6 +76,7 @@ export class ToolCard {
     this.#whole.hidden = !writable || !call.output_ref;
     if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
     this.#question.hidden = !asks;
+    this.#edit.hidden = !call.approval?.editable;
     this.#progress.hidden = !progress || call.status !== "running";
     if (this.#progress.hidden) return;
     if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
@@ -82,7 +94,7 @@ function stateLine({ status, approval }, who) {
   }
   if (!approval?.decided_by) return state;
   const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
-  return status === "denied" ? state + by : `${state}, approved${by}`;
+  return status === "denied" ? state + by : `${state}, ${approval.edited_by ? "edited and " : ""}approved${by}`;
 }
 
 /** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */

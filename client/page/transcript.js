@@ -8,7 +8,8 @@ import { RunView } from "./run-view.js";
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
  * @property {(run_id: string) => void} stop
  * @property {(run_id: string) => void} continue
- * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
+ * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
+ *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop

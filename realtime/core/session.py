@@ -32,7 +32,7 @@ from ..protocol import (
     UserMessage,
     clean_text,
 )
-from .approvals import decided, expired
+from .approvals import Check, decided, expired
 from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
@@ -217,11 +217,11 @@ class Session(State):
             status: RunStatus = "awaiting_approval" if waits else "resumed"
             self._move(run, status, run.model, now)
 
-    def approve(self, command: Approve, user_id: str, now: int) -> None:
+    def approve(self, command: Approve, user_id: str, now: int, check: Check) -> None:
         """A person's decision on a call of the active run: of the user who asked, with whose
-        rights the call is made, or of the session's owner.
+        rights the call is made, or of the session's owner. `check`: of arguments that it changes.
 
-        Raises `not_found`, `forbidden`, `already_resolved`, `expired`, `already_done`.
+        Raises `not_found`, `forbidden`, and what `decided` raises.
         """
         call = self.call(command.tool_call_id)
         if call is None or call.approval is None:
@@ -230,7 +230,7 @@ class Session(State):
             raise ProtocolError(
                 "forbidden", "only the user who asked or the session's owner may decide this"
             )
-        self._resolve(decided(call, call.approval, command, user_id, now), now)
+        self._resolve(decided(call, call.approval, command, user_id, now, check), now)
 
     def expire_approval(self, tool_call_id: str, now: int) -> None:
         """Nobody decided on this call of the active run in time."""

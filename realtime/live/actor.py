@@ -272,8 +272,8 @@ class Actor:
 
     def approve(self, command: Approve, user_id: str) -> Awaitable[dict[str, Any]]:
         """Decide on a call that waits. Raises `ProtocolError` at once."""
-        session = self.session
-        _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now))
+        session, check = self.session, self._host.services.tools.check_edit
+        _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now, check))
         return self._acked(ticket, status="resolved")
 
     def end(self) -> Awaitable[dict[str, Any]]:

@@ -53,7 +53,7 @@ from .events import (
 )
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
-from .sizes import MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
+from .sizes import MAX_ARGUMENTS, MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
 from .text import clean, clean_text, utf16_len
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "EPHEMERAL",
     "EVENTS",
     "EVENT_NAMES",
+    "MAX_ARGUMENTS",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
     "MAX_PAGE_BYTES",

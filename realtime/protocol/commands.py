@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -76,12 +76,14 @@ class Continue(Command):
 
 
 class Approve(Command):
-    """Decide on a tool call that waits for a person. The first decision counts."""
+    """Decide on a tool call that waits for a person. The first decision counts. `arguments`: to
+    be used in place of those that were asked for."""
 
     tool_call_id: str
     decision: Decision
     session_id: str | None = None
     reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    arguments: dict[str, Any] | None = None
 
 
 class History(Command):

@@ -88,7 +88,8 @@ class Token(Event, gc=False):
 
 class Approval(msgspec.Struct, omit_defaults=True):
     """What a person is asked. `arguments_hash` binds the decision to what they were shown;
-    `asked_by` is the user whose run it is."""
+    `asked_by` is the user whose run it is. `editable`: whether the decision may change the
+    arguments; then `edited_by` did, and `asked_arguments` are what the model had asked for."""
 
     expires_at: int
     arguments_hash: str
@@ -96,6 +97,9 @@ class Approval(msgspec.Struct, omit_defaults=True):
     decision: Decision | None = None
     decided_by: str | None = None
     reason: str | None = None
+    editable: bool = False
+    edited_by: str | None = None
+    asked_arguments: Any = None
 
 
 class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps beside it

@@ -6,7 +6,6 @@ Like a run it writes nothing: whoever drives it records the events before it ask
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
@@ -15,9 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.answer import as_text
+from ..core.approvals import arguments_hash
 from ..core.provider_state import ProviderState, keep
 from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
+    MAX_ARGUMENTS,
     OPEN_TOOL,
     Approval,
     Event,
@@ -27,8 +28,6 @@ from ..protocol import (
     to_json,
 )
 from ..tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
-
-MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
 
 
 class Step:
@@ -136,7 +135,7 @@ async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
     if not asks:
         return replace(call, status="running")
     expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
-    approval = Approval(expires_at, arguments_hash(call), asked_by=asker)
+    approval = Approval(expires_at, arguments_hash(call), asked_by=asker, editable=found.editable)
     return replace(call, status="awaiting_approval", approval=approval)
 
 
@@ -159,11 +158,6 @@ async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
     finally:
         reporter.finish()
     return replace(call, status="completed", output=output.value, output_ref=ref)
-
-
-def arguments_hash(call: ToolCall) -> str:
-    """What an approval is bound to: SHA-256 of the tool's name and its arguments."""
-    return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
 
 
 def _failed(call: ToolCall, error: ToolError) -> ToolCall:

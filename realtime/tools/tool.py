@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from ..models import ToolSpec
+from ..protocol import ProtocolError, to_json
 from .checkable import Unfit
-from .context import ToolContext, ToolError
+from .context import ToolContext, ToolError, error_value
 from .output import Output, written
 from .schema import fit
 from .threads import in_thread
@@ -39,6 +40,7 @@ class Tool:
         deadline_s: float = DEADLINE_S,
         repeatable: bool = False,
         approval: Approval = False,
+        editable: bool = True,
     ) -> None:
         """Raises `Unfit` where no model can be offered the tool."""
         if inspect.iscoroutinefunction(approval):
@@ -50,6 +52,7 @@ class Tool:
             raise Unfit(f"tool {spec.name} cannot be offered to a model: {error}") from None
         self.deadline_s = deadline_s
         self.repeatable = repeatable
+        self.editable = editable
         self._approval = approval
 
     def validate(self, arguments: Any) -> dict[str, Any]:
@@ -185,6 +188,16 @@ class Toolbox:
     def repeatable(self, name: str) -> bool:
         tool = self._get(name)
         return tool is not None and tool.repeatable
+
+    def check_edit(self, name: str, arguments: dict[str, Any]) -> None:
+        """Whether a call may be made with these arguments of a person's. Raises `bad_request`."""
+        try:
+            tool = self.find(name)
+            if not tool.editable:
+                raise ToolError(f"{name} does not let its arguments be changed")
+            tool.parse(to_json(arguments).decode())
+        except ToolError as error:
+            raise ProtocolError("bad_request", f"arguments: {error_value(error).message}") from None
 
     def find(self, name: str) -> Tool:
         """By the name that is offered, or the tool's own. Raises `ToolError("unknown_tool")`

@@ -72,6 +72,12 @@ def seen(state: State) -> dict[str, Any]:
     }
 
 
+def takes(name: str, arguments: dict[str, Any]) -> None:
+    """What a tool says of the arguments that a person gives."""
+    if "bad" in arguments:
+        raise ProtocolError("bad_request", "n is missing")
+
+
 class Conversation(RuleBasedStateMachine):
     """What an actor asks of a session, and what a model and people may do to it meanwhile."""
 
@@ -189,30 +195,40 @@ class Conversation(RuleBasedStateMachine):
         user=st.sampled_from([OWNER, GUEST, STRANGER]),
         decision=st.sampled_from(["approve", "deny"]),
         late=st.sampled_from([False, False, True]),
+        edit=st.sampled_from([None, None, {"n": 1}, {"n": 2}, {"bad": 1}]),
     )
-    def approve(self, data: st.DataObject, user: str, decision: Any, late: bool) -> None:
+    def approve(
+        self, data: st.DataObject, user: str, decision: Any, late: bool, edit: dict[str, Any] | None
+    ) -> None:
         self.now += late * APPROVAL_MS
         call = data.draw(st.sampled_from(self.asked()))
-        command = Approve(tool_call_id=call.tool_call_id, decision=decision)
+        command = Approve(tool_call_id=call.tool_call_id, decision=decision, arguments=edit)
         assert call.run_id
         if user not in (OWNER, self.session.runs[call.run_id].asker):
             with self.refused("forbidden"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.tool_call_id in self.decided:
             with self.refused("already_resolved"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.status != "awaiting_approval":
             with self.refused("already_done" if call.status == "cancelled" else "expired"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.approval and self.now >= call.approval.expires_at:
             with self.refused("expired"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
+        elif edit and (decision == "deny" or "bad" in edit):
+            with self.refused("bad_request"):
+                self.session.approve(command, user, self.now, takes)
         else:
-            self.session.approve(command, user, self.now)
+            self.session.approve(command, user, self.now, takes)
             self.decided[call.tool_call_id] = decision, user
             (told, *_) = self.commit()
             assert isinstance(told, ToolCall)
             assert told.status == ("running" if decision == "approve" else "denied")
+            assert told.approval
+            assert told.arguments == (edit or {"n": 1})
+            assert told.approval.asked_arguments == ({"n": 1} if edit == {"n": 2} else None)
+            assert told.approval.edited_by == (user if edit == {"n": 2} else None)
 
     def asked(self) -> list[ToolCall]:
         """Every call that ever waited for a person."""
