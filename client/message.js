@@ -9,7 +9,7 @@
  *   output_ref?: string, error?: {code: string, message: string},
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
  *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
- *   asked_arguments?: any}}} ToolCall
+ *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string}}} ToolCall
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
  *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
@@ -49,6 +49,7 @@ function withText(parts, offset, text) {
 export function placed(message, event) {
   const call = pick(event, [
     "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval",
+    "client",
   ]);
   const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);
   if (at >= 0) return { ...message, parts: message.parts.with(at, { ...message.parts[at], call }) };
@@ -56,7 +57,7 @@ export function placed(message, event) {
   return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
 }
 
-const OPEN = ["streaming", "ready", "awaiting_approval", "running"];
+const OPEN = ["streaming", "ready", "awaiting_approval", "awaiting_client", "running"];
 
 /** Cut the text back to `offset`; calls behind it are void, and those that have not closed. */
 export function cut(message, offset) {

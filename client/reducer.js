@@ -112,6 +112,10 @@ export function prepend(state, page) {
 /** @param {State} state @returns {Run | undefined} the run that is under way */
 export const activeRun = (state) => state.runs.find((run) => run.begun && !run.done);
 
+/** A tool call in its last state, where it is known. @param {State} state */
+export const callOf = ({ runs }, tool_call_id) =>
+  runs.flatMap((run) => run.message.parts).find(({ call }) => call?.tool_call_id === tool_call_id)?.call;
+
 /** @param {State} state @returns {Run[]} the runs that wait, first come first */
 export const queued = (state) => state.runs.filter((run) => !run.begun);
 

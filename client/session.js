@@ -21,9 +21,9 @@ import { Outbox } from "./outbox.js";
 import { places, serverInfo } from "./reach.js";
 import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
+import { Tools } from "./tools.js";
 
 export { CommandError };
-
 /** @typedef {import("./storage.js").Stored} Stored */
 
 const SESSION = "realtime.session";
@@ -56,6 +56,7 @@ export class SessionClient extends Commands {
   #limits;
   #link;
   #log;
+  #tools;
 
   /**
    * @param {object} parts
@@ -73,9 +74,10 @@ export class SessionClient extends Commands {
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
    * @param {number} [parts.ackTimeout]  ms
    * @param {object} [parts.options]  more options for socket.io-client
+   * @param {import("./tools.js").Given} [parts.tools]  that run here, by name
    */
   constructor({
-    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
+    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options, tools = {},
   }) {
     super();
     this.#info = info;
@@ -93,6 +95,7 @@ export class SessionClient extends Commands {
       live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
       changed: () => this.#changed(),
     });
+    this.#tools = new Tools(tools, this, kept(storage));
     this.#log = new Follower({
       join: (cursor, timeout) => this.#link.request("join", cursor, timeout),
       loaded: (page) => this.#loaded(page),
@@ -185,7 +188,7 @@ export class SessionClient extends Commands {
       return this.connect();
     }
     try {
-      await this.#log.catchUp(this.request(command, where), () => this.#go(where));
+      await this.#log.catchUp(this.request(command, { ...where, ...this.#tools.offer }), () => this.#go(where));
     } catch (error) {
       if (error.code !== "offline" && this.state.session_id === left) this.#log.release();
       throw error;
@@ -231,7 +234,7 @@ export class SessionClient extends Commands {
 
   #cursor() {
     const { session_id, epoch, last_seq } = this.state;
-    return { ...this.#where, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
+    return { ...this.#where, ...(session_id && { session_id, epoch, after_seq: last_seq }), ...this.#tools.offer };
   }
 
   /** Each connection begins with a `session` payload. */
@@ -263,11 +266,12 @@ export class SessionClient extends Commands {
     this.#changed();
   }
 
-  #loaded({ events, model, access, you }) {
+  #loaded({ events, model, access, you, pending_client_calls: calls = [] }) {
     for (const event of events) if (event.event === "user_message") this.outbox.heard(event);
     this.model = model ?? this.model;
     this.access = access ?? "owner";
     this.user_id = you ?? this.user_id;
+    for (const call of calls) this.#tools.take(call); // those on an older page, too
     this.#changed();
   }
 

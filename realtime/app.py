@@ -161,6 +161,7 @@ async def _running(
                 options=default_options(settings),
                 prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
                 show_reasoning=settings.show_reasoning,
+                client_tools=settings.client_tools,
             ),
             transport,
             session_options=settings.session_options,

@@ -273,7 +273,7 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     for part in shown:
         exec(part, scope)
     names = {value.__tool__.spec.name for value in scope.values() if hasattr(value, "__tool__")}
-    assert names == {"order_status", "refund", "convert", "read_page"}
+    assert names == {"order_status", "refund", "pick_date", "convert", "read_page"}
     files = re.search(r"```json\n(.*?)```", page, re.S)
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]

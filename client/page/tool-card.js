@@ -7,6 +7,7 @@ const STATUS = {
   streaming: "being written",
   ready: "ready",
   awaiting_approval: "waits for approval",
+  awaiting_client: "waits for a device",
   running: "running",
   completed: "completed",
   failed: "failed",

@@ -165,6 +165,12 @@ class Fields:
         "A file that names MCP servers, whose tools are offered too. It needs "
         "requirements-mcp.txt.",
     )
+    client_tools: bool = _setting(
+        False,
+        "true: clients may declare tools that run in them. Tools of the server that run in a "
+        "client need no setting.",
+        parse_flag,
+    )
 
     # Where conversations are kept
     database_path: str = _setting("realtime.db", "The journal, an SQLite file.", parse_path)

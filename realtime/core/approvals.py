@@ -1,4 +1,4 @@
-"""What a person's decision makes of a call that waits for one."""
+"""What people and devices make of a call that waits for them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..protocol import (
     Error,
     ProtocolError,
     ToolCall,
+    ToolStatus,
     clean_text,
     to_json,
 )
@@ -50,7 +51,10 @@ def decided(
     approval = replace(
         call.approval or asked, decision=command.decision, decided_by=user_id, reason=reason
     )
-    return replace(call, status="denied" if error else "running", approval=approval, error=error)
+    call = replace(call, approval=approval, error=error)
+    if error:
+        return replace(call, status="denied")
+    return for_client(call, now) if call.client else replace(call, status="running")
 
 
 def _edited(
@@ -85,7 +89,50 @@ def arguments_hash(call: ToolCall) -> str:
     return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
 
 
+def for_client(call: ToolCall, now: int) -> ToolCall:
+    """The call as clients may begin it."""
+    assert call.client
+    client = replace(call.client, expires_at=now + call.client.timeout_ms)
+    return replace(call, status="awaiting_client", client=client)
+
+
+def answered(
+    call: ToolCall | None, output: Any, error: Error | None, user_id: str, now: int
+) -> ToolCall:
+    """The call with what a device of this user says came of it.
+
+    Raises `not_found`, `already_resolved`, `already_done`, `expired`.
+    """
+    if call is None or call.client is None or call.status == "awaiting_approval":
+        raise ProtocolError("not_found", "no tool call with that id is waiting for a client")
+    if by := call.client.answered_by:
+        raise ProtocolError("already_resolved", f"a device of {by} answered", answered_by=by)
+    if call.status in ("cancelled", "denied"):
+        raise ProtocolError("already_done", f"the call was {call.status}")
+    if call.status != "awaiting_client" or now >= call.client.expires_at:
+        raise ProtocolError("expired", "no device answered in time")
+    status: ToolStatus = "failed" if error else "completed"
+    client = replace(call.client, answered_by=user_id)
+    return replace(call, status=status, output=output, error=error, client=client)
+
+
+def due(call: ToolCall) -> int:
+    """Until when the call waits (ms)."""
+    waits = call.approval if call.status == "awaiting_approval" else call.client
+    assert waits
+    return waits.expires_at
+
+
+def let_on(call: ToolCall) -> bool:
+    """Whether somebody, or the time, has just said what becomes of a call that waited."""
+    if call.client:
+        return call.status != "awaiting_approval"
+    return call.approval is not None and call.status in ("running", "denied", "expired")
+
+
 def expired(call: ToolCall) -> ToolCall:
-    """The call after nobody decided on it in time."""
+    """The call after nobody decided on it, or no device answered, in time."""
     error = Error("expired", "nobody decided in time, so this call was not run")
+    if call.status == "awaiting_client":
+        error = Error("expired", "no device answered in time; one may have run it all the same")
     return replace(call, status="expired", error=error)

@@ -7,11 +7,13 @@ from it. `take` hands the new events on. Times are ms since the Unix epoch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from ..protocol import (
+    WAITING_TOOL,
     Approve,
     Done,
     DoneStatus,
@@ -32,7 +34,7 @@ from ..protocol import (
     UserMessage,
     clean_text,
 )
-from .approvals import Check, decided, expired
+from .approvals import Check, answered, decided, expired
 from .ending import closed, fitting_text
 from .provider_state import ProviderState, keep
 from .state import RunState, State
@@ -139,10 +141,8 @@ class Session(State):
             )
 
     def resume(self, run_id: str, user_id: str, model: str, now: int) -> tuple[str, RunState]:
-        """Go on with the last answer, in the same message, as a new run of this user.
-
-        Raises `not_found`, `busy`, `conflict`.
-        """
+        """Go on with the last answer, in the same message, as a new run of this user. Raises
+        `not_found`, `busy`, `conflict`."""
         run = self.runs.get(run_id)
         if run is None or run.done is None or run.started_at is None:
             raise ProtocolError("not_found", "no finished run with this id in this session")
@@ -232,10 +232,16 @@ class Session(State):
             )
         self._resolve(decided(call, call.approval, command, user_id, now, check), now)
 
-    def expire_approval(self, tool_call_id: str, now: int) -> None:
-        """Nobody decided on this call of the active run in time."""
+    def take_result(
+        self, tool_call_id: str, output: Any, error: Error | None, user_id: str, now: int
+    ) -> None:
+        """A device's answer to a call that waits for one. Raises what `answered` raises."""
+        self._resolve(answered(self.call(tool_call_id), output, error, user_id, now), now)
+
+    def expire_call(self, tool_call_id: str, now: int) -> None:
+        """Nobody decided on this call of the active run, or answered it, in time."""
         call = self.call(tool_call_id)
-        if call and call.status == "awaiting_approval":
+        if call and call.status in WAITING_TOOL:
             self._resolve(expired(call), now)
 
     def _resolve(self, call: ToolCall, now: int) -> None:

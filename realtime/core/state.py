@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..models import Item, UserText
 from ..protocol import (
     MAX_QUEUED_TEXT,
+    WAITING_TOOL,
     ActiveRun,
     CancelAfter,
     Done,
@@ -203,11 +204,16 @@ class State:
         calls = self.active.answer.open_calls() if self.active else []
         return [call for call in calls if call.status == "awaiting_approval"]
 
+    def pending_client_calls(self) -> list[ToolCall]:
+        """The calls that wait for a device."""
+        calls = self.active.answer.open_calls() if self.active else []
+        return [call for call in calls if call.status == "awaiting_client"]
+
     def waits_for_people(self) -> bool:
-        """Whether the active run cannot go on before a person decides."""
+        """Whether the active run cannot go on before a person decides, or a device answers."""
         calls = self.active.answer.open_calls() if self.active else []
         statuses = {call.status for call in calls}
-        return "awaiting_approval" in statuses and "running" not in statuses
+        return bool(statuses & WAITING_TOOL) and "running" not in statuses
 
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""

@@ -21,6 +21,7 @@ from ..protocol import (
     COMMANDS,
     Approve,
     Auth,
+    ClientResult,
     Continue,
     Create,
     End,
@@ -71,6 +72,7 @@ class Commands:
             "stop": self._stop,
             "continue": self._continue,
             "approve": self._approve,
+            "tool_result": self._tool_result,
             "history": self._history,
             "auth": self._auth,
             "share": self._share,
@@ -97,7 +99,7 @@ class Commands:
         given = decode(Handshake, auth)
         await self._identify(connection, given.token)
         if given.session_id is None:
-            return await self._create(connection, Create())
+            return await self._create(connection, Create(tools=given.tools))
         return await self._join(
             connection,
             Join(
@@ -105,6 +107,7 @@ class Commands:
                 epoch=given.epoch,
                 after_seq=given.after_seq,
                 share=given.share,
+                tools=given.tools,
             ),
         )
 
@@ -130,7 +133,7 @@ class Commands:
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
         self._sessions.spend(user_of(connection))
-        seat, ticket = self._hub.create(user_of(connection), command.options)
+        seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
         return await self._join(connection, Join(session_id=seat.session_id))
 
@@ -149,6 +152,9 @@ class Commands:
             connection.watching.add(session_id)
 
         async with self._open(connection, session_id, "read") as seat:
+            shared = connection.shares.get(session_id)
+            if shared and shared.access == "read" and seat.owner != user_of(connection):
+                command.tools = None  # whoever only reads offers none
             payload = await seat.join(connection.sid, command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
             owner = payload.user_id == payload.you
@@ -184,6 +190,11 @@ class Commands:
         async with self._open(connection, self._named(connection, command)) as seat:
             self._refuse_when_unable()
             return seat.approve(command, user_of(connection))
+
+    async def _tool_result(self, connection: Connection, command: ClientResult) -> Awaitable[Ack]:
+        async with self._open(connection, self._named(connection, command)) as seat:
+            self._refuse_when_unable()
+            return seat.take_result(command, user_of(connection))
 
     async def _history(self, connection: Connection, command: History) -> Ack:
         session_id = self._named(connection, command)

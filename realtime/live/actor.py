@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import msgspec
-
+from ..core.approvals import let_on
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
@@ -23,6 +22,7 @@ from ..log.encode import Append
 from ..log.log import Ticket
 from ..protocol import (
     Approve,
+    ClientResult,
     Error,
     Join,
     Options,
@@ -32,27 +32,15 @@ from ..protocol import (
     Stop,
     ToolCall,
 )
+from .client_result import answer_of
 from .clock import now_ms
 from .driver import Driver, Ending
 from .errors import storage_unavailable
+from .host import Host
 from .join import page_for, payload
 from .ledger import Ledger
 from .presence import Presence
-from .services import Services
 from .tail import Page
-
-DECIDED = ("running", "denied", "expired")
-
-
-class Host(msgspec.Struct, frozen=True):
-    """What the hub gives to each of its actors. The callbacks are called on the loop."""
-
-    services: Services
-    grace_s: float
-    abandon_s: float
-    on_ended: Callable[[str], None]
-    on_idle: Callable[[str], None]
-    on_presence: Callable[[str, int], None]
 
 
 class Actor:
@@ -94,9 +82,9 @@ class Actor:
         self._tail.extend(events)
         if append.only_tokens:
             return
-        if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
+        if any(isinstance(event, ToolCall) and let_on(event) for event in events):
             self.driver.decided()
-            self.presence.excuse()  # a wait for approval is nobody's absence
+            self.presence.excuse()  # a wait for people is nobody's absence
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._host.on_ended(self.session_id)
         self.settle()
@@ -141,6 +129,7 @@ class Actor:
         """As in `Seat`: the caller must send the answer before it awaits anything, so that
         nothing falls between page and live stream. Raises `storage_unavailable`."""
         session, tail = self.session, self._tail
+        self.driver.tools.declare(command.tools or ())
         try:
             page, mode = await page_for(command, session.epoch, tail)
         except StorageError:
@@ -272,8 +261,16 @@ class Actor:
 
     def approve(self, command: Approve, user_id: str) -> Awaitable[dict[str, Any]]:
         """Decide on a call that waits. Raises `ProtocolError` at once."""
-        session, check = self.session, self._host.services.tools.check_edit
+        session, check = self.session, self.driver.tools.check_edit
         _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now, check))
+        return self._acked(ticket, status="resolved")
+
+    def take_result(self, command: ClientResult, user_id: str) -> Awaitable[dict[str, Any]]:
+        """Take a device's answer to a call. Raises `ProtocolError` at once."""
+        session, answer = self.session, answer_of(command)
+        _, ticket = self._ledger.change(
+            lambda now: session.take_result(command.tool_call_id, *answer, user_id, now)
+        )
         return self._acked(ticket, status="resolved")
 
     def end(self) -> Awaitable[dict[str, Any]]:

@@ -12,10 +12,11 @@ from ..core.rows import StorageError
 from ..core.session import Bounds, Session, new_id
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Options, Progress, ProtocolError
-from .actor import Actor, Host
+from ..protocol import Options, Progress, ProtocolError, ToolDeclaration
+from .actor import Actor
 from .archive import Archive, stored
 from .errors import not_yours
+from .host import Host
 from .options import check_options
 from .recovery import Recovery
 from .seat import Seat
@@ -76,11 +77,17 @@ class Hub:
 
     # ----------------------------------------------------------- sessions
 
-    def create(self, user_id: str, options: Options | None = None) -> tuple[Seat, Ticket]:
+    def create(
+        self,
+        user_id: str,
+        options: Options | None = None,
+        tools: Sequence[ToolDeclaration] | None = None,
+    ) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
             check_options(options, self._host.services.chain.choices, self._session_options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
+        actor.driver.tools.declare(tools or ())
         self._actors[actor.session.session_id] = actor
         if self._archive:
             self._archive.began(actor.session.session_id)

@@ -26,6 +26,8 @@ async def page_for(command: Join, epoch: int, tail: Tail) -> tuple[Page, Mode]:
 
 def payload(session: Session, committed: int, page: Page, mode: Mode, model: str) -> SessionPayload:
     """The page and what is so just now."""
+    calls = [*session.pending(), *session.pending_client_calls()]
+    waiting = _entries([call for call in calls if call.seq <= committed])
     return SessionPayload(
         session_id=session.session_id,
         user_id=session.user_id,
@@ -38,15 +40,16 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         next_before_seq=page.next_before_seq,
         active_run=session.active_view(),
         queue=session.queue_view(),
-        pending_approvals=_entries([c for c in session.pending() if c.seq <= committed]),
+        pending_approvals=[call for call in waiting if call["status"] == "awaiting_approval"],
+        pending_client_calls=[call for call in waiting if call["status"] == "awaiting_client"],
         ended=session.ended is not None,
         model=model,
     )
 
 
 def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:
-    """The calls that wait for a person; where their arguments are long together, those are
-    in the events only."""
+    """The calls that wait; where their arguments are long together, those are in the events
+    only."""
     entries, room = [entry(call) for call in waiting], MAX_PENDING_ARGUMENTS
     for item in entries:
         room -= len(to_json(item["arguments"]))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..core.rows import SessionRow
 from ..log.log import Ticket
-from ..protocol import Approve, Join, Send, SessionPayload, Stop
+from ..protocol import Approve, ClientResult, Join, Send, SessionPayload, Stop
 from .tail import Page
 
 Ack = Awaitable[dict[str, Any]]
@@ -50,6 +50,10 @@ class Seat(Protocol):
     def stop(self, command: Stop) -> Ack: ...
 
     def approve(self, command: Approve, user_id: str) -> Ack: ...
+
+    def take_result(self, command: ClientResult, user_id: str) -> Ack:
+        """Take a device's answer to a call that waits for one."""
+        ...
 
     def end(self) -> Ack: ...
 

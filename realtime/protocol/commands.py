@@ -16,6 +16,19 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A client's request. Each one is acked, in the order of arrival."""
 
 
+class ToolDeclaration(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A function of a client that models may call; `parameters` is the JSON Schema of an
+    object."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    description: str
+    parameters: dict[str, Any] = {}
+    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
+
+
+Declared = Annotated[list[ToolDeclaration], msgspec.Meta(max_length=16)]
+
+
 class Handshake(Command):
     """Socket.IO's `auth`. With `session_id` the socket joins it, else it gets a new one."""
 
@@ -24,12 +37,14 @@ class Handshake(Command):
     epoch: Seq | None = None
     after_seq: Seq | None = None
     share: str | None = None
+    tools: Declared | None = None
 
 
 class Create(Command):
     """Begin another session on this socket."""
 
     options: Options | None = None
+    tools: Declared | None = None
 
 
 class Join(Command):
@@ -39,6 +54,7 @@ class Join(Command):
     epoch: Seq | None = None
     after_seq: Seq | None = None
     share: str | None = None
+    tools: Declared | None = None
 
 
 class Leave(Command):
@@ -86,6 +102,20 @@ class Approve(Command):
     arguments: dict[str, Any] | None = None
 
 
+class ClientFailure(msgspec.Struct, forbid_unknown_fields=True):
+    message: str
+    code: str = "tool_error"
+
+
+class ClientResult(Command):
+    """What came of a tool call that a client makes: its output, or an error. The first counts."""
+
+    tool_call_id: str
+    session_id: str | None = None
+    output: Any = msgspec.UNSET
+    error: ClientFailure | None = None
+
+
 class History(Command):
     """Older events, folded, the newest `limit` before `before_seq`."""
 
@@ -127,6 +157,7 @@ COMMANDS: dict[str, type[Command]] = {
     "stop": Stop,
     "continue": Continue,
     "approve": Approve,
+    "tool_result": ClientResult,
     "history": History,
     "auth": Auth,
     "share": Share,

@@ -24,6 +24,7 @@ ToolStatus = Literal[
     "streaming",
     "ready",
     "awaiting_approval",
+    "awaiting_client",
     "running",
     "completed",
     "failed",
@@ -33,7 +34,8 @@ ToolStatus = Literal[
 ]
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
-OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
+WAITING_TOOL = frozenset({"awaiting_approval", "awaiting_client"})
+OPEN_TOOL = frozenset({"streaming", "ready", "running"}) | WAITING_TOOL
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -102,6 +104,15 @@ class Approval(msgspec.Struct, omit_defaults=True):
     asked_arguments: Any = None
 
 
+class ClientCall(msgspec.Struct, omit_defaults=True):
+    """That a front end makes the call, within so long. `expires_at` is known once it may begin;
+    `answered_by` is the user whose device said what came of it."""
+
+    timeout_ms: int
+    expires_at: int = 0
+    answered_by: str | None = None
+
+
 class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps beside it
     """State of a function call; replaces what was known of the same `tool_call_id`."""
 
@@ -114,6 +125,7 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     output_ref: str | None = None
     error: Error | None = None
     approval: Approval | None = None
+    client: ClientCall | None = None
     first_seq: int | None = None
 
 

@@ -14,20 +14,22 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.answer import as_text
-from ..core.approvals import arguments_hash
+from ..core.approvals import arguments_hash, for_client
 from ..core.provider_state import ProviderState, keep
 from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
     MAX_ARGUMENTS,
     OPEN_TOOL,
+    WAITING_TOOL,
     Approval,
+    ClientCall,
     Event,
     ToolCall,
     clean,
     clean_text,
     to_json,
 )
-from ..tools import Full, Reporter, Toolbox, ToolContext, ToolError, error_value
+from ..tools import Full, Reporter, ToolContext, ToolError, Tools, error_value
 
 
 class Step:
@@ -89,17 +91,17 @@ class Hooks(msgspec.Struct, frozen=True):
     told: Callable[[str, float | None, str | None], None]
     """Shows how far the call is."""
     decided: Callable[[str], Awaitable[ToolCall]]
-    """Waits for a decision; the call as it was recorded with it."""
+    """Waits for a decision, or for a device's answer; the call as it was recorded with it."""
     keep: Callable[[str, Full], Awaitable[str | None]]
     """Stores an output that is too long for the log; its reference, if it could."""
 
 
 async def call_all(
-    calls: Sequence[ToolCall], tools: Toolbox, hooks: Hooks
+    calls: Sequence[ToolCall], tools: Tools, hooks: Hooks
 ) -> AsyncGenerator[list[Event], None]:
     """Make those of a step's calls that are open side by side; an event for each change, in the
     order it happens. No call begins before `running` was taken: a crash cannot hide its effect.
-    One that needs approval waits for it, and nothing else waits for that one."""
+    One that needs approval, or a device, waits for it, and nothing else waits for that one."""
     known = [call for call in calls if call.status in OPEN_TOOL and call.status != "streaming"]
     begun = await asyncio.gather(*(_begin(call, tools, hooks.asker) for call in known))
     if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
@@ -112,9 +114,7 @@ async def call_all(
     try:
         while tasks:
             finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closed = [task.result() for task in finished]
-            # what was denied or has expired was recorded as it was decided
-            if news := [call for call in closed if call.status not in ("denied", "expired")]:
+            if news := [call for task in finished if (call := task.result())]:
                 yield list(news)
     finally:
         for task in tasks:
@@ -122,9 +122,9 @@ async def call_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
-    """The call as it begins: refused, `running`, or waiting for approval."""
-    if call.status == "awaiting_approval":  # since before a restart
+async def _begin(call: ToolCall, tools: Tools, asker: str) -> ToolCall:
+    """The call as it begins: refused, `running`, or waiting for approval or for a device."""
+    if call.status in WAITING_TOOL:  # since before a restart
         return call
     try:
         found = tools.find(call.name)
@@ -132,19 +132,23 @@ async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
         asks = call.approval is None and await found.needs_approval(keywords)
     except ToolError as error:
         return _failed(call, error)
+    now = time.time_ns() // 1_000_000
+    if found.client:
+        call = replace(call, client=ClientCall(round(found.deadline_s * 1000)))
     if not asks:
-        return replace(call, status="running")
-    expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
+        return for_client(call, now) if found.client else replace(call, status="running")
+    expires_at = now + round(tools.approval_s * 1000)
     approval = Approval(expires_at, arguments_hash(call), asked_by=asker, editable=found.editable)
     return replace(call, status="awaiting_approval", approval=approval)
 
 
-async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
-    """Make one call, once it may be made; what is made is what was recorded."""
-    if call.status == "awaiting_approval":
+async def _carry(call: ToolCall, tools: Tools, hooks: Hooks) -> ToolCall | None:
+    """Make one call, once it may be made; what is made is what was recorded. None where it was
+    closed, and recorded, by whom it waited for."""
+    if call.status in WAITING_TOOL:
         call = await hooks.decided(call.tool_call_id)
         if call.status != "running":
-            return call
+            return None
     reporter = Reporter(partial(hooks.told, call.tool_call_id))
     try:
         if call.approval and call.approval.arguments_hash != arguments_hash(call):

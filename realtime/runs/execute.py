@@ -42,7 +42,7 @@ from ..protocol import (
     RunStatus,
     Usage,
 )
-from ..tools import Toolbox
+from ..tools import Tools
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
@@ -72,7 +72,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 async def execute(
-    run: RunState, session: State, job: Job, attempts: Attempts, tools: Toolbox
+    run: RunState, session: State, job: Job, attempts: Attempts, tools: Tools
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
     """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
     answer, meter = run.answer, job.meter

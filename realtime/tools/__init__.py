@@ -12,9 +12,10 @@ reaches the server.
 """
 
 from ..core.user import User
+from .client import SessionTools, Tools
 from .context import Figures, ToolContext, ToolError, error_value
 from .functions import FunctionTool, load, tool
-from .output import MAX_OUTPUT, Full, Output
+from .output import MAX_OUTPUT, Full, Output, written
 from .progress import Reporter
 from .tool import Approval, Tool, Toolbox
 
@@ -26,12 +27,15 @@ __all__ = [
     "FunctionTool",
     "Output",
     "Reporter",
+    "SessionTools",
     "Tool",
     "ToolContext",
     "ToolError",
     "Toolbox",
+    "Tools",
     "User",
     "error_value",
     "load",
     "tool",
+    "written",
 ]

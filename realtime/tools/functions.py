@@ -84,6 +84,7 @@ def tool(
     repeatable: bool = False,
     approval: Approval = False,
     editable: bool = True,
+    client: bool = False,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -93,6 +94,7 @@ def tool(
     repeatable: bool = False,
     approval: Approval = False,
     editable: bool = True,
+    client: bool = False,
 ) -> F | Callable[[F], F]:
     """Mark a function as a tool. It stays the function that it was.
 
@@ -100,8 +102,8 @@ def tool(
     made again, with the same `tool_call_id`; without it such a call is reported as
     `unknown_outcome`. `approval`: whether a person must agree to each call, or a plain
     function that says so of the arguments, which it gets as keywords. `editable`: whether
-    that person may change the arguments. Raises TypeError where the signature cannot be
-    described to a model.
+    that person may change the arguments. `client`: the function is a stub, and never called:
+    a front end answers. Raises TypeError where the signature cannot be described to a model.
     """
 
     def mark(function: F) -> F:
@@ -111,6 +113,7 @@ def tool(
             repeatable=repeatable,
             approval=approval,
             editable=editable,
+            client=client,
         )
         return function
 

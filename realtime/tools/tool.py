@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any
 
 from ..models import ToolSpec
-from ..protocol import ProtocolError, to_json
 from .checkable import Unfit
-from .context import ToolContext, ToolError, error_value
+from .context import ToolContext, ToolError
 from .output import Output, written
 from .schema import fit
 from .threads import in_thread
@@ -31,6 +30,7 @@ class Tool:
     """What the model may call. Subclasses say how: `validate` and `invoke`.
 
     `name` is the tool's own. `spec` is what models are offered; `changes` says how it differs.
+    A tool of a `client` runs in a front end: it is never invoked here.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Tool:
         repeatable: bool = False,
         approval: Approval = False,
         editable: bool = True,
+        client: bool = False,
     ) -> None:
         """Raises `Unfit` where no model can be offered the tool."""
         if inspect.iscoroutinefunction(approval):
@@ -53,6 +54,7 @@ class Tool:
         self.deadline_s = deadline_s
         self.repeatable = repeatable
         self.editable = editable
+        self.client = client
         self._approval = approval
 
     def validate(self, arguments: Any) -> dict[str, Any]:
@@ -185,19 +187,12 @@ class Toolbox:
     def _get(self, name: str) -> Tool | None:
         return self._tools.get(name) or self._own_names.get(name)
 
+    def has(self, name: str) -> bool:
+        return self._get(name) is not None
+
     def repeatable(self, name: str) -> bool:
         tool = self._get(name)
         return tool is not None and tool.repeatable
-
-    def check_edit(self, name: str, arguments: dict[str, Any]) -> None:
-        """Whether a call may be made with these arguments of a person's. Raises `bad_request`."""
-        try:
-            tool = self.find(name)
-            if not tool.editable:
-                raise ToolError(f"{name} does not let its arguments be changed")
-            tool.parse(to_json(arguments).decode())
-        except ToolError as error:
-            raise ProtocolError("bad_request", f"arguments: {error_value(error).message}") from None
 
     def find(self, name: str) -> Tool:
         """By the name that is offered, or the tool's own. Raises `ToolError("unknown_tool")`

@@ -13,12 +13,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from realtime.core.approvals import for_client
 from realtime.core.session import Bounds, Session
 from realtime.core.state import RunState, State
 from realtime.protocol import (
     EVENT_NAMES,
+    WAITING_TOOL,
     Approval,
     Approve,
+    ClientCall,
     Done,
     Error,
     Event,
@@ -34,6 +37,7 @@ from realtime.protocol import (
 OWNER, GUEST, STRANGER = "owner", "guest", "stranger"
 BOUNDS = Bounds(text_bytes=64, queued=2)
 APPROVAL_MS = 100
+CLIENT_MS = 50
 ENDS = [
     ("completed", "stop"),
     ("cancelled", "cancelled"),
@@ -58,7 +62,7 @@ def seen(state: State) -> dict[str, Any]:
         "ended": state.ended,
         "active": state.active_view(),
         "queue": state.queue_view(),
-        "pending": state.pending(),
+        "pending": (state.pending(), state.pending_client_calls(), state.waits_for_people()),
         "context": state.context(),
         "runs": {
             run_id: (run.asker, run.status, run.model, run.started_at, run.done)
@@ -91,6 +95,7 @@ class Conversation(RuleBasedStateMachine):
         self.said: dict[tuple[str, str], tuple[str, str]] = {}  # text and run, by user and id
         self.waiting: list[str] = []  # runs, in the order in which they must start
         self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
+        self.answered: dict[str, str] = {}  # by whose device, by call
         self.unheard = False  # something was said since the last summary
         self.step_at = 0  # where the text of the step under way begins
 
@@ -224,11 +229,56 @@ class Conversation(RuleBasedStateMachine):
             self.decided[call.tool_call_id] = decision, user
             (told, *_) = self.commit()
             assert isinstance(told, ToolCall)
-            assert told.status == ("running" if decision == "approve" else "denied")
+            begun = "awaiting_client" if call.client else "running"
+            assert told.status == (begun if decision == "approve" else "denied")
+            if told.client and told.status == "awaiting_client":
+                assert told.client.expires_at == self.now + CLIENT_MS
             assert told.approval
             assert told.arguments == (edit or {"n": 1})
             assert told.approval.asked_arguments == ({"n": 1} if edit == {"n": 2} else None)
             assert told.approval.edited_by == (user if edit == {"n": 2} else None)
+
+    @precondition(lambda self: self.clients())
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]), fails=st.booleans())
+    def a_device_answers(self, data: st.DataObject, user: str, fails: bool) -> None:
+        call = data.draw(st.sampled_from(self.clients()))
+        error = Error("tool_error", "no") if fails else None
+        answer = call.tool_call_id, None if fails else 7, error, user, self.now
+        assert call.client
+        if call.status == "awaiting_approval":
+            with self.refused("not_found"):
+                self.session.take_result(*answer)
+        elif call.tool_call_id in self.answered:
+            with self.refused("already_resolved"):
+                self.session.take_result(*answer)
+        elif call.status in ("cancelled", "denied"):
+            with self.refused("already_done"):
+                self.session.take_result(*answer)
+        elif call.status == "expired" or self.now >= call.client.expires_at:
+            with self.refused("expired"):
+                self.session.take_result(*answer)
+        else:
+            self.session.take_result(*answer)
+            self.answered[call.tool_call_id] = user
+            (told,) = self.commit()
+            assert isinstance(told, ToolCall)
+            assert told.client
+            assert (told.status, told.output) == (("failed", None) if fails else ("completed", 7))
+            assert told.client.answered_by == user
+
+    def clients(self) -> list[ToolCall]:
+        """Every call that a front end makes, or made, or may yet make."""
+        calls = [c for run in self.session.started for c in run.answer.calls.values()]
+        return list({c.tool_call_id: c for c in calls if c.client}.values())
+
+    @precondition(lambda self: self.clients())
+    @rule(data=st.data())
+    def no_device_answers(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.clients()))
+        self.now += CLIENT_MS
+        waited = call.status in WAITING_TOOL
+        self.session.expire_call(call.tool_call_id, self.now)
+        assert bool(self.commit()) == waited
 
     def asked(self) -> list[ToolCall]:
         """Every call that ever waited for a person."""
@@ -240,8 +290,9 @@ class Conversation(RuleBasedStateMachine):
     def nobody_decides(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(self.asked()))
         self.now += APPROVAL_MS
-        self.session.expire_approval(call.tool_call_id, self.now)
-        assert bool(self.commit()) == (call.status == "awaiting_approval")
+        waited = call.status in WAITING_TOOL
+        self.session.expire_call(call.tool_call_id, self.now)
+        assert bool(self.commit()) == waited
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -268,11 +319,14 @@ class Conversation(RuleBasedStateMachine):
         assert self.session.record(run.run_id, [token], self.now)
         self.commit()
 
-    @rule(asks=st.booleans())
-    def ask_for_a_tool(self, asks: bool) -> None:
+    @rule(asks=st.booleans(), client=st.booleans())
+    def ask_for_a_tool(self, asks: bool, client: bool) -> None:
         run = self.running()
         call = ToolCall(tool_call_id=self.ids(), name="f", status="streaming", arguments={"n": 1})
         call.message_id = run.answer.message_id
+        if client:
+            call.client = ClientCall(CLIENT_MS)
+            call = call if asks else for_client(call, self.now)
         if asks:
             call.status = "awaiting_approval"
             call.approval = Approval(self.now + APPROVAL_MS, "hash", asked_by=run.asker)
@@ -400,6 +454,12 @@ class Conversation(RuleBasedStateMachine):
                 decision = event.approval.decision, event.approval.decided_by
                 decisions.setdefault(event.tool_call_id, set()).add(decision)
         assert decisions == {call: {decision} for call, decision in self.decided.items()}
+
+    @invariant()
+    def a_device_answers_once(self) -> None:
+        calls = [event for event in self.events if isinstance(event, ToolCall)]
+        by = [(c.tool_call_id, c.client.answered_by) for c in calls if c.client]
+        assert sorted(item for item in by if item[1]) == sorted(self.answered.items())
 
     @invariant()
     def a_run_says_that_it_waits_for_a_person(self) -> None:
