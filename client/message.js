@@ -9,9 +9,12 @@
  *   output_ref?: string, error?: {code: string, message: string},
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
  *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
- *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string}}} ToolCall
+ *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string},
+ *   hosted?: boolean}} ToolCall
+ * @typedef {{url?: string, title?: string, file_id?: string, start?: number, end?: number}} Source
+ *   What the answer cites, and where in its text.
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
- *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
+ *   reasoning: string, parts: (TextPart | CallPart)[], sources: Source[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  */
 
@@ -19,7 +22,7 @@ import { pick } from "./pick.js";
 
 /** @type {Message} */
 export const emptyMessage = {
-  message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [],
+  message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [], sources: [],
 };
 
 /** The message under the id that an event gives it, if any. */
@@ -49,13 +52,16 @@ function withText(parts, offset, text) {
 export function placed(message, event) {
   const call = pick(event, [
     "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval",
-    "client",
+    "client", "hosted",
   ]);
   const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);
   if (at >= 0) return { ...message, parts: message.parts.with(at, { ...message.parts[at], call }) };
   const offset = message.text_from + message.text.length;
   return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
 }
+
+/** Add what the answer cites. @param {Source[]} sources */
+export const cited = (message, sources) => ({ ...message, sources: [...message.sources, ...sources] });
 
 const OPEN = ["streaming", "ready", "awaiting_approval", "awaiting_client", "running"];
 
@@ -69,7 +75,8 @@ export function cut(message, offset) {
         : part,
     );
   const text = message.text.slice(0, Math.max(0, offset - message.text_from));
-  return { ...message, text, text_from: Math.min(message.text_from, offset), parts };
+  const sources = message.sources.filter(({ end = 0 }) => end <= offset);
+  return { ...message, text, text_from: Math.min(message.text_from, offset), parts, sources };
 }
 
 /** Add what is still missing of the whole answer, which `done` repeats. */
@@ -90,5 +97,6 @@ export function joinedMessages(older, newer) {
         : placed(message, part.call);
   }
   message = grown(message, { kind: "reasoning", offset: reasoning_from, delta: reasoning });
+  if (newer.sources.length) message = cited(message, newer.sources);
   return named(message, { message_id });
 }

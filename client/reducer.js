@@ -20,7 +20,7 @@
  *   `runs`: in the order of the context. Runs that wait in the queue come last.
  */
 
-import { completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
+import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
 import { pick } from "./pick.js";
 
 /** @returns {State} */
@@ -166,6 +166,9 @@ const folds = {
       begun: true,
       message: placed(named(run.message, event), event),
     })),
+
+  sources: (state, event) =>
+    change(state, event, (run) => ({ ...run, message: cited(named(run.message, event), event.sources) })),
 
   done: (state, event) =>
     change(state, event, (run) => ({

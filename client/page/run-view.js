@@ -27,9 +27,10 @@ export class RunView {
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
+  #sources = h("ol", { class: "sources", "aria-label": "Sources", hidden: true });
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
-  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#changed, this.#state);
+  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
@@ -43,6 +44,7 @@ export class RunView {
   update(run, latest, progress, people) {
     const working = run.message.parts.some((part) => part.call?.status === "running");
     if (run === this.#run && latest === this.#latest && !working) return;
+    if (run.message.sources !== this.#run?.message.sources) this.#cite(run.message.sources);
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
     this.#run = run;
     this.#latest = latest;
@@ -74,6 +76,21 @@ export class RunView {
     this.#changed.textContent = fallback ? changed(fallback) : "";
     this.#changed.hidden = !fallback;
     this.#answer.hidden = !parts.length && !reasoning && !line && !fallback;
+  }
+
+  /** What the answer cites, each page once, as numbered links. */
+  #cite(sources) {
+    const known = new Map();
+    for (const source of sources) {
+      const key = source.url ?? source.file_id;
+      known.set(key, { ...source, ...known.get(key) });
+    }
+    this.#sources.hidden = !known.size;
+    this.#sources.replaceChildren(...[...known.values()].map(({ url, title, file_id }) => {
+      const words = title ?? url ?? file_id;
+      const link = /^https?:/.test(url ?? "") ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, words) : words;
+      return h("li", {}, link);
+    }));
   }
 
   /** Drop the parts from `index` on, and begin one of `type` there. */

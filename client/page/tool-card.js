@@ -87,8 +87,8 @@ export class ToolCard {
 }
 
 /** The state, until when a decision is waited for, and what others did: who asked, who decided. */
-function stateLine({ status, approval }, who) {
-  const state = STATUS[status] ?? status;
+function stateLine({ status, approval, hosted }, who) {
+  const state = (STATUS[status] ?? status) + (hosted ? ", by the model's provider" : "");
   if (status === "awaiting_approval" && approval) {
     const asker = approval.asked_by ? who(approval.asked_by) : "you"; // older servers do not say it
     return `${state} until ${clock(approval.expires_at)}${asker === "you" ? "" : `, asked for by ${asker}`}`;

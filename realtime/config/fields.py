@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..package import NAME
+from .hosted import parse_hosted
 from .models import (
     ModelEntry,
     parse_count,
@@ -165,11 +166,15 @@ class Fields:
         "A file that names MCP servers, whose tools are offered too. It needs "
         "requirements-mcp.txt.",
     )
+    hosted_tools: tuple[Mapping[str, Any], ...] = _setting(
+        (),
+        "Tools that the provider runs, with the Responses API only, comma separated: web_search, "
+        "code_interpreter, image_generation. Or a JSON list, which may have file_search and mcp.",
+        parse_hosted,
+        secret=True,
+    )
     client_tools: bool = _setting(
-        False,
-        "true: clients may declare tools that run in them. Tools of the server that run in a "
-        "client need no setting.",
-        parse_flag,
+        False, "true: clients may declare tools of their own, which run in them.", parse_flag
     )
 
     # Where conversations are kept

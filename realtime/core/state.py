@@ -20,6 +20,7 @@ from ..protocol import (
     RunStatus,
     SessionEnded,
     SessionStarted,
+    Sources,
     Summary,
     Token,
     ToolCall,
@@ -108,6 +109,8 @@ class State:
                     self.summary, self.summary_status, self._said = event.text, "done", False
                 elif event.status == "failed":
                     self.summary_status = "failed"
+            case Sources():
+                pass  # for readers; the model has its own
             case _:
                 raise TypeError(f"no such event: {type(event).__name__}")
 

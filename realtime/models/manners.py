@@ -79,6 +79,12 @@ class Manners:
             instructions = ""
         return replace(request, instructions=instructions, context=tuple(context), tools=tools)
 
+    def hosted(self, tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the provider's own tools that this model does not refuse."""
+        if "tools" in self._taught:
+            return []
+        return [tool for tool in tools if _name_of(tool) not in self._tools]
+
     def _readable(self, item: Item) -> Item | None:
         """The item without provider state that the model can no longer read."""
         match item:
@@ -170,7 +176,7 @@ class Manners:
         return "cannot read its earlier reasoning: leaving that out"
 
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
-        names = [tool.get("function", tool).get("name") for tool in body.get("tools", ())]
+        names = [_name_of(tool) for tool in body.get("tools", ())]
         place, name = named.groups()
         if place is not None:
             name = names[int(place)] if int(place) < len(names) else None
@@ -178,6 +184,12 @@ class Manners:
             return None
         self._tools.add(name)
         return f"refuses the tool {name}: leaving it out"
+
+
+def _name_of(tool: dict[str, Any]) -> str:
+    """By which a tool of a request is refused; those of the provider have a type only."""
+    function = tool.get("function", tool)
+    return str(function.get("name") or tool.get("server_label") or tool.get("type"))
 
 
 def _remember(known: set[Any], more: Iterable[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from typing import Any, Literal
@@ -69,7 +69,8 @@ class OpenAIModel:
 
     `base_url` None is OpenAI itself. `options` are fields for the body of each request,
     such as `{"temperature": 0}`. `background` (Responses only): an answer whose connection
-    breaks is taken up again where it broke. `extras`: whether to use fields that are OpenAI's
+    breaks is taken up again where it broke. `hosted` (Responses only): tools that the provider
+    runs, as it takes them in `tools`. `extras`: whether to use fields that are OpenAI's
     own, for reasoning items and their summaries, caching and abuse; by default with OpenAI and
     Azure, since the others do not agree on them.
 
@@ -91,6 +92,7 @@ class OpenAIModel:
         label: str | None = None,
         options: Mapping[str, Any] | None = None,
         background: bool = False,
+        hosted: Sequence[dict[str, Any]] = (),
         show_reasoning: bool = True,
         extras: bool | None = None,
         connect_s: float = 10,
@@ -105,6 +107,7 @@ class OpenAIModel:
         self._api = api
         self._options = dict(options or {})
         self._background = background and api == "responses"
+        self._hosted = tuple(hosted) if api == "responses" else ()
         self._extras = is_openai(url) if extras is None else extras
         self._manners = Manners(() if show_reasoning else ("reasoning.summary",))
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -127,7 +130,8 @@ class OpenAIModel:
         """Answer once. Raises `ModelError`."""
         now = asyncio.get_running_loop().time
         end = now() + self._total_s
-        answer = Received(self._api, tools=bool(request.tools))
+        hosted = request.hosted and bool(self._hosted)
+        answer = Received(self._api, tools=hosted or bool(request.tools))
         body: dict[str, Any] = {}
         bookmark = answer.bookmark = Bookmark() if self._background else None
         try:
@@ -261,7 +265,11 @@ class OpenAIModel:
             body = chat.body(self.name, request, openai=self._extras)
         else:
             body = responses.body(
-                self.name, request, background=self._background, extras=self._extras
+                self.name,
+                request,
+                background=self._background,
+                extras=self._extras,
+                hosted=self._manners.hosted(self._hosted) if request.hosted else (),
             )
         if self._extras:
             body |= identifiers(request)

@@ -114,7 +114,8 @@ class ClientCall(msgspec.Struct, omit_defaults=True):
 
 
 class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps beside it
-    """State of a function call; replaces what was known of the same `tool_call_id`."""
+    """State of a function call; replaces what was known of the same `tool_call_id`. `hosted`:
+    the model's provider makes it."""
 
     tool_call_id: str
     name: str
@@ -126,7 +127,26 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     error: Error | None = None
     approval: Approval | None = None
     client: ClientCall | None = None
+    hosted: bool = False
     first_seq: int | None = None
+
+
+class CitedSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page or a file; `start` and `end` say where in the text of the message it is cited, in
+    UTF-16 units."""
+
+    url: str | None = None
+    title: str | None = None
+    file_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Sources(Event):
+    """What the message cites, beside what earlier such events said."""
+
+    message_id: str
+    sources: list[CitedSource]
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
@@ -174,6 +194,7 @@ EVENTS: dict[str, type[Event]] = {
     "run": Run,
     "token": Token,
     "tool_call": ToolCall,
+    "sources": Sources,
     "done": Done,
     "session_ended": SessionEnded,
     "summary": Summary,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from ..core.answer import as_text
 from ..core.approvals import arguments_hash, for_client
 from ..core.provider_state import ProviderState, keep
-from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
+from ..models import Finished, HostedCall, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
     MAX_ARGUMENTS,
     OPEN_TOOL,
@@ -30,6 +30,7 @@ from ..protocol import (
     to_json,
 )
 from ..tools import Full, Reporter, ToolContext, ToolError, Tools, error_value
+from .hosted import ended_unheard, hosted_call
 
 
 class Step:
@@ -40,6 +41,7 @@ class Step:
         self._new_id = new_id
         self._by = by
         self._ids: dict[str, str] = {}  # by the model's keys of its calls
+        self._hosted: dict[str, ToolCall] = {}  # that have not ended
         self.state = ProviderState(by)  # of what comes next
         self.spoke = False
         self.finished: Finished | None = None
@@ -64,6 +66,20 @@ class Step:
         keep(event, replace(self.state, id=own_id, extra=clean(item.extra)))
         self.state = ProviderState(self._by)
         return event
+
+    def hosted(self, item: HostedCall) -> ToolCall:
+        key = f"hosted {item.key}"
+        call_id = self._ids.setdefault(key, self._new_id())
+        event = hosted_call(item, call_id, self._message_id)
+        self._hosted.pop(key, None)
+        if event.status in OPEN_TOOL:
+            self._hosted[key] = event
+        return event
+
+    def close_hosted(self, *, whole: bool) -> list[Event]:
+        """At the end of the model's answer: the provider's calls of which it did not say more."""
+        left, self._hosted = list(self._hosted.values()), {}
+        return [ended_unheard(call, whole=whole) for call in left]
 
     def thought(self, item: Thought, offset: int) -> None:
         """`offset`: where the text of the message has come to."""

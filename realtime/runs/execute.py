@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 
@@ -19,7 +20,9 @@ from ..core.context import ContextWindow
 from ..core.state import RunState, State
 from ..core.usage import Meter
 from ..models import (
+    Cited,
     Finished,
+    HostedCall,
     Item,
     ModelError,
     ModelEvent,
@@ -46,6 +49,7 @@ from ..tools import Tools
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
+from .sources import sources_of
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -54,6 +58,8 @@ WHOLE = ("stop", "tool_calls")
 """The reasons after which the calls of an answer may be made."""
 REFUSED = ("bad_request", "content_filter", "context_overflow")
 """Failures that may be due to something said long ago."""
+PLACED = (Thought, Cited)
+"""What belongs to a place in the text: what came before is recorded first."""
 MAX_STEPS = 8
 MAX_CALLS = 16
 
@@ -101,6 +107,7 @@ async def execute(
                     options=job.options,
                     session_id=session.session_id,
                     user_id=run.asker,
+                    hosted=True,
                 )
                 job.before_call(request, meter.usage())
                 meter.begin(attempts.model.name, request)
@@ -115,11 +122,16 @@ async def execute(
                                     told = None
                             events: list[Event] = []
                             for item in batch:
-                                if isinstance(item, Thought):
+                                if isinstance(item, PLACED):
                                     if events:
                                         yield events
                                         events = []
-                                    step.thought(item, answer.length["text"])
+                                    at = answer.length["text"]
+                                    if isinstance(item, Thought):
+                                        step.thought(item, at)
+                                    else:
+                                        said_here = partial(answer.text_from, begun)
+                                        events += sources_of(item, answer.message_id, at, said_here)
                                 else:
                                     events += _taken(item, step, writer, job)
                             if events:
@@ -152,16 +164,17 @@ async def execute(
                                 "%s: retrying with the newest message alone", attempts.model.name
                             )
             meter.end()
-            if rest := writer.flush():
+            whole = step.finished.reason in WHOLE
+            if rest := [*writer.flush(), *step.close_hosted(whole=whole)]:
                 yield rest
             calls = answer.last_step()
             ready = any(call.status == "ready" for call in calls)
-            if not ready or step.finished.reason not in WHOLE:
+            if not ready or not whole:
                 outcome = ending(step.finished, meter.usage())
                 outcome.state = step.state
                 yield outcome
                 return
-            if len(answer.calls) > MAX_CALLS:
+            if answer.asked > MAX_CALLS:
                 yield _limit(f"stopped: more than {MAX_CALLS} tool calls", job)
                 return
             async with aclosing(call_all(calls, tools, job.hooks)) as parts:
@@ -188,7 +201,7 @@ def _shown(item: ModelEvent, job: Job) -> bool:
     """Whether devices see it: behind that the step is not begun again."""
     if isinstance(item, TextDelta):
         return item.kind == "text" or job.show_reasoning
-    return isinstance(item, ToolCallStarted | ToolCallReady | Finished)
+    return isinstance(item, ToolCallStarted | ToolCallReady | HostedCall | Finished)
 
 
 def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[Event]:
@@ -203,6 +216,8 @@ def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[E
         case ToolCallReady():
             job.meter.written += len(item.name) + len(item.arguments)
             return [step.ready(item)]
+        case HostedCall():
+            return [step.hosted(item)]
         case Usage():
             job.meter.counted(item)
         case Finished():

@@ -16,11 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from realtime.core.approvals import for_client
 from realtime.core.session import Bounds, Session
 from realtime.core.state import RunState, State
+from realtime.models import ToolResult
 from realtime.protocol import (
     EVENT_NAMES,
     WAITING_TOOL,
     Approval,
     Approve,
+    CitedSource,
     ClientCall,
     Done,
     Error,
@@ -28,6 +30,7 @@ from realtime.protocol import (
     ProtocolError,
     Run,
     Send,
+    Sources,
     Token,
     ToolCall,
     decode_event,
@@ -317,6 +320,26 @@ class Conversation(RuleBasedStateMachine):
         offset = run.answer.length[kind]
         token = Token(message_id=run.answer.message_id, offset=offset, delta=delta, kind=kind)
         assert self.session.record(run.run_id, [token], self.now)
+        self.commit()
+
+    @rule()
+    def the_provider_searches(self) -> None:
+        """A call that it makes itself closes no step, and nothing is made of it here."""
+        run = self.running()
+        steps, asked = run.answer.steps, run.answer.last_step()
+        call = ToolCall(tool_call_id=self.ids(), name="web_search", status="running", hosted=True)
+        assert self.session.record(run.run_id, [call], self.now)
+        said = run.answer.length["text"]
+        token = Token(message_id=run.answer.message_id, offset=said, delta="seen", kind="text")
+        ended = msgspec.structs.replace(call, status="completed")
+        cites = Sources(
+            message_id=run.answer.message_id, sources=[CitedSource(url="https://a.example")]
+        )
+        assert self.session.record(run.run_id, [ended, token, cites], self.now)
+        assert run.answer.steps == steps
+        assert run.answer.last_step() in (asked, []), "a new step where the last was closed"
+        results = [item for item in run.answer.items() if isinstance(item, ToolResult)]
+        assert call.tool_call_id not in {item.tool_call_id for item in results}
         self.commit()
 
     @rule(asks=st.booleans(), client=st.booleans())

@@ -45,6 +45,7 @@ class OpenAIResponses:
     filtered = ""
     extras = True
     known = FIELDS
+    items = ITEMS
 
     def __init__(self) -> None:
         self.number = itertools.count(1)
@@ -69,10 +70,10 @@ class OpenAIResponses:
                 yield Fault("Invalid 'tools[0].name'.", fields={"param": "tools[0].name"})
         items = body["input"]
         for place, item in enumerate(items):
-            if kind(item) not in ITEMS:
+            if kind(item) not in self.items:
                 yield Fault(f"Invalid value: '{kind(item)}'.", fields={"param": f"input[{place}]"})
                 return
-            for name in item.keys() - ITEMS[kind(item)]:
+            for name in item.keys() - self.items[kind(item)]:
                 yield unknown(f"input[{place}].{name}")
         for place, item in enumerate(items):
             yield from self._item(f"input[{place}]", item)
@@ -117,7 +118,8 @@ class OpenAIResponses:
     def _reasoning(self, items: list[Body]) -> Iterator[Fault]:
         open_reasoning = ""
         for place, item in enumerate(items):
-            written = kind(item) == "function_call" or item.get("role") == "assistant"
+            follows = kind(item) in self.items.keys() - {"message", "function_call_output"}
+            written = follows or item.get("role") == "assistant"
             if open_reasoning and not written and kind(item) != "reasoning":
                 yield self._alone(open_reasoning)
             open_reasoning = ""
