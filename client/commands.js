@@ -7,7 +7,8 @@ export class Commands {
   /**
    * Say something, now or as soon as there is a connection.
    * @param {string} text
-   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object}} [options]
+   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object, schema?: object}} [options]
+   *   `schema`: a JSON Schema that the answer is held to; `run.done.value` is then what it says
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {

@@ -178,7 +178,7 @@ const folds = {
       model: event.model,
       note: null,
       message: event.text === undefined ? run.message : completed(run.message, event),
-      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
+      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "value", "ts"]),
     })),
 
   session_ended: (state, event) => ({

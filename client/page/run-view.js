@@ -106,12 +106,13 @@ export class RunView {
     if (!done || done.status === "completed") return [];
     const { status, error } = done;
     const refused = error?.code === "content_filter";
-    const text = refused ? "Not answered:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
-    const detail = error && (refused || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
+    const unfit = error?.code === "invalid_value";
+    const text = refused ? "Not answered:" : unfit ? "The answer has another form than was asked for:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
+    const detail = error && (refused || unfit || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
     const notice = h("div", { class: "notice", data: { status } }, h("span", {}, text + detail));
     // A failure to continue an answer leaves it as it was.
     const open = CONTINUABLE.includes(status) || run_ids.length > 1;
-    if (this.#actions && latest && open && !refused) {
+    if (this.#actions && latest && open && !refused && !unfit) {
       const onclick = () => this.#actions.continue(run_id);
       notice.append(h("button", { type: "button", onclick }, "Continue"));
     }

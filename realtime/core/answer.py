@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import StringIO
+from typing import Any
 
 import msgspec
 
@@ -68,6 +69,7 @@ class Answer:
 
     def __init__(self) -> None:
         self.message_id = ""
+        self.schema: dict[str, Any] | None = None  # that it is held to
         self.length: dict[TextKind, int] = {"text": 0, "reasoning": 0}
         self.calls: dict[str, ToolCall] = {}
         self._states: dict[str, ProviderState] = {}  # of calls
@@ -156,6 +158,11 @@ class Answer:
     def asked(self) -> int:
         """Calls that the model asked for; those of its provider are not counted."""
         return sum(not call.hosted for call in self.calls.values())
+
+    def newest_text(self) -> str:
+        """The text since the last calls."""
+        parts = self._steps[-1].parts if self._steps else []
+        return "".join(p.text() for p in parts if isinstance(p, TextPart) and p.kind == "text")
 
     @property
     def steps(self) -> int:

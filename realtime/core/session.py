@@ -35,7 +35,7 @@ from ..protocol import (
     clean_text,
 )
 from .approvals import Check, answered, decided, expired
-from .ending import closed, fitting_text
+from .ending import closed, repeated
 from .provider_state import ProviderState, keep
 from .state import RunState, State
 from .usage import estimate
@@ -110,6 +110,7 @@ class Session(State):
                 text=text,
                 user_id=user_id,
                 on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
+                schema=command.schema,
             ),
             now,
         )
@@ -163,9 +164,10 @@ class Session(State):
 
     def _continuable(self, run: RunState) -> bool:
         """Whether its answer broke off; a failure to continue it leaves it so."""
-        assert run.done
-        broke_off = run.done.status in ("interrupted", "incomplete")
-        return broke_off or (run.user is None and run.done.status != "completed")
+        done = run.done
+        assert done
+        broke_off = done.status in ("interrupted", "incomplete") and done.finish_reason != "stop"
+        return broke_off or (run.user is None and done.status != "completed")
 
     def _enter(
         self, run_id: str, message_id: str, user_id: str, model: str, now: int
@@ -220,9 +222,7 @@ class Session(State):
     def approve(self, command: Approve, user_id: str, now: int, check: Check) -> None:
         """A person's decision on a call of the active run: of the user who asked, with whose
         rights the call is made, or of the session's owner. `check`: of arguments that it changes.
-
-        Raises `not_found`, `forbidden`, and what `decided` raises.
-        """
+        Raises `not_found`, `forbidden`, and what `decided` raises."""
         call = self.call(command.tool_call_id)
         if call is None or call.approval is None:
             raise ProtocolError("not_found", "no tool call with that id is waiting for a decision")
@@ -240,8 +240,7 @@ class Session(State):
 
     def expire_call(self, tool_call_id: str, now: int) -> None:
         """Nobody decided on this call of the active run, or answered it, in time."""
-        call = self.call(tool_call_id)
-        if call and call.status in WAITING_TOOL:
+        if (call := self.call(tool_call_id)) and call.status in WAITING_TOOL:
             self._resolve(expired(call), now)
 
     def _resolve(self, call: ToolCall, now: int) -> None:
@@ -259,29 +258,32 @@ class Session(State):
         error: Error | None = None,
         ended_at: int | None = None,
         state: ProviderState | None = None,
+        value: Any = msgspec.UNSET,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
         `ended_at`: when it really ended, where that was before `now`. `state`: what the
-        provider wants back with the end of the answer.
+        provider wants back with the end of the answer. `value`: what the answer is by its schema.
         """
         run = self.runs[run_id]
         if run.done:
             return False
         for call in run.answer.open_calls():
             self._append(closed(call, status), now)
+        text, value = repeated(run.answer, value)
         done = Done(
             run_id=run_id,
             status=status,
             finish_reason=reason,
             message_id=run.answer.message_id,
-            text=fitting_text(run.answer),
+            text=text,
             text_len=run.answer.length["text"],
             usage=usage or estimate(run, self.started),
             model=run.model,
             duration_ms=run.duration_ms(now if ended_at is None else ended_at),
             user_id=run.asker or None,
             error=error,
+            value=value,
         )
         if state:
             keep(done, state)
@@ -297,8 +299,7 @@ class Session(State):
     def end(self, left_at: int, now: int) -> bool:
         """End the session; `left_at`: when the last device left. False where it had ended.
 
-        The caller must have ended its runs. With nothing said there is nothing to sum up.
-        """
+        The caller must have ended its runs. With nothing said there is nothing to sum up."""
         if self.ended:
             return False
         end_time = max(left_at, self.last_done(), self.start_time)

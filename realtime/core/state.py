@@ -117,6 +117,7 @@ class State:
     def _apply_user_message(self, event: UserMessage) -> None:
         run = RunState(event.run_id or "", event, Answer())
         run.requested_at, run.first_seq = event.ts, event.seq
+        run.answer.schema = event.schema
         self.runs[run.run_id] = run
         self._by_client_id[event.user_id, event.client_msg_id] = run
         self._reopen()

@@ -40,6 +40,7 @@ from .host import Host
 from .join import page_for, payload
 from .ledger import Ledger
 from .presence import Presence
+from .schema import check_schema
 from .tail import Page
 
 
@@ -205,6 +206,7 @@ class Actor:
         session, model = self.session, self.driver.model
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
+            check_schema(command.schema)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)

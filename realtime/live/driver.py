@@ -168,6 +168,7 @@ class Driver:
                 error=outcome.error,
                 ended_at=ended_at,
                 state=outcome.state,
+                value=outcome.value,
             )
         )
         task = self._task if carried_out else None

@@ -119,6 +119,7 @@ class Request(msgspec.Struct, frozen=True):
     """One model call. `context` is the conversation, oldest first; the consecutive
     `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
     `options` a model heeds those that it knows; `model` and `instructions` are not for it.
+    `schema`: what the answer is held to, a JSON Schema.
     `hosted`: the model may use the tools that its provider runs, if it has some.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
     abuse; they are empty in a request that belongs to no session."""
@@ -130,6 +131,7 @@ class Request(msgspec.Struct, frozen=True):
     session_id: str = ""
     user_id: str = ""
     hosted: bool = False
+    schema: dict[str, Any] | None = None
 
 
 # ------------------------------------------------------------------ the answer

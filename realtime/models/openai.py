@@ -70,7 +70,8 @@ class OpenAIModel:
     `base_url` None is OpenAI itself. `options` are fields for the body of each request,
     such as `{"temperature": 0}`. `background` (Responses only): an answer whose connection
     breaks is taken up again where it broke. `hosted` (Responses only): tools that the provider
-    runs, as it takes them in `tools`. `extras`: whether to use fields that are OpenAI's
+    runs, as it takes them in `tools`. `schemas`: whether it takes one for its answer, which is
+    asked for in words otherwise. `extras`: whether to use fields that are OpenAI's
     own, for reasoning items and their summaries, caching and abuse; by default with OpenAI and
     Azure, since the others do not agree on them.
 
@@ -94,6 +95,7 @@ class OpenAIModel:
         background: bool = False,
         hosted: Sequence[dict[str, Any]] = (),
         show_reasoning: bool = True,
+        schemas: bool = True,
         extras: bool | None = None,
         connect_s: float = 10,
         first_byte_s: float = 30,
@@ -107,6 +109,7 @@ class OpenAIModel:
         self._api = api
         self._options = dict(options or {})
         self._background = background and api == "responses"
+        self._schemas = schemas
         self._hosted = tuple(hosted) if api == "responses" else ()
         self._extras = is_openai(url) if extras is None else extras
         self._manners = Manners(() if show_reasoning else ("reasoning.summary",))
@@ -260,7 +263,9 @@ class OpenAIModel:
         return refusal
 
     def _body(self, request: Request) -> dict[str, Any]:
-        request = self._manners.shape(request, self.label)
+        request = self._manners.shape(
+            request, self.label, in_field=self._schemas, words=not self._extras
+        )
         if self._api == "chat":
             body = chat.body(self.name, request, openai=self._extras)
         else:

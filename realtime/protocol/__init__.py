@@ -60,7 +60,14 @@ from .events import (
 )
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
-from .sizes import MAX_ARGUMENTS, MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
+from .sizes import (
+    MAX_ARGUMENTS,
+    MAX_DONE,
+    MAX_DONE_TEXT,
+    MAX_EVENT_BYTES,
+    MAX_PAGE_BYTES,
+    MAX_QUEUED_TEXT,
+)
 from .text import clean, clean_text, utf16_len
 
 __all__ = [
@@ -69,6 +76,7 @@ __all__ = [
     "EVENTS",
     "EVENT_NAMES",
     "MAX_ARGUMENTS",
+    "MAX_DONE",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
     "MAX_PAGE_BYTES",

@@ -68,13 +68,15 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Send(Command):
-    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run."""
+    """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
+    `schema`: a JSON Schema that the answer is held to."""
 
     text: str
     client_msg_id: str
     session_id: str | None = None
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
+    schema: dict[str, Any] | None = None
 
 
 class Stop(Command):

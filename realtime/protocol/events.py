@@ -62,6 +62,7 @@ class UserMessage(Event):
     text: str
     user_id: str
     on_abandon: Literal["cancel"] | CancelAfter | None = None
+    schema: dict[str, Any] | None = None
 
 
 class Run(Event):
@@ -163,7 +164,8 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 
 class Done(Event, dict=True):
-    """The end of a run: its last event, exactly once. `user_id`: the user who asked."""
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked. `value`:
+    what the answer is by the schema that was asked for; null is one."""
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -175,6 +177,7 @@ class Done(Event, dict=True):
     user_id: str | None = None
     text: str | None = None
     error: Error | None = None
+    value: Any = msgspec.UNSET
 
 
 class SessionEnded(Event):

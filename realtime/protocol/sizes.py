@@ -17,3 +17,6 @@ MAX_QUEUED_TEXT = 500
 
 MAX_DONE_TEXT = 64 * 1024
 """An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
+
+MAX_DONE = 88 * 1024
+"""Of `done.text` and `done.value` together as JSON; with the rest still below an event's bound."""

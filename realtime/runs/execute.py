@@ -50,6 +50,7 @@ from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
 from .sources import sources_of
+from .structured import held_to
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ async def execute(
                     session_id=session.session_id,
                     user_id=run.asker,
                     hosted=True,
+                    schema=answer.schema,
                 )
                 job.before_call(request, meter.usage())
                 meter.begin(attempts.model.name, request)
@@ -172,7 +174,7 @@ async def execute(
             if not ready or not whole:
                 outcome = ending(step.finished, meter.usage())
                 outcome.state = step.state
-                yield outcome
+                yield await held_to(answer.schema, answer.newest_text(), outcome)
                 return
             if answer.asked > MAX_CALLS:
                 yield _limit(f"stopped: more than {MAX_CALLS} tool calls", job)

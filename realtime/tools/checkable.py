@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from ..protocol import clean
+from ..protocol import clean, to_json
 
 Json = dict[str, Any]
 
@@ -31,6 +31,43 @@ def checkable(schema: Any, *, patterns: bool = True) -> Json:
     if "object" not in types:
         raise Unfit(f"its schema describes {types!r} where an object is needed")
     return {**found, "type": "object"}
+
+
+def sound(schema: Json) -> Json:
+    """What of a stranger's schema can be checked here, as in `checkable`: no patterns, and a value
+    of any kind."""
+    found, _ = _sound(cleaned := clean(schema), cleaned, False)
+    return found if isinstance(found, dict) else {}
+
+
+def fault_of(schema: Any, root: Json, place: str = "schema") -> str | None:
+    """The first part of it that is not valid. Raises RecursionError."""
+    if isinstance(schema, bool):
+        return None
+    if not isinstance(schema, dict):
+        return f"{place} must be an object"
+    for key, value in schema.items():
+        at, parts = f"{place}.{key}", {}
+        if key in ONE:
+            parts = {at: value}
+        elif key in SOME:
+            if not isinstance(value, list) or not value:
+                return f"{at} must be a list"
+            parts = {f"{at}.{n}": part for n, part in enumerate(value)}
+        elif key in MAPS:
+            if not isinstance(value, dict):
+                return f"{at} must be an object"
+            parts = {f"{at}.{name}": part for name, part in value.items()}
+        elif key == "type":
+            names = value if isinstance(value, list) else [value]
+            if not names or not all(isinstance(name, str) and name in TYPES for name in names):
+                return f"{at} must be one of {', '.join(sorted(TYPES))}"
+        elif (key in SHAPES or key == "$ref") and not _is_fine(key, value, root):
+            return f"{at} cannot be {to_json(value).decode()[:100]}"
+        for inner, part in parts.items():
+            if found := fault_of(part, root, inner):
+                return found
+    return None
 
 
 def _sound(schema: Any, root: Json, patterns: bool) -> tuple[Any, bool]:

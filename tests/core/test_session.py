@@ -46,6 +46,7 @@ ENDS = [
     ("cancelled", "cancelled"),
     ("interrupted", "error"),
     ("incomplete", "length"),
+    ("incomplete", "stop"),
     ("failed", "error"),
 ]
 NEXT = {"streaming": "ready", "ready": "running", "running": "completed"}
@@ -192,6 +193,7 @@ class Conversation(RuleBasedStateMachine):
         assert newest.done
         whole = newest.done.status == "completed"
         broken = newest.done.status in ("interrupted", "incomplete")
+        broken = broken and newest.done.finish_reason != "stop"
         continued = newest.user is None
         if newest.answer is not run.answer or whole or not (broken or continued):
             return "conflict"

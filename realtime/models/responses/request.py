@@ -16,6 +16,7 @@ from .. import (
     ToolResult,
     UserText,
 )
+from ..structured import text_format
 from .hosted import NAMES
 
 
@@ -51,6 +52,8 @@ def body(
         result["temperature"] = request.options.temperature
     if request.options.max_output_tokens:
         result["max_output_tokens"] = request.options.max_output_tokens
+    if request.schema:
+        result["text"] = {"format": text_format(request.schema)}
     if request.instructions.strip():
         result["instructions"] = request.instructions
     if request.tools or hosted:
