@@ -22,7 +22,7 @@ from realtime.tools import ToolContext, tool
 EFFECTS = Path("effects.txt")
 POINT = os.environ.get("CRASH_AT", "")
 _left = int(os.environ.get("CRASH_AFTER", "0"))
-_published = Hub._published
+_published = Hub.published
 
 
 def passes(point: str) -> None:
@@ -48,7 +48,7 @@ async def answer(result: Awaitable[dict[str, Any]], reply: Any) -> None:
     reply(ack)
 
 
-Hub._published = published  # type: ignore[method-assign]
+Hub.published = published  # type: ignore[method-assign]
 if POINT == "emitted":
     connections._answer = answer
 
