@@ -35,7 +35,6 @@ class _Event(msgspec.Struct, gc=False):
     arguments: Any = None
     response: Any = None
     error: Any = None
-    annotation: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Event)
@@ -109,7 +108,7 @@ class ResponsesDecoder:
             case "response.output_item.done":
                 self._done(item, event.output_index, events)
             case "response.output_text.annotation.added":
-                self._annotations.append(event.annotation)
+                self._annotations.append(decode_json(_any, payload).get("annotation"))
             case "response.output_text.done":
                 self._say(event.text, events)
             case "response.completed" | "response.incomplete":
