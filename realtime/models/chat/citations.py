@@ -33,7 +33,6 @@ class Citations:
             urls = [item if isinstance(item, str) else _url(item) for item in self._urls]
             urls = urls or list(titles)
             found = [Citation(url, _text(titles.get(url))) for url in urls if isinstance(url, str)]
-        self.__init__()  # type: ignore[misc]
         return [Cited(tuple(found))] if found else []
 
 
