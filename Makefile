@@ -10,8 +10,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NPM := npm ci --no-audit --no-fund --loglevel=error
 
-# One file at a time to each process: the tests of a file may share a server.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# Most tests wait more than they compute, so there may be more processes than cores. Each takes one
+# file at a time, whose tests may share a server; tests/conftest.py puts the longest files first.
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 CORE := tests/core tests/config tests/models/test_fitting.py tests/test_architecture.py tests/test_docs.py
 
 .PHONY: run test check lint faults bench clean
@@ -24,8 +25,9 @@ check: lint
 	node --test tests/client/reducer.test.js
 
 test: lint .venv/local
-	$(BIN)/python -m pytest $(PARALLEL)
-	node --test tests/client/*.test.js
+	@said=$$(mktemp); node --test tests/client/*.test.js >$$said 2>&1 & page=$$!; \
+	$(BIN)/python -m pytest $(PARALLEL); server=$$?; \
+	wait $$page; page=$$?; cat $$said; rm -f $$said; exit $$((server | page))
 
 faults: .venv/dev node_modules/.dev
 	$(BIN)/python -m tests.faults --rounds $(or $(ROUNDS),100)

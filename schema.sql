@@ -165,6 +165,7 @@ alter table public.session_events
     add column if not exists first_seq bigint,
     add column if not exists run_id text,
     add column if not exists payload jsonb,
+    add column if not exists text_from bigint,
     add column if not exists status text generated always as (payload ->> 'status') stored,
     add column if not exists usage jsonb generated always as (payload -> 'usage') stored,
     alter column created_at set default now(),
@@ -185,9 +186,15 @@ create index if not exists session_events_session_id_created_at_idx
     on public.session_events (session_id, created_at);
 create index if not exists session_events_done_idx
     on public.session_events (created_at) where event_type = 'done';
-create index if not exists session_events_search_idx
+-- What was said, which is in the rows of messages and of tokens.
+drop index if exists public.session_events_search_idx;
+create index if not exists session_events_said_idx
     on public.session_events using gin (to_tsvector('simple', left(content, 100000)))
-    where event_type in ('user_message', 'done');
+    with (gin_pending_list_limit = 128)
+    where event_type = 'user_message' or payload ->> 'kind' = 'text';
+create index if not exists session_events_counted_idx
+    on public.session_events (session_id) where event_type in ('user_message', 'done');
+create index if not exists sessions_start_time_idx on public.sessions (start_time desc);
 create index if not exists sessions_user_id_start_time_idx
     on public.sessions (user_id, start_time desc);
 create index if not exists sessions_held_idx on public.sessions (worker) where held;
@@ -256,14 +263,18 @@ comment on column public.session_events.session_id is 'The conversation it belon
 comment on column public.session_events.event_type is
     'session_started, user_message, run, token, tool_call, done, session_ended, summary.';
 comment on column public.session_events.content is
-    'For people: the text of a message, a tool call in one line, a status.';
+    'For people: the text of a message, a tool call in one line, a status. The text of a done '
+    'event is in the rows of its tokens; session_messages has each message in one row.';
 comment on column public.session_events.created_at is 'When it happened, on the server''s clock.';
 comment on column public.session_events.epoch is 'The log''s epoch in which it was written.';
 comment on column public.session_events.seq is
     'Number of the event in its conversation; of a folded row, the last one.';
 comment on column public.session_events.first_seq is 'Of a folded row, the first seq it holds.';
 comment on column public.session_events.run_id is 'The question and answer it belongs to.';
-comment on column public.session_events.payload is 'The event as devices received it.';
+comment on column public.session_events.payload is
+    'What the event says beyond the other columns. Rows of older servers have all of it.';
+comment on column public.session_events.text_from is
+    'Of a done event: its text is the content of its text tokens from this seq on.';
 comment on column public.session_events.status is 'payload''s status, for filters.';
 comment on column public.session_events.usage is 'Of a done event: tokens used.';
 
@@ -349,11 +360,57 @@ cross join lateral (
 comment on view public.session_overview is
     'One line a session: messages, answers, failures, tokens. Row level security holds.';
 
+-- One line a message, for people who read along. An answer that is under way, or longer than
+-- its done event repeats, is put together from its tokens.
+create or replace view public.session_messages with (security_invoker = true) as
+select u.* from (
+    select distinct on (e.session_id, e.payload ->> 'message_id') e.session_id,
+        e.payload ->> 'message_id' as message_id, 'user' as role, e.content as text,
+        e.created_at, null as status, e.run_id, e.epoch, e.seq
+    from public.session_events e where e.event_type = 'user_message'
+    order by e.session_id, e.payload ->> 'message_id', e.epoch desc, e.seq desc
+) u
+union all
+select r.session_id, r.message_id, 'assistant', coalesce(d.text, (
+        select string_agg(t.content, '' order by t.seq) from public.session_events t
+        where t.session_id = r.session_id and t.epoch = r.epoch and t.event_type = 'token'
+          and t.payload ->> 'kind' = 'text' and t.payload ->> 'message_id' = r.message_id
+          and not exists (
+            select from public.session_events c
+            where c.session_id = t.session_id and c.epoch = t.epoch and c.seq > t.seq
+              and c.event_type = 'run' and c.payload ->> 'message_id' = r.message_id
+              and (c.payload ->> 'reset_to')::bigint <= (t.payload ->> 'offset')::bigint
+          )
+    ), ''), r.created_at, coalesce(d.status, 'running'), r.run_id, r.epoch, r.seq
+from (
+    select distinct on (n.session_id, n.payload ->> 'message_id') n.session_id,
+        n.payload ->> 'message_id' as message_id, n.run_id, n.epoch, n.seq, n.created_at
+    from public.session_events n where n.event_type = 'run'
+    order by n.session_id, n.payload ->> 'message_id', n.epoch desc, n.seq
+) r
+left join lateral (
+    select n.status, case
+        when n.text_from is not null then (
+            select string_agg(t.content, '' order by t.seq) from public.session_events t
+            where t.session_id = n.session_id and t.epoch = n.epoch
+              and t.seq between n.text_from and n.seq
+              and t.event_type = 'token' and t.payload ->> 'kind' = 'text'
+        )
+        when n.content <> n.status then n.content
+    end as text
+    from public.session_events n
+    where n.session_id = r.session_id and n.event_type = 'done'
+      and n.payload ->> 'message_id' = r.message_id
+    order by n.epoch desc, n.seq desc limit 1
+) d on true;
+comment on view public.session_messages is
+    'One line a message, the user''s and the assistant''s. Row level security holds.';
+
 -- Nothing is visible to the Data API without a grant of its own.
 revoke all on public.sessions, public.session_events, public.realtime_workers,
-    public.realtime_deleted, public.realtime_provider_state, public.session_overview
-    from public, anon, authenticated;
-grant select on public.session_overview to authenticated, service_role;
+    public.realtime_deleted, public.realtime_provider_state, public.session_overview,
+    public.session_messages from public, anon, authenticated;
+grant select on public.session_overview, public.session_messages to authenticated, service_role;
 grant usage on schema public to authenticated, service_role;
 grant select on public.sessions, public.session_events to authenticated;
 grant select, insert, update, delete on public.sessions, public.session_events,
@@ -458,6 +515,60 @@ begin
 end
 $function$;
 
+-- The fields of an event's payload that other columns hold. `event`: those columns, as
+-- ship_batch takes them.
+create or replace function public.ship_held(event jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+    select jsonb_strip_nulls(jsonb_build_object(
+        'session_id', event -> 'session_id', 'seq', event -> 'seq',
+        'ts', event -> 'created_at', 'run_id', event -> 'run_id',
+        'first_seq', case when event -> 'first_seq' <> event -> 'seq' then event -> 'first_seq' end,
+        case event ->> 'event_type' when 'token' then 'delta' else 'text' end,
+        case when event ->> 'event_type' in ('token', 'user_message', 'summary', 'done')
+            then event -> 'content' end
+    ))
+$$;
+
+-- A payload as devices received it: what is stored of it, and what other columns hold. One with
+-- a session_id is whole, as those of older servers are. Content may be a status instead of a text.
+create or replace function public.whole_payload(stored jsonb, held jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+    select case
+        when stored -> 'session_id' = 'null' then stored - 'session_id'
+        when stored ? 'session_id' then stored
+        when held -> 'text' = stored -> 'status' then held - 'text' || stored
+        else held || stored
+    end
+$$;
+
+-- The seq from which on the text tokens of a message give the text of its done event; null
+-- where they do not.
+create or replace function public.ship_text_from(event jsonb, body jsonb) returns bigint
+language plpgsql stable security invoker set search_path = '' as $function$
+declare
+    named constant public.session_events.session_id%type := event ->> 'session_id';
+    rest text := body ->> 'text';
+    piece record;
+begin
+    for piece in
+        select e.first_seq, e.content, e.payload -> 'offset' = '0' as first_one
+        from public.session_events e
+        where e.session_id = named and e.epoch = (event ->> 'epoch')::integer
+          and e.seq < (event ->> 'seq')::bigint and e.event_type = 'token'
+          and e.payload ->> 'kind' = 'text'
+          and e.payload ->> 'message_id' = body ->> 'message_id'
+        order by e.seq desc
+    loop
+        exit when right(rest, length(piece.content)) <> piece.content;
+        rest := left(rest, -length(piece.content));
+        if rest = '' then
+            return case when piece.first_one then piece.first_seq end;
+        end if;
+    end loop;
+    return null;
+end
+$function$;
+
 -- Store one event, and beside it its provider state; true if it was not here yet. A folded
 -- event (first_seq < seq) takes the place of the rows it was made of, and those, when sent
 -- again, change nothing.
@@ -472,6 +583,9 @@ declare
     of_run constant text := event ->> 'run_id';
     kind constant text := event ->> 'event_type';
     body constant jsonb := public.ship_json(event -> 'payload');
+    said constant text := event ->> 'content';
+    said_from bigint;
+    rest jsonb;
 begin
     if exists (
         select from public.session_events e
@@ -495,10 +609,24 @@ begin
           and e.payload ->> 'tool_call_id' is not distinct from body ->> 'tool_call_id';
     end if;
 
+    -- Each text is stored once: what would come back from elsewhere is left out.
+    rest := coalesce((
+        select jsonb_object_agg(b.key, b.value)
+        from jsonb_each(body) b
+        where b.value is distinct from public.ship_held(event) -> b.key
+    ), '{}');
+    if public.whole_payload(rest, public.ship_held(event)) <> body then
+        rest := '{"session_id": null}' || body;  -- as it is
+    elsif kind = 'done' and not rest ? 'text' and body ? 'text' then
+        said_from := public.ship_text_from(event, body);
+    end if;
+
     insert into public.session_events (
-        session_id, epoch, seq, first_seq, run_id, event_type, content, payload, created_at
+        session_id, epoch, seq, first_seq, run_id, event_type, content, payload, text_from,
+        created_at
     ) values (
-        named, of_epoch, last_one, first_one, of_run, kind, event ->> 'content', body,
+        named, of_epoch, last_one, first_one, of_run, kind,
+        case when said_from is null then said else '' end, rest, said_from,
         epoch_zero + (event ->> 'created_at')::bigint * interval '1 millisecond'
     )
     on conflict (session_id, epoch, seq) do nothing;
@@ -790,14 +918,24 @@ begin
           and (p.anew is null or e.seq < p.anew)
         order by e.seq limit read_session.max_events
     )
-    select coalesce(jsonb_agg(jsonb_build_object(
-        'session_id', e.session_id, 'epoch', e.epoch, 'seq', e.seq, 'first_seq', e.first_seq,
-        'run_id', e.run_id, 'event_type', e.event_type, 'content', e.content,
-        'payload', e.payload::text,
-        'created_at', (extract(epoch from e.created_at) * 1000)::bigint,
+    select coalesce(jsonb_agg(e.columns || jsonb_build_object(
+        'payload', public.whole_payload(e.payload, public.ship_held(e.columns))::text,
         'provider_state', p.state
     ) order by e.seq), '[]') into events
-    from page e left join public.realtime_provider_state p using (session_id, epoch, seq);
+    from (
+        select p.session_id, p.epoch, p.seq, p.payload, jsonb_build_object(
+            'session_id', p.session_id, 'epoch', p.epoch, 'seq', p.seq,
+            'first_seq', p.first_seq, 'run_id', p.run_id, 'event_type', p.event_type,
+            'content', case when p.text_from is null then p.content else (
+                select string_agg(t.content, '' order by t.seq) from public.session_events t
+                where t.session_id = p.session_id and t.epoch = p.epoch
+                  and t.seq between p.text_from and p.seq
+                  and t.event_type = 'token' and t.payload ->> 'kind' = 'text'
+            ) end,
+            'created_at', (extract(epoch from p.created_at) * 1000)::bigint
+        ) as columns
+        from page p
+    ) e left join public.realtime_provider_state p using (session_id, epoch, seq);
 
     return jsonb_build_object('session', head, 'events', events);
 end
@@ -817,13 +955,21 @@ language sql stable security invoker set search_path = '' as $$
         'summary', s.summary, 'summary_status', s.summary_status
     ) order by s.start_time desc), '[]')
     from (
-        select * from public.sessions n
-        where (of_user is null or n.user_id = of_user)
-          and (not said or exists (
-            select from public.session_events e
-            where e.session_id = n.session_id and e.event_type = 'user_message'
-          ))
-        order by n.start_time desc limit max_sessions
+        select f.* from (
+            (select * from public.sessions n
+             where of_user is null and (not said or exists (
+                select from public.session_events e where e.session_id = n.session_id
+                  and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+             ))
+             order by n.start_time desc limit max_sessions)
+            union all
+            (select * from public.sessions n
+             where n.user_id = of_user and (not said or exists (
+                select from public.session_events e where e.session_id = n.session_id
+                  and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+             ))
+             order by n.start_time desc limit max_sessions)
+        ) f
     ) s
 $$;
 
@@ -831,16 +977,23 @@ $$;
 -- all (null).
 create or replace function public.session_figures(of_user text, since bigint) returns jsonb
 language sql stable security invoker set search_path = '' as $$
+    -- A user's sessions by their index, and each one's events by theirs: what is asked of a few
+    -- sessions does not read all.
     with chosen as (
         select * from public.sessions s
-        where s.start_time >= to_timestamp(since / 1000.0)
-          and (of_user is null or s.user_id = of_user)
+        where of_user is null and s.start_time >= to_timestamp(since / 1000.0)
+        union all
+        select * from public.sessions s
+        where s.user_id = of_user and s.start_time >= to_timestamp(since / 1000.0)
     ), happened as (
         select e.event_type, (e.usage ->> 'input_tokens')::bigint as read,
                (e.usage ->> 'output_tokens')::bigint as written,
                (e.usage ->> 'cost')::numeric as cost
-        from public.session_events e join chosen using (session_id)
-        where e.event_type in ('user_message', 'done')
+        from chosen c cross join lateral (
+            select * from public.session_events n
+            where n.session_id = c.session_id and n.event_type in ('user_message', 'done')
+            offset 0
+        ) e
     )
     select jsonb_build_object(
         'sessions', (select count(*) from chosen),
@@ -857,7 +1010,7 @@ $$;
 
 -- Which of its versions this schema is; the server compares it with the one it needs.
 create or replace function public.realtime_schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 3 $$;
+language sql immutable security invoker set search_path = '' as $$ select 4 $$;
 
 -- How the project is, for `python -m realtime --check`.
 create or replace function public.realtime_health() returns jsonb
@@ -882,7 +1035,9 @@ declare
 begin
     foreach called in array array[
         'public.ship_json(jsonb)', 'public.ship_session(jsonb, text)',
-        'public.ship_event(jsonb)', 'public.ship_refusal(jsonb, text)',
+        'public.ship_event(jsonb)', 'public.ship_held(jsonb)',
+        'public.whole_payload(jsonb, jsonb)', 'public.ship_text_from(jsonb, jsonb)',
+        'public.ship_refusal(jsonb, text)',
         'public.ship_batch(jsonb, jsonb, text, double precision, jsonb)',
         'public.read_session(text, bigint, integer)',
         'public.take_session(text, text, double precision, integer, integer)',
@@ -904,6 +1059,11 @@ comment on function public.ship_session(jsonb, text) is
 comment on function public.ship_refusal(jsonb, text) is
     'Part of ship_batch: why a worker may not write to a session.';
 comment on function public.ship_event(jsonb) is 'Part of ship_batch: an event.';
+comment on function public.ship_held(jsonb) is
+    'The fields of a payload that other columns hold.';
+comment on function public.whole_payload(jsonb, jsonb) is 'A payload as devices received it.';
+comment on function public.ship_text_from(jsonb, jsonb) is
+    'Part of ship_batch: where the text of a done event is.';
 comment on function public.ship_batch(jsonb, jsonb, text, double precision, jsonb) is
     'Stores what the realtime server wrote since the last batch. Sent again, changes nothing.';
 comment on function public.read_session(text, bigint, integer) is

@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from bench import load, report
+from bench import load, past, report
 from bench.__main__ import RATE, bench
 from bench.measure import Bench, Process
 from bench.peers import HERE, RELAYS, Relay
@@ -39,6 +39,8 @@ SHIPPED_S = 120.0
 SPARE_FILES = 500
 QUIET = 3  # times in a row that nothing waits to be shipped
 
+ROUNDS = ("viewers", "database", "history")
+
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 Sides = dict[str, Callable[[], Awaitable[Row]]]
@@ -47,6 +49,7 @@ HEADINGS = {
     "viewers": "Viewers that do not read, beside those that do",
     "database": "A database that answers 1 s later",
     "history": f"{PAST[0] * PAST[1]:,} past events in each session",
+    "size": "A journal with a long past",
     "idle": "Idle connections",
 }
 
@@ -59,6 +62,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=6, help="rounds; an even number")
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--idle-seconds", type=float, default=600.0)
+    parser.add_argument("--past-sessions", type=int, default=100_000)
+    parser.add_argument("--past-gigabytes", type=float, default=10.0)
     parser.add_argument("--quick", action="store_true", help="a short look; not for the record")
     given = parser.parse_args()
     given.only = [name for name in given.only.split(",") if name]
@@ -66,6 +71,7 @@ def arguments() -> argparse.Namespace:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(HEADINGS)}")
     if given.quick:
         given.repeat, given.idle_seconds = 2, min(given.idle_seconds, 20.0)
+        given.past_sessions, given.past_gigabytes = 2000, 0.1
     return given
 
 
@@ -202,6 +208,12 @@ class Conditions:
         }
         return await rounds(sides, self._given.repeat)
 
+    async def size(self) -> Rows:
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        path = Path(folder) / "past.db"
+        past.build(path, self._given.past_sessions, self._given.past_gigabytes)
+        return await past.both(path)
+
     async def idle(self) -> Rows:
         number, seconds = self._given.connections, self._given.idle_seconds
         row = await load.idle(self._bench, OURS, number, seconds)
@@ -229,6 +241,9 @@ def table(result: Row) -> str:
     lines: list[str] = []
     for condition, rows in result["conditions"].items():
         lines += ["", f"## {HEADINGS[condition]}", ""]
+        if condition == "size":
+            lines += past.table(rows)
+            continue
         if condition == "idle":
             names = {name: name for name in rows}
             lines += report.rows_table({"rows": {"idle": rows}, "relays": names}, "idle")
@@ -279,7 +294,7 @@ def keep(result: Row) -> None:
             kept = json.loads(path.read_text())
             at = f"{kept['date']}, {kept['cpu']}, {kept['cores']} cores, Linux {kept['kernel']}"
             runs = f"{kept['repeat']} rounds with windows of {kept['seconds']:g} s"
-            parts += [table(kept).strip(), at if name == "idle" else f"{at}; {runs}"]
+            parts += [table(kept).strip(), f"{at}; {runs}" if name in ROUNDS else at]
     (HERE / "CONDITIONS.md").write_text("\n\n".join(parts) + "\n")
 
 

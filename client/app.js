@@ -3,11 +3,12 @@
 import { io } from "socket.io-client";
 import { Api } from "./api.js";
 import { Announcer } from "./page/announcer.js";
+import { Attachments } from "./page/attachments.js";
 import { Composer } from "./page/composer.js";
 import { $, text } from "./page/element.js";
 import { lasting, summaryLine, when } from "./page/format.js";
 import { PastSessions } from "./page/past.js";
-import { inWords } from "./page/people.js";
+import { PeopleLine, headcount, inWords } from "./page/people.js";
 import { SharePanel } from "./page/share-panel.js";
 import { askToSignIn } from "./page/sign-in-form.js";
 import { Transcript } from "./page/transcript.js";
@@ -69,15 +70,19 @@ const api = new Api("./api/", () => client.bearer());
 const transcript = new Transcript($("transcript"), {
   stop: (run_id) => attempt(client.stop(run_id)),
   continue: (run_id) => attempt(client.continue(run_id)),
+  regenerate: (run_id) => attempt(client.regenerate(run_id)),
+  replace: (replaces, text) => attempt(client.send(text, { replaces })),
+  select: (message_id) => attempt(client.select(message_id)),
   approve: (...decision) => attempt(approve(...decision)),
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),
   drop: (id) => client.drop(id),
   edit: (entry) => {
     composer.edit(entry.text);
+    attachments.restore(entry.options?.files ?? []);
     client.drop(entry.client_msg_id);
   },
-});
+}, (file_id) => client.fileUrl(file_id));
 
 const past = new PastSessions($("past-sessions"), $("no-past"), {
   sessions: () => api.sessions(),
@@ -85,9 +90,20 @@ const past = new PastSessions($("past-sessions"), $("no-past"), {
   chosen: (session) => attempt(view(session)),
 });
 
+const peopleLine = new PeopleLine($("people"));
 const announcer = new Announcer($("announcer"));
 const sharing = new SharePanel(client, { attempt, toast, say: (words) => announcer.say(words) });
-const composer = new Composer($("composer"), $("message-box"), tab, { send, changed: schedule });
+const attachments = new Attachments($("attached"), $("files"), $("main"), {
+  upload: (file, options) => client.upload(file, options),
+  url: (file_id) => client.fileUrl(file_id),
+  failed: toast,
+  changed: schedule,
+});
+const composer = new Composer($("composer"), $("message-box"), tab, {
+  send,
+  attached: () => ({ count: attachments.files.length, busy: attachments.busy }),
+  changed: schedule,
+});
 
 // ------------------------------------------------------------------ drawing
 
@@ -117,6 +133,8 @@ function draw() {
 
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? `· ${devices} devices` : "");
+  peopleLine.draw(client.people, state.user_id, client.user_id);
+  $("name").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
   document.body.dataset.access = client.access;
   const usable = connection === "live" && Boolean(state.session_id);
   sharing.draw(usable);
@@ -125,7 +143,9 @@ function draw() {
   const run = activeRun(state);
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
-  $("send").disabled = composer.empty;
+  attachments.follow(state.session_id);
+  $("attach").disabled = !usable;
+  $("send").disabled = !composer.ready;
   $("earlier").hidden = !state.next_before_seq;
   $("empty").hidden = state.runs.length + client.pending.length > 0;
 
@@ -179,11 +199,12 @@ async function start() {
 /** @returns {boolean} whether the client has taken the message */
 function send(message) {
   try {
-    client.send(message);
+    client.send(message, { files: attachments.files });
   } catch (error) {
     toast(`The message was not sent: ${error.message}`);
     return false;
   }
+  attachments.clear();
   following = true;
   return true;
 }
@@ -222,7 +243,8 @@ async function view(session) {
   const state = await api.read(session.session_id);
   viewing = session;
   $("past-transcript").replaceChildren();
-  new Transcript($("past-transcript")).update(state);
+  const url = (file_id) => client.files.url(session.session_id, file_id);
+  new Transcript($("past-transcript"), undefined, url).update(state);
   text($("viewing-date"), when(session.start_time));
   ending(state.ended ?? (session.end_time ? session : null), state.summary);
   if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
@@ -263,7 +285,10 @@ $("sign-out").addEventListener("click", async () => {
 addEventListener("storage", () => user && !user.user && reload()); // signed out in another tab
 $("start-session").addEventListener("click", start);
 $("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
+$("attach").addEventListener("click", () => $("files").click());
 $("end-session").addEventListener("click", () => attempt(client.end()));
+$("name").value = client.identity.name;
+$("name").addEventListener("change", ({ target }) => attempt(client.rename(target.value)));
 $("scroll").addEventListener("scroll", ({ target }) => {
   following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });

@@ -1,18 +1,41 @@
+import { CommandError } from "./errors.js";
+import { randomId } from "./random-id.js";
+
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
- * @abstract  A subclass has `state`, `outbox` and `request`.
+ * @abstract  A subclass has `state`, `outbox`, `files`, `identity`, `connection` and `request`.
  */
 export class Commands {
   /**
    * Say something, now or as soon as there is a connection.
    * @param {string} text
-   * @param {{if_busy?: "queue" | "reject" | "interrupt", on_abandon?: string | object, schema?: object}} [options]
-   *   `schema`: a JSON Schema that the answer is held to; `run.done.value` is then what it says
+   * @param {{files?: import("./files.js").File[], if_busy?: "queue" | "reject" | "interrupt",
+   *   on_abandon?: string | object, replaces?: string, schema?: object}} [options]  `files`: as
+   *   `upload` gave them; with any of them the text may be empty. `replaces`: the `message_id` of a
+   *   question that this one takes the place of, on a branch of its own. `schema`: a JSON Schema
+   *   that the answer is held to; `run.done.value` is then what it says
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {
     return this.outbox.add(this.state.session_id, text, options);
+  }
+
+  /**
+   * Upload a file to this session, to be sent with a message.
+   * @param {Blob & {name?: string}} file
+   * @param {{name?: string, signal?: AbortSignal, progress?: (fraction: number) => void}} [options]
+   * @returns {Promise<import("./files.js").File>} @throws {CommandError}
+   */
+  async upload(file, options) {
+    const { session_id } = this.state;
+    if (session_id) return this.files.upload(session_id, file, options);
+    throw new CommandError({ code: "offline", message: "There is no connection yet.", retryable: true });
+  }
+
+  /** An address for an `<img>` or a download, good for some minutes. @param {string} file_id */
+  fileUrl(file_id) {
+    return this.files.url(this.state.session_id, file_id);
   }
 
   /** Try a refused message again. @param {string} client_msg_id */
@@ -37,6 +60,30 @@ export class Commands {
   /** Go on with an interrupted or incomplete answer. @param {string} run_id  of its last run */
   continue(run_id) {
     return this.#command("continue", { run_id });
+  }
+
+  /**
+   * Have a question answered once more, on a branch of its own.
+   * @param {string} run_id  of any answer to it
+   * @param {{model?: string, options?: object}} [choice]  for this answer
+   */
+  regenerate(run_id, choice = {}) {
+    return this.#command("regenerate", { run_id, client_msg_id: randomId(), ...choice });
+  }
+
+  /**
+   * Change what waits.
+   * @param {{edit: {run_id: string, text: string}} | {move: {run_id: string, before?: string}} |
+   *   {drop: {run_id: string}}} change  `before`: the run that it is to go before; by default it
+   *   goes behind all
+   */
+  queue(change) {
+    return this.#command("queue", change);
+  }
+
+  /** Go over to the branch of a message, on all devices. @param {string} message_id */
+  select(message_id) {
+    return this.#command("select", { message_id });
   }
 
   /**
@@ -68,6 +115,17 @@ export class Commands {
   /** Make every token from `share` void. */
   unshare() {
     return this.#command("unshare", {});
+  }
+
+  /**
+   * As a guest, be called so from now on, also after a reload; "" for no name. Users that signed
+   * in have the name that their sign-in gives.
+   * @param {string} name
+   */
+  async rename(name) {
+    this.identity.name = name;
+    if (this.connection !== "live") return; // the next handshake says it
+    await this.request("auth", { token: await this.identity.token(), name });
   }
 
   #command(name, payload) {

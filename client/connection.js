@@ -139,7 +139,8 @@ export class Connection {
   async #handshake() {
     const { identity, limits, cursor } = this.#parts;
     limits.learn();
-    return { token: await identity.show(), ...cursor() };
+    const { name } = identity;
+    return { token: await identity.show(), ...(name && { name }), ...cursor() };
   }
 
   /** There is no token yet: later, perhaps. */

@@ -3,6 +3,7 @@
  * `state` as they arrive. Where some are missing, later ones are held until the gap is filled.
  */
 
+import { known } from "./branches.js";
 import { apply, initial, load } from "./reducer.js";
 
 export class Follower {
@@ -37,6 +38,7 @@ export class Follower {
     } else if (verdict === "applied") {
       this.state = state;
       this.#parts.applied(event);
+      if (!known(state)) this.catchUp(this.#snapshot()).catch(this.#parts.failed);
     }
   }
 
@@ -44,6 +46,11 @@ export class Follower {
   sync(timeout) {
     const page = this.#parts.join(cursor(this.state), timeout);
     return this.catchUp(page).catch(this.#parts.failed);
+  }
+
+  /** All anew: the branch that is active now was on none of the pages. */
+  #snapshot() {
+    return this.#parts.join({ session_id: this.state.session_id });
   }
 
   /**
@@ -65,9 +72,9 @@ export class Follower {
       const { state, verdict } = load(this.state, page);
       this.state = state;
       this.#parts.loaded(page);
-      if (verdict === "applied" && page.seq >= page.head) break;
-      const { session_id } = state;
-      next = this.#parts.join(verdict === "gap" ? { session_id } : cursor(state));
+      const whole = verdict === "applied" && page.seq >= page.head;
+      if (whole && (known(state) || page.mode === "snapshot")) break;
+      next = whole || verdict === "gap" ? this.#snapshot() : this.#parts.join(cursor(state));
     }
     this.release();
     this.#parts.caughtUp();

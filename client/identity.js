@@ -1,6 +1,7 @@
 /** Who we are to the server: a user with a token of their own, or a guest that it made. */
 
 const KEY = "realtime.token";
+const NAME = "realtime.name";
 const SETTLE_MS = 200; // until what one tab stored is seen by the others
 
 export class Identity {
@@ -20,6 +21,20 @@ export class Identity {
   /** A fresh token of our own, if there is a function that makes them. */
   async renewed() {
     return typeof this.#own === "function" ? this.#own() : undefined;
+  }
+
+  /** Whether the server has given us a guest token. */
+  get guest() {
+    return this.#storage.getItem(KEY) !== null;
+  }
+
+  /** What a guest wants to be called; "" is nothing. */
+  get name() {
+    return this.#storage.getItem(NAME) ?? "";
+  }
+
+  set name(name) {
+    this.#storage.setItem(NAME, name);
   }
 
   async token() {

@@ -6,7 +6,7 @@
  * @typedef {{type: "tool_call", offset: number, call: ToolCall}} CallPart
  *   A tool call where it first appeared; `offset` is the text's length at that moment.
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
- *   output_ref?: string, error?: {code: string, message: string},
+ *   output_ref?: string, error?: {code: string, message: string}, files?: import("./files.js").File[],
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
  *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
  *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string},
@@ -51,7 +51,7 @@ function withText(parts, offset, text) {
 /** Put the newest state of a tool call in the place where it first appeared. */
 export function placed(message, event) {
   const call = pick(event, [
-    "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval",
+    "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval", "files",
     "client", "hosted",
   ]);
   const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);

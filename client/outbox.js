@@ -13,6 +13,7 @@
 
 import { deferred } from "./deferred.js";
 import { CommandError } from "./errors.js";
+import { randomId } from "./random-id.js";
 
 const KEY = "realtime.outbox";
 const BREAKS = 3;
@@ -196,15 +197,11 @@ export class Outbox {
 }
 
 /** Of the `send` command. */
-const payload = ({ session_id, client_msg_id, text, options }) => ({ ...options, session_id, client_msg_id, text });
+const payload = ({ session_id, client_msg_id, text, options: { files, ...options } = {} }) => ({
+  ...options, ...(files?.length && { files: files.map(({ id }) => id) }), session_id, client_msg_id, text,
+});
 
 /** As much of an entry as outlives the page: the error of one that failed for good. */
 function kept({ status, error, retry_at, heard, ...entry }) {
   return status === "failed" ? { ...entry, error } : entry;
-}
-
-/** `crypto.randomUUID` exists on secure pages alone. */
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -4,22 +4,29 @@
  * States are never changed in place. What an event did not touch keeps its identity,
  * so a view may compare with `===` and redraw only what is new.
  *
- * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, ts: number}} UserMessage
+ * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, name?: string,
+ *   ts: number, files?: import("./files.js").File[]}} UserMessage
  * @typedef {import("./message.js").Message} Message
  * @typedef {import("./message.js").ToolCall} ToolCall
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
+ *   question: string | null, follows?: string | null, behind?: string | null, began: number,
  *   message: Message, status: string, model: string, note: object | null,
  *   fallback: {from_model?: string, model: string, reason?: string} | null,
  *   done: object | null}} Run
  *   One exchange. A continued answer stays one exchange, under the newest `run_id`. `note`: what
- *   the last `run` event said; `fallback`: the last change of the model.
+ *   the last `run` event said; `fallback`: the last change of the model. `question`: the message
+ *   that it answers; `follows`: the answer before that, if it is known.
  * @typedef {{session_id: string | null, user_id: string | null, epoch: number | null,
- *   last_seq: number, start_time: number | null, runs: Run[],
+ *   last_seq: number, start_time: number | null, runs: Run[], aside: Run[], leaf: string | null,
+ *   siblings: Record<string, string[]>,
  *   ended: {end_time: number, duration_seconds: number} | null,
  *   summary: {status: string, text?: string} | null, next_before_seq: number | null}} State
- *   `runs`: in the order of the context. Runs that wait in the queue come last.
+ *   `runs`: those of the active branch, in the order of the context. Runs that wait in the queue
+ *   come last. `aside`: those of other branches that are known. `leaf`: the last answer of the
+ *   active branch; `siblings`: of messages that have any, see `siblings()` in `branches.js`.
  */
 
+import { arranged, withSibling } from "./branches.js";
 import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
 import { pick } from "./pick.js";
 
@@ -31,6 +38,9 @@ export const initial = () => ({
   last_seq: 0,
   start_time: null,
   runs: [],
+  aside: [],
+  leaf: null,
+  siblings: {},
   ended: null,
   summary: null,
   next_before_seq: null,
@@ -72,7 +82,7 @@ export function load(state, payload) {
   if (payload.mode === "snapshot") {
     next = payload.events.reduce(fold, next);
     next.next_before_seq = payload.next_before_seq ?? null;
-    return { state: { ...next, last_seq: payload.seq }, verdict: "applied" };
+    return { state: { ...withBranch(next, payload), last_seq: payload.seq }, verdict: "applied" };
   }
   for (const event of payload.events) {
     const step = apply(next, event);
@@ -80,6 +90,12 @@ export function load(state, payload) {
     next = step.state;
   }
   return { state: { ...next, last_seq: Math.max(next.last_seq, payload.seq) }, verdict: "applied" };
+}
+
+/** What the server says of the branches, which a page of one of them cannot show. */
+function withBranch(state, { leaf = state.leaf, siblings = {} }) {
+  const next = { ...state, siblings: { ...state.siblings, ...siblings } };
+  return leaf === state.leaf ? next : arranged({ ...next, leaf });
 }
 
 /**
@@ -90,6 +106,11 @@ export function load(state, payload) {
  */
 export function prepend(state, page) {
   const older = page.events.reduce(fold, { ...initial(), session_id: state.session_id });
+  const first = state.runs.find((run) => run.begun);
+  if (first && first.follows === undefined && older.leaf && !same(older.runs.at(-1), first)) {
+    const linked = { ...first, follows: older.leaf };
+    state = { ...state, runs: state.runs.map((run) => (run === first ? linked : run)) };
+  }
   const among = (runs, run) => runs.find((other) => same(run, other));
   const whole = (start, end) => (start && end ? joined(start, end) : (start ?? end));
   const [begun, waiting] = [true, false].map((is) => older.runs.filter((run) => run.begun === is));
@@ -105,6 +126,7 @@ export function prepend(state, page) {
       ...waiting.filter((run) => !among(later, run)),
       ...rest.filter((run) => !run.begun),
     ],
+    siblings: { ...older.siblings, ...state.siblings, ...page.siblings },
     next_before_seq: page.next_before_seq ?? null,
   };
 }
@@ -131,12 +153,16 @@ const folds = {
   user_message: (state, event) =>
     change(reopened(state), event, (run) => ({
       ...run,
-      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "ts"]),
+      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "name", "files", "ts"]),
+      question: event.message_id,
+      follows: event.parent,
     })),
 
   run(state, event) {
-    const continued = event.run_id !== find(state, event)?.run_id;
-    return change(continued ? reopened(state) : state, event, (run) => {
+    const before = find(state, event);
+    const begins = event.status !== "queued" && !before?.begun;
+    const next = event.run_id === before?.run_id ? state : reopened(state);
+    const folded = change(next, event, (run) => {
       const message = named(run.message, event);
       return {
         ...run,
@@ -151,7 +177,16 @@ const folds = {
         message: event.reset_to === undefined ? message : cut(message, event.reset_to),
       };
     });
+    return begins ? begun(folded, event) : folded;
   },
+
+  queue(state, { order }) {
+    const waiting = state.runs.filter((run) => !run.begun);
+    waiting.sort((one, other) => order.indexOf(one.run_id) - order.indexOf(other.run_id));
+    return { ...state, runs: [...state.runs.filter((run) => run.begun), ...waiting] };
+  },
+
+  selected: (state, event) => arranged({ ...state, leaf: event.message_id }),
 
   token: (state, event) =>
     change(state, event, (run) => ({
@@ -174,11 +209,14 @@ const folds = {
     change(state, event, (run) => ({
       ...run,
       begun: true,
+      began: run.begun ? run.began : event.seq,
+      behind: run.begun ? run.behind : state.leaf,
       status: event.status,
       model: event.model,
       note: null,
       message: event.text === undefined ? run.message : completed(run.message, event),
-      done: pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "value", "ts"]),
+      // with `continued_by` the server goes on by itself, and the next event says so
+      done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "value", "ts"]),
     })),
 
   session_ended: (state, event) => ({
@@ -196,14 +234,38 @@ const fold = (state, event) =>
 /** Saying something reopens an ended session. */
 const reopened = (state) => (state.ended ? { ...state, ended: null, summary: null } : state);
 
+/** A run has begun: its question and its answer take their places. */
+function begun(state, event) {
+  const run = find(state, event);
+  const all = [...state.runs, ...state.aside].filter((other) => other !== run && other.begun);
+  const asked = run.user ?? all.find((other) => other.question === event.parent)?.user ?? null;
+  const question = run.question ?? event.parent ?? null;
+  const twin = all.find((other) => question && other.question === question);
+  const last = state.leaf ?? (state.start_time === null ? undefined : null); // null: there is none
+  const follows = [run.follows, twin?.follows, event.follows, last].find((id) => id !== undefined);
+  const placed = { ...run, user: asked, question, follows, began: event.seq };
+  const answers = all.filter((other) => question && other.question === question);
+  const beside = all.filter(
+    (other) => question && follows !== undefined && other.question && other.question !== question && other.follows === follows,
+  );
+  let { siblings } = state;
+  siblings = withSibling(siblings, run.message.message_id, answers.map((other) => other.message.message_id));
+  siblings = withSibling(siblings, question, [...new Set(beside.map((other) => other.question))]);
+  const runs = state.runs.map((other) => (other === run ? placed : other));
+  const next = { ...state, runs, siblings, leaf: run.message.message_id };
+  return state.aside.length || answers.length || beside.length ? arranged(next) : next;
+}
+
 // ---------------------------------------------------------------- the runs
 
 const find = (state, event) =>
   state.runs.findLast((run) => run.run_ids.includes(event.run_id)) ??
-  state.runs.findLast((run) => event.message_id && run.message.message_id === event.message_id);
+  state.runs.findLast((run) => event.message_id && run.message.message_id === event.message_id) ??
+  state.runs.findLast((run) => !run.begun && event.parent && run.question === event.parent);
 
 const same = (one, other) =>
   one.run_ids.some((id) => other.run_ids.includes(id)) ||
+  Boolean(one.question && one.question === other.question && !(one.begun && other.begun)) ||
   Boolean(one.message.message_id && one.message.message_id === other.message.message_id);
 
 /** @returns {Run} */
@@ -212,6 +274,8 @@ const newRun = (run_id) => ({
   run_ids: [run_id],
   begun: false,
   user: null,
+  question: null,
+  began: 0,
   message: emptyMessage,
   status: "queued",
   model: "",
@@ -249,6 +313,9 @@ function joined(older, newer) {
     fallback: newer.fallback ?? older.fallback,
     run_ids: [...new Set([...older.run_ids, ...newer.run_ids])],
     user: newer.user ?? older.user,
+    question: newer.question ?? older.question,
+    follows: newer.follows !== undefined ? newer.follows : older.follows,
+    began: older.began || newer.began,
     message: joinedMessages(older.message, newer.message),
   };
 }

@@ -14,7 +14,9 @@ import { Commands } from "./commands.js";
 import { Connection } from "./connection.js";
 import { deferred } from "./deferred.js";
 import { CommandError } from "./errors.js";
+import { Files } from "./files.js";
 import { Follower } from "./follower.js";
+import { Here } from "./here.js";
 import { Identity } from "./identity.js";
 import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
@@ -22,11 +24,10 @@ import { places, serverInfo } from "./reach.js";
 import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
 import { Tools } from "./tools.js";
+import { Where } from "./where.js";
 
 export { CommandError };
-/** @typedef {import("./storage.js").Stored} Stored */
 
-const SESSION = "realtime.session";
 const PROBE_MS = 3000;
 const LIMITS_MS = 3000; // how long a message waits for the limits
 
@@ -47,12 +48,10 @@ export class SessionClient extends Commands {
   progress = new Map();
 
   #subscribers = new Set();
-  #where; // {session_id?, share?}: kept across reloads
-  #devices = new Map();
+  #where;
+  #here = new Here();
   #opening = deferred();
   #info;
-  #tab;
-  #identity;
   #limits;
   #link;
   #log;
@@ -65,9 +64,9 @@ export class SessionClient extends Commands {
    * @param {string | (() => string | Promise<string>)} [parts.token]  of your own sign-in. A
    *   function is asked at each connection, and again before its last token expires. Without
    *   one the server gives a guest token, which is kept in `storage`
-   * @param {Stored | (() => Stored)} [parts.storage]  for the guest token, e.g.
+   * @param {import("./storage.js").Source} [parts.storage]  for the guest token, e.g.
    *   `() => localStorage`. Where it throws, as blocked storage does, memory takes its place
-   * @param {Stored | (() => Stored)} [parts.tab]  for the session and unsent messages, e.g.
+   * @param {import("./storage.js").Source} [parts.tab]  for the session and unsent messages, e.g.
    *   `() => sessionStorage`
    * @param {Promise<object>} [parts.info]  what `GET /api/info` says, if you ask for it yourself:
    *   the first connection waits for it
@@ -81,15 +80,17 @@ export class SessionClient extends Commands {
   }) {
     super();
     this.#info = info;
-    this.#tab = kept(tab);
-    this.#where = this.#tab.read(SESSION) ?? {};
-    this.#identity = new Identity(token, kept(storage));
+    const own = kept(tab);
+    this.#where = new Where(own);
+    this.identity = new Identity(token, kept(storage));
+    const api = () => new URL(".", places(url, options?.path).info);
+    this.files = new Files(api, () => this.bearer(), () => this.#where.now.share);
     this.#limits = new Limits(
       async () => info ?? serverInfo(places(url, options?.path).info, LIMITS_MS),
       () => this.outbox.flush(),
     );
     this.outbox = new Outbox({
-      storage: this.#tab,
+      storage: own,
       limits: this.#limits,
       request: (name, payload) => this.request(name, payload),
       live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
@@ -105,9 +106,9 @@ export class SessionClient extends Commands {
     });
     this.#link = new Connection({
       io, url, options, window, ackTimeout,
-      identity: this.#identity,
+      identity: this.identity,
       limits: this.#limits,
-      cursor: () => this.#cursor(),
+      cursor: () => ({ ...this.#where.cursor(this.state), ...this.#tools.offer }),
       greeted: (payload) => this.#greeted(payload),
       received: (name, payload) => this.#received(name, payload),
       lost: () => this.#lost(),
@@ -132,12 +133,17 @@ export class SessionClient extends Commands {
 
   /** The session that a reload would come back to. */
   get stored() {
-    return this.#where.session_id ?? null;
+    return this.#where.now.session_id ?? null;
   }
 
   /** How many devices watch the session now, this one included. */
   get devices() {
-    return this.connection === "live" ? (this.#devices.get(this.state.session_id) ?? 1) : 0;
+    return this.connection === "live" ? this.#here.devices(this.state.session_id) : 0;
+  }
+
+  /** Who watches the session now. @returns {import("./here.js").Person[]} */
+  get people() {
+    return this.#here.people(this.connection === "live" ? this.state.session_id : null);
   }
 
   /** Messages that the log does not hold yet. */
@@ -148,7 +154,7 @@ export class SessionClient extends Commands {
 
   /** The bearer token for the HTTP API; undefined before the first connection. */
   bearer() {
-    return this.#identity.token();
+    return this.identity.token();
   }
 
   // --------------------------------------------------------------- session
@@ -232,11 +238,6 @@ export class SessionClient extends Commands {
 
   // ---------------------------------------------------------------- events
 
-  #cursor() {
-    const { session_id, epoch, last_seq } = this.state;
-    return { ...this.#where, ...(session_id && { session_id, epoch, after_seq: last_seq }), ...this.#tools.offer };
-  }
-
   /** Each connection begins with a `session` payload. */
   #greeted(payload) {
     this.notice = null;
@@ -246,7 +247,7 @@ export class SessionClient extends Commands {
   }
 
   #received(name, payload) {
-    if (name === "presence") this.#devices.set(payload.session_id, payload.devices);
+    if (name === "presence") this.#here.take(payload);
     else if (name === "progress") this.progress.set(payload.tool_call_id, payload);
     else if (name === "server") this.#notified(payload);
     else if (typeof payload.seq === "number") return this.#log.take({ ...payload, event: name });
@@ -276,7 +277,7 @@ export class SessionClient extends Commands {
   }
 
   #caughtUp() {
-    this.#keep({ ...this.#where, session_id: this.state.session_id });
+    this.#where.now = { ...this.#where.now, session_id: this.state.session_id };
     this.outbox.adopt(this.state.session_id);
     this.#become("live");
     this.#opening.resolve(this.state);
@@ -301,13 +302,8 @@ export class SessionClient extends Commands {
   /** Go to another session, which is not known yet. */
   #go(where) {
     this.#log.state = initial();
-    this.#keep(where);
+    this.#where.now = where;
     this.#changed();
-  }
-
-  #keep(where) {
-    this.#where = where;
-    this.#tab.setItem(SESSION, JSON.stringify(where));
   }
 
   #fail(error) {

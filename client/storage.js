@@ -65,7 +65,10 @@ export class Keep {
   }
 }
 
-/** @typedef {Pick<Storage, "getItem" | "setItem">} Stored  as much as is used of a `Storage` */
+/**
+ * @typedef {Pick<Storage, "getItem" | "setItem">} Stored  as much as is used of a `Storage`
+ * @typedef {Stored | (() => Stored)} Source
+ */
 
 /** @param {Stored | (() => Stored)} [storage]  without one, memory @returns {Keep} */
 export function kept(storage) {

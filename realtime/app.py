@@ -11,35 +11,37 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from .auth.links import Links
 from .auth.shares import Shares
 from .auth.supabase import SupabaseTokens
 from .background.retention import keep
 from .background.summary import Summariser
+from .build.info import public_info
 from .build.parts import (
     auth_secret,
     connect_mcp,
     load_tools,
     make_authenticator,
     open_journal,
-    store_label,
 )
 from .build.providers import default_options, make_chain
 from .config import ConfigError, Settings
-from .core.session import Bounds
+from .core.bounds import Bounds
 from .core.usage import Price
 from .edge.commands import Commands
 from .edge.connections import Connections, Roster
 from .edge.door import Door
 from .edge.errors import RETRY_MS
-from .edge.http import api, health, metrics, static
+from .edge.http import api, files, health, metrics, static
+from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
-from .edge.transport import MAX_FRAME, Transport
+from .edge.transport import Transport
+from .files.store import Files
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
@@ -113,7 +115,13 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
     )
     transport.attach(app)
     app.add_routes(
-        [*static.ROUTES, *health.ROUTES, metrics.route(settings.metrics_token), *api.ROUTES]
+        [
+            *static.ROUTES,
+            *health.ROUTES,
+            metrics.route(settings.metrics_token),
+            *api.ROUTES,
+            *files.ROUTES,
+        ]
     )
     app.cleanup_ctx.append(partial(_running, settings, transport, model))
     app.on_shutdown.append(_stopping)
@@ -148,6 +156,8 @@ async def _running(
         if settings.mcp_config:
             await connect_mcp(settings, box, undo)
         ended: asyncio.Queue[str] = asyncio.Queue()
+        bucket = supabase.bucket if supabase else None
+        kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         hub = Hub(
             Services(
@@ -158,10 +168,12 @@ async def _running(
                 budget=await budget_of_today(settings, log),
                 count=RunCount(),
                 on_progress=transport.progress,
+                files=kept,
                 options=default_options(settings),
                 prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
                 show_reasoning=settings.show_reasoning,
                 client_tools=settings.client_tools,
+                continue_automatically=settings.continue_automatically,
             ),
             transport,
             session_options=settings.session_options,
@@ -188,13 +200,17 @@ async def _running(
                 hub,
                 auth,
                 shares,
+                kept,
                 Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
             ),
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
             user_rate,
         )
         info = public_info(settings, chain, bounds)
-        app[api.API] = api.Api(hub, auth, shares, user_rate, info=info, shipped=supabase)
+        callers = Callers(auth, shares, user_rate)
+        app[api.API] = api.Api(hub, callers, info=info, shipped=supabase)
+        uploads = Buckets(settings.files_per_day, DAY_S, "files")
+        app[files.FILES] = files.FileApi(hub, callers, kept, Links(secret), uploads)
         shipping = (lambda: shipper.state) if shipper else None
         app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
         app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
@@ -207,6 +223,7 @@ async def _running(
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
+        keeper.begin()
         await summariser.start()
         undo.push_async_callback(summariser.stop)
         if supabase and leases and shipper:
@@ -236,28 +253,13 @@ async def budget_of_today(settings: Settings, log: Log) -> Budget:
     return budget
 
 
-def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, Any]:
-    """What `/api/info` tells anybody."""
-    return {
-        "model": {"name": chain.name, "label": public_label(settings, chain)},
-        "models": list(chain.choices),
-        "session_options": list(settings.session_options),
-        "store": store_label(settings),
-        "limits": {"text_bytes": bounds.text_bytes, "frame_bytes": MAX_FRAME},
-        **({"sign_in": settings.sign_in} if settings.sign_in else {}),
-    }
-
-
-def public_label(settings: Settings, chain: Chain) -> str:
-    """What everybody may know of the model: of a provider not where it is."""
-    return chain.name if settings.model == "openai" else chain.label
-
-
 async def connect_supabase(settings: Settings, undo: AsyncExitStack) -> Supabase | None:
     if not settings.supabase_url:
         return None
     try:
-        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+        supabase = await Supabase.connect(
+            settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+        )
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)
@@ -305,6 +307,8 @@ async def refuse_what_cannot_work(
         try:
             for wrong in await supabase.check():
                 logger.error("%s", wrong)
+            if supabase.bucket:
+                await supabase.bucket.prepare()
         except SupabaseError as error:
             if error.permanent:
                 raise ConfigError([str(error)]) from None

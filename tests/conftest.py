@@ -33,6 +33,7 @@ def settings(tmp_path: Path) -> Settings:
         grace_seconds=30,
         drain_seconds=2,
         spare_loopback=True,
+        continue_automatically=False,  # what breaks off stays so; tests/wire/test_automatic.py
     )
 
 
@@ -75,3 +76,16 @@ def pytest_runtest_makereport(
     if leaks and report.passed:
         report.outcome, report.longrepr = "failed", f"a secret stands in: {', '.join(leaks)}"
     return report
+
+
+SLOW = ("abuse", "page", "process", "faults", "supabase")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest begin first, so that no process has one left at the end."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return SLOW.index(folder) if folder in SLOW else len(SLOW)
+
+    items.sort(key=rank)

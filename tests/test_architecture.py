@@ -1,4 +1,5 @@
-"""The directions of imports, and that each service is touched in one place."""
+"""The directions of imports, that each service is touched in one place, and that tests speak to
+public names."""
 
 from __future__ import annotations
 
@@ -25,9 +26,13 @@ ALLOWED = {
     "log": {"core", "protocol"},
     "supabase": {"core", "package", "protocol"},
     "auth": {"core", "package"},
-    "live": {"runs", "log", "limits", "tools", "core", "models", "protocol"},
+    "files": {"log", "core", "protocol"},
+    "live": {"files", "runs", "log", "limits", "tools", "core", "models", "protocol"},
     "background": {"live", "runs", "core", "models", "protocol"},
-    "edge": {"live", "runs", "log", "limits", "auth", "config", "core", "package", "protocol"},
+    "edge": {
+        *("live", "files", "runs", "log", "limits", "auth", "config", "core", "package"),
+        "protocol",
+    },
     "example": {"tools"},
 }
 BUILDERS = {"app", "build", "cli", "__main__"}
@@ -41,6 +46,7 @@ SERVICES = {
     "prometheus_client": {"edge.http.metrics"},
 }
 PURE = ("protocol", "core")
+WATCHES_PRIVATE_NAMES = {"abuse/test_seams.py"}
 
 
 def modules() -> dict[str, Path]:
@@ -143,3 +149,48 @@ def test_the_core_has_no_clock_and_no_loop() -> None:
     for name, path in modules().items():
         if folder(name) in PURE:
             assert not {folder(item) for item in imports(path)} & clocks, name
+
+
+def is_private(name: str) -> bool:
+    return any(part.startswith("_") and not part.endswith("__") for part in name.split("."))
+
+
+def own_names(tree: ast.Module) -> set[str]:
+    """What the file's own classes and functions define."""
+    own = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            own.add(node.attr)
+    return own
+
+
+def private_names(path: Path) -> set[str]:
+    """The private names that a file takes from elsewhere; `self._own` is its own affair."""
+    tree = ast.parse(path.read_text("utf-8"))
+    own, found = own_names(tree), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            of_itself = isinstance(node.value, ast.Name) and node.value.id == "self"
+            if not (of_itself and node.attr in own):
+                found.add(node.attr)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            texts = (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+            found |= {text for text in texts if isinstance(text, str)}
+    return {name for name in found if is_private(name)}
+
+
+def test_tests_speak_to_public_names() -> None:
+    """Of other packages, the names that the transport replaces are watched in one file."""
+    tests = Path(__file__).parent
+    reached = {
+        path.relative_to(tests).as_posix(): names
+        for path in sorted(tests.rglob("*.py"))
+        if (names := private_names(path))
+    }
+    assert not {name: reached[name] for name in reached.keys() - WATCHES_PRIVATE_NAMES}

@@ -33,6 +33,8 @@ from realtime.protocol import (
     FinishReason,
     Handshake,
     Options,
+    Person,
+    Present,
     Progress,
     QueuedRun,
     RunStatus,
@@ -109,6 +111,9 @@ def test_every_event_stands_there_with_its_fields() -> None:
     for name, kind in EVENTS.items():
         cell = re.sub(r"\([^)]*\)|; `seq` 1", "", table[name])
         assert written(cell) == marked(kind, own_fields(kind)), name
+    assert written(table["presence"]) == marked(Present, set(Present.__struct_fields__))
+    assert shape(section(PROTOCOL, "Events"), "user_id, name") == {"user_id", "name?"}
+    assert set(Person.__struct_fields__) == {"user_id", "name"}
     progress = set(Progress.__struct_fields__)
     assert written(re.sub(r"\([^)]*\)", "", table["progress"])) == marked(Progress, progress)
 
@@ -159,7 +164,7 @@ def test_every_status_of_an_error_is_as_it_stands_there() -> None:
     told = re.search(r"the status of their code: (.*?)\. ", section(PROTOCOL, "HTTP"), re.S)
     assert told
     shown = re.findall(r"(\d{3}) ((?:`\w+`(?:,| and)?\s*)+)", told[1])
-    assert len(shown) == 6
+    assert len(shown) == 8
     for status, codes in shown:
         assert {STATUS[code] for code in names(codes)} == {int(status)}, codes
 
@@ -275,7 +280,7 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     for part in shown:
         exec(part, scope)
     names = {value.__tool__.spec.name for value in scope.values() if hasattr(value, "__tool__")}
-    assert names == {"order_status", "refund", "pick_date", "convert", "read_page"}
+    assert names == {"order_status", "refund", "pick_date", "convert", "chart", "read_page"}
     files = re.search(r"```json\n(.*?)```", page, re.S)
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]

@@ -14,6 +14,7 @@ export class Composer {
    * @param {import("../storage.js").Keep} storage
    * @param {object} parts
    * @param {(text: string) => boolean} parts.send  false: the text stays in the box
+   * @param {() => {count: number, busy: boolean}} parts.attached  files that go with the message
    * @param {() => void} parts.changed
    */
   constructor(form, box, storage, parts) {
@@ -34,8 +35,10 @@ export class Composer {
     this.#fit();
   }
 
-  get empty() {
-    return !this.#box.value.trim();
+  /** Whether there is something to send, and all of it is there. */
+  get ready() {
+    const { count, busy } = this.#parts.attached();
+    return !busy && Boolean(count || this.#box.value.trim());
   }
 
   focus() {
@@ -50,7 +53,7 @@ export class Composer {
   }
 
   #send() {
-    if (this.empty || !this.#parts.send(this.#box.value)) return;
+    if (!this.ready || !this.#parts.send(this.#box.value)) return;
     this.#box.value = "";
     this.#fit();
   }

@@ -11,6 +11,13 @@ const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 export const clock = (ms) =>
   new Date(ms).toDateString() === new Date().toDateString() ? hour.format(ms) : when(ms);
 
+/** @param {number} count  e.g. 1536 → "1.5 KB" */
+export function bytes(count) {
+  const units = ["bytes", "KB", "MB", "GB"];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(count, 1)) / 10));
+  return `${(count / 1024 ** step).toLocaleString(undefined, { maximumFractionDigits: step ? 1 : 0 })} ${units[step]}`;
+}
+
 /** @param {number} seconds  e.g. 184 → "3 min 4 s" */
 export function lasting(seconds) {
   const whole = Math.round(seconds);

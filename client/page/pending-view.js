@@ -1,16 +1,18 @@
 /** A message that the server has not confirmed yet, or has refused. */
 
 import { h } from "./element.js";
+import { FileList } from "./file-list.js";
 import { clock } from "./format.js";
 
 export class PendingView {
   #text = h("div", { class: "text" });
+  #files = new FileList();
   #hint = h("span", { class: "hint" });
   #retry;
   #edit;
   #drop;
   #entry;
-  element = h("article", { class: "message user pending", "aria-label": "You, not sent yet" }, this.#text);
+  element = h("article", { class: "message user pending", "aria-label": "You, not sent yet" }, this.#text, this.#files.element);
 
   constructor(actions) {
     const button = (label, act) =>
@@ -22,9 +24,10 @@ export class PendingView {
   }
 
   update(entry) {
-    const { text, status, error, retry_at } = entry;
+    const { text, options, status, error, retry_at } = entry;
     this.#entry = entry;
     this.#text.textContent = text;
+    this.#files.update(options?.files);
     this.element.dataset.status = status;
     const later = status === "waiting" && retry_at ? ` It is sent again at ${clock(retry_at)}.` : "";
     this.#hint.textContent = error ? error.message + later : status === "waiting" ? "Not sent yet" : "Sending…";

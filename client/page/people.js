@@ -1,4 +1,6 @@
-/** What the page calls the users of a session. */
+/** What the page calls the users of a session. Anybody may have any name, so ours stand apart. */
+
+import { h } from "./element.js";
 
 /**
  * @param {string} user_id
@@ -8,4 +10,41 @@
 export function inWords(user_id, owner, reader) {
   if (user_id === reader) return "you";
   return user_id === owner ? "the owner" : "somebody with the link";
+}
+
+/**
+ * Somebody by the name that they gave, if they did, and by what they are to the reader.
+ * @param {{user_id: string, name?: string}} person
+ * @returns {HTMLElement}
+ */
+export function shown({ user_id, name }, owner, reader) {
+  const role = inWords(user_id, owner, reader);
+  if (!name) return h("span", { class: "person" }, h("span", { class: "role" }, role));
+  const known = [owner, reader].includes(user_id) ? [" ", h("span", { class: "role" }, role)] : [];
+  return h("span", { class: "person" }, h("span", { class: "name" }, name), ...known);
+}
+
+/** How many users there are: here, or among those who said something. */
+export const headcount = (state, people) =>
+  new Set([...people, ...state.runs.map((run) => run.user)].flatMap((one) => one?.user_id ?? [])).size;
+
+/** Who is here, drawn anew when that changes. */
+export class PeopleLine {
+  #element;
+  #drawn;
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.#element = element;
+  }
+
+  draw(people, owner, reader) {
+    if (this.#drawn === people) return;
+    this.#drawn = people;
+    const others = people.length > 1 ? people : [];
+    this.#element.hidden = !others.length;
+    this.#element.replaceChildren(
+      ...others.flatMap((person, index) => [index ? ", " : "· Here: ", shown(person, owner, reader)]),
+    );
+  }
 }

@@ -1,6 +1,9 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
+import { BranchBar } from "./branch-bar.js";
+import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
+import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
 import { ToolCard } from "./tool-card.js";
@@ -18,12 +21,16 @@ const CONTINUABLE = ["interrupted", "incomplete"];
 
 export class RunView {
   #actions;
+  #url;
+  #files;
   #run;
   #latest;
+  #known; // the branches, as they were drawn
   #parts = [];
   #said = h("div", { class: "text" });
+  #author = h("p", { class: "author", hidden: true });
   #queued = h("div", { class: "aside", hidden: true }, h("span", { class: "badge" }, "Queued"));
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#said, this.#queued);
+  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said, this.#queued);
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
@@ -34,16 +41,31 @@ export class RunView {
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
-  constructor(actions) {
+  #branches;
+
+  constructor(actions, url) {
     this.#actions = actions;
+    this.#url = url;
+    this.#files = new FileList(url);
+    this.#said.after(this.#files.element);
     if (!actions) return;
+    const select = (message_id) => actions.select(message_id);
+    this.#branches = {
+      question: new BranchBar("Edit", () => this.#edit(), select),
+      answer: new BranchBar("Regenerate", () => actions.regenerate(this.#run.run_id), select),
+    };
+    this.#user.append(this.#branches.question.element);
+    this.#answer.after(this.#branches.answer.element);
     const onclick = () => actions.stop(this.#run.run_id);
     this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
   }
 
   update(run, latest, progress, people) {
+    this.#drawAuthor(run.user, people);
     const working = run.message.parts.some((part) => part.call?.status === "running");
-    if (run === this.#run && latest === this.#latest && !working) return;
+    const same = run === this.#run && latest === this.#latest && people.branches === this.#known;
+    if (same && !working) return;
+    this.#known = people.branches;
     if (run.message.sources !== this.#run?.message.sources) this.#cite(run.message.sources);
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
     this.#run = run;
@@ -51,9 +73,20 @@ export class RunView {
     this.element.dataset.runId = run.run_id;
     this.#user.hidden = !run.user;
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
+    this.#said.hidden = !run.user?.text;
+    this.#files.update(run.user?.files);
     this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
+    if (this.#branches) this.#drawBranches(run, people);
     if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
+  }
+
+  /** Who said it, once there is more than one person. */
+  #drawAuthor(user, { several, author }) {
+    if (!user || this.#author.hidden === !several) return;
+    this.#author.replaceChildren(...(several ? [author(user)] : []));
+    this.#author.hidden = !several;
+    this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
   }
 
   #drawAnswer({ message, begun, status, note, fallback, done }, progress, people) {
@@ -93,11 +126,30 @@ export class RunView {
     }));
   }
 
+  #drawBranches({ question, message, begun, done }, { branches: { siblings, quiet } }) {
+    const { question: asked, answer } = this.#branches;
+    asked.element.hidden = !begun || !question;
+    asked.update(question, siblings[question] ?? [question], quiet);
+    answer.element.hidden = !done || !message.message_id;
+    answer.update(message.message_id, siblings[message.message_id] ?? [message.message_id], quiet);
+  }
+
+  #edit() {
+    const { message_id, text } = this.#run.user;
+    const form = editForm(text, (better) => this.#actions.replace(message_id, better), () => {
+      form.replaceWith(this.#said);
+      this.#branches.question.element.hidden = false;
+    });
+    this.#said.replaceWith(form);
+    this.#branches.question.element.hidden = true;
+    form.querySelector("textarea").focus();
+  }
+
   /** Drop the parts from `index` on, and begin one of `type` there. */
   #rebuild(index, type) {
     for (const { view } of this.#parts.splice(index)) view.element.remove();
     if (!type) return;
-    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions);
+    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions, this.#url);
     this.#parts.push({ type, view });
     this.#body.append(view.element);
   }

@@ -1,6 +1,7 @@
 /** One tool call: its name, arguments, state and result, and what a person is asked about it. */
 
 import { h } from "./element.js";
+import { FileList } from "./file-list.js";
 import { clock } from "./format.js";
 
 const STATUS = {
@@ -18,6 +19,7 @@ const STATUS = {
 
 export class ToolCard {
   #call;
+  #files;
   #name = h("span", { class: "tool-name" });
   #status = h("span", { class: "tool-status" });
   #bar = h("progress", { max: 1, "aria-label": "Progress" });
@@ -41,8 +43,10 @@ export class ToolCard {
     this.#question,
   );
 
-  /** @param {import("./transcript.js").Actions} [actions] */
-  constructor(actions) {
+  /** @param {import("./transcript.js").Actions} [actions] @param {import("./file-list.js").Url} [url] */
+  constructor(actions, url) {
+    this.#files = new FileList(url);
+    this.#whole.before(this.#files.element);
     if (!actions) return;
     for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
       const edited = () => (decision === "approve" && !this.#edited.hidden ? this.#edited.value : undefined);
@@ -74,6 +78,7 @@ export class ToolCard {
     this.#status.textContent = stateLine(call, who);
     this.#arguments.update(call.arguments);
     this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
+    this.#files.update(call.files);
     this.#whole.hidden = !writable || !call.output_ref;
     if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
     this.#question.hidden = !asks;

@@ -1,13 +1,17 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
+import { activeRun, queued } from "../reducer.js";
 import { PendingView } from "./pending-view.js";
-import { inWords } from "./people.js";
+import { headcount, inWords, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
  * @property {(run_id: string) => void} stop
  * @property {(run_id: string) => void} continue
+ * @property {(run_id: string) => void} regenerate
+ * @property {(message_id: string, text: string) => void} replace  a question by another one
+ * @property {(message_id: string) => void} select
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
  *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
@@ -19,29 +23,41 @@ import { RunView } from "./run-view.js";
 export class Transcript {
   #root;
   #actions;
+  #url;
   #runs = new Map(); // run_id → RunView
   #pending = new Map(); // client_msg_id → PendingView
+  #branches = {};
 
-  /** @param {HTMLElement} root @param {Actions} [actions] */
-  constructor(root, actions) {
+  /** @param {HTMLElement} root @param {Actions} [actions] @param {import("./file-list.js").Url} [url] */
+  constructor(root, actions, url) {
     this.#root = root;
     this.#actions = actions;
+    this.#url = url;
   }
 
   /**
    * @param {import("../reducer.js").State} state
    * @param {{pending?: import("../outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   user_id?: string}} [more]  `user_id`: of the reader; by default the owner reads
+   *   user_id?: string, people?: import("../here.js").Person[]}} [more]  `user_id`: of the reader;
+   *   by default the owner reads. `people`: who is here
    */
-  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id } = {}) {
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
+    const quiet = !activeRun(state) && !queued(state).length;
+    if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
+      this.#branches = { siblings: state.siblings, quiet };
+    }
+    const several = headcount(state, here) > 1;
     const people = {
+      branches: this.#branches,
+      several,
+      author: (user) => shown(user, state.user_id, reader),
       who: (user_id) => inWords(user_id, state.user_id, reader),
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
     const last = state.runs.findLast((run) => run.begun);
     const elements = [
-      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions),
+      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
         (view, run) => view.update(run, run === last, progress, people)),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),

@@ -3,7 +3,8 @@
     async def authenticate(token: str | None, request: aiohttp.web.Request) -> User | None
 
 `token` is what the client gave, or None; `request` has its headers and cookies. None means
-nobody, and so does `AuthError`, whose message the client is told.
+nobody, and so does `AuthError`, whose message the client is told. `User(user_id, name=…)` says what
+others see of the user.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class SupabaseTokens:
         if spelled(issuer) != spelled(self.issuer):
             self._tell(issuer)
             raise AuthError("the token is from another issuer")
-        return User(claims["sub"], claims["exp"])
+        return User(claims["sub"], claims["exp"], name_of(claims))
 
     def _tell(self, issuer: Any) -> None:
         """Log each issuer once. The signature was good, so the project itself wrote it."""
@@ -118,6 +118,14 @@ class SupabaseTokens:
         if key.algorithm_name != claimed:
             raise AuthError("the token's algorithm does not match its key")
         return key, key.algorithm_name
+
+
+def name_of(claims: dict[str, Any]) -> str | None:
+    """What the user calls themselves, which they may change as they like. The e-mail is for
+    nobody else to see."""
+    about = claims.get("user_metadata")
+    names = (about.get("full_name"), about.get("name")) if isinstance(about, dict) else ()
+    return next((name for name in names if isinstance(name, str) and name.strip()), None)
 
 
 def spelled(issuer: Any) -> Any:

@@ -19,6 +19,7 @@ from ..models import (
     ToolRequest,
     UserText,
 )
+from ..models.notes import noted
 from ..protocol import Error, ProtocolError
 from ..runs.chain import Chain, ask
 
@@ -149,8 +150,8 @@ def transcribe(context: list[Item]) -> str:
     lines: list[str] = []
     for item in context:
         match item:
-            case UserText(text):
-                lines.append(f"User: {text}")
+            case UserText():
+                lines.append(f"User: {noted(item).text}")
             case AssistantText(text):
                 lines.append(f"Assistant: {text}")
             case ToolRequest(name=name):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..config import ConfigError, Settings
 from ..config.models import ModelEntry
 from ..models import Model
-from ..protocol import Options
+from ..protocol import Kind, Options
 from ..runs.chain import Chain, Link
 
 LOCAL_HISTORY = 2_500  # of the 4,096 tokens that the local model reads and writes in all
@@ -23,10 +25,16 @@ def default_options(settings: Settings) -> Options:
 async def make_chain(settings: Settings) -> Chain:
     """Raises `ConfigError`."""
     name = settings.openai_model if settings.model == "openai" else settings.model
-    default = ModelEntry(name=name, api=settings.openai_api if settings.model == "openai" else "")
+    said = next((one for one in settings.models if one.name == name), None)
+    default = ModelEntry(
+        name=name,
+        api=settings.openai_api if settings.model == "openai" else "",
+        takes=said.takes if said else None,
+    )
+    choices = [entry for entry in settings.models if entry.name != name]
     made: dict[ModelEntry, Link] = {}
     try:
-        for entry in (default, *settings.models, *settings.fallbacks):
+        for entry in (default, *choices, *settings.fallbacks):
             if entry not in made:
                 made[entry] = await _link(settings, entry)
     except ConfigError:
@@ -34,7 +42,7 @@ async def make_chain(settings: Settings) -> Chain:
             await link.model.close()
         raise
     return Chain(
-        [made[default], *(made[entry] for entry in settings.models if entry.name != name)],
+        [made[default], *(made[entry] for entry in choices)],
         [made[entry] for entry in settings.fallbacks],
     )
 
@@ -48,7 +56,17 @@ async def _link(settings: Settings, entry: ModelEntry) -> Link:
     if entry.name == "local" and not entry.url:
         return Link(await _local(), "local", min(history, LOCAL_HISTORY))
     url = entry.url or settings.openai_base_url
-    return Link(_openai(settings, entry, url), f"{url} {entry.key}", history)
+    model = _openai(settings, entry, url)
+    return Link(model, f"{url} {entry.key}", history, taken(entry, url))
+
+
+def taken(entry: ModelEntry, url: str) -> Collection[Kind]:
+    """The kinds of files that a model takes: as its entry says, else by its server."""
+    from ..models.openai import OPENAI_URL, is_openai
+
+    if entry.takes is not None:
+        return entry.takes  # type: ignore[return-value]
+    return ("image", "pdf") if is_openai(url or OPENAI_URL) else ()
 
 
 async def _local() -> Model:

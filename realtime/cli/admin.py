@@ -12,6 +12,7 @@ import msgspec
 from ..core.fold import fold
 from ..core.rows import SessionRow
 from ..log.store import Store
+from ..models.notes import joined, note
 from ..protocol import (
     CitedSource,
     Done,
@@ -90,7 +91,8 @@ def as_markdown(row: SessionRow, events: list[Event]) -> str:
     for event in events:
         match event:
             case UserMessage():
-                parts += [f"## {event.user_id}", event.text]
+                files = [note(file) for file in event.files]
+                parts += [f"## {event.user_id}", joined(event.text, files)]
             case Token(kind="text"):
                 parts += ["## Assistant", event.delta]
             case ToolCall():

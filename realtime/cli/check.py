@@ -136,9 +136,13 @@ async def check_supabase(settings: Settings, report: Report) -> None:
 
     part = f"Supabase {settings.supabase_url}"
     try:
-        supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+        supabase = await Supabase.connect(
+            settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+        )
         try:
             wrong = await supabase.check()
+            if supabase.bucket:
+                await supabase.bucket.prepare()
         finally:
             await supabase.close()
     except SupabaseError as error:

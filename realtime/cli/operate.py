@@ -93,7 +93,9 @@ async def stores(settings: Settings, here: Store) -> AsyncIterator[list[Store]]:
         return
     from ..supabase import Supabase
 
-    supabase = await Supabase.connect(settings.supabase_url, settings.supabase_key)
+    supabase = await Supabase.connect(
+        settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+    )
     try:
         yield [here, supabase]
     finally:

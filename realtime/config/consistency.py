@@ -50,6 +50,8 @@ def problems(settings: Settings) -> Iterator[str]:
             "SUPABASE_URL is missing: set it to https://<project>.supabase.co, or unset "
             "SUPABASE_KEY to keep conversations in SQLite only"
         )
+    if settings.supabase_bucket and not settings.supabase_url:
+        yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:

@@ -24,11 +24,13 @@ class ModelEntry:
     key: str = ""
     api: str = ""
     history: int = 0
+    takes: tuple[str, ...] | None = None
+    """The kinds of files, beside text, that it takes; None: what is usual of its server."""
 
 
 def parse_models(raw: str) -> tuple[ModelEntry, ...]:
     """Entries, comma separated: `NAME`, `local`, `demo` or `NAME@URL`, then perhaps
-    `key=VARIABLE`, `api=responses|chat` and `history=TOKENS`."""
+    `key=VARIABLE`, `api=responses|chat`, `history=TOKENS` and `takes=image+pdf`."""
     return tuple(_entry(item.split()) for item in raw.split(",") if item.strip())
 
 
@@ -43,10 +45,11 @@ def _entry(words: list[str]) -> ModelEntry:
     given: dict[str, Any] = {}
     for word in rest:
         option, equals, value = word.partition("=")
-        if not equals or not value or option not in ("key", "api", "history"):
+        if not equals or not value or option not in ("key", "api", "history", "takes"):
             raise ValueError(
                 f"has {word!r} after {place}; it may be followed by key=VARIABLE, "
-                "api=responses, api=chat and history=TOKENS, then by a comma and the next model"
+                "api=responses, api=chat, history=TOKENS and takes=image+pdf, then by a comma and "
+                "the next model"
             )
         given[option] = value
     if given.get("api", "chat") not in ("responses", "chat"):
@@ -55,9 +58,18 @@ def _entry(words: list[str]) -> ModelEntry:
         if not is_whole(given["history"]) or int(given["history"]) < 100:
             raise ValueError(f"has history={given['history']} after {place}; at least 100 tokens")
         given["history"] = int(given["history"])
+    if "takes" in given:
+        given["takes"] = _kinds(given["takes"], place)
     if "key" in given and not url:
         raise ValueError(f"has a key for {place}; only NAME@URL has one of its own")
     return ModelEntry(name=name, url=url, **given)
+
+
+def _kinds(raw: str, place: str) -> tuple[str, ...]:
+    kinds = () if raw == "text" else tuple(raw.split("+"))
+    if set(kinds) - {"image", "pdf"}:
+        raise ValueError(f"has takes={raw} after {place}; it is image, pdf, image+pdf or text")
+    return kinds
 
 
 def default_api(url: str) -> str:

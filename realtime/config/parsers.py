@@ -105,6 +105,12 @@ def parse_project_url(raw: str) -> str:
     return parse_url(raw).removesuffix("/rest/v1")
 
 
+def parse_bucket(raw: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,98}", raw):
+        raise ValueError("must be a bucket's name: small letters, digits, dots and dashes")
+    return raw
+
+
 def parse_publishable_key(raw: str) -> str:
     """A key that the page may show to everybody; the legacy `anon` key is one too."""
     role = ""

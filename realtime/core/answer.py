@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..models import AssistantText, Item, Thought, ToolRequest, ToolResult
-from ..protocol import OPEN_TOOL, Done, TextKind, Token, ToolCall, to_json, utf16_len
+from ..protocol import OPEN_TOOL, CitedSource, Done, TextKind, Token, ToolCall, to_json, utf16_len
 from .provider_state import ProviderState, kept
 
 
@@ -72,6 +72,7 @@ class Answer:
         self.schema: dict[str, Any] | None = None  # that it is held to
         self.length: dict[TextKind, int] = {"text": 0, "reasoning": 0}
         self.calls: dict[str, ToolCall] = {}
+        self.sources: set[CitedSource] = set()
         self._states: dict[str, ProviderState] = {}  # of calls
         self._steps: list[StepFold] = []
         self._growing: TextPart | None = None  # the newest part, where it is text
@@ -136,6 +137,7 @@ class Answer:
             step.parts = left
         self._growing = None
         self.length["text"] = min(self.length["text"], offset)
+        self.sources = {source for source in self.sources if (source.end or 0) <= offset}
 
     def open_calls(self) -> list[ToolCall]:
         return [call for call in self.calls.values() if call.status in OPEN_TOOL]

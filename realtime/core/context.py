@@ -1,10 +1,11 @@
 """What of a conversation a model is given: as much as fits, by one rule. No I/O.
 
 1. All of it, where it fits the budget.
-2. Else the outputs of the tools of earlier exchanges are shortened, the oldest first.
-3. Then the oldest exchanges are left out whole: a user's message with everything that
+2. Else the files of earlier exchanges become notes, the oldest first.
+3. Then the outputs of the tools of earlier exchanges are shortened, in the same order.
+4. Then the oldest exchanges are left out whole: a user's message with everything that
    followed from it, so no result is ever parted from its call.
-4. Of the newest exchange the outputs of all steps but the last are shortened. The rest of
+5. Of the newest exchange the outputs of all steps but the last are shortened. The rest of
    it always stays: where that is too long, the provider says so.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..models import Item, ToolRequest, ToolResult, UserText
+from ..models.notes import noted
 from .usage import tokens_of
 
 MAX_OVERFLOWS = 2
@@ -75,12 +77,13 @@ def fit(items: Sequence[Item], budget: int) -> tuple[list[Item], bool]:
     if total <= budget:
         return list(items), False
     *earlier, newest = exchanges(items)
-    for place, exchange in enumerate(earlier):
-        short = shortened(exchange)
-        total -= _size(exchange) - _size(short)
-        earlier[place] = short
-        if total <= budget:
-            return _joined([*earlier, newest]), False
+    for shorter in (in_words, shortened):
+        for place, exchange in enumerate(earlier):
+            short = shorter(exchange)
+            total -= _size(exchange) - _size(short)
+            earlier[place] = short
+            if total <= budget:
+                return _joined([*earlier, newest]), False
     left_out = 0
     while left_out < len(earlier) and total > budget:
         total -= _size(earlier[left_out])
@@ -98,6 +101,11 @@ def exchanges(items: Sequence[Item]) -> list[Exchange]:
             parts.append([])
         parts[-1].append(item)
     return parts
+
+
+def in_words(items: Sequence[Item]) -> list[Item]:
+    """With a note in place of each file."""
+    return [noted(item) if isinstance(item, UserText) and item.files else item for item in items]
 
 
 def shortened(items: Sequence[Item], *, keep_last: bool = False) -> list[Item]:

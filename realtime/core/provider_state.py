@@ -2,7 +2,8 @@
 
 Signatures, encrypted reasoning, the thoughts before a call: opaque, and of use only to the model
 that wrote them. It is stored beside a tool call, or beside the `done` of an answer that ends with
-text, and belongs to the part of the answer since the call before.
+text, and belongs to the part of the answer since the call before. Beside a `run` event stands where
+the answer that follows is kept (`held`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..models.fitting import NO_THOUGHT
-from ..protocol import Done, Event, ToolCall
+from ..protocol import Done, Event, Run, ToolCall
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def provider_state(event: Event) -> bytes | None:
     return state
 
 
-def keep_provider_state(event: ToolCall | Done, state: bytes | None) -> None:
+def keep_provider_state(event: ToolCall | Done | Run, state: bytes | None) -> None:
     """A copy of the event (`msgspec.structs.replace`) is without it. A state over
     `MAX_PROVIDER_STATE` is dropped; the event stays."""
     if state is None:

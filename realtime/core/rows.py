@@ -13,6 +13,13 @@ class StorageError(Exception):
     """A store cannot be read or written; the message says what is wrong."""
 
 
+class Missing(StorageError):
+    """The bytes of a file are not there any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the content of this file is no longer stored")
+
+
 class HeldElsewhere(StorageError):
     """Another worker holds the session; it may be asked for again after a while."""
 

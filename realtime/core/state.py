@@ -6,6 +6,8 @@ are ms since the Unix epoch.
 
 from __future__ import annotations
 
+import msgspec
+
 from ..models import Item, UserText
 from ..protocol import (
     MAX_QUEUED_TEXT,
@@ -14,10 +16,13 @@ from ..protocol import (
     CancelAfter,
     Done,
     Event,
+    File,
     Options,
     QueuedRun,
+    QueueOrder,
     Run,
     RunStatus,
+    Selected,
     SessionEnded,
     SessionStarted,
     Sources,
@@ -27,20 +32,28 @@ from ..protocol import (
     UserMessage,
 )
 from .answer import Answer
+from .branches import Branches
+from .held import Held, held_in
 from .rows import SessionRow, SummaryStatus
 
 FILTERED = "content_filter"
 
 
 class RunState:
-    """One user message on its way to its `done`; a continued run has no message of its own.
+    """One user message on its way to its `done`. A run that goes on with an answer, or makes it
+    again, has no message of its own.
 
     `asker`: the user whose run it is; empty where the log does not say who continued it.
+    `options`: of this run, over the session's. `behind`: where it ended before it had begun, the
+    message that was the last one then.
     """
 
     def __init__(self, run_id: str, user: UserMessage | None, answer: Answer) -> None:
         self.run_id = run_id
         self.user = user
+        self.said = user  # as it was sent
+        self.automatic = False  # nobody asked for it
+        self.held: Held | None = None  # what the provider keeps of the newest answer
         self.asker = user.user_id if user else ""
         self.answer = answer
         self.status: RunStatus = "queued"
@@ -48,7 +61,10 @@ class RunState:
         self.requested_at = 0
         self.started_at: int | None = None
         self.first_seq = 0
-        self.size_before = 0  # of the answer, where an earlier run began it
+        self.continues = False  # an earlier run began the answer
+        self.size_before = 0  # of the answer then
+        self.options: Options | None = None
+        self.behind: str | None = None
         self.done: Done | None = None
 
     @property
@@ -74,14 +90,19 @@ class State:
         self.head = 0
         self.last_ts = 0
         self.runs: dict[str, RunState] = {}
-        self.started: list[RunState] = []  # in the order of the context
+        self.started: list[RunState] = []
+        self.branches = Branches()
         self.active: RunState | None = None
         self.queue: list[RunState] = []
         self.ended: SessionEnded | None = None
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
+        self.files: dict[str, File] = {}  # that events list
         self._said = False  # since the last summary
         self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
+        self._questions: dict[str, UserMessage] = {}
+        self._answers: dict[str, RunState] = {}  # by message, the newest run
+        self._refused: set[str] = set()  # answers to what the provider's filter refused
 
     def apply(self, event: Event) -> None:
         """Take one event into the state. `seq`s must come in order."""
@@ -92,12 +113,17 @@ class State:
                 self.runs[event.run_id or ""].answer.add_text(event)
             case ToolCall():
                 self.runs[event.run_id or ""].answer.set_call(event)
+                self.files.update((file.id, file) for file in event.files)
             case UserMessage():
                 self._apply_user_message(event)
             case Run():
                 self._apply_run(event)
             case Done():
                 self._apply_done(event)
+            case QueueOrder():
+                self.queue.sort(key=lambda run: event.order.index(run.run_id))
+            case Selected():
+                self.branches.activate(event.message_id)
             case SessionStarted():
                 self.user_id, self.start_time = event.user_id, event.start_time
                 self.options = event.options or self.options
@@ -110,16 +136,22 @@ class State:
                 elif event.status == "failed":
                     self.summary_status = "failed"
             case Sources():
-                pass  # for readers; the model has its own
+                self.runs[event.run_id or ""].answer.sources.update(event.sources)
             case _:
                 raise TypeError(f"no such event: {type(event).__name__}")
 
     def _apply_user_message(self, event: UserMessage) -> None:
-        run = RunState(event.run_id or "", event, Answer())
-        run.requested_at, run.first_seq = event.ts, event.seq
-        run.answer.schema = event.schema
-        self.runs[run.run_id] = run
-        self._by_client_id[event.user_id, event.client_msg_id] = run
+        if known := self.runs.get(event.run_id or ""):
+            known.user, known.asker = event, event.user_id
+        else:
+            run = RunState(event.run_id or "", event, Answer())
+            run.requested_at, run.first_seq = event.ts, event.seq
+            self.runs[run.run_id] = run
+            self._by_client_id[event.user_id, event.client_msg_id] = run
+        self._questions[event.message_id] = event
+        if not isinstance(event.parent, msgspec.UnsetType):
+            self.branches.add(event.message_id, event.parent)
+        self.files.update((file.id, file) for file in event.files)
         self._reopen()
 
     def _reopen(self) -> None:
@@ -130,31 +162,57 @@ class State:
     def _apply_run(self, event: Run) -> None:
         run_id = event.run_id or ""
         run = self.runs.get(run_id)
-        if run is None:  # goes on with the answer of an earlier run
-            earlier = next(r for r in self.started if r.answer.message_id == event.message_id)
-            run = RunState(run_id, None, earlier.answer)
-            run.size_before = earlier.answer.size()
-            run.requested_at, run.first_seq = event.ts, event.seq
-            self.runs[run_id] = run
-            self._reopen()
+        if run is None:
+            run = self._apply_further_run(event, run_id)
         run.asker = event.user_id or run.asker
+        run.held = held_in(event)
+        run.automatic = run.automatic or bool(event.automatic)
         run.answer.message_id = event.message_id
         run.status, run.model = event.status, event.model
         if event.status == "queued":
-            self.queue.append(run)
+            self.queue.insert(0 if run.automatic else len(self.queue), run)
         elif run.started_at is None:
             run.started_at = event.ts
             if run in self.queue:
                 self.queue.remove(run)
             self.started.append(run)
             self.active = run
+            self._place(run, event)
         if event.reset_to is not None:
             run.answer.reset(event.reset_to)
+
+    def _apply_further_run(self, event: Run, run_id: str) -> RunState:
+        """One that goes on with the answer of an earlier run, or answers a question again."""
+        earlier = self._answers.get(event.message_id)
+        run = RunState(run_id, None, earlier.answer if earlier else Answer())
+        run.continues = earlier is not None
+        run.size_before = run.answer.size()
+        run.options = event.options
+        run.requested_at, run.first_seq = event.ts, event.seq
+        self.runs[run_id] = run
+        if event.user_id and event.client_msg_id:
+            self._by_client_id[event.user_id, event.client_msg_id] = run
+        self._reopen()
+        return run
+
+    def _place(self, run: RunState, event: Run) -> None:
+        """The run begins: its question and its answer are on the active branch."""
+        question = run.user.message_id if run.user else event.parent
+        if question is not None:
+            self.branches.add(question, event.follows or self.branches.leaf)
+            self.branches.add(event.message_id, question)
+            run.answer.schema = self._questions[question].schema
+        self.branches.activate(event.message_id)
+        self._answers[event.message_id] = run
 
     def _apply_done(self, event: Done) -> None:
         run = self.runs[event.run_id or ""]
         run.done = event
         run.answer.close(event)
+        if run.refused:
+            self._refused.add(event.message_id)
+        if run.started_at is None:
+            run.behind = self.branches.leaf
         if run in self.queue:
             self.queue.remove(run)
         if self.active is run:
@@ -196,6 +254,11 @@ class State:
             if run.user
         ]
 
+    def last_said(self, user_id: str) -> UserMessage | None:
+        """The newest message of a user."""
+        said = (run.user for run in reversed(self.runs.values()) if run.user)
+        return next((message for message in said if message.user_id == user_id), None)
+
     def call(self, tool_call_id: str) -> ToolCall | None:
         """A tool call of this session, in its last state."""
         for run in reversed(self.started):
@@ -221,7 +284,10 @@ class State:
 
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""
-        user = self.active.user if self.active else None
+        run = self.active
+        if run and run.automatic:  # its user's wish was about the whole answer
+            run = next(one for one in self.started if one.answer is run.answer)
+        user = run.user if run else None
         match user.on_abandon if user else None:
             case "cancel":
                 return 0.0
@@ -230,18 +296,24 @@ class State:
             case _:
                 return None
 
+    def exchanges(self, leaf: str | None = None) -> list[tuple[UserMessage, Answer]]:
+        """The questions and answers of a branch, the first ones first; of the active one, unless
+        its last message is given."""
+        path = self.branches.path(leaf or self.branches.leaf)
+        pairs = zip(path[::2], path[1::2], strict=True)
+        return [(self._questions[asked], self._answers[said].answer) for asked, said in pairs]
+
     def context(self) -> list[Item]:
-        """What a model should see: the started runs, in the order they started.
+        """What a model should see: the active branch.
 
         A run that ended without an answer still counts: the user did say it. What the
         provider's filter refused is not said again: it would refuse all that follows.
         """
         items: list[Item] = []
-        refused = {id(run.answer) for run in self.started if run.refused}
-        for run in self.started:
-            if run.user and id(run.answer) not in refused:
-                items.append(UserText(run.user.text))
-                items.extend(run.answer.items())
+        for question, answer in self.exchanges():
+            if answer.message_id not in self._refused:
+                items.append(UserText(question.text, files=question.files))
+                items.extend(answer.items())
         return items
 
     def last_done(self) -> int:

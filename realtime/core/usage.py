@@ -3,7 +3,7 @@ what it costs. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -16,8 +16,13 @@ from ..models import (
     ToolResult,
     UserText,
 )
-from ..protocol import Usage
-from .state import RunState
+from ..models.notes import TEXT_BYTES
+from ..protocol import File, Usage
+from .state import RunState, State
+
+IMAGE_TOKENS = 1_100
+PDF_BYTES_A_TOKEN = 40
+PDF_TOKENS = 50_000
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +64,10 @@ def tokens_of(item: Item) -> int:
             return tokens(_bytes(text)) + 9
         case Thought(data=data):
             return tokens(_bytes(str(data)))
-        case UserText(text) | AssistantText(text):
+        case UserText(text, files=files):
+            sent = sum(file_tokens(file) for file in files if isinstance(file, File))
+            return tokens(_bytes(text)) + 4 + sent
+        case AssistantText(text):
             return tokens(_bytes(text)) + 4
 
 
@@ -72,6 +80,20 @@ def tokens_in(request: Request) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def file_tokens(file: File) -> int:
+    """About how many tokens a file takes: an image as much as providers count for a large one, a
+    PDF by its size, since nobody has counted its pages, a text as a text."""
+    match file.kind:
+        case "image":
+            return IMAGE_TOKENS
+        case "pdf":
+            return min(max(file.size // PDF_BYTES_A_TOKEN, IMAGE_TOKENS), PDF_TOKENS)
+        case "text":
+            return min(file.size, TEXT_BYTES) // 4 + 8
+        case _:
+            return 8
 
 
 def add(total: Usage | None, more: Usage) -> Usage:
@@ -96,16 +118,17 @@ def add(total: Usage | None, more: Usage) -> Usage:
     )
 
 
-def estimate(run: RunState, started: Sequence[RunState]) -> Usage:
+def estimate(run: RunState, session: State) -> Usage:
     """What a run has used, by the size of all texts, where nobody counted: each of its model
-    calls read all that was there before it. `started`: the session's runs."""
+    calls read all that was there before it."""
     if run.started_at is None:
         return Usage(input_tokens=0, output_tokens=0, estimated=True)
     written = run.answer.size() - run.size_before
     given = run.size_before + sum(
-        len(other.user.text) + (0 if other.answer is run.answer else other.answer.size())
-        for other in started
-        if other.user is not None
+        len(question.text)
+        + 4 * sum(map(file_tokens, question.files))
+        + (0 if answer is run.answer else answer.size())
+        for question, answer in session.exchanges(run.answer.message_id)
     )
     calls = run.answer.steps + (not run.answer.last_step())
     return Usage(

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
 from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
+from ..files.store import Files
 from ..limits.buckets import Buckets
 from ..live.errors import not_yours, storage_unavailable
 from ..live.hub import Hub
@@ -19,6 +21,7 @@ from ..live.seat import Seat
 from ..log.log import Ticket
 from ..protocol import (
     COMMANDS,
+    MAX_FILES,
     Approve,
     Auth,
     ClientResult,
@@ -30,6 +33,9 @@ from ..protocol import (
     Join,
     Leave,
     ProtocolError,
+    Queue,
+    Regenerate,
+    Select,
     Send,
     SessionPayload,
     Share,
@@ -38,7 +44,7 @@ from ..protocol import (
     decode,
     entry,
 )
-from .connections import Connection, Roster, user_of
+from .connections import Connection, Roster, member_of, user_of
 from .errors import Ack, draining
 from .transport import Transport
 
@@ -55,6 +61,7 @@ class Commands:
         hub: Hub,
         auth: Authenticator,
         shares: Shares,
+        files: Files,
         sessions: Buckets,
     ) -> None:
         self._sockets = sockets
@@ -62,6 +69,7 @@ class Commands:
         self._hub = hub
         self._authenticator = auth
         self._shares = shares
+        self._files = files
         self._sessions = sessions
         self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
         self._handlers = {
@@ -71,6 +79,9 @@ class Commands:
             "send": self._send,
             "stop": self._stop,
             "continue": self._continue,
+            "regenerate": self._regenerate,
+            "select": self._select,
+            "queue": self._queue,
             "approve": self._approve,
             "tool_result": self._tool_result,
             "history": self._history,
@@ -97,7 +108,7 @@ class Commands:
 
     async def _handshake(self, connection: Connection, auth: Any) -> Ack:
         given = decode(Handshake, auth)
-        await self._identify(connection, given.token)
+        await self._identify(connection, given.token, given.name)
         if given.session_id is None:
             return await self._create(connection, Create(tools=given.tools))
         return await self._join(
@@ -111,9 +122,9 @@ class Commands:
             ),
         )
 
-    async def _identify(self, connection: Connection, token: str | None) -> None:
+    async def _identify(self, connection: Connection, token: str | None, name: str | None) -> None:
         """A guest whose token is missing or no longer good becomes a new guest; nobody else
-        becomes anybody. Raises `AuthError`."""
+        becomes anybody, or chooses a name. Raises `AuthError`."""
         guests = self._authenticator if isinstance(self._authenticator, Guests) else None
         try:
             user = await self._authenticator.user(token, connection.request)
@@ -121,6 +132,8 @@ class Commands:
             if guests is None:
                 raise
             user, token = guests.new()
+        if guests:
+            user = replace(user, name=name)
         self._admit(connection, user, token if guests else None)
 
     def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:
@@ -138,7 +151,7 @@ class Commands:
         return await self._join(connection, Join(session_id=seat.session_id))
 
     async def _join(self, connection: Connection, command: Join) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         grant = self._shares.read(command.share) if command.share else None
         if grant and grant.session_id == session_id:
             connection.shares[session_id] = grant
@@ -146,7 +159,7 @@ class Commands:
         def enter() -> None:
             if connection.closed:
                 raise ProtocolError("not_found", "the socket has disconnected")
-            if not seat.admits(user_of(connection), share_key(connection, session_id)):
+            if not seat.admits(user_of(connection), connection.share_key(session_id)):
                 raise not_yours()  # revoked while the page was read
             self._transport.enter(connection.sid, session_id)
             connection.watching.add(session_id)
@@ -155,7 +168,7 @@ class Commands:
             shared = connection.shares.get(session_id)
             if shared and shared.access == "read" and seat.owner != user_of(connection):
                 command.tools = None  # whoever only reads offers none
-            payload = await seat.join(connection.sid, command, enter)
+            payload = await seat.join(connection.sid, member_of(connection), command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
             owner = payload.user_id == payload.you
             payload.access = "owner" if owner else connection.shares[session_id].access
@@ -174,34 +187,53 @@ class Commands:
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as seat:
-            return seat.send(command, user_of(connection))
+        session_id = connection.named(command.session_id)
+        found = await self._files.find(session_id, command.files[:MAX_FILES])
+        async with self._open(connection, session_id) as seat:
+            return seat.send(command, member_of(connection), found)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
+    async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
+        self._refuse_when_unable()
+        async with self._open(connection, connection.named(command.session_id)) as seat:
+            return seat.regenerate(command, user_of(connection))
+
+    async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
+            return seat.queue(command, user_of(connection))
+
+    async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
+            return seat.select(command.message_id)
+
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             self._refuse_when_unable()
             return seat.approve(command, user_of(connection))
 
     async def _tool_result(self, connection: Connection, command: ClientResult) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             self._refuse_when_unable()
             return seat.take_result(command, user_of(connection))
 
     async def _history(self, connection: Connection, command: History) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "read") as seat:
-            page = await seat.history(command.before_seq, command.limit)
-        events = [entry(event) for event in page.events]
-        return {"ok": True, "events": events, "next_before_seq": page.next_before_seq}
+            page = await seat.history(command)
+        return {
+            "ok": True,
+            "events": [entry(event) for event in page.events],
+            "next_before_seq": page.next_before_seq,
+            **({"siblings": page.siblings} if page.siblings else {}),
+        }
 
     async def _auth(self, connection: Connection, command: Auth) -> Ack:
         user = await self._authenticator.user(command.token, connection.request)
@@ -210,11 +242,24 @@ class Commands:
                 "forbidden", "the token belongs to another user; open a new connection"
             )
         guest = isinstance(self._authenticator, Guests)
+        if guest:
+            name = connection.user.name if connection.user else None
+            user = replace(user, name=name if command.name is None else command.name)
+        if connection.user and connection.user.name != user.name:
+            self._rename(user)
         self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
 
+    def _rename(self, user: User) -> None:
+        """All devices of a user show the name that they have now."""
+        for other in self._sockets.values():
+            if other.user and other.user.user_id == user.user_id and other.user.name != user.name:
+                other.user = replace(other.user, name=user.name)
+                for session_id in other.watching:
+                    self._hub.rename(session_id, other.sid, other.user)
+
     async def _share(self, connection: Connection, command: Share) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
             key, ticket = seat.share()
             await stored(ticket)
@@ -223,7 +268,7 @@ class Commands:
     async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
         """Void every share given so far and cancel what its holders asked for. Their sockets are
         closed; when they come back they are told `not_found`."""
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
             await stored(seat.unshare())
         for other in list(self._sockets.values()):
@@ -234,7 +279,7 @@ class Commands:
         return {"ok": True}
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.end()
 
     # ---------------------------------------------------------------- helpers
@@ -247,7 +292,7 @@ class Commands:
         command needs. Raises `not_found`, `forbidden`."""
         user_id = user_of(connection)
         grant = connection.shares.get(session_id)
-        key = share_key(connection, session_id)
+        key = connection.share_key(session_id)
         async with self._hub.open(session_id, user_id, share_key=key) as seat:
             if grant and seat.owner != user_id:
                 if need == "owner":
@@ -256,30 +301,12 @@ class Commands:
                     raise ProtocolError("forbidden", "this share is read-only")
             yield seat
 
-    def _named(self, connection: Connection, command: Any) -> str:
-        """The session that a command is about; the one that is watched where none is named."""
-        session_id: str | None = command.session_id
-        if session_id is not None:
-            return session_id
-        if len(connection.watching) != 1:
-            raise ProtocolError(
-                "bad_request",
-                f"session_id is required: this socket watches {len(connection.watching)} sessions",
-            )
-        (only,) = connection.watching
-        return only
-
     def _refuse_when_unable(self) -> None:
         """Nothing new is begun that could not be stored or finished."""
         if self._hub.draining:
             raise draining()
         if self._hub.log.broken:
             raise storage_unavailable()
-
-
-def share_key(connection: Connection, session_id: str) -> str | None:
-    grant = connection.shares.get(session_id)
-    return grant.key if grant else None
 
 
 async def stored(ticket: Ticket) -> None:

@@ -9,25 +9,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
 from ..core.approvals import due
+from ..core.continuing import in_a_row, may_go_on, successor, to_take_up
 from ..core.rows import StorageError
-from ..core.session import Session
+from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.usage import Meter, priced, tokens_in
 from ..limits.budget import ANSWER_TOKENS, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
 from ..models import Request
-from ..protocol import OPEN_TOOL, WAITING_TOOL, Error, ProtocolError, ToolCall, Usage
+from ..protocol import (
+    OPEN_TOOL,
+    WAITING_TOOL,
+    Error,
+    Options,
+    ProtocolError,
+    Run,
+    ToolCall,
+    Usage,
+)
+from ..runs.chain import Wait
 from ..runs.execute import Job, conversation, execute
-from ..runs.outcome import Outcome
+from ..runs.outcome import Outcome, interrupted
 from ..tools import SessionTools
 from .clock import now_ms
-from .job import job_of, used_before
+from .job import job_of, options_of, used_before
 from .ledger import Ledger
 from .services import Services
 
@@ -59,12 +71,13 @@ class Driver:
         self._closed = False
         self._news = asyncio.Event()  # somebody decided on a call
 
-    @property
-    def model(self) -> str:
-        return self._services.chain.name_of(self._session.options.model)
+    def model_for(self, own: Options | None) -> str:
+        """The name of the model that answers a run with these options of its own."""
+        choice = (own and own.model) or self._session.options.model
+        return self._services.chain.name_of(choice)
 
-    def start(self, run: RunState) -> None:
-        """Carry out a run, from its beginning or from where a crash caught it."""
+    def start(self, run: RunState, pause: Wait | None = None) -> None:
+        """Carry out a run, from its beginning or from where a crash caught it; after a pause."""
         job = job_of(
             run,
             self._session,
@@ -76,14 +89,14 @@ class Driver:
         context = tuple(conversation(run, self._session))
         request = Request(job.instructions, context, self.tools.specs)
         self._reserve(run, request, Usage(0, 0))
-        self._task = asyncio.create_task(self._drive(run, job), name=f"run {run.run_id}")
+        self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
     def advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
         if self._closed or self.draining:
             return
-        session = self._session
-        while run := self._ledger.change(lambda now: session.start_next(self.model, now))[0]:
+        session, model = self._session, self.model_for(None)
+        while run := self._ledger.change(lambda now: session.start_next(model, now))[0]:
             try:
                 self._services.budget.check_spending(self._ledger.payers(run))
             except ProtocolError as refusal:
@@ -105,20 +118,23 @@ class Driver:
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between
-        two steps. A run that was streaming, or whose tool may have had an effect that
-        nobody saw, or of which nobody knows who asked, ends `interrupted`, its text kept.
-        What waits for a person waits on."""
+        two steps, or in an answer that its provider keeps. Another that was streaming, or
+        whose tool may have had an effect that nobody saw, or of which nobody knows who asked,
+        ends `interrupted`, its text kept, and may be continued by a new run. What waits for a
+        person waits on."""
         session, run = self._session, self._session.active
         if run and (self._task is None or self._task.done()):
-            calls = run.answer.last_step()
-            if run.asker and calls and all(self._may_go_on(call) for call in calls):
+            calls, held = run.answer.last_step(), to_take_up(run)
+            attempts = self._services.chain.begin(options_of(run, session).model)
+            if run.asker and held and attempts.hand_to(held.by):
+                self._ledger.change(lambda now: session.go_on(run, run.model, now))
+                self.start(run)
+            elif run.asker and calls and all(self._may_go_on(call) for call in calls):
                 if not session.waits_for_people():
-                    self._ledger.change(lambda now: session.go_on(run, self.model, now))
+                    self._ledger.change(lambda now: session.go_on(run, run.model, now))
                 self.start(run)
             else:
-                error = Error("interrupted", "the server stopped", retryable=True)
-                outcome = Outcome("interrupted", "error", error=error)
-                self.end(run, outcome, ended_at=session.last_ts)
+                self.end(run, interrupted("the server stopped"), ended_at=session.last_ts)
         self.advance()
 
     def _may_go_on(self, call: ToolCall) -> bool:
@@ -150,7 +166,8 @@ class Driver:
         self, run: RunState, outcome: Outcome = CANCELLED, *, ended_at: int | None = None
     ) -> Ending:
         """The one way in which a run ends, active or waiting; nothing happens where it had
-        ended. The task of an active one is told to close the upstream request.
+        ended. The task of an active one is told to close the upstream request. An answer that
+        broke off may go on in another run, which the log has with the end of this one.
 
         `ended_at`: when it really ended, where that was before now."""
         session, carried_out = self._session, run is self._run
@@ -158,7 +175,8 @@ class Driver:
         if usage is None:
             meter = self._meter if carried_out else None
             usage = meter.usage() if meter else used_before(run, session, self._services)
-        _, ticket = self._ledger.change(
+        then = self._successor(run, outcome, usage)
+        ended, ticket = self._ledger.change(
             lambda now: session.finish(
                 run.run_id,
                 outcome.status,
@@ -169,12 +187,38 @@ class Driver:
                 ended_at=ended_at,
                 state=outcome.state,
                 value=outcome.value,
+                then=then,
             )
         )
         task = self._task if carried_out else None
         if task and task is not asyncio.current_task():
             task.cancel()
+        if ended and then and outcome.again:
+            logger.info("goes on by itself: %s", then.run_id, extra=self._extra(run))
+            if then.status == "started":
+                self.start(session.runs[then.run_id or ""], self._pause(run, outcome.again))
         return Ending(ticket, task)
+
+    def _successor(self, run: RunState, outcome: Outcome, usage: Usage) -> Run | None:
+        """Begins the run that goes on with an answer that broke off; None where somebody has to
+        ask for it."""
+        session, services = self._session, self._services
+        if not (outcome.again and services.continue_automatically and may_go_on(run, session)):
+            return None
+        if not services.chain.begin(options_of(run, session).model).ready:
+            return None
+        try:
+            services.budget.check_spending(
+                self._ledger.payers(run), behind=run.run_id, used=amount_of(usage)
+            )
+        except ProtocolError:
+            return None
+        return successor(run, new_id(), self.model_for(run.options), waits=self.draining)
+
+    def _pause(self, run: RunState, again: Wait) -> Wait | None:
+        """Longer for the second, and not for all sessions the same."""
+        longer = 4 ** (in_a_row(run, self._session) - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+        return Wait(again.reason, again.seconds * longer) if again.seconds else None
 
     async def drain(self, deadline_s: float) -> None:
         """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
@@ -184,8 +228,7 @@ class Driver:
         if run and self._task and not self._session.waits_for_people():
             await asyncio.wait([self._task], timeout=deadline_s)
             if self._session.active is run and not self._session.waits_for_people():
-                error = Error("interrupted", "the server is stopping", retryable=True)
-                self.end(run, Outcome("interrupted", "error", error=error))
+                self.end(run, interrupted("the server is stopping"))
         if self._session.waits_for_people():
             self.close()
 
@@ -197,11 +240,11 @@ class Driver:
         if self._task:
             self._task.cancel()
 
-    async def _drive(self, run: RunState, job: Job) -> None:
+    async def _drive(self, run: RunState, job: Job, pause: Wait | None) -> None:
         """Record what the run produces. It reads on when all but its last tokens are
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
-        attempts = self._services.chain.begin(self._session.options.model)
+        attempts = self._services.chain.begin(options_of(run, self._session).model)
         outcome = Outcome(
             "failed",
             "error",
@@ -209,7 +252,7 @@ class Driver:
         )
         before: Ticket | None = None
         try:
-            steps = execute(run, self._session, job, attempts, self.tools)
+            steps = execute(run, self._session, job, attempts, self.tools, pause)
             async with aclosing(steps) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):

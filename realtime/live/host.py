@@ -1,4 +1,4 @@
-"""What the actors of one hub have in common."""
+"""What the hub gives to each of its actors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..protocol import Options, Present
 from .services import Services
 
 
 class Host(msgspec.Struct, frozen=True):
-    """What the hub gives to each of its actors. The callbacks are called on the loop."""
+    """The callbacks are called on the loop."""
 
     services: Services
     grace_s: float
     abandon_s: float
+    check_options: Callable[[Options], None]
     on_ended: Callable[[str], None]
     on_idle: Callable[[str], None]
-    on_presence: Callable[[str, int], None]
+    on_presence: Callable[[Present], None]

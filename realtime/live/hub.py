@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
+from ..core.bounds import Bounds
 from ..core.rows import StorageError
-from ..core.session import Bounds, Session, new_id
+from ..core.session import Session, new_id
+from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Options, Progress, ProtocolError, ToolDeclaration
+from ..protocol import Options, Present, Progress, ProtocolError, ToolDeclaration
 from .actor import Actor
 from .archive import Archive, stored
 from .errors import not_yours
@@ -31,7 +34,7 @@ class Rooms(Protocol):
     """The live tail: the sockets that watch a session. Nothing here waits."""
 
     def broadcast(self, append: Append) -> None: ...
-    def presence(self, session_id: str, devices: int) -> None: ...
+    def presence(self, present: Present) -> None: ...
     def progress(self, report: Progress) -> None: ...
     def drop(self, session_id: str) -> None:
         """Close the sockets' transports, so that they come back and resume."""
@@ -60,7 +63,6 @@ class Hub:
         self._rooms = rooms
         self._archive = archive
         self._bounds = bounds
-        self._session_options = frozenset(session_options)
         self._actors: dict[str, Actor] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
@@ -69,6 +71,9 @@ class Hub:
             services=services,
             grace_s=grace_s,
             abandon_s=abandon_s,
+            check_options=partial(
+                check_options, models=services.chain.choices, names=frozenset(session_options)
+            ),
             on_ended=on_ended,
             on_idle=self._forget,
             on_presence=rooms.presence,
@@ -85,7 +90,7 @@ class Hub:
     ) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
-            check_options(options, self._host.services.chain.choices, self._session_options)
+            self._host.check_options(options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
         actor.driver.tools.declare(tools or ())
         self._actors[actor.session.session_id] = actor
@@ -97,6 +102,11 @@ class Hub:
         """A device watches the session no more."""
         if actor := self._actors.get(session_id):
             actor.leave(sid)
+
+    def rename(self, session_id: str, sid: str, user: User) -> None:
+        """The user of a device that watches the session has another name."""
+        if actor := self._actors.get(session_id):
+            actor.rename(sid, user)
 
     @asynccontextmanager
     async def open(
@@ -191,6 +201,7 @@ class Hub:
         await self.log.settled()
         if deleted:
             await self.log.keeper.delete([session_id])
+            await self._host.services.files.forget([session_id])
         else:
             await self.log.keeper.void(session_id)
         self._rooms.drop(session_id)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..core.continuing import to_take_up
 from ..core.rows import StorageError
 from ..core.session import new_id
 from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
 from ..core.user import User
+from ..files.store import pieces
 from ..models import Request
-from ..protocol import Progress, ToolCall, Usage
+from ..protocol import File, Options, Progress, ProtocolError, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
-from ..tools import Full, ToolContext
+from ..tools import Full, NewFile, ToolContext
 from .options import merged
 from .services import Services
 
@@ -30,8 +32,14 @@ def job_of(
     decided: Callable[[str], Awaitable[ToolCall]],
 ) -> Job:
     """`before_call` and `decided` are as in `Job` and `Hooks`."""
-    own = session.options
-    before = None if run.status == "started" else used_before(run, session, services)
+    own = options_of(run, session)
+    held = to_take_up(run)
+    before = held.used if held else None
+    if held is None and run.status != "started":
+        before = used_before(run, session, services)
+
+    said = session.last_said(run.asker)
+    asker = User(run.asker, name=said.name if said else None)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -47,6 +55,17 @@ def job_of(
             return None
         return output_ref
 
+    async def attach(tool_call_id: str, made: NewFile) -> File | None:
+        try:
+            return await services.files.add(
+                session.session_id, run.asker, made.name, made.type, pieces(made.data)
+            )
+        except (ProtocolError, StorageError) as error:
+            logger.warning(
+                "a tool's file could not be stored: %s", error, extra={"call": tool_call_id}
+            )
+            return None
+
     return Job(
         instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
@@ -56,7 +75,7 @@ def job_of(
             context=lambda tool_call_id, reporter: ToolContext(
                 session_id=session.session_id,
                 run_id=run.run_id,
-                user=User(run.asker),
+                user=asker,
                 owner_id=session.user_id,
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,
@@ -65,13 +84,20 @@ def job_of(
             told=lambda *report: services.on_progress(Progress(session.session_id, *report)),
             decided=decided,
             keep=keep,
+            attach=attach,
         ),
         meter=Meter(services.prices, before),
+        read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,
     )
 
 
+def options_of(run: RunState, session: State) -> Options:
+    """What the session and this run ask for."""
+    return merged(session.options, run.options) if run.options else session.options
+
+
 def used_before(run: RunState, session: State, services: Services) -> Usage:
     """What a run used whose model calls nobody here has seen."""
-    return priced(estimate(run, session.started), run.model, services.prices)
+    return priced(estimate(run, session), run.model, services.prices)

@@ -5,21 +5,32 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..core.session import Session
-from ..protocol import Join, SessionPayload, ToolCall, entry, to_json
+from ..core.shown import on_branch
+from ..protocol import (
+    History,
+    Join,
+    ProtocolError,
+    Run,
+    SessionPayload,
+    ToolCall,
+    UserMessage,
+    entry,
+    to_json,
+)
 from .tail import Page, Tail
 
 MAX_PENDING_ARGUMENTS = 8 * 1024
 Mode = Literal["live", "replay", "snapshot"]
 
 
-async def page_for(command: Join, epoch: int, tail: Tail) -> tuple[Page, Mode]:
-    """What a device that knows `after_seq` of its epoch has missed; all, where its cursor is
-    of another epoch. Raises `StorageError`."""
+async def page_for(command: Join, session: Session, tail: Tail) -> tuple[Page, Mode]:
+    """What a device that knows `after_seq` of its epoch has missed; the active branch, where its
+    cursor is of another epoch. Raises `StorageError`."""
     after = command.after_seq
     # a cursor without an epoch is of the only one there can have been
-    known = (1 if command.epoch is None else command.epoch) == epoch
+    known = (1 if command.epoch is None else command.epoch) == session.epoch
     if after is None or not known or after > tail.committed:
-        return await tail.snapshot(), "snapshot"
+        return await tail.snapshot(on_branch(session, session.branches.leaf)), "snapshot"
     page = await tail.missed(after)
     return page, "replay" if page.events else "live"
 
@@ -39,12 +50,31 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         events=[entry(event) for event in page.events],
         next_before_seq=page.next_before_seq,
         active_run=session.active_view(),
+        leaf=session.branches.leaf,
+        siblings=siblings(session, page),
         queue=session.queue_view(),
         pending_approvals=[call for call in waiting if call["status"] == "awaiting_approval"],
         pending_client_calls=[call for call in waiting if call["status"] == "awaiting_client"],
         ended=session.ended is not None,
         model=model,
     )
+
+
+async def history(command: History, session: Session, tail: Tail) -> Page:
+    """Older events of the active branch, or of another. Raises `not_found`, `StorageError`."""
+    branches, leaf = session.branches, command.leaf
+    if leaf is not None and leaf not in branches:
+        raise ProtocolError("not_found", "no message with this id in this session")
+    shown = on_branch(session, branches.end_of(leaf) if leaf else branches.leaf)
+    page = await tail.history(command.before_seq, command.limit, shown)
+    page.siblings = siblings(session, page)
+    return page
+
+
+def siblings(session: Session, page: Page) -> dict[str, list[str]]:
+    """Of the messages that begin on this page."""
+    begun = {event.message_id for event in page.events if isinstance(event, UserMessage | Run)}
+    return session.branches.siblings(begun & session.branches.parents.keys())
 
 
 def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from ..protocol import Options, ProtocolError
+from ..protocol import Options, ProtocolError, Regenerate
 
 
 def check_options(options: Options, models: Collection[str], names: Collection[str]) -> None:
@@ -25,3 +25,10 @@ def merged(settings: Options, own: Options) -> Options:
         name: value for name in own.__struct_fields__ if (value := getattr(own, name)) is not None
     }
     return msgspec.structs.replace(settings, **given)
+
+
+def one_more(command: Regenerate) -> Options | None:
+    """What one answer is asked for with."""
+    if command.model is None:
+        return command.options
+    return msgspec.structs.replace(command.options or Options(), model=command.model)

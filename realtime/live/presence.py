@@ -6,24 +6,38 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ..core.user import User
+from ..protocol import Person
+
+MAX_PEOPLE = 100
+"""As many are told of: everybody here is told of everybody, at each coming and going."""
+
 
 class Presence:
     """The devices of one session, and the one timer that runs while there are none."""
 
     def __init__(self) -> None:
-        self.devices: set[str] = set()
+        self.devices: dict[str, User] = {}  # by sid, in the order of arrival
         self._alone_since = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._about: str | None = None
 
-    def enter(self, sid: str) -> None:
-        self.devices.add(sid)
+    def enter(self, sid: str, user: User) -> None:
+        """A device is here, or its user has another name."""
+        self.devices[sid] = user
         self.cancel()
 
     def leave(self, sid: str) -> None:
-        self.devices.discard(sid)
+        self.devices.pop(sid, None)
         if not self.devices:
             self.excuse()
+
+    def people(self) -> list[Person]:
+        """Who is here, each once, in the order of arrival."""
+        names: dict[str, str | None] = {}
+        for user in self.devices.values():
+            names[user.user_id] = user.name or names.get(user.user_id)
+        return [Person(*one) for one in list(names.items())[:MAX_PEOPLE]]
 
     def excuse(self) -> None:
         """Until now nobody was missed."""

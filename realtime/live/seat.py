@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..core.rows import SessionRow
+from ..core.user import User
 from ..log.log import Ticket
-from ..protocol import Approve, ClientResult, Join, Send, SessionPayload, Stop
+from ..protocol import (
+    Approve,
+    ClientResult,
+    File,
+    History,
+    Join,
+    Queue,
+    Regenerate,
+    Send,
+    SessionPayload,
+    Stop,
+)
+from .ack import Ack
 from .tail import Page
-
-Ack = Awaitable[dict[str, Any]]
 
 
 class Seat(Protocol):
@@ -28,23 +39,43 @@ class Seat(Protocol):
 
     def row(self) -> SessionRow: ...
 
+    def file(self, file_id: str) -> File | None:
+        """One that an event of the session lists."""
+        ...
+
     def admits(self, user_id: str, share_key: str | None) -> bool:
         """Whether this user may be here: the owner, or one whose share is not revoked."""
         ...
 
-    async def join(self, sid: str, command: Join, enter: Callable[[], None]) -> SessionPayload:
+    async def join(
+        self, sid: str, user: User, command: Join, enter: Callable[[], None]
+    ) -> SessionPayload:
         """What a device that knows `after_seq` of `epoch` has missed. `enter` puts the socket in
         the room, without a pause before the return of the page that reaches the log's end."""
         ...
 
-    async def history(self, before_seq: int | None, limit: int) -> Page:
+    async def history(self, command: History) -> Page:
         """Older events, folded."""
         ...
 
-    def send(self, command: Send, user_id: str) -> Ack: ...
+    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
+        """`found`: the files of the message, as far as they are stored."""
+        ...
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""
+        ...
+
+    def regenerate(self, command: Regenerate, user_id: str) -> Ack:
+        """Answer a question once more, as a run of this user."""
+        ...
+
+    def queue(self, command: Queue, user_id: str) -> Ack:
+        """Change what waits; a message that is edited is this user's from now on."""
+        ...
+
+    def select(self, message_id: str) -> Ack:
+        """Go over to the branch of a message."""
         ...
 
     def stop(self, command: Stop) -> Ack: ...

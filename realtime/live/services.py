@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..core.usage import Prices
+from ..files.store import Files
 from ..limits.budget import Budget
 from ..log.log import Log
 from ..protocol import Options, Progress
@@ -26,8 +27,10 @@ class Services(msgspec.Struct, frozen=True):
     budget: Budget
     count: RunCount
     on_progress: Callable[[Progress], None]
+    files: Files
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True
     client_tools: bool = False
     """Whether clients may declare tools of their own."""
+    continue_automatically: bool = True

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..core.fold import first_seq, fitting, fold, merge
+from ..core.fold import first_seq, fitting, fold, merge, newest
 from ..core.rows import StorageError
+from ..core.shown import Shown
 from ..log.log import Log, Ticket, settle
-from ..protocol import Event
+from ..protocol import MAX_PAGE_BYTES, Event
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
 TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
@@ -24,6 +25,7 @@ class Page(msgspec.Struct):
     events: list[Event]
     seq: int
     next_before_seq: int | None = None
+    siblings: dict[str, list[str]] = {}
 
 
 class Tail:
@@ -88,19 +90,28 @@ class Tail:
         events = fitting(events)
         return Page(events, events[-1].seq if events else after)
 
-    async def snapshot(self) -> Page:
+    async def snapshot(self, shown: Shown | None = None) -> Page:
         """The newest folded events, up to `committed`. Raises `StorageError`."""
         while True:
-            page = await self.history(None, 200)
+            page = await self.history(None, 200, shown)
             newer = self._after(page.seq)
             if not newer or first_seq(newer[0]) <= page.seq + 1:
                 break  # else more was committed during the read than the ring holds
-        events = fold([*page.events, *newer])
-        seq = max((event.seq for event in events), default=0)
+        seq = max((event.seq for event in newer), default=page.seq)
+        events = fold([*page.events, *filter(shown, newer)])
         return Page(events, seq, page.next_before_seq)
 
-    async def history(self, before_seq: int | None, limit: int) -> Page:
-        """The newest `limit` folded events before `before_seq`. Raises `StorageError`."""
+    async def history(self, before_seq: int | None, limit: int, shown: Shown | None = None) -> Page:
+        """The newest `limit` folded events before `before_seq`; `seq` is the last that was read,
+        shown or not. Raises `StorageError`."""
         before = WHOLE if before_seq is None else before_seq
-        events, next_before = await self._log.keeper.page(self._session_id, before, limit)
-        return Page(events, max((event.seq for event in events), default=0), next_before)
+        events, older = await self._log.keeper.page(self._session_id, before, limit)
+        seq = max((event.seq for event in events), default=0)
+        if shown is None:
+            return Page(events, seq, older)
+        kept = list(filter(shown, events))
+        while older is not None and len(kept) < limit:
+            events, older = await self._log.keeper.page(self._session_id, older, limit)
+            kept = fold([*filter(shown, events), *kept])
+        kept, cut = newest(kept, limit=limit, max_bytes=MAX_PAGE_BYTES)
+        return Page(kept, seq, older if cut is None else cut)

@@ -23,6 +23,9 @@ from ..protocol import (
     to_json,
 )
 
+SHOWN = 200
+"""Characters of a call's arguments, and of its output, in the line that shows it."""
+
 
 def readable(event: Event) -> str:
     """What a person who browses the table wants to see."""
@@ -52,7 +55,7 @@ def _short(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else to_json(value).decode()
-    return text if len(text) <= 2000 else text[:2000] + "…"
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
 class Append(msgspec.Struct):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ..core.rows import Batch, EventRow, Head, Refused, SessionRow
-from ..protocol import Event
+from ..protocol import Event, File
 from .encode import Append
 from .store import Store
 
@@ -23,6 +24,8 @@ class Keeper(Store, Protocol):
     """
 
     news: asyncio.Event
+    incoming: Path
+    """The folder in which the content of a file is written before it is added."""
 
     # ---------------------------------------------------------------- writing
 
@@ -41,6 +44,13 @@ class Keeper(Store, Protocol):
 
     async def add_output(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
         """Store a tool's output that is too long for an event."""
+        ...
+
+    async def add_file(
+        self, session_id: str, user_id: str, file: File, digest: str, content: Path | None, now: int
+    ) -> bool:
+        """Keep a file. `content`: where its bytes are, from where they are moved; None: they are
+        kept elsewhere. `digest`: their SHA-256. False where there is no such session."""
         ...
 
     async def showing_early(self, now: bool) -> bool:
@@ -70,6 +80,10 @@ class Keeper(Store, Protocol):
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         """(kind, data) of a tool's output that was kept."""
+        ...
+
+    async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
+        """Those of these files that the session has, and where the content of each lies."""
         ...
 
     async def row(self, session_id: str) -> SessionRow | None: ...

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from ..protocol import Options, TextKind, Usage
+from ..protocol import File, Options, TextKind, Usage
 
 ErrorKind = Literal[
     "quota",  # the account is out of money or over its limit: waiting does not help
@@ -69,11 +69,25 @@ class ModelError(Exception):
 # ----------------------------------------------------------------- the request
 
 
+class Media(msgspec.Struct, frozen=True):
+    """A file as a model takes it: an image or a PDF. `data`: its bytes in Base64."""
+
+    name: str
+    type: str
+    data: str
+
+
 class UserText(msgspec.Struct, frozen=True):
-    """`ours`: the server says it in the user's place, to have an answer go on."""
+    """`ours`: the server says it in the user's place, to have an answer go on. `files`: as the
+    conversation lists them; to a model they go as `Media`, or in the text."""
 
     text: str
     ours: bool = False
+    files: tuple[File | Media, ...] = ()
+
+    @property
+    def media(self) -> list[Media]:
+        return [file for file in self.files if isinstance(file, Media)]
 
 
 class AssistantText(msgspec.Struct, frozen=True):
@@ -122,7 +136,8 @@ class Request(msgspec.Struct, frozen=True):
     `schema`: what the answer is held to, a JSON Schema.
     `hosted`: the model may use the tools that its provider runs, if it has some.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
-    abuse; they are empty in a request that belongs to no session."""
+    abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
+    but the answer that the provider keeps under this id is read from its beginning."""
 
     instructions: str
     context: tuple[Item, ...]
@@ -132,6 +147,7 @@ class Request(msgspec.Struct, frozen=True):
     user_id: str = ""
     hosted: bool = False
     schema: dict[str, Any] | None = None
+    kept: str = ""
 
 
 # ------------------------------------------------------------------ the answer
@@ -191,6 +207,13 @@ class Cited(msgspec.Struct, frozen=True):
     text: str | None = None
 
 
+class AnswerKept(msgspec.Struct, frozen=True):
+    """The provider keeps the answer under this id, and can give it again. It comes before all else,
+    in a list of its own."""
+
+    id: str
+
+
 class Finished(msgspec.Struct, frozen=True):
     """The model said that it is done, and why."""
 
@@ -198,7 +221,15 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 ModelEvent = (
-    TextDelta | ToolCallStarted | ToolCallReady | Thought | HostedCall | Cited | Usage | Finished
+    AnswerKept
+    | TextDelta
+    | ToolCallStarted
+    | ToolCallReady
+    | Thought
+    | HostedCall
+    | Cited
+    | Usage
+    | Finished
 )
 
 

@@ -27,8 +27,9 @@ PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)  # they begin anew when the answer moves on
 class Bookmark:
     """Which answer is being read, and how far: where to take it up again."""
 
-    def __init__(self) -> None:
-        self.id: str | None = None
+    def __init__(self, kept: str = "") -> None:
+        """`kept`: the answer is there already, and is read from its beginning."""
+        self.id: str | None = kept or None
         self.sequence_number = -1
         self._pauses = iter(PAUSES_S)
 

@@ -76,7 +76,7 @@ def _said(item: Item, by: str) -> bool:
 
 def _named(item: Item, by: str) -> Item:
     match item:
-        case UserText(text) if not text.strip():
+        case UserText(text, files=()) if not text.strip():
             return UserText(NO_WORDS)
         case ToolRequest(tool_call_id, name, arguments, extra):
             own = extra if item.by == by else None

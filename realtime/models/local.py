@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 class LocalModel:
     """SmolLM2 in a child process. Made by `await LocalModel.start()`, ended by `close`;
-    the child ends by itself when this process dies."""
+    the child ends by itself when this process dies. `process` is the child, `url` where it
+    answers as OpenAI does."""
 
     name = NAME
     label = "SmolLM2-135M on this machine (llama.cpp; fluent and often wrong)"
@@ -46,7 +47,8 @@ class LocalModel:
                 stall_s=60,
             )
 
-        self._process = process
+        self.process = process
+        self.url = url
         self._chat = answering(temperature=0.2, top_p=0.9)
         self._calls = answering(temperature=0)
 
@@ -98,7 +100,7 @@ class LocalModel:
         """End the child, politely first."""
         await self._chat.close()
         await self._calls.close()
-        await _end(self._process)
+        await _end(self.process)
 
 
 async def _address(process: Process) -> str:

@@ -11,9 +11,9 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,11 +24,14 @@ from openai import (
     APIStatusError,
     AsyncAPIResponse,
     AsyncOpenAI,
+    AsyncStream,
     DefaultAioHttpClient,
     OpenAIError,
+    omit,
 )
 
 from . import (
+    AnswerKept,
     AssistantText,
     ModelError,
     ModelEvent,
@@ -52,6 +55,7 @@ from .errors import (
 from .manners import Manners
 from .reading import BROKEN, Reads, Received
 from .sse import EventDecoder
+from .upload import Payload
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # the client insists on one
@@ -59,7 +63,7 @@ _DRAIN_S = 0.1
 """How long to wait for the end of a finished answer, so that its connection can be kept."""
 _END_S = 0.5
 """How long to wait for usage and the end of the stream once the model has said it is done."""
-Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], None]
+Answer = AbstractAsyncContextManager[AsyncAPIResponse[Any], bool | None]
 Create = Callable[[], Answer]
 logger = logging.getLogger(__name__)
 
@@ -136,7 +140,9 @@ class OpenAIModel:
         hosted = request.hosted and bool(self._hosted)
         answer = Received(self._api, tools=hosted or bool(request.tools))
         body: dict[str, Any] = {}
-        bookmark = answer.bookmark = Bookmark() if self._background else None
+        keeps = self._background or request.kept
+        bookmark = answer.bookmark = Bookmark(request.kept) if keeps else None
+        told = bookmark is None or bool(request.kept)
         try:
             while True:
                 deadline = min(end, now() + self._first_byte_s)
@@ -154,7 +160,11 @@ class OpenAIModel:
                             data = await reads.next(deadline)
                             if not answer.lines.count and not _is_stream(response):
                                 document += data
-                            if events := answer.take(data):
+                            events = answer.take(data)
+                            if not told and bookmark and bookmark.id:
+                                told = True
+                                yield [AnswerKept(bookmark.id)]
+                            if events:
                                 yield events
                             if not data:
                                 break
@@ -214,8 +224,10 @@ class OpenAIModel:
         """Send the request. Returns the head of the answer, and the body that was sent."""
         while True:
             body = self._body(request)
+            files = any(isinstance(item, UserText) and item.media for item in request.context)
+            create = partial(self._create, body, files=files)
             try:
-                return await self._enter(stack, partial(self._create, body), deadline), body
+                return await self._enter(stack, create, deadline), body
             except ModelError as error:
                 if not self._learned(error, request, body):
                     raise
@@ -280,7 +292,9 @@ class OpenAIModel:
             body |= identifiers(request)
         return self._manners.trim({**self._options, **body})
 
-    def _create(self, body: dict[str, Any]) -> Answer:
+    def _create(self, body: dict[str, Any], *, files: bool = False) -> Answer:
+        if files:
+            return self._upload(Payload(body))
         # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
         # each, and holds up all sessions meanwhile.
         if self._api == "chat":
@@ -291,15 +305,34 @@ class OpenAIModel:
             model=self.name, input=[], stream=True, extra_body=body
         )
 
+    @asynccontextmanager
+    async def _upload(self, body: Payload) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
+        """The same with files, which the client would encode all at once."""
+        headers = {"Content-Type": "application/json", "Content-Length": str(body.length)}
+        response = await self._client.post(
+            "/chat/completions" if self._api == "chat" else "/responses",
+            cast_to=cast(type[AsyncAPIResponse[Any]], object),
+            content=body.pieces(),
+            options={"headers": {**headers, "X-Stainless-Raw-Response": "stream"}},
+            stream=True,
+            stream_cls=AsyncStream[Any],
+        )
+        answer = cast(AsyncAPIResponse[Any], response)
+        try:
+            yield answer
+        finally:
+            await answer.close()
+
     async def _resume(
         self, stack: AsyncExitStack, bookmark: Bookmark, end: float
     ) -> AsyncAPIResponse[Any]:
         """Take a background answer up again from where it broke off."""
+        after = bookmark.sequence_number
         rest = partial(
             self._client.responses.with_streaming_response.retrieve,
             bookmark.id or "",
             stream=True,
-            starting_after=bookmark.sequence_number,
+            starting_after=omit if after < 0 else after,
         )
         while await bookmark.pause():
             try:

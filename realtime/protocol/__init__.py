@@ -6,7 +6,7 @@ for every device alike. PROTOCOL.md says the same in prose, and a test holds
 the two together.
 """
 
-from .codec import decode, decode_event, entry, to_json
+from .codec import as_event, decode, decode_event, entry, to_json
 from .commands import (
     COMMANDS,
     Approve,
@@ -23,6 +23,9 @@ from .commands import (
     History,
     Join,
     Leave,
+    Queue,
+    Regenerate,
+    Select,
     Send,
     Seq,
     Share,
@@ -44,9 +47,13 @@ from .events import (
     DoneStatus,
     Event,
     FinishReason,
+    Person,
+    Present,
     Progress,
+    QueueOrder,
     Run,
     RunStatus,
+    Selected,
     SessionEnded,
     SessionStarted,
     Sources,
@@ -58,6 +65,7 @@ from .events import (
     Usage,
     UserMessage,
 )
+from .files import IMAGES, MAX_FILES, File, Kind, kind_of
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
 from .sizes import (
@@ -68,17 +76,20 @@ from .sizes import (
     MAX_PAGE_BYTES,
     MAX_QUEUED_TEXT,
 )
-from .text import clean, clean_text, utf16_len
+from .text import MAX_NAME, clean, clean_name, clean_text, utf16_len
 
 __all__ = [
     "COMMANDS",
     "EPHEMERAL",
     "EVENTS",
     "EVENT_NAMES",
+    "IMAGES",
     "MAX_ARGUMENTS",
     "MAX_DONE",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
+    "MAX_FILES",
+    "MAX_NAME",
     "MAX_PAGE_BYTES",
     "MAX_QUEUED_TEXT",
     "OPEN_TOOL",
@@ -103,17 +114,26 @@ __all__ = [
     "Error",
     "ErrorCode",
     "Event",
+    "File",
     "FinishReason",
     "Handshake",
     "History",
     "Join",
+    "Kind",
     "Leave",
     "Options",
+    "Person",
+    "Present",
     "Progress",
     "ProtocolError",
+    "Queue",
+    "QueueOrder",
     "QueuedRun",
+    "Regenerate",
     "Run",
     "RunStatus",
+    "Select",
+    "Selected",
     "Send",
     "Seq",
     "SessionEnded",
@@ -131,11 +151,14 @@ __all__ = [
     "Unshare",
     "Usage",
     "UserMessage",
+    "as_event",
     "clean",
+    "clean_name",
     "clean_text",
     "decode",
     "decode_event",
     "entry",
+    "kind_of",
     "to_json",
     "utf16_len",
 ]

@@ -33,6 +33,11 @@ def decode_event(name: str, payload: bytes | str) -> Event:
     return _decoders[name].decode(payload)
 
 
+def as_event(name: str, data: dict[str, Any]) -> Event:
+    """The same of its fields. Raises `msgspec.DecodeError`."""
+    return msgspec.convert(data, EVENTS[name])
+
+
 def entry(event: Event) -> dict[str, Any]:
     """The event as it stands in `session.events` and `history.events`."""
     return {"event": EVENT_NAMES[type(event)], **msgspec.to_builtins(event)}

@@ -10,6 +10,7 @@ from .options import Options
 
 Decision = Literal["approve", "deny"]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -37,6 +38,7 @@ class Handshake(Command):
     epoch: Seq | None = None
     after_seq: Seq | None = None
     share: str | None = None
+    name: str | None = None
     tools: Declared | None = None
 
 
@@ -69,14 +71,47 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 
 class Send(Command):
     """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
+    `replaces`: a user's message that this one takes the place of, on a branch of its own.
+    `files`: ids of files of this session; with any of them the text may be empty.
     `schema`: a JSON Schema that the answer is held to."""
 
     text: str
     client_msg_id: str
     session_id: str | None = None
+    replaces: str | None = None
+    files: list[str] = []
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
     schema: dict[str, Any] | None = None
+
+
+class QueueEdit(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
+    text: str
+
+
+class QueueMove(msgspec.Struct, forbid_unknown_fields=True):
+    """`before`: the run that this one is to go before; None: behind all."""
+
+    run_id: str
+    before: str | None = None
+
+
+class QueueDrop(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
+
+
+class Queue(Command):
+    """Change what waits: exactly one of the three."""
+
+    session_id: str | None = None
+    edit: QueueEdit | None = None
+    move: QueueMove | None = None
+    drop: QueueDrop | None = None
+
+    def __post_init__(self) -> None:
+        if [self.edit, self.move, self.drop].count(None) != 2:
+            raise ValueError("say one of edit, move and drop")
 
 
 class Stop(Command):
@@ -90,6 +125,24 @@ class Continue(Command):
     """Go on with an interrupted or incomplete answer, in the same message."""
 
     run_id: str
+    session_id: str | None = None
+
+
+class Regenerate(Command):
+    """Have the question of a run answered once more, on a branch of its own. `model` and
+    `options` hold for this answer."""
+
+    run_id: str
+    session_id: str | None = None
+    model: str | None = None
+    options: Options | None = None
+    client_msg_id: ClientId | None = None
+
+
+class Select(Command):
+    """Make the branch of a message the active one, on all devices."""
+
+    message_id: str
     session_id: str | None = None
 
 
@@ -119,17 +172,20 @@ class ClientResult(Command):
 
 
 class History(Command):
-    """Older events, folded, the newest `limit` before `before_seq`."""
+    """Older events, folded, the newest `limit` before `before_seq`, of the active branch or of
+    the one that `leaf` is on."""
 
     session_id: str | None = None
+    leaf: str | None = None
     before_seq: Seq | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 
 class Auth(Command):
-    """Give a fresh token on a live socket."""
+    """Give a fresh token on a live socket; a guest may give another name with it."""
 
     token: str
+    name: str | None = None
 
 
 class Share(Command):
@@ -156,8 +212,11 @@ COMMANDS: dict[str, type[Command]] = {
     "join": Join,
     "leave": Leave,
     "send": Send,
+    "queue": Queue,
     "stop": Stop,
     "continue": Continue,
+    "regenerate": Regenerate,
+    "select": Select,
     "approve": Approve,
     "tool_result": ClientResult,
     "history": History,

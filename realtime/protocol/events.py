@@ -8,6 +8,7 @@ import msgspec
 
 from .commands import CancelAfter, Decision
 from .errors import Error
+from .files import File
 from .options import Options
 
 RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
@@ -57,22 +58,43 @@ class SessionStarted(Event):
 
 
 class UserMessage(Event):
+    """Said once. One that is changed while it waits is said again under its `message_id`, by
+    `user_id`, whose run it is from then on.
+
+    `parent`: the message that it follows, None at the beginning; left out while it waits, and in
+    logs of older servers. `replaces`: the message that it was made from by an edit.
+    """
+
     message_id: str
     client_msg_id: str
     text: str
     user_id: str
+    name: str | None = None
+    parent: str | msgspec.UnsetType | None = msgspec.UNSET
+    replaces: str | None = None
+    files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
     schema: dict[str, Any] | None = None
 
 
-class Run(Event):
-    """The run changed its state. `message_id` is the assistant's message; `user_id`, when it is
-    queued or starts, the user who asked."""
+class Run(Event, dict=True):
+    """The run changed its state. `message_id` is the assistant's message.
+
+    When it is queued or starts: `user_id`, who asked; `automatic`, whether nobody asked for it,
+    since it goes on with an answer that broke off; `parent`, the question that it answers.
+    `follows`: the message that this question follows, once it no longer waits. `options` and
+    `client_msg_id`: of the command, where an answer is made again.
+    """
 
     message_id: str
     status: RunStatus
     model: str
     user_id: str | None = None
+    automatic: bool | None = None
+    parent: str | None = None
+    follows: str | None = None
+    options: Options | None = None
+    client_msg_id: str | None = None
     from_model: str | None = None
     reason: str | None = None
     reset_to: int | None = None
@@ -129,6 +151,7 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     approval: Approval | None = None
     client: ClientCall | None = None
     hosted: bool = False
+    files: tuple[File, ...] = ()
     first_seq: int | None = None
 
 
@@ -165,7 +188,8 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 class Done(Event, dict=True):
     """The end of a run: its last event, exactly once. `user_id`: the user who asked. `value`:
-    what the answer is by the schema that was asked for; null is one."""
+    what the answer is by the schema that was asked for; null is one. `continued_by`: the run that
+    goes on with the answer by itself, and begins with the next event."""
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -178,6 +202,19 @@ class Done(Event, dict=True):
     text: str | None = None
     error: Error | None = None
     value: Any = msgspec.UNSET
+    continued_by: str | None = None
+
+
+class QueueOrder(Event):
+    """The runs that wait, in their new order."""
+
+    order: list[str]
+
+
+class Selected(Event):
+    """The branch that ends with this message is the active one."""
+
+    message_id: str
 
 
 class SessionEnded(Event):
@@ -199,6 +236,8 @@ EVENTS: dict[str, type[Event]] = {
     "tool_call": ToolCall,
     "sources": Sources,
     "done": Done,
+    "queue": QueueOrder,
+    "selected": Selected,
     "session_ended": SessionEnded,
     "summary": Summary,
 }
@@ -206,6 +245,21 @@ EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items
 
 EPHEMERAL = ("session", "presence", "progress", "server")
 """Events without `seq`: they may be lost, and nothing is built on them."""
+
+
+class Person(msgspec.Struct, omit_defaults=True):
+    """Somebody who is here. Anybody may have any name."""
+
+    user_id: str
+    name: str | None = None
+
+
+class Present(msgspec.Struct):
+    """The ephemeral `presence` event: how many devices watch a session, and whose they are."""
+
+    session_id: str
+    devices: int
+    people: list[Person]
 
 
 class Progress(msgspec.Struct, omit_defaults=True):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .events import RunStatus
+from .events import Person, RunStatus
 
 
 class ActiveRun(msgspec.Struct):
@@ -27,7 +27,8 @@ class QueuedRun(msgspec.Struct):
 
 class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The ephemeral `session` event, and the ack of `create` and `join`. `user_id` is the
-    owner, `you` the user of the socket."""
+    owner, `you` the user of the socket. `leaf`: the message that the active branch ends with.
+    `siblings`: of messages on this page that have any, they and their siblings, by message."""
 
     session_id: str
     user_id: str
@@ -47,3 +48,6 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     next_before_seq: int | None = None
     pending_client_calls: list[dict[str, Any]] = []
     active_run: ActiveRun | None = None
+    leaf: str | None = None
+    siblings: dict[str, list[str]] = {}
+    people: list[Person] = []

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
+
+MAX_NAME = 64
+"""Characters of a user's name."""
+
+_UNSEEN = ("Cc", "Cf", "Cs")
+_JOINERS = "\u200c\u200d"  # some scripts need them, and emoji do
 
 
 def clean_text(text: str) -> str:
@@ -22,6 +29,16 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean(key): clean(item) for key, item in value.items()}
     return value
+
+
+def clean_name(name: object) -> str | None:
+    """A user's name as everybody may see it: one line without control characters and without what
+    changes the direction of text, at most 64 characters. None where nothing is left."""
+    if not isinstance(name, str):
+        return None
+    spaced = " ".join(name[: 16 * MAX_NAME].split())
+    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
+    return " ".join(kept[:MAX_NAME].split()).strip(_JOINERS) or None
 
 
 def utf16_len(text: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ..core.answer import as_text
 from ..core.approvals import arguments_hash, for_client
+from ..core.held import Held
 from ..core.provider_state import ProviderState, keep
 from ..models import Finished, HostedCall, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
@@ -24,57 +25,77 @@ from ..protocol import (
     Approval,
     ClientCall,
     Event,
+    File,
+    Run,
     ToolCall,
     clean,
     clean_text,
     to_json,
 )
-from ..tools import Full, Reporter, ToolContext, ToolError, Tools, error_value
+from ..tools import Full, NewFile, Reporter, ToolContext, ToolError, Tools, error_value
 from .hosted import ended_unheard, hosted_call
+
+SETTLED = ("ready", "completed", "failed")
+"""After these a model says nothing more of a call."""
 
 
 class Step:
-    """One model call under way: what of it is in no event yet. `by`: the label of the model."""
+    """One model call under way: what of it is in no event yet. `by`: the label of the model.
+    `known`: the calls that the log has of it, where it was taken up after a crash."""
 
-    def __init__(self, message_id: str, new_id: Callable[[], str], by: str) -> None:
+    def __init__(
+        self, message_id: str, new_id: Callable[[], str], by: str, known: Sequence[ToolCall] = ()
+    ) -> None:
         self._message_id = message_id
         self._new_id = new_id
         self._by = by
         self._ids: dict[str, str] = {}  # by the model's keys of its calls
+        self._known = {call.tool_call_id: call.status for call in known}
+        self._next = iter([call.tool_call_id for call in known if not call.hosted])
+        self._next_hosted = iter([call.tool_call_id for call in known if call.hosted])
         self._hosted: dict[str, ToolCall] = {}  # that have not ended
         self.state = ProviderState(by)  # of what comes next
         self.spoke = False
         self.finished: Finished | None = None
+        self.mark: tuple[Run, Held] | None = None  # told where its provider keeps the answer
+
+    def _id(self, key: str, known: Iterator[str]) -> str:
+        if key not in self._ids:
+            self._ids[key] = next(known, None) or self._new_id()
+        return self._ids[key]
 
     def _event(self, key: str, name: str) -> ToolCall:
-        call_id = self._ids.setdefault(key, self._new_id())
         return ToolCall(
-            tool_call_id=call_id,
+            tool_call_id=self._id(key, self._next),
             name=clean_text(name)[:128],
             status="streaming",
             message_id=self._message_id,
         )
 
-    def started(self, item: ToolCallStarted) -> ToolCall:
-        return self._event(item.key, item.name)
+    def _news(self, event: ToolCall) -> list[ToolCall]:
+        """Nothing, where the log has it."""
+        known = self._known.get(event.tool_call_id)
+        return [] if known in (*SETTLED, event.status) else [event]
 
-    def ready(self, item: ToolCallReady) -> ToolCall:
+    def started(self, item: ToolCallStarted) -> list[ToolCall]:
+        return self._news(self._event(item.key, item.name))
+
+    def ready(self, item: ToolCallReady) -> list[ToolCall]:
         event = self._event(item.key, item.name)
         event.status = "ready"
         event.arguments = _recorded(item.arguments)
         own_id = item.id and clean_text(item.id)
         keep(event, replace(self.state, id=own_id, extra=clean(item.extra)))
         self.state = ProviderState(self._by)
-        return event
+        return self._news(event)
 
-    def hosted(self, item: HostedCall) -> ToolCall:
+    def hosted(self, item: HostedCall) -> list[ToolCall]:
         key = f"hosted {item.key}"
-        call_id = self._ids.setdefault(key, self._new_id())
-        event = hosted_call(item, call_id, self._message_id)
+        event = hosted_call(item, self._id(key, self._next_hosted), self._message_id)
         self._hosted.pop(key, None)
         if event.status in OPEN_TOOL:
             self._hosted[key] = event
-        return event
+        return self._news(event)
 
     def close_hosted(self, *, whole: bool) -> list[Event]:
         """At the end of the model's answer: the provider's calls of which it did not say more."""
@@ -110,6 +131,8 @@ class Hooks(msgspec.Struct, frozen=True):
     """Waits for a decision, or for a device's answer; the call as it was recorded with it."""
     keep: Callable[[str, Full], Awaitable[str | None]]
     """Stores an output that is too long for the log; its reference, if it could."""
+    attach: Callable[[str, NewFile], Awaitable[File | None]]
+    """Stores a file that the call made, if it can."""
 
 
 async def call_all(
@@ -173,11 +196,13 @@ async def _carry(call: ToolCall, tools: Tools, hooks: Hooks) -> ToolCall | None:
         context = hooks.context(call.tool_call_id, reporter)
         output = await found.call(found.parse(as_text(call.arguments)), context)
         ref = await hooks.keep(call.tool_call_id, output.full) if output.full else None
+        files = [await hooks.attach(call.tool_call_id, file) for file in list(context.files)]
     except ToolError as error:
         return _failed(call, error)
     finally:
         reporter.finish()
-    return replace(call, status="completed", output=output.value, output_ref=ref)
+    listed = tuple(file for file in files if file)
+    return replace(call, status="completed", output=output.value, output_ref=ref, files=listed)
 
 
 def _failed(call: ToolCall, error: ToolError) -> ToolCall:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 
 from ..models import ErrorKind, Finished, Model, ModelError, Request, TextDelta
 from ..models.errors import failure
-from ..protocol import clean_text
+from ..protocol import Kind, clean_text
 
 RETRIES = 3  # of one step, whichever models it asks
 BUDGET_S = 20.0  # from a step's first call to its last retry
@@ -39,11 +39,13 @@ logger = logging.getLogger(__name__)
 
 class Link(msgspec.Struct, frozen=True):
     """A model of the chain. Models of one `account` (a server and a key) have one circuit
-    breaker; `history_tokens` is what of a conversation it is given."""
+    breaker; `history_tokens` is what of a conversation it is given, `takes` which kinds of files
+    beside text."""
 
     model: Model
     account: str
     history_tokens: int = HISTORY_TOKENS
+    takes: Collection[Kind] = ()
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -133,7 +135,7 @@ class Chain:
     @property
     def models(self) -> list[Model]:
         """Every model once, the default first."""
-        return [link.model for link in self._links()]
+        return [link.model for link in self.links]
 
     def begin(self, choice: str | None = None) -> Attempts:
         """A run begins. A choice that is no longer offered is the default again."""
@@ -144,15 +146,20 @@ class Chain:
     def name_of(self, choice: str | None) -> str:
         return self.choices.get(choice or "", self._default).model.name
 
+    def takes(self, choice: str | None) -> Collection[Kind]:
+        """The kinds of files, beside text, that may be sent to a choice."""
+        return self.choices.get(choice or "", self._default).takes
+
     def state(self) -> list[dict[str, Any]]:
         """The circuit breaker of each model, for the operator, in the order of `models`. Servers
         may offer models of one name: each stands for itself."""
         return [
             {"model": link.model.name, **self._breakers[link.account].state()}
-            for link in self._links()
+            for link in self.links
         ]
 
-    def _links(self) -> list[Link]:
+    @property
+    def links(self) -> list[Link]:
         """Every model once, the default first."""
         links = (*self.choices.values(), *self._fallbacks)
         return list({id(link.model): link for link in links}.values())
@@ -191,6 +198,18 @@ class Attempts:
             if self._breakers[place].admits():
                 return self._switch(place, self._breakers[self._at].reason or "unavailable")
         return None
+
+    def hand_to(self, label: str) -> bool:
+        """A step begins with the model of this label. False where there is none."""
+        self._retries, self._until = 0, self._clock() + BUDGET_S
+        found = [place for place, link in enumerate(self._links) if link.model.label == label]
+        self._at = found[0] if found else self._at
+        return bool(found)
+
+    @property
+    def ready(self) -> bool:
+        """Whether one of the models is not known to fail."""
+        return any(breaker.reason is None for breaker in self._breakers)
 
     def answered(self) -> None:
         """The first of an answer has come."""

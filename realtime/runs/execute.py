@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from ..core.context import ContextWindow
+from ..core.continuing import to_take_up
+from ..core.held import Held, hold
 from ..core.state import RunState, State
 from ..core.usage import Meter
 from ..models import (
+    AnswerKept,
     Cited,
     Finished,
     HostedCall,
     Item,
+    Model,
     ModelError,
     ModelEvent,
     Request,
@@ -43,12 +48,15 @@ from ..protocol import (
     ProtocolError,
     Run,
     RunStatus,
+    TextKind,
     Usage,
 )
 from ..tools import Tools
+from .attached import Attached, Read
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
+from .rest import known_calls, rest_writer
 from .sources import sources_of
 from .structured import held_to
 from .writer import Writer
@@ -67,39 +75,59 @@ MAX_CALLS = 16
 
 class Job(msgspec.Struct, frozen=True):
     """What a run is carried out with. `before_call` is told what the model is asked and what the
-    calls before came to; it raises `ProtocolError` where the call must not be made."""
+    calls before came to; it raises `ProtocolError` where the call must not be made. `read` gives
+    the bytes of a file that the context lists."""
 
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], None]
     hooks: Hooks
     meter: Meter
+    read: Read
     options: Options = Options()
     show_reasoning: bool = True
 
 
 async def execute(
-    run: RunState, session: State, job: Job, attempts: Attempts, tools: Tools
+    run: RunState,
+    session: State,
+    job: Job,
+    attempts: Attempts,
+    tools: Tools,
+    pause: Wait | None = None,
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
-    """Carry one run to its outcome. Raises nothing that a model or a tool caused."""
+    """Carry one run to its outcome, after a pause. Raises nothing that a model or a tool caused."""
     answer, meter = run.answer, job.meter
-    writer = Writer(answer.message_id)
+    held = to_take_up(run)
+    if held and not attempts.hand_to(held.by):
+        held = None
+    known = known_calls(run, held) if held else []
+    writer = rest_writer(run, held) if held else Writer(answer.message_id)
     window = ContextWindow(session.summary)
+    attached = Attached(job.read)
     try:
-        async with aclosing(call_all(answer.last_step(), tools, job.hooks)) as parts:
+        if pause:
+            yield [_state(run, run.model, "waiting", pause.reason, pause.seconds)]
+            await asyncio.sleep(pause.seconds)
+            yield [_state(run, run.model, "resumed")]
+        between = [] if held else answer.last_step()
+        async with aclosing(call_all(between, tools, job.hooks)) as parts:
             async for changes in parts:  # where a crash came between two steps
                 yield changes
-        for _ in range(answer.steps, MAX_STEPS):
+        for _ in range(answer.steps - any(not call.hosted for call in known), MAX_STEPS):
             said = conversation(run, session)
             begun = answer.length["text"]
             after_calls = bool(answer.last_step())
             apart = {kind for kind, length in answer.length.items() if length and after_calls}
             told: Run | None = None  # of a fallback; with text to lose, once its model speaks
-            if switch := attempts.step():
+            if held:
+                begun, apart = held.text, set(held.apart)
+            elif switch := attempts.step():
                 yield [_fell_back(run, switch, begun)]
             while True:
                 writer.begin(set(apart))
-                step = Step(answer.message_id, job.new_id, attempts.model.label)
+                step = Step(answer.message_id, job.new_id, attempts.model.label, known)
+                step.spoke = bool(held and (writer.spoke or known))
                 context, summary = window.fit(said, attempts.link.history_tokens)
                 request = Request(
                     instructions=job.instructions + summary,
@@ -110,11 +138,17 @@ async def execute(
                     user_id=run.asker,
                     hosted=True,
                     schema=answer.schema,
+                    kept=held.id if held else "",
                 )
-                job.before_call(request, meter.usage())
+                used = meter.usage()
+                if not held:  # else it is paid for
+                    job.before_call(request, used)
+                if told is None:  # else nothing of the text is this model's yet
+                    step.mark = _mark(run, attempts.model, apart, used)
                 meter.begin(attempts.model.name, request)
+                whole = await attached.given(request, attempts.link.takes)
                 try:
-                    async with aclosing(attempts.model.stream(request)) as stream:
+                    async with aclosing(attempts.model.stream(whole)) as stream:
                         async for batch in stream:
                             if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True
@@ -128,12 +162,12 @@ async def execute(
                                     if events:
                                         yield events
                                         events = []
-                                    at = answer.length["text"]
+                                    at = answer.length["text"] - writer.behind
                                     if isinstance(item, Thought):
                                         step.thought(item, at)
-                                    else:
+                                    elif not writer.behind:  # else the log has it
                                         said_here = partial(answer.text_from, begun)
-                                        events += sources_of(item, answer.message_id, at, said_here)
+                                        events += sources_of(item, answer, at, said_here)
                                 else:
                                     events += _taken(item, step, writer, job)
                             if events:
@@ -142,6 +176,9 @@ async def execute(
                         raise failure("cut")
                     break
                 except ModelError as error:
+                    if held:  # it is not there any more
+                        spoke, writer = writer.spoke, Writer(answer.message_id)
+                        writer.spoke, held, known = spoke, None, []
                     wrote = step.spoke or meter.written > 0
                     meter.end(billed=wrote or error.kind in ("timeout", "cut"))
                     if error.kind == "context_overflow" and window.shorten(said):
@@ -165,13 +202,14 @@ async def execute(
                             logger.warning(
                                 "%s: retrying with the newest message alone", attempts.model.name
                             )
+            held, known = None, []
             meter.end()
-            whole = step.finished.reason in WHOLE
-            if rest := [*writer.flush(), *step.close_hosted(whole=whole)]:
+            all_said = step.finished.reason in WHOLE
+            if rest := [*writer.flush(), *step.close_hosted(whole=all_said)]:
                 yield rest
             calls = answer.last_step()
             ready = any(call.status == "ready" for call in calls)
-            if not ready or not whole:
+            if not ready or not all_said:
                 outcome = ending(step.finished, meter.usage())
                 outcome.state = step.state
                 yield await held_to(answer.schema, answer.newest_text(), outcome)
@@ -214,14 +252,18 @@ def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[E
             if item.kind == "text" or job.show_reasoning:
                 return writer.text(item)
         case ToolCallStarted():
-            return [step.started(item)]
+            return step.started(item)
         case ToolCallReady():
             job.meter.written += len(item.name) + len(item.arguments)
-            return [step.ready(item)]
+            return step.ready(item)
         case HostedCall():
-            return [step.hosted(item)]
+            return step.hosted(item)
         case Usage():
             job.meter.counted(item)
+        case AnswerKept() if step.mark:
+            event, held = step.mark
+            hold(event, replace(held, id=item.id))
+            return [event]
         case Finished():
             step.finished = item
     return ()
@@ -241,6 +283,15 @@ def _state(
         reason=reason,
         retry_in_ms=None if seconds is None else round(seconds * 1000),
     )
+
+
+def _mark(
+    run: RunState, model: Model, apart: Collection[TextKind], used: Usage
+) -> tuple[Run, Held]:
+    """How the message stands before an answer, for the event that says where that is kept."""
+    length, calls = run.answer.length, len(run.answer.calls)
+    held = Held("", model.label, length["text"], length["reasoning"], calls, sorted(apart), used)
+    return _state(run, model.name, "resumed"), held
 
 
 def _fell_back(run: RunState, switch: Switch, offset: int) -> Run:

@@ -10,6 +10,9 @@ from ..core.provider_state import ProviderState
 from ..core.state import FILTERED
 from ..models import Finished, ModelError
 from ..protocol import DoneStatus, Error, ErrorCode, FinishReason, Usage
+from .chain import BUDGET_S, Wait
+
+PAUSE_S = 1.0  # before the server goes on by itself
 
 _PASSING = frozenset({"rate_limited", "unavailable", "timeout", "cut", "malformed"})
 
@@ -29,7 +32,8 @@ _WORDS = {
 
 
 class Outcome(msgspec.Struct):
-    """How a run ended; becomes its `done`."""
+    """How a run ended; becomes its `done`. `again`: the server may go on with the answer by itself,
+    after so long."""
 
     status: DoneStatus
     reason: FinishReason
@@ -37,6 +41,13 @@ class Outcome(msgspec.Struct):
     error: Error | None = None
     state: ProviderState | None = None
     value: Any = msgspec.UNSET
+    again: Wait | None = None
+
+
+def interrupted(why: str) -> Outcome:
+    """This server broke the answer off: it may go on at once."""
+    error = Error("interrupted", why, retryable=True)
+    return Outcome("interrupted", "error", error=error, again=Wait("cut", 0))
 
 
 def ending(finished: Finished, usage: Usage | None) -> Outcome:
@@ -62,6 +73,8 @@ def failed(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
     status: DoneStatus = "interrupted" if broke_off else "failed"
     wait = error.retry_after_s
     code: ErrorCode | str = "interrupted" if broke_off else f"model_{error.kind}"
+    pause = PAUSE_S if wait is None else wait
+    again = Wait(error.kind, pause) if broke_off and spoke and pause <= BUDGET_S else None
     return Outcome(
         status,
         "error",
@@ -72,4 +85,5 @@ def failed(error: ModelError, usage: Usage | None, *, spoke: bool) -> Outcome:
             retryable=error.kind in _PASSING,
             retry_after_ms=wait if wait is None else round(wait * 1000),
         ),
+        again=again,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from ..core.answer import Answer
 from ..models import Citation, Cited
 from ..protocol import CitedSource, Event, Sources, clean_text, utf16_len
 
@@ -13,17 +14,18 @@ MAX_URL = 2000
 MAX_TITLE = 200
 
 
-def sources_of(cited: Cited, message_id: str, length: int, said: Callable[[], str]) -> list[Event]:
-    """The events. `length`: where the text of the message has come to, which is the end of the
-    text that was cited in; `said` gives the text of this step, where the model gives none."""
+def sources_of(cited: Cited, answer: Answer, length: int, said: Callable[[], str]) -> list[Event]:
+    """The events, of what the log does not have. `length`: where the text of the message has come
+    to, which is the end of the text that was cited in; `said` gives the text of this step, where
+    the model gives none."""
     text = cited.text
     if text is None and any(item.start is not None for item in cited.citations):
         text = said()
     sources = [_source(item, text or "", length) for item in cited.citations]
-    known = list({source: None for source in sources if source})
+    new = list({source: None for source in sources if source and source not in answer.sources})
     return [
-        Sources(message_id=message_id, sources=known[at : at + MAX_SOURCES])
-        for at in range(0, len(known), MAX_SOURCES)
+        Sources(message_id=answer.message_id, sources=new[at : at + MAX_SOURCES])
+        for at in range(0, len(new), MAX_SOURCES)
     ]
 
 

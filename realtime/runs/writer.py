@@ -18,6 +18,11 @@ class Writer:
         self._apart: set[TextKind] = set()  # what comes next begins a paragraph
         self.spoke = False
 
+    @property
+    def behind(self) -> int:
+        """UTF-16 units of text that the log has and the model is to say again."""
+        return 0
+
     def begin(self, apart: set[TextKind]) -> None:
         """A model is called. Of these kinds, what it says is a paragraph of its own."""
         self._held.clear()

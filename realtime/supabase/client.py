@@ -15,6 +15,7 @@ import msgspec
 
 from ..core.rows import Batch, EventRow, Head, HeldElsewhere, Refused, SessionRow, Taken
 from .answers import from_response
+from .bucket import StorageBucket
 from .codec import decode_event, decode_head, encode_event, encode_head
 from .errors import (
     SupabaseError,
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
     import httpx
     import supabase
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """What `realtime_schema_version()` of schema.sql is."""
 
 OLDEST_SCHEMA = 2
-"""With this one everything works, but provider state is not stored."""
+"""With this one everything works, but provider state is not stored, and with the one after it
+each text is stored several times."""
 
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
@@ -81,14 +83,17 @@ class Supabase:
 
     def __init__(self, url: str, key: str, client: supabase.AsyncClient, http: httpx.AsyncClient):
         self.url = url
+        self.bucket: StorageBucket | None = None
         self._key = key
         self._client = client
         self._http = http
 
     @classmethod
-    async def connect(cls, url: str, key: str, *, timeout_s: float = 10) -> Supabase:
-        """Make the client; nothing is sent yet. Raises `SupabaseError("url_wrong")`, and
-        ("key_wrong") for a key that no header can carry."""
+    async def connect(
+        cls, url: str, key: str, *, timeout_s: float = 10, bucket: str = ""
+    ) -> Supabase:
+        """Make the client; nothing is sent yet. `bucket`: where files are kept. Raises
+        `SupabaseError("url_wrong")`, and ("key_wrong") for a key that no header can carry."""
         import httpx
         import supabase
 
@@ -105,9 +110,13 @@ class Supabase:
             postgrest_client_retry=False,
             httpx_client=http,
         )
-        return cls(url, key, await supabase.acreate_client(url, key, options), http)
+        made = cls(url, key, await supabase.acreate_client(url, key, options), http)
+        made.bucket = StorageBucket(url, key, bucket) if bucket else None
+        return made
 
     async def close(self) -> None:
+        if self.bucket:
+            await self.bucket.close()
         await self._http.aclose()
 
     async def ship(
@@ -219,8 +228,10 @@ class Supabase:
         return _converted(answer, dict[str, float], "session_figures")
 
     async def delete(self, session_ids: list[str]) -> None:
-        """Remove sessions for good, events and all; no batch that comes late brings one back."""
+        """Remove sessions for good, events, files and all; no late batch brings one back."""
         await self._rpc("delete_sessions", {"wanted": session_ids})
+        if self.bucket:
+            await self.bucket.delete(session_ids)
 
     async def check(self) -> list[SupabaseError]:
         """See that address, key and schema are right. Raises `SupabaseError` that says which of

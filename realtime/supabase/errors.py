@@ -140,11 +140,15 @@ def schema_old(found: int | None, needed: int, *, cached: bool = False) -> Supab
 
 
 def schema_behind(found: int) -> SupabaseError:
+    lacking = "each text is stored several times."
+    if found < 3:
+        lacking = (
+            "what a model's provider wants back later stays on this server, so another one that "
+            "goes on with a conversation is without it; and " + lacking
+        )
     return SupabaseError(
         "schema_old",
-        f"The tables in the project that SUPABASE_URL names are at version {found}: what a "
-        "model's provider wants back later stays on this server, so another one that goes on "
-        "with a conversation is without it.",
+        f"The tables in the project that SUPABASE_URL names are at version {found}: {lacking}",
         RUN_SCHEMA,
         True,
     )

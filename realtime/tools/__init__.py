@@ -14,7 +14,7 @@ reaches the server.
 from ..core.user import User
 from .answers import Value, schema_problem, value_of
 from .client import SessionTools, Tools
-from .context import Figures, ToolContext, ToolError, error_value
+from .context import Figures, NewFile, ToolContext, ToolError, error_value
 from .functions import FunctionTool, load, tool
 from .output import MAX_OUTPUT, Full, Output, written
 from .progress import Reporter
@@ -27,6 +27,7 @@ __all__ = [
     "Figures",
     "Full",
     "FunctionTool",
+    "NewFile",
     "Output",
     "Reporter",
     "SessionTools",

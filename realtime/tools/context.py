@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from ..core.user import User
-from ..protocol import Error, clean_text
+from ..protocol import MAX_FILES, Error, clean_text
 
 
 class Figures(Protocol):
@@ -18,6 +18,14 @@ class Figures(Protocol):
         """Counts over the sessions begun at or after `since` (ms); of those that one user
         owns, or of all."""
         ...
+
+
+class NewFile(msgspec.Struct, frozen=True):
+    """A file that a tool made; `type` is what it says of it."""
+
+    name: str
+    type: str
+    data: bytes
 
 
 class ToolContext(msgspec.Struct, frozen=True):
@@ -35,6 +43,7 @@ class ToolContext(msgspec.Struct, frozen=True):
     tool_call_id: str
     store: Figures
     report: Callable[[float | None, str | None], None] = lambda fraction, message: None
+    files: list[NewFile] = []
 
     @property
     def user_id(self) -> str:
@@ -51,6 +60,19 @@ class ToolContext(msgspec.Struct, frozen=True):
             None if fraction is None else float(fraction),
             None if message is None else str(message),
         )
+
+    def add_file(self, name: str, type: str, data: bytes) -> None:
+        """Show a file to everybody in the session, such as an image; once the call is completed.
+
+        `type` is its media type; its content counts where that says something else. The model
+        is not given it: say in your result what it shows. Works in async tools and in threads.
+        Raises `TypeError`, `ValueError`.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError("the data of a file must be bytes")
+        if len(self.files) >= MAX_FILES:
+            raise ValueError(f"a call may add {MAX_FILES} files at most")
+        self.files.append(NewFile(str(name), str(type), bytes(data)))
 
 
 class ToolError(Exception):

@@ -29,12 +29,19 @@ async def host(aiohttp_server: Any, http: aiohttp.ClientSession) -> AsyncIterato
     servers = []
 
     async def start(server: Any) -> Wire:
-        app = web.Application()
+        @web.middleware
+        async def counting(request: web.Request, handler: Any) -> web.StreamResponse:
+            wire.begun += 1
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        app = web.Application(middlewares=[counting])
         server.attach(app)
         servers.append(server)
         running = await aiohttp_server(app)
         path = "/engine.io/" if isinstance(server, Engine) else "/socket.io/"
-        return Wire(http, str(running.make_url(path)))
+        wire = Wire(http, str(running.make_url(path)))
+        return wire
 
     yield start
     for server in servers:

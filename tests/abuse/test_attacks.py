@@ -129,7 +129,7 @@ async def test_a_frame_that_is_none_ends_the_connection(
     reader, writer = await raw_websocket(wire.url)
     writer.write(RAW[what])
     begun = time.monotonic()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionResetError):
             await reader.read()
     assert time.monotonic() - begun < AT_ONCE_S
@@ -272,7 +272,7 @@ async def test_hostile_connects_leave_nothing(running: Running, wire: Wire) -> N
         elif kind == 1:
             ws = await wire.opened()
             await ws.send_str('451-["x",{"_placeholder":true,"num":0}]')
-            await closed(ws, within=2)
+            await closed(ws, within=10)
         elif kind == 2:
             ws = await wire.opened()
             await ws.send_str("40/none")

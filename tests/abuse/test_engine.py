@@ -116,8 +116,7 @@ async def test_a_bad_body_ends_the_session(engine: Wire, body: str | bytes) -> N
 
 async def test_two_polls_at_once_end_the_session(engine: Wire) -> None:
     sid = await engine.session()
-    first = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.2)
+    first = await engine.poll(sid)
     assert (await engine.ask(sid=sid))[0] == 400
     assert await first == (200, "1")
     assert (await engine.ask(sid=sid))[0] == 400
@@ -125,8 +124,7 @@ async def test_two_polls_at_once_end_the_session(engine: Wire) -> None:
 
 async def test_an_abandoned_poll_ends_the_session(engine: Wire, echo_engine: Engine) -> None:
     sid = await engine.session()
-    poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.2)
+    poll = await engine.poll(sid)
     poll.cancel()
     await asyncio.gather(poll, return_exceptions=True)
     assert (await engine.ask(sid=sid))[0] == 400
@@ -159,9 +157,9 @@ async def test_polling_pings(engine: Wire) -> None:
         assert await engine.ask("POST", "3", sid=sid) == (200, "ok")
 
 
-async def test_polling_without_pongs_ends(engine: Wire) -> None:
+async def test_polling_without_pongs_ends(engine: Wire, echo_engine: Engine) -> None:
     sid = await engine.session()
-    await asyncio.sleep(PING_S + PONG_S + 0.5)
+    await until(lambda: not echo_engine.sockets)
     assert (await engine.ask(sid=sid))[0] == 400
 
 
@@ -194,8 +192,7 @@ async def test_unasked_pongs_do_not_put_off_the_ping(engine: Wire) -> None:
 
 async def test_polling_closes(engine: Wire) -> None:
     sid = await engine.session()
-    poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.2)
+    poll = await engine.poll(sid)
     assert await engine.ask("POST", "1", sid=sid) == (200, "ok")
     assert await poll == (200, "6")
     assert (await engine.ask(sid=sid))[0] == 400
@@ -219,16 +216,17 @@ async def test_polling_becomes_a_websocket(engine: Wire) -> None:
     await ws.close()
 
 
-async def test_an_open_poll_ends_when_the_websocket_has_been_tried(engine: Wire) -> None:
+async def test_an_open_poll_ends_when_the_websocket_has_been_tried(
+    engine: Wire, echo_engine: Engine
+) -> None:
     sid = await engine.session()
-    poll = asyncio.create_task(engine.ask(sid=sid))
-    await asyncio.sleep(0.2)
+    poll = await engine.poll(sid)
     ws = await engine.dial(sid)
     await ws.send_str("2probe")
     assert await poll == (200, "6")
     await ws.close()
     assert await engine.ask("POST", "4still here", sid=sid) == (200, "ok")
-    await asyncio.sleep(0.2)  # the failed upgrade is noticed
+    await until(lambda: echo_engine.sockets[sid].upgrading is None)  # that it failed is noticed
     assert await engine.ask(sid=sid) == (200, "4still here")
 
 
@@ -295,10 +293,11 @@ async def test_handlers_of_a_client_run_in_order_and_fail_alone(host: Host) -> N
     engine.on("message", message)
     engine.on("disconnect", lambda sid, reason: seen.append(reason))
     wire = await host(engine)
+    before = asyncio.all_tasks()
     ws = await wire.opened()
     for data in ("slow", "bad", "fast"):
         await ws.send_str("4" + data)
     await ws.send_str("1")
     await until(lambda: len(seen) == 3)
     assert seen == ["slow", "fast", "client disconnect"]
-    await until(lambda: not engine._tasks)
+    await until(lambda: asyncio.all_tasks() <= before)

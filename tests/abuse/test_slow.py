@@ -63,10 +63,10 @@ async def test_who_does_not_read_is_dropped_and_the_room_goes_on(
                     writer.write(masked(1, b"3"))
                 elif not writer:
                     await wire.ask("POST", "3", sid=sid)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await heard == 1000
     await until(lambda: server.eio.closed["slow reader"] == 1)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # before the first ping
     assert len(server.manager.rooms["/"][None]) == 1
     assert [line.getMessage() for line in caplog.records].count("dropped: slow reader") == 1
     assert LINE not in caplog.text
@@ -89,7 +89,7 @@ async def test_who_takes_nothing_for_seconds_is_dropped_below_the_bound(host: Ho
     writer = await deaf_websocket(wire.url)
     sid = await wire.session()
     lines = [LINE] * 300
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while engine.closed["slow reader"] < 2:
             for socket_id in list(engine.sockets):
                 engine.put(socket_id, Packets.messages(lines))
@@ -149,7 +149,7 @@ async def test_a_broadcast_is_encoded_once_and_starts_no_task(
 async def test_a_step_of_the_wall_clock_drops_nobody(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = echo_server(ping_interval=0.1, ping_timeout=0.2)
+    server = echo_server(ping_interval=0.1, ping_timeout=10)
     ws = await (await host(server)).connected()
     real = time.time
     for hour in (3600, -3600):
@@ -167,25 +167,26 @@ async def test_who_does_not_take_the_answer_to_a_poll_is_dropped(host: Host) -> 
     wire = await host(engine)
     sid = await wire.session()
     engine.put(sid, Packets.messages([LINE * 250]))
-    writer = await deaf(wire, sid)
+    reader, writer = await deaf(wire, sid)
     await until(lambda: not engine.sockets[sid].backlog)
     engine.put(sid, Packets.messages([LINE]))
-    held = engine.sockets[sid]._poll_tcp
-    assert held is not None
     await until(lambda: engine.closed["slow reader"] == 1)
-    assert held.is_closing()
+    writer.transport.resume_reading()
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    assert len(answer) < len(LINE) * 250, "the rest was thrown away, and the line cut"
     writer.close()
 
 
-async def deaf(wire: Wire, sid: str) -> asyncio.StreamWriter:
+async def deaf(wire: Wire, sid: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Polls, and does not read the answer."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
     at = urlsplit(wire.url)
     await asyncio.get_running_loop().sock_connect(sock, (at.hostname, at.port))
-    _, writer = await asyncio.open_connection(sock=sock)
+    reader, writer = await asyncio.open_connection(sock=sock)
     writer.transport.pause_reading()
     query = f"EIO=4&transport=polling&sid={sid}"
     writer.write(f"GET {at.path}?{query} HTTP/1.1\r\nHost: {at.netloc}\r\n\r\n".encode())
-    return writer
+    return reader, writer

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-WAIT_S = 5
-AT_ONCE_S = 0.9
-"""Sooner than any ping would notice."""
+WAIT_S = 15
+AT_ONCE_S = 1.9
+"""Sooner than a ping without its pong would end it."""
 
 
 class Wire:
@@ -22,6 +22,7 @@ class Wire:
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self.http = http
         self.url = url
+        self.begun = 0  # requests, where `host` counts them
 
     async def ask(self, method: str = "GET", body: Any = None, **query: str) -> tuple[int, str]:
         query = {"EIO": "4", "transport": "polling", **query}
@@ -35,6 +36,13 @@ class Wire:
         assert (status, text[0]) == (200, "0")
         sid: str = json.loads(text[1:])["sid"]
         return sid
+
+    async def poll(self, sid: str) -> asyncio.Task[tuple[int, str]]:
+        """A poll that the server holds open."""
+        before = self.begun
+        poll = asyncio.create_task(self.ask(sid=sid))
+        await until(lambda: self.begun > before)
+        return poll
 
     async def dial(self, sid: str = "", **headers: str) -> aiohttp.ClientWebSocketResponse:
         query = {"EIO": "4", "transport": "websocket"} | ({"sid": sid} if sid else {})

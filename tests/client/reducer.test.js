@@ -75,6 +75,17 @@ test("an overlap in the middle of surrogate pairs is cut at UTF-16 units", () =>
   assert.equal(text(step.state), "a😀b👍🏽!");
 });
 
+test("an answer that the server goes on with is one answer that has not ended", () => {
+  const broke = { event: "done", run_id: "r1", message_id: "a1", status: "interrupted", model: "demo", continued_by: "r2", session_id: "s", seq: 5 };
+  const state = live([token(4, 0, "one "), broke], begun());
+  assert.equal(activeRun(state)?.message.text, "one ");
+  for (const status of ["queued", "started"]) {
+    const next = { event: "run", run_id: "r2", message_id: "a1", status, automatic: true, model: "demo", session_id: "s", seq: 6 };
+    const gone = live([next, { ...token(7, 4, "two"), run_id: "r2" }], state);
+    assert.deepEqual([gone.runs.length, text(gone), activeRun(gone)?.run_id], [1, "one two", "r2"]);
+  }
+});
+
 test("another epoch or another session drops what is known", () => {
   const state = live([token(4, 0, "stale")], begun());
   const other = load(state, page(folded(history(1, { length: 30 })), { mode: "snapshot", seq: 30, epoch: 2 })).state;

@@ -408,11 +408,35 @@ test("presence, progress and the server's notices", async () => {
   socket.receive("server", { type: "draining", retry_in_ms: 10 });
   await until(client, ({ notice }) => notice?.type === "draining");
   assert.equal(client.devices, 3);
+  assert.deepEqual(client.people, [], "an older server does not say");
+  const people = [{ user_id: "u1", name: "Ada" }, { user_id: "u2" }];
+  socket.receive("presence", { session_id: "s", devices: 3, people });
+  await until(client, (now) => now.people.length === 2);
+  assert.deepEqual(client.people, people);
   assert.equal(client.progress.get("t1").message, "half");
   server.cut();
   assert.equal(client.devices, 0);
+  assert.deepEqual(client.people, []);
   await until(client, live);
   assert.equal(client.notice, null);
+});
+
+test("a guest's name goes with each handshake, and a change of it at once", async () => {
+  const server = new FakeServer();
+  const storage = new Store();
+  const client = connectTo(server, { storage });
+  await client.rename("Ada");
+  await client.connect();
+  assert.equal(server.handshakes.at(-1).name, "Ada");
+  await client.rename("Ada L.");
+  assert.deepEqual(server.commands, [["auth", { token: "guest-1", name: "Ada L." }]]);
+  const reloaded = connectTo(server, { storage });
+  await reloaded.connect();
+  assert.equal(server.handshakes.at(-1).name, "Ada L.");
+  await reloaded.rename("");
+  server.cut();
+  await until(reloaded, live);
+  assert.ok(!("name" in server.handshakes.at(-1)));
 });
 
 test("50 random storms of cuts, lost events and small pages: nothing lost, nothing doubled", async () => {

@@ -316,6 +316,7 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"PRICES": "[" * 100_000}, "must be JSON"),
         ({"HISTORY_TOKENS": "²²²"}, "HISTORY_TOKENS=²²² must be a number of tokens"),
         ({"FALLBACKS": "a@https://a/v1 history=²²²"}, "has history=²²² after a@https://a/v1"),
+        ({"MODELS": "demo takes=sound"}, "has takes=sound after demo; it is image, pdf"),
         ({"FALLBACKS": "a@http://[x/v1"}, "has an entry whose URL cannot be read: a@http://[x/v1"),
         ({"OPENAI_BASE_URL": "http://[x/v1"}, "OPENAI_BASE_URL=http://[x/v1 must be a URL"),
         ({"OPENAI_BASE_URL": "http://x:port/v1"}, "OPENAI_BASE_URL=http://x:port/v1 must be a URL"),

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from realtime.core.answer import Answer
-from realtime.core.provider_state import MAX_PROVIDER_STATE, ProviderState, keep, kept
+from realtime.core.provider_state import (
+    MAX_PROVIDER_STATE,
+    ProviderState,
+    keep,
+    keep_provider_state,
+    kept,
+)
 from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult
 from realtime.models.fitting import NO_THOUGHT
 from realtime.protocol import Done, Token, ToolCall, Usage, utf16_len
@@ -112,7 +118,7 @@ def test_what_is_too_long_is_dropped_and_what_must_be_there_is_empty() -> None:
 
 def test_a_state_that_cannot_be_read_is_none() -> None:
     event = done()
-    event._provider_state = b'{"by": 3}'  # type: ignore[attr-defined]
+    keep_provider_state(event, b'{"by": 3}')
     assert kept(event) is None
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from realtime.core.context import MAX_OLD_OUTPUT, ContextWindow, exchanges, fit
 from realtime.core.usage import tokens_of
 from realtime.models import AssistantText, Item, ToolRequest, ToolResult, UserText
+from realtime.protocol import File
 
 TEXT = st.text(max_size=40).map(lambda text: text * 30)
 
@@ -107,3 +108,22 @@ def test_the_last_step_of_the_newest_exchange_keeps_its_output() -> None:
     kept, _ = fit(items, 2500)
     results = [item for item in kept if isinstance(item, ToolResult)]
     assert [len(result.output) < 9000 for result in results] == [True, False]
+
+
+def test_old_files_become_notes_before_anything_else_is_shortened() -> None:
+    def asked(name: str) -> UserText:
+        return UserText("look", files=(File(name, name, "image/png", 9),))
+
+    output = ToolResult("1", "x" * 4000)
+    call = ToolRequest("1", "get", "{}")
+    items = [asked("a"), call, output, asked("b"), AssistantText("well"), asked("c")]
+    whole = sum(map(tokens_of, items))
+    assert fit(items, whole) == (items, False)
+    noted = UserText("look\n\n[image: a]")
+    assert fit(items, whole - 1000) == ([noted, *items[1:]], False)
+    less, left_out = fit(items, whole - 2100)
+    assert less[:3] == [noted, call, output]
+    assert less[3:] == [UserText("look\n\n[image: b]"), AssistantText("well"), asked("c")]
+    assert not left_out
+    least, left_out = fit(items, 1)
+    assert (least, left_out) == ([asked("c")], True)

@@ -19,6 +19,7 @@ from realtime.log.journal import Journal
 from realtime.protocol import (
     Error,
     Event,
+    Regenerate,
     Send,
     Token,
     ToolCall,
@@ -55,7 +56,11 @@ class History:
             if session.start_next("m", self.now):
                 return
             last = session.started[-1] if session.started else None
-            if last and last.done and last.done.status in ("interrupted", "incomplete"):
+            if last and self.random.random() < 0.2:
+                self._branch()
+            elif last and last.answer.message_id != session.branches.leaf:
+                self._say()
+            elif last and last.done and last.done.status in ("interrupted", "incomplete"):
                 session.resume(last.run_id, "u", "m", self.now)
             elif self.random.random() < 0.1 and session.end(self.now, self.now):
                 assert session.ended
@@ -80,8 +85,13 @@ class History:
                 if len(session.queue) < 5:
                     self._say()
             case dice if dice < 0.91 and session.queue:
-                victim = self.random.choice(session.queue)
-                session.finish(victim.run_id, "cancelled", "cancelled", self.now)
+                victim, other = self.random.choices(session.queue, k=2)
+                if self.random.random() < 0.3:
+                    session.move_queued(victim.run_id, other.run_id, self.now)
+                elif self.random.random() < 0.3:
+                    session.edit_queued(victim.run_id, "or rather?", "v", self.now)
+                else:
+                    session.finish(victim.run_id, "cancelled", "cancelled", self.now)
             case _:
                 status, reason = self.random.choice(
                     [
@@ -100,6 +110,21 @@ class History:
         key = f"c{len(self.events)}-{self.now}"
         text = "".join(self.random.choices(WORDS[:-1], k=2)) + "?"
         self.session.send(Send(text=text, client_msg_id=key), "u", "m", self.now)
+
+    def _branch(self) -> None:
+        session = self.session
+        message_id = self.random.choice([*session.branches.parents])
+        asked = {question.message_id for question, _ in session.exchanges()}
+        match self.random.choice(["edit", "regenerate", "select"]):
+            case "edit" if message_id in asked:
+                key = f"e{session.head}"
+                better = Send(text="better", client_msg_id=key, replaces=message_id)
+                session.send(better, "u", "m", self.now)
+            case "regenerate":
+                run = self.random.choice([run for run in session.started if run.done])
+                session.regenerate(Regenerate(run_id=run.run_id), "u", "m", self.now)
+            case _:
+                session.select(message_id, self.now)
 
     def _call(self, run_id: str, message_id: str) -> None:
         run = self.session.runs[run_id]
@@ -200,12 +225,11 @@ def begun(vector: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def states(session: Session) -> list[dict[str, Any]]:
-    exchanges: dict[int, dict[str, Any]] = {}
-    for run in session.started:
-        known = exchanges.setdefault(
-            id(run.answer), {"user_text": run.user.text if run.user else None}
-        )
-        known |= {
+    newest = {run.answer.message_id: run for run in session.started}
+    exchanges = [(said.text, newest[answer.message_id]) for said, answer in session.exchanges()]
+    return [
+        {
+            "user_text": text,
             "run_id": run.run_id,
             "text": run.answer.text(),
             "tool_calls": [
@@ -214,4 +238,5 @@ def states(session: Session) -> list[dict[str, Any]]:
             ],
             "status": run.done.status if run.done else run.status,
         }
-    return list(exchanges.values())
+        for text, run in exchanges
+    ]

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from realtime.core.approvals import for_client
-from realtime.core.session import Bounds, Session
+from realtime.core.bounds import Bounds
+from realtime.core.continuing import MOST, may_go_on, newest, successor
+from realtime.core.session import Session
+from realtime.core.shown import on_branch
 from realtime.core.state import RunState, State
 from realtime.models import ToolResult
 from realtime.protocol import (
@@ -28,11 +31,13 @@ from realtime.protocol import (
     Error,
     Event,
     ProtocolError,
+    Regenerate,
     Run,
     Send,
     Sources,
     Token,
     ToolCall,
+    UserMessage,
     decode_event,
     to_json,
 )
@@ -68,8 +73,9 @@ def seen(state: State) -> dict[str, Any]:
         "queue": state.queue_view(),
         "pending": (state.pending(), state.pending_client_calls(), state.waits_for_people()),
         "context": state.context(),
+        "branches": (state.branches.leaf, state.branches.parents),
         "runs": {
-            run_id: (run.asker, run.status, run.model, run.started_at, run.done)
+            run_id: (run.asker, run.automatic, run.status, run.model, run.started_at, run.done)
             for run_id, run in state.runs.items()
         },
         "answers": [
@@ -101,6 +107,9 @@ class Conversation(RuleBasedStateMachine):
         self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
         self.answered: dict[str, str] = {}  # by whose device, by call
         self.unheard = False  # something was said since the last summary
+        self.tree: dict[str, str | None] = {}  # each message's parent
+        self.branch: list[str] = []  # the messages that a model should see now
+        self.last_on: dict[str, list[str]] = {}  # for each message, the branch it was last on
         self.step_at = 0  # where the text of the step under way begins
 
     @initialize()
@@ -125,6 +134,23 @@ class Conversation(RuleBasedStateMachine):
         assert (run.run_id if run else None) == (self.waiting.pop(0) if self.waiting else None)
         self.step_at = 0
         self.commit()
+        if run:
+            self.grown(run, run.user)
+
+    def grown(self, run: RunState, question: UserMessage | None) -> None:
+        """The branch goes on with a question, if there is a new one, and its answer."""
+        for message_id in (question and question.message_id, run.answer.message_id):
+            if message_id:
+                self.tree[message_id] = self.branch[-1] if self.branch else None
+                self.branch = [*self.branch, message_id]
+        self.last_on |= dict.fromkeys(self.branch, self.branch)
+
+    def up_to(self, message_id: str | None) -> list[str]:
+        """The branch that ends with a message."""
+        found: list[str] = []
+        while message_id is not None:
+            found, message_id = [message_id, *found], self.tree[message_id]
+        return found
 
     # ------------------------------------------------------------------ people
 
@@ -155,11 +181,67 @@ class Conversation(RuleBasedStateMachine):
             status, run = self.session.send(command, user, "m", self.now)
             assert status == ("queued" if busy else "started")
             assert [type(event).__name__ for event in self.commit()] == ["UserMessage", "Run"]
+            if not busy:
+                self.grown(run, run.user)
             self.said[user, key] = text, run.run_id
             self.unheard = True
             if busy:
                 self.waiting.append(run.run_id)
             self.step_at = self.step_at if busy else 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]))
+    def edit(self, data: st.DataObject, user: str) -> None:
+        old = data.draw(st.sampled_from([*self.tree, "nobody's"]))
+        command = Send(text="better", client_msg_id=self.ids(), replaces=old)
+        questions = [e.message_id for e in self.events if isinstance(e, UserMessage)]
+        if self.session.unfinished or old not in questions:
+            with self.refused("busy" if self.session.unfinished else "not_found"):
+                self.session.send(command, user, "m", self.now)
+            return
+        status, run = self.session.send(command, user, "m", self.now)
+        said, _ = self.commit()
+        assert isinstance(said, UserMessage)
+        assert (status, said.replaces, said.parent) == ("started", old, self.tree[old])
+        self.said[user, command.client_msg_id] = "better", run.run_id
+        self.branch = self.up_to(self.tree[old])
+        self.grown(run, said)
+        self.unheard, self.step_at = True, 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]))
+    def regenerate(self, data: st.DataObject, user: str) -> None:
+        run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
+        run = self.session.runs.get(run_id)
+        command = Regenerate(run_id=run_id, client_msg_id=self.ids())
+        begun = run is not None and run.done and run.started_at
+        if not begun or self.session.unfinished:
+            with self.refused("busy" if begun else "not_found"):
+                self.session.regenerate(command, user, "m", self.now)
+            return
+        assert run
+        status, again = self.session.regenerate(command, user, "m", self.now)
+        (event,) = self.commit()
+        assert isinstance(event, Run)
+        assert (status, event.parent) == ("started", self.tree[run.answer.message_id])
+        assert self.session.regenerate(command, user, "m", self.now) == ("duplicate", again)
+        assert not self.commit()
+        self.branch = self.up_to(event.parent)
+        self.grown(again, None)
+        self.unheard, self.step_at = True, 0
+
+    @precondition(lambda self: self.tree)
+    @rule(data=st.data())
+    def select(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from([*self.tree, "nobody's"]))
+        if message_id not in self.tree or self.session.unfinished:
+            with self.refused("busy", "not_found"):
+                self.session.select(message_id, self.now)
+            return
+        before, self.branch = self.branch, self.last_on[message_id]
+        self.last_on |= dict.fromkeys(self.branch, self.branch)
+        assert self.session.select(message_id, self.now) == self.branch[-1]
+        assert bool(self.commit()) == (self.branch != before)
 
     @rule(text=st.sampled_from(["", " \n", "x" * 65, "é" * 33]), key=st.sampled_from(["new", ""]))
     def send_what_cannot_be_taken(self, text: str, key: str) -> None:
@@ -189,12 +271,14 @@ class Conversation(RuleBasedStateMachine):
             return "not_found"
         if self.session.active:
             return "busy"
-        newest = self.session.started[-1]
+        runs = [r for r in self.session.started if r.answer.message_id == self.branch[-1]]
+        newest = runs[-1]
         assert newest.done
         whole = newest.done.status == "completed"
         broken = newest.done.status in ("interrupted", "incomplete")
-        broken = broken and newest.done.finish_reason != "stop"
-        continued = newest.user is None
+        continued = len(runs) > 1
+        if newest.done.finish_reason == "stop":
+            return "conflict"
         if newest.answer is not run.answer or whole or not (broken or continued):
             return "conflict"
         return "conflict" if newest.refused else None
@@ -299,6 +383,34 @@ class Conversation(RuleBasedStateMachine):
         self.session.expire_call(call.tool_call_id, self.now)
         assert bool(self.commit()) == waited
 
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]), text=st.sampled_from(["x", ""]))
+    def edit_what_waits(self, data: st.DataObject, user: str, text: str) -> None:
+        run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
+        if not text or run_id not in self.waiting:
+            with self.refused("bad_request", "not_found", "already_done"):
+                self.session.edit_queued(run_id, text, user, self.now)
+            return
+        run = self.session.runs[run_id]
+        before = run.user and (run.user.text, run.asker)
+        self.session.edit_queued(run_id, text, user, self.now)
+        assert bool(self.commit()) == (before != (text, user))
+        assert run.user
+        assert (run.user.text, run.asker) == (text, user), "it is whose words it is"
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def move_what_waits(self, data: st.DataObject) -> None:
+        run_id, other = (data.draw(st.sampled_from(self.waiting)) for _ in range(2))
+        before = data.draw(st.sampled_from([other, None]))
+        old = list(self.waiting)
+        if before != run_id:
+            self.waiting.remove(run_id)
+            self.waiting.insert(self.waiting.index(before) if before else len(old), run_id)
+        self.session.move_queued(run_id, before, self.now)
+        assert bool(self.commit()) == (self.waiting != old)
+        with self.refused("not_found", "already_done"):
+            self.session.move_queued("nobody's", None, self.now)
+
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def stop_what_waits(self, data: st.DataObject) -> None:
@@ -379,6 +491,40 @@ class Conversation(RuleBasedStateMachine):
         assert run.answer.length["text"] == self.step_at
         self.commit()
 
+    @rule(waits=st.booleans())
+    def break_off(self, waits: bool) -> None:
+        """The server goes on by itself, in this process or in another."""
+        run = self.running()
+        may = may_go_on(run, self.session)
+        then = successor(run, self.ids(), "m", waits=waits) if may else None
+        self.session.finish(run.run_id, "interrupted", "error", self.now, then=then)
+        *_, ended = self.commit()
+        if then is None:
+            assert isinstance(ended, Done)
+            self.started_next()
+            return
+        heir = self.session.runs[then.run_id or ""]
+        assert isinstance(ended, Run), "in the same commit"
+        assert newest(run, self.session) is heir
+        assert (heir.asker, heir.automatic) == (run.asker, True)
+        assert heir.answer is run.answer
+        if waits:
+            assert self.session.queue[0] is heir, "before all that waits"
+            assert self.session.start_next("m", self.now) is heir
+            self.commit()
+        assert self.session.active is heir
+        self.step_at = run.answer.length["text"]
+
+    @invariant()
+    def nobody_goes_on_for_ever(self) -> None:
+        if not hasattr(self, "session"):
+            return
+        in_a_row = 0
+        for before, run in itertools.pairwise(self.session.started):
+            in_a_row = in_a_row + 1 if run.automatic else 0
+            assert in_a_row <= MOST
+            assert not run.automatic or run.answer is before.answer
+
     @rule(end=st.sampled_from(ENDS), refused=st.booleans())
     def finish(self, end: Any, refused: bool) -> None:
         run = self.running()
@@ -457,6 +603,25 @@ class Conversation(RuleBasedStateMachine):
         for event in self.events:
             assert event.run_id is None or event.run_id not in over
             over |= {event.run_id} if isinstance(event, Done) else set()
+
+    @invariant()
+    def the_active_branch_is_the_context(self) -> None:
+        branches = self.session.branches
+        assert branches.path(branches.leaf) == self.branch
+        answered = [answer.message_id for _, answer in self.session.exchanges()]
+        assert answered == self.branch[1::2]
+        shown = on_branch(self.session, branches.leaf) or (lambda event: True)
+        asked = [e.message_id for e in self.events if isinstance(e, UserMessage) and shown(e)]
+        placed = [message_id for message_id in dict.fromkeys(asked) if message_id in self.tree]
+        assert sorted(placed) == sorted(self.branch[::2])
+        begun = [e for e in self.events if isinstance(e, Run) and shown(e)]
+        assert {e.message_id for e in begun if e.status == "started"} == set(self.branch[1::2])
+        families = {
+            message_id: [other for other in self.tree if self.tree[other] == parent]
+            for message_id, parent in self.tree.items()
+        }
+        several = {one: family for one, family in families.items() if len(family) > 1}
+        assert branches.siblings(self.tree) == several
 
     @invariant()
     def the_log_is_the_session(self) -> None:

@@ -30,6 +30,8 @@ class ChatProvider:
     own: tuple[Rule, ...] = ()
     tools = True
     filtered = ""
+    takes: tuple[str, ...] = ()
+    """The kinds of files that it takes."""
     thinks: str | None = None
     """The field of a delta that its thoughts come in."""
 
@@ -40,7 +42,8 @@ class ChatProvider:
     # ------------------------------------------------------------ the request
 
     def check(self, body: Body) -> Fault | None:
-        return rules.first_fault((*EVERYBODY, *self.own), body)
+        blind = () if self.takes else (rules.blind,)
+        return rules.first_fault((*EVERYBODY, *blind, *self.own), body)
 
     def error(self, fault: Fault) -> Any:
         about = {"message": fault.words, "type": "invalid_request_error", "param": None}

@@ -12,6 +12,7 @@ import pytest
 from realtime.models.openai import OpenAIModel
 from realtime.runs.chain import HISTORY_TOKENS, Chain, Link
 from tests.dialects.upstream import Act, Provider, Upstream, serving
+from tests.support.attach import uploaded
 from tests.support.device import Device
 from tests.support.serving import Running, Serve
 
@@ -49,6 +50,7 @@ class Talk:
                 ),
                 upstream.url,
                 self._history_tokens,
+                getattr(upstream.provider, "takes", ()),
             )
             for upstream in self.upstreams
         ]
@@ -73,8 +75,12 @@ class Talk:
         assert ack["ok"], ack
         return str(ack["run_id"])
 
-    async def ask(self, text: str, *plan: Act) -> dict[str, Any]:
-        return await self._device.done(await self.send(text, *plan))
+    async def ask(self, text: str, *plan: Act, **more: Any) -> dict[str, Any]:
+        return await self._device.done(await self.send(text, *plan, **more))
+
+    async def upload(self, data: bytes, name: str, kind: str = "") -> str:
+        """The id of a file of this session."""
+        return str((await uploaded(self._device, data, name, kind))["id"])
 
     async def go_on(self, run_id: str, *plan: Act) -> dict[str, Any]:
         self.upstreams[0].plan = list(plan)

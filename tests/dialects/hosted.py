@@ -278,6 +278,7 @@ class OpenAIChat(ChatProvider):
 
     name = "OpenAI, Chat Completions"
     model = "gpt-6.1-terra"
+    takes = ("image", "pdf")
 
     def check(self, body: Body) -> Fault | None:
         if body.get("tools") and body.get("reasoning_effort") != "none":

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.dialects import parts
 from tests.dialects.chat import CALLS, TOOL
 from tests.dialects.rules import NAME, Body, Fault, is_object
 from tests.dialects.upstream import Act, Event
@@ -44,6 +45,7 @@ class OpenAIResponses:
     tools = True
     filtered = ""
     extras = True
+    takes: tuple[str, ...] = ("image", "pdf")
     known = FIELDS
     items = ITEMS
 
@@ -76,15 +78,19 @@ class OpenAIResponses:
             for name in item.keys() - self.items[kind(item)]:
                 yield unknown(f"input[{place}].{name}")
         for place, item in enumerate(items):
-            yield from self._item(f"input[{place}]", item)
+            yield from self.judge_item(f"input[{place}]", item)
         yield from self._pairs(items)
         yield from self._reasoning(items)
 
-    def _item(self, at: str, item: Body) -> Iterator[Fault]:
+    def judge_item(self, at: str, item: Body) -> Iterator[Fault]:
         match kind(item):
             case "message":
                 if item["role"] not in ("user", "assistant", "system", "developer"):
                     yield Fault(f"Invalid value: '{item['role']}'.", fields={"param": f"{at}.role"})
+                if isinstance(item["content"], list):
+                    if not self.takes or item["role"] != "user":
+                        yield Fault(f"Invalid '{at}.content': expected a string.")
+                    yield from parts.in_responses(item["content"], at)
                 if "phase" in item and (
                     item["role"] != "assistant"
                     or item["phase"] not in ("commentary", "final_answer")
@@ -246,12 +252,13 @@ class ProxiedResponses(OpenAIResponses):
     name = "a proxy, Responses"
     model = "qwen3-coder"
     extras = False
+    takes = ()
     known = FIELDS - ACCOUNT - {"include", "stream_options"}
 
-    def _item(self, at: str, item: Body) -> Iterator[Fault]:
+    def judge_item(self, at: str, item: Body) -> Iterator[Fault]:
         if "phase" in item:
             yield unknown(f"{at}.phase")
-        yield from super()._item(at, item)
+        yield from super().judge_item(at, item)
 
 
 def unknown(name: str) -> Fault:

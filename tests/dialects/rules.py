@@ -9,21 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from tests.dialects import parts
+from tests.dialects.parts import Fault
+
 Body = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A refusal. `learned`: nobody can know before it was said, so it may come once."""
-
-    words: str
-    status: int = 400
-    learned: bool = False
-    fields: dict[str, Any] = field(default_factory=dict)
 
 
 Rule = Callable[[Body], Fault | None]
@@ -70,7 +62,10 @@ def well_formed(body: Body) -> Fault | None:
             return Fault(f"Invalid value: '{role}' for '{at}.role'.")
         if role == "system" and place:
             return Fault("System message must be at the beginning.")
-        if not isinstance(content, str) and not (content is None and calls_of(message)):
+        if role == "user" and isinstance(content, list):
+            if fault := parts.in_chat(content, at):
+                return fault
+        elif not isinstance(content, str) and not (content is None and calls_of(message)):
             return Fault(f"Invalid value for 'content' of {at}: expected a string, got null.")
         if "tool_calls" in message and (role != "assistant" or not message["tool_calls"]):
             return Fault(f"Invalid '{at}.tool_calls': empty array.")
@@ -125,6 +120,14 @@ def offered(body: Body) -> Fault | None:
     for place, function in enumerate(functions):
         if not NAME.fullmatch(function["name"]) or function["parameters"].get("type") != "object":
             return Fault(f"Invalid 'tools[{place}].function'.", fields={"param": f"tools[{place}]"})
+    return None
+
+
+def blind(body: Body) -> Fault | None:
+    """Of those who take text alone."""
+    for place, message in enumerate(body["messages"]):
+        if isinstance(message.get("content"), list):
+            return Fault(f"Invalid type for 'messages[{place}].content': expected a string.")
     return None
 
 

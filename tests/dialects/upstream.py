@@ -75,7 +75,10 @@ class Upstream:
             return web.json_response({"object": "list", "data": []})
         path = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
         assert request.path == path[self.provider.api]
-        body = await request.json()
+        text = await request.read()
+        assert request.content_length == len(text), "some take no body without its length"
+        assert request.content_type == "application/json"
+        body = json.loads(text)
         self.bodies.append(body)
         if self.failing and not self.fails_after:
             return self._refuse(self.failing)

@@ -10,47 +10,57 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from realtime.edge import connections
-from realtime.live.hub import Hub
+from realtime.edge.commands import Commands
+from realtime.edge.transport import Transport
 from realtime.log.encode import Append
 from realtime.tools import ToolContext, tool
 
 EFFECTS = Path("effects.txt")
 POINT = os.environ.get("CRASH_AT", "")
-_left = int(os.environ.get("CRASH_AFTER", "0"))
-_published = Hub.published
+times_left = int(os.environ.get("CRASH_AFTER", "0"))
 
 
 def passes(point: str) -> None:
-    global _left
+    global times_left
     if point != POINT:
         return
-    if _left <= 0:
+    if times_left <= 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    _left -= 1
+    times_left -= 1
 
 
-def published(self: Hub, append: Append) -> None:
-    if append.events:
-        passes("committed")
-    _published(self, append)
+def before(broadcast: Callable[[Transport, Append], None]) -> Any:
+    def told(self: Transport, append: Append) -> None:
+        if append.events:
+            passes("committed")
+        broadcast(self, append)
+
+    return told
 
 
-async def answer(result: Awaitable[dict[str, Any]], reply: Any) -> None:
-    """Late, so that what was emitted is on the wire."""
-    ack = await result
-    await asyncio.sleep(0.1)
-    passes("emitted")
-    reply(ack)
+def after(carry_out: Callable[..., Awaitable[Any]]) -> Any:
+    async def late(result: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """So late that what was emitted is on the wire."""
+        ack = await result
+        await asyncio.sleep(0.1)
+        passes("emitted")
+        return ack
+
+    async def answered(self: Commands, *asked: Any) -> Any:
+        result = await carry_out(self, *asked)
+        return result if isinstance(result, dict) else late(result)
+
+    return answered
 
 
-Hub.published = published  # type: ignore[method-assign]
+if POINT == "committed":
+    Transport.broadcast = before(Transport.broadcast)  # type: ignore[method-assign]
 if POINT == "emitted":
-    connections._answer = answer
+    Commands.carry_out = after(Commands.carry_out)  # type: ignore[method-assign]
 
 
 @tool

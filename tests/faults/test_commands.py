@@ -154,10 +154,10 @@ async def test_what_a_sender_wishes_when_nobody_is_left(tmp_path: Path) -> None:
             await device.until(lambda d=device: d.events("done") or None)
             assert device.events("done")[0]["status"] == "cancelled"
         device = await scene.device("raw", straight=True)
-        await device.send("tokens 900 rate 300", on_abandon={"cancel_after_s": 2})
+        await device.send("tokens 2100 rate 300", on_abandon={"cancel_after_s": 5})
         for _ in range(4):  # counted from the last leaving, so this never runs out
             await device.close()
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.4)
             await device.back()
         await device.until(lambda: device.events("done") or None)
         assert device.events("done")[0]["status"] == "completed"

@@ -25,7 +25,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 async def tried(scene: World, device: Recorder, odd: dict[str, Any]) -> dict[str, Any] | None:
     with contextlib.suppress(Lost, TimeoutError):
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):
             return await device.send("tokens 500 rate 200", **odd)
     return None
 

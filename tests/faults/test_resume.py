@@ -151,7 +151,7 @@ async def test_an_unknown_session_leaves_the_socket_usable(tmp_path: Path) -> No
             task = asyncio.create_task(stranger.start())
             await stranger.until(lambda device=stranger: device.notices or None)
             assert stranger.notices[0][1]["error"]["code"] == "not_found"
-            made = await stranger._call("create", {})
+            made = await stranger.ask("create", {})
             assert made["ok"]
             assert made["session_id"] != session_id
             task.cancel()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from uuid import uuid4
 
 from tests.support.oracle import rows
-from tests.support.process import process
+from tests.support.process import process, realtime
 from tests.support.world import World, world
 
 
 async def sessions(scene: World, *arguments: str) -> tuple[int, str]:
-    command = (sys.executable, "-m", "realtime", "sessions", *arguments)
-    async with process(*command, cwd=scene.folder, **scene.environ) as running:
-        return await running.ended(), running.output
+    return await realtime("sessions", *arguments, cwd=scene.folder, **scene.environ)
 
 
 async def test_sessions_are_listed_shown_and_exported(tmp_path: Path) -> None:
@@ -49,9 +48,10 @@ async def test_a_deleted_session_is_gone_and_its_client_begins_anew(tmp_path: Pa
             assert rows(scene.path, asked, other.auth["session_id"])[0][0] > 0
         again = scene.stranger(**one.auth, epoch=one.epoch, after_seq=one.last_seq)
         scene.devices.remove(one)
-        again._do(again.start())
+        starting = asyncio.create_task(again.start())
         await again.until(lambda: again.notices or None)
         assert again.notices[0][1]["error"]["code"] == "not_found"
+        starting.cancel()
 
 
 async def test_a_reader_may_leave_before_the_end(tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ async def test_one_damaged_session_leaves_the_others_alone(tmp_path: Path) -> No
         await scene.kill()
         with closing(sqlite3.connect(scene.path, isolation_level=None)) as database:
             database.execute(
-                "UPDATE events SET payload = x'7b' WHERE session_id = ? AND seq = 2",
+                "UPDATE log SET payload = x'7b' WHERE seq = 2 "
+                "AND session = (SELECT key FROM sessions WHERE session_id = ?)",
                 (one.auth["session_id"],),
             )
         await scene.start()

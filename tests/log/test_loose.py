@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
@@ -70,10 +71,12 @@ def stored(path: str) -> tuple[list[tuple[str, int, int]], int]:
 
 
 def crash(journal: Journal) -> Journal:
-    """As if the process had been killed: what is in memory is gone."""
-    assert journal._database._lock
-    journal._database._lock.close()
-    return Journal(journal.path)
+    """As if the process had been killed: what is in memory is gone, what is on disk is not."""
+    copy = f"{journal.path}.after"
+    for suffix in ("", "-wal"):
+        shutil.copyfile(journal.path + suffix, copy + suffix)
+    journal.close()
+    return Journal(copy)
 
 
 def test_a_flush_of_tokens_is_one_row_until_they_are_filed(tmp_path: Path) -> None:
@@ -177,7 +180,7 @@ def test_a_commit_that_fails_leaves_what_was_loose_before(tmp_path: Path) -> Non
     one.write(journal, one.say("a"))
     with sqlite3.connect(journal.path) as file:
         file.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT raise(ABORT, 'no'); END"
         )
         file.execute(
             "CREATE TRIGGER too BEFORE INSERT ON loose BEGIN SELECT raise(ABORT, 'no'); END"
@@ -303,7 +306,7 @@ async def test_many_are_filed_a_few_at_a_time(log: Log, monkeypatch: pytest.Monk
 async def test_after_a_question_the_loop_does_not_rest(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log._pace, "rest", lambda now, events: 0.001)
+    monkeypatch.setattr("realtime.log.pace.Pace.rest", lambda self, now, events: 0.001)
     chat = Chat("s")
     for brisk_s, rests in ((60, False), (0, True)):
         monkeypatch.setattr("realtime.log.log.BRISK_S", brisk_s)

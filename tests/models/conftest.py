@@ -1,4 +1,4 @@
-"""An upstream whose every byte is scripted, behind real HTTP."""
+"""An upstream whose every byte is scripted, behind real HTTP, and models that ask it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+from realtime.models.openai import OpenAIModel
+from tests.models.asking import KEY, Make
+from tests.models.payloads import Api
 
 Script = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -84,3 +88,17 @@ async def upstream() -> AsyncIterator[Upstream]:
     async with TestServer(app, handler_cancellation=True) as server:
         upstream.url = str(server.make_url("/v1"))
         yield upstream
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """`make(url, api)`: a model at this URL, closed at the end."""
+    models: list[OpenAIModel] = []
+
+    def make(url: str, api: Api = "chat", model: str = "gpt", **times: float) -> OpenAIModel:
+        models.append(OpenAIModel(api_key=KEY, base_url=url, model=model, api=api, **times))
+        return models[-1]
+
+    yield make
+    for model in models:
+        await model.close()

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from realtime.models.openai import OpenAIModel
 from realtime.protocol import Usage
-from tests.models.test_openai import ask, collect, fails, whole
+from tests.models.asking import ask, collect, fails, whole
 
 WORDS = [f"word{number} 😀 " for number in range(12)]
 

@@ -94,14 +94,14 @@ async def test_closing_the_stream_stops_the_generation(local: LocalModel) -> Non
     await anext(stream)
     assert await busy(local)
     await stream.aclose()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while await busy(local):
             await asyncio.sleep(0.02)
 
 
 async def busy(local: LocalModel) -> bool:
     """Whether llama.cpp works on an answer, by its own account."""
-    url = str(local._chat._client.base_url).replace("/v1/", "/slots")
+    url = local.url.removesuffix("/v1") + "/slots"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         slots = await answer.json()
     assert len(slots) > 0
@@ -110,7 +110,7 @@ async def busy(local: LocalModel) -> bool:
 
 async def test_close_ends_the_child_and_a_dead_child_is_unavailable() -> None:
     model = await LocalModel.start()
-    process = model._process
+    process = model.process
     assert process.returncode is None
     process.kill()
     await process.wait()
@@ -121,9 +121,9 @@ async def test_close_ends_the_child_and_a_dead_child_is_unavailable() -> None:
 
     model = await LocalModel.start()
     await model.close()
-    assert model._process.returncode is not None
+    assert model.process.returncode is not None
     with pytest.raises(ProcessLookupError):
-        os.kill(model._process.pid, 0)
+        os.kill(model.process.pid, 0)
 
 
 PARENT = """
@@ -131,7 +131,7 @@ import asyncio, os
 from realtime.models.local import LocalModel
 async def main():
     model = await LocalModel.start()
-    print(model._process.pid, flush=True)
+    print(model.process.pid, flush=True)
     await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -146,7 +146,7 @@ async def test_the_child_dies_with_its_parent() -> None:
     os.kill(child, 0)
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while alive(child):
             await asyncio.sleep(0.02)
 
@@ -168,9 +168,16 @@ async def test_without_the_packages_it_says_what_to_install(
         await LocalModel.start()
 
 
-async def test_a_child_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_module, "_SERVER", Path("/nonexistent"))
-    with pytest.raises(RuntimeError, match="did not start"):
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [("raise SystemExit", "it ended at once"), ("raise ImportError('too old')", "too old")],
+)
+async def test_a_child_that_cannot_start_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, why: str
+) -> None:
+    (tmp_path / "xllamacpp.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=f"did not start: .*{why}"):
         await LocalModel.start()
 
 

@@ -4,6 +4,7 @@
  */
 async (payloads) => {
   const { apply, initial } = await import("./client/reducer.js");
+  const { PeopleLine } = await import("./client/page/people.js");
   const { Transcript } = await import("./client/page/transcript.js");
   const ignore = () => {};
   const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
@@ -15,8 +16,11 @@ async (payloads) => {
     const root = document.createElement("div");
     root.className = "transcript";
     document.getElementById("scroll").append(root);
-    const transcript = new Transcript(root, actions);
-    const more = { pending: [], progress: new Map() };
+    const transcript = new Transcript(root, actions, async () => "about:blank");
+    const files = [{ id: payload, name: payload, type: payload, size: 1 }];
+    const people = ["s", payload].map((user_id) => ({ user_id, name: payload }));
+    const more = { pending: [], progress: new Map(), people };
+    new PeopleLine(root.appendChild(document.createElement("p"))).draw(people, "s", payload);
     let state = initial();
     const show = () => transcript.update(state, more);
     const take = (event, fields) => {
@@ -25,7 +29,7 @@ async (payloads) => {
       show();
     };
 
-    take("user_message", { message_id: "q", client_msg_id: "c", text: payload, user_id: payload });
+    take("user_message", { message_id: "q", client_msg_id: "c", text: payload, user_id: payload, name: payload, files });
     for (const status of ["waiting", "started", "awaiting_approval", "fallback"]) {
       take("run", { status, model: payload, from_model: payload, reason: payload });
     }
@@ -41,12 +45,12 @@ async (payloads) => {
     more.progress.set("t", { tool_call_id: "t", fraction: 0.5, message: payload });
     take("tool_call", { ...call, status: "running" });
     const decided = { expires_at: 1, decision: payload, decided_by: payload, reason: payload };
-    take("tool_call", { ...call, status: "completed", arguments: { [payload]: [payload] }, output: payload, approval: decided });
+    take("tool_call", { ...call, status: "completed", arguments: { [payload]: [payload] }, output: payload, approval: decided, files });
     take("tool_call", { ...call, tool_call_id: "u", status: payload, output: { [payload]: payload } });
     take("tool_call", { ...call, tool_call_id: "v", status: "failed", error: { code: payload, message: payload } });
     take("sources", { sources: [{ url: payload, title: payload }, { url: "https://a.example", title: payload }, { file_id: payload }] });
     take("done", { status: "failed", model: payload, error: { code: payload, message: payload }, text: payload });
-    more.pending = [{ client_msg_id: "d", text: payload, status: "failed", error: { code: payload, message: payload } }];
+    more.pending = [{ client_msg_id: "d", text: payload, options: { files }, status: "failed", error: { code: payload, message: payload } }];
     show();
     await null;
     if (!root.textContent) throw new Error("nothing was shown");

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import browser
+from tests.page.acting import say, shared, started
 from tests.support.process import ROOT, free_port, server
 
 TOOLS = '''
@@ -47,7 +47,7 @@ PAY = '{"to": "Ann", "amount": 5}'
 
 
 async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
-    aiohttp_server: Any, tmp_path: Path
+    aiohttp_server: Any, tmp_path: Path, chromium: Browser
 ) -> None:
     provider = web.Application()
     provider.router.add_route("*", "/v1/{path:.*}", answer)
@@ -61,54 +61,45 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
         "TOOLS": "money",
         "GRACE_SECONDS": "60",
     }
-    async with browser() as chromium:
-        async with server(tmp_path, **environ) as running:
-            mine = await chromium.new_context()
-            one, two = await mine.new_page(), await mine.new_page()
-            await one.goto(running.url)
-            await one.get_by_test_id("start-session").click()
-            await one.get_by_test_id("message-box").fill("pay Ann")
-            await one.get_by_test_id("message-box").press("Enter")
-            await asked(one)
-            session_id = await one.locator("#session-id").text_content()
-            await two.goto(f"{running.url}#session={session_id}")
-            await asked(two)
-            await two.reload()
-            await asked(two)
-            await one.get_by_test_id("copy-link").click()
-            link = one.get_by_test_id("share-link")
-            await expect(link).not_to_have_value("")
-            guest = await (await chromium.new_context()).new_page()
-            await guest.goto(await link.input_value())
-            await only_shown(guest)
-            running.child.kill()
-            await running.ended()
-        assert not (tmp_path / "paid.txt").exists()
-        async with server(tmp_path, **environ):
-            for page in (one, two):
-                state = page.get_by_test_id("connection-state")
-                await expect(state).to_have_text("Live", timeout=20_000)
-                await asked(page)
-            await only_shown(guest)
-            await two.get_by_role("button", name="Edit").click()
-            await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": "4 or so"}')
-            await two.get_by_role("button", name="Approve").click()
-            await expect(two.locator("#toast")).to_contain_text("amount")
-            await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": 4}')
-            await two.get_by_role("button", name="Approve").click()
-            for page, who in ((one, "you"), (two, "you"), (guest, "the owner")):
-                await expect(page.locator(".tool-card")).to_contain_text(
-                    f"edited and approved by {who}"
-                )
-                await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
-                await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
-            await guest.get_by_test_id("message-box").fill("pay her for me, too")
-            await guest.get_by_test_id("message-box").press("Enter")
-            for page in (one, guest):
-                await asked(page)
-            await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
-            await guest.get_by_role("button", name="Deny").last.click()
-            await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
+    async with server(tmp_path, **environ) as running:
+        mine = await chromium.new_context()
+        one, two = await started(mine, running.url), await mine.new_page()
+        await say(one, "pay Ann")
+        await asked(one)
+        session_id = await one.locator("#session-id").text_content()
+        await two.goto(f"{running.url}#session={session_id}")
+        await asked(two)
+        await two.reload()
+        await asked(two)
+        guest = await (await chromium.new_context()).new_page()
+        await guest.goto(await shared(one))
+        await only_shown(guest)
+        running.child.kill()
+        await running.ended()
+    assert not (tmp_path / "paid.txt").exists()
+    async with server(tmp_path, **environ):
+        for page in (one, two):
+            state = page.get_by_test_id("connection-state")
+            await expect(state).to_have_text("Live", timeout=20_000)
+            await asked(page)
+        await only_shown(guest)
+        await two.get_by_role("button", name="Edit").click()
+        await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": "4 or so"}')
+        await two.get_by_role("button", name="Approve").click()
+        await expect(two.locator("#toast")).to_contain_text("amount")
+        await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": 4}')
+        await two.get_by_role("button", name="Approve").click()
+        for page, who in ((one, "you"), (two, "you"), (guest, "the owner")):
+            approved = f"edited and approved by {who}"
+            await expect(page.locator(".tool-card")).to_contain_text(approved)
+            await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
+            await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
+        await say(guest, "pay her for me, too")
+        for page in (one, guest):
+            await asked(page)
+        await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
+        await guest.get_by_role("button", name="Deny").last.click()
+        await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
     assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 4\n"
 
 

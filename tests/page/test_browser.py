@@ -9,19 +9,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import browser
+from tests.page.acting import live, say, start, started
 from tests.support.process import ROOT, free_port, process, server
 
 ARTIFACTS = ROOT / "tests" / "artifacts"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="make and apt are of POSIX systems")
-
-
-async def say(page: Page, text: str) -> None:
-    await page.get_by_test_id("message-box").fill(text)
-    await page.get_by_test_id("message-box").press("Enter")
 
 
 async def answered(page: Page, count: int) -> None:
@@ -30,7 +25,7 @@ async def answered(page: Page, count: int) -> None:
     await expect(page.get_by_test_id("stop")).to_be_hidden(timeout=20_000)
 
 
-async def test_the_story(tmp_path: Path) -> None:
+async def test_the_story(tmp_path: Path, chromium: Browser) -> None:
     assert shutil.which("make"), "the tests need make"
     shutil.rmtree(ARTIFACTS, ignore_errors=True)
     ARTIFACTS.mkdir(parents=True)
@@ -44,7 +39,6 @@ async def test_the_story(tmp_path: Path) -> None:
             DATABASE_PATH=str(tmp_path / "browser.db"),
             GRACE_SECONDS="1",
         ) as running,
-        browser() as chromium,
     ):
         url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         context = await chromium.new_context()
@@ -59,10 +53,8 @@ async def test_the_story(tmp_path: Path) -> None:
 
         await page.goto(url)
         await expect(page.locator("body")).to_contain_text(re.compile("demo", re.I))
-        await page.get_by_test_id("start-session").click()
-        await expect(page.get_by_test_id("connection-state")).to_have_attribute(
-            "data-state", "live"
-        )
+        await start(page)
+        await live(page)
 
         await say(page, "My name is Ada.")
         await answered(page, 1)
@@ -120,22 +112,19 @@ async def test_the_story(tmp_path: Path) -> None:
         assert "Traceback" not in running.output
 
 
-async def test_killed_and_back_the_page_goes_on(tmp_path: Path) -> None:
+async def test_killed_and_back_the_page_goes_on(tmp_path: Path, chromium: Browser) -> None:
     """A crash in mid-answer: the page says so, comes back by itself, and offers to go on."""
-    async with browser() as chromium:
-        port = str(free_port())
-        async with server(tmp_path, PORT=port) as running:
-            page = await chromium.new_page()
-            await page.goto(running.url)
-            await page.get_by_test_id("start-session").click()
-            await say(page, "count to 2000")
-            await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4")
-            running.child.kill()
-            state = page.get_by_test_id("connection-state")
-            await expect(state).not_to_have_attribute("data-state", "live")
-        async with server(tmp_path, PORT=port):
-            await expect(state).to_have_attribute("data-state", "live", timeout=20_000)
-            await expect(page.locator(".notice[data-status=interrupted]")).to_be_visible()
-            await page.locator(".notice[data-status=interrupted] button").click()
-            await expect(page.locator(".notice[data-status=interrupted]")).to_have_count(0)
-            await expect(page.get_by_test_id("stop")).to_be_visible()
+    port = str(free_port())
+    async with server(tmp_path, PORT=port) as running:
+        page = await started(chromium, running.url)
+        await say(page, "count to 2000")
+        await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4")
+        running.child.kill()
+        state = page.get_by_test_id("connection-state")
+        await expect(state).not_to_have_attribute("data-state", "live")
+    async with server(tmp_path, PORT=port):
+        await live(page)
+        await expect(page.locator(".notice[data-status=interrupted]")).to_be_visible()
+        await page.locator(".notice[data-status=interrupted] button").click()
+        await expect(page.locator(".notice[data-status=interrupted]")).to_have_count(0)
+        await expect(page.get_by_test_id("stop")).to_be_visible()

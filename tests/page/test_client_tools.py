@@ -7,10 +7,9 @@ import sys
 from types import ModuleType
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from realtime.tools import tool
-from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 
@@ -45,7 +44,7 @@ OUTPUTS = """() => globalThis.client.state.runs.at(-1).message.parts
 
 @pytest.mark.parametrize("locks", [True, False], ids=["locks", "notes"])
 async def test_each_call_is_run_once_over_the_tabs(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, locks: bool
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, chromium: Browser, locks: bool
 ) -> None:
     @tool(client=True)
     def locate(accuracy: int) -> None:
@@ -57,28 +56,27 @@ async def test_each_call_is_run_once_over_the_tabs(
     calls = asks(("locate", '{"accuracy": 5}'), ("draw", '{"shape": "circle"}'))
     model = ScriptedModel(calls, says("Here."))
     running = await serve(model, tools=("places",), client_tools=True)
-    async with browser() as chromium:
-        context = await chromium.new_context()
-        if not locks:
-            gone = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })"
-            await context.add_init_script(gone)
-        one, two = await context.new_page(), await context.new_page()
-        for page in (one, two):
-            await page.goto(running.url)
-            assert await page.evaluate("() => Boolean(navigator.locks)") == locks
-        session_id = await one.evaluate(TAB, None)
-        assert await two.evaluate(TAB, session_id) == session_id
-        ends = [asyncio.create_task(page.evaluate(DONE)) for page in (one, two)]
-        await one.evaluate("() => globalThis.client.send('where am I?')")
-        assert await asyncio.gather(*ends) == ["completed", "completed"]
-        for page in (one, two):
-            assert await page.evaluate(OUTPUTS) == [
-                ["completed", {"lat": 52.5, "accuracy": 5}],
-                ["completed", "drew a circle"],
-            ]
-        await one.wait_for_timeout(2500)  # in which the other tab would run them too
-        for name in ("locate", "draw"):
-            assert await count(one, name) == "1"
+    context = await chromium.new_context()
+    if not locks:
+        gone = "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })"
+        await context.add_init_script(gone)
+    one, two = await context.new_page(), await context.new_page()
+    for page in (one, two):
+        await page.goto(running.url)
+        assert await page.evaluate("() => Boolean(navigator.locks)") == locks
+    session_id = await one.evaluate(TAB, None)
+    assert await two.evaluate(TAB, session_id) == session_id
+    ends = [asyncio.create_task(page.evaluate(DONE)) for page in (one, two)]
+    await one.evaluate("() => globalThis.client.send('where am I?')")
+    assert await asyncio.gather(*ends) == ["completed", "completed"]
+    for page in (one, two):
+        assert await page.evaluate(OUTPUTS) == [
+            ["completed", {"lat": 52.5, "accuracy": 5}],
+            ["completed", "drew a circle"],
+        ]
+    await one.wait_for_timeout(2500)  # in which the other tab would run them too
+    for name in ("locate", "draw"):
+        assert await count(one, name) == "1"
 
 
 async def count(page: Page, name: str) -> str | None:

@@ -23,12 +23,11 @@ from playwright.async_api import (
 )
 
 from realtime.models.demo import DemoModel
-from tests.support.browser import FLAGS, browser, chrome
+from tests.page.acting import answered, begin, live, on_the_lan, opened, say, says, start, started
+from tests.support.browser import FLAGS, chrome
 from tests.support.fetch import fetch
 from tests.support.proxy import proxy
 from tests.support.serving import Running, Serve
-
-LAN = "--host-resolver-rules=MAP chat.lan 127.0.0.1"
 
 
 def port_of(running: Running) -> int:
@@ -37,109 +36,82 @@ def port_of(running: Running) -> int:
     return port
 
 
-def on_the_lan(url: str) -> str:
-    """Plain http on a name that is not this machine's: no secure context."""
-    return url.replace("127.0.0.1", "chat.lan")
-
-
-async def start(page: Page) -> None:
-    await page.get_by_test_id("start-session").click()
-
-
-async def live(page: Page) -> None:
-    state = page.get_by_test_id("connection-state")
-    await expect(state).to_have_attribute("data-state", "live", timeout=20_000)
-
-
-async def say(page: Page, text: str) -> None:
-    await page.get_by_test_id("message-box").fill(text)
-    await page.get_by_test_id("message-box").press("Enter")
-
-
-async def says(page: Page, text: str | re.Pattern[str]) -> None:
-    await expect(page.locator("#banner")).to_contain_text(text, timeout=20_000)
-
-
-async def answered(page: Page, text: str) -> None:
-    await expect(page.locator(".message.assistant").last).to_contain_text(text)
-
-
-async def test_without_a_secure_context_everything_works(serve: Serve) -> None:
+async def test_without_a_secure_context_everything_works(serve: Serve, chromium: Browser) -> None:
     running = await serve()
-    async with browser(LAN) as chromium:
-        page = await chromium.new_page()
-        await page.goto(on_the_lan(running.url))
-        assert await page.evaluate("isSecureContext || Boolean(crypto.randomUUID)") is False
-        await start(page)
-        await say(page, "count to 5")
-        await answered(page, "1 2 3 4 5")
-        await page.get_by_test_id("copy-link").click()
-        link = page.get_by_test_id("share-link")
-        await expect(link).to_have_value(re.compile("#session=.+&share="))
-        other = await (await chromium.new_context()).new_page()
-        await other.goto(await link.input_value())
-        await answered(other, "1 2 3 4 5")
+    page = await chromium.new_page()
+    await page.goto(on_the_lan(running.url))
+    assert await page.evaluate("isSecureContext || Boolean(crypto.randomUUID)") is False
+    await start(page)
+    await say(page, "count to 5")
+    await answered(page, "1 2 3 4 5")
+    await page.get_by_test_id("copy-link").click()
+    link = page.get_by_test_id("share-link")
+    await expect(link).to_have_value(re.compile("#session=.+&share="))
+    other = await (await chromium.new_context()).new_page()
+    await other.goto(await link.input_value())
+    await answered(other, "1 2 3 4 5")
 
 
-async def test_a_send_that_throws_says_so_and_keeps_the_text(serve: Serve) -> None:
+async def test_a_send_that_throws_says_so_and_keeps_the_text(
+    serve: Serve, chromium: Browser
+) -> None:
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        await page.evaluate(
-            "() => void (crypto.getRandomValues = () => { throw new Error('no entropy') })"
-        )
-        await say(page, "keep me")
-        await expect(page.locator("#toast")).to_contain_text("no entropy")
-        await expect(page.get_by_test_id("message-box")).to_have_value("keep me")
+    page = await opened(chromium, running.url)
+    await page.evaluate(
+        "() => void (crypto.getRandomValues = () => { throw new Error('no entropy') })"
+    )
+    await say(page, "keep me")
+    await expect(page.locator("#toast")).to_contain_text("no entropy")
+    await expect(page.get_by_test_id("message-box")).to_have_value("keep me")
 
 
 @pytest.mark.parametrize("text", ["字" * 22_000, "\u0001" * 12_000], ids=["text", "frame"])
-async def test_what_is_too_long_is_not_sent_and_can_be_edited(serve: Serve, text: str) -> None:
+async def test_what_is_too_long_is_not_sent_and_can_be_edited(
+    serve: Serve, text: str, chromium: Browser
+) -> None:
     """The second is short enough as a text; as JSON it is larger than a frame may be."""
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        sockets: list[Any] = []
-        page.on("websocket", lambda socket: sockets.append(socket))
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        await say(page, text)
-        await say(page, "count to 5")
-        await answered(page, "1 2 3 4 5")
-        refused = page.locator(".message.pending")
-        await expect(refused).to_contain_text("too long to send")
-        await page.reload()
-        await live(page)
-        await expect(refused).to_contain_text("too long to send")
-        assert len(sockets) == 2
+    page = await chromium.new_page()
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    await begin(page, running.url)
+    await live(page)
+    await say(page, text)
+    await say(page, "count to 5")
+    await answered(page, "1 2 3 4 5")
+    refused = page.locator(".message.pending")
+    await expect(refused).to_contain_text("too long to send")
+    await page.reload()
+    await live(page)
+    await expect(refused).to_contain_text("too long to send")
+    assert len(sockets) == 2
 
-        await refused.get_by_role("button", name="Edit").click()
-        await expect(page.get_by_test_id("message-box")).to_have_value(text)
-        await expect(refused).to_have_count(0)
-        await say(page, text)
-        await refused.get_by_role("button", name="Discard").click()
-        await expect(refused).to_have_count(0)
-        assert len(sockets) == 2
+    await refused.get_by_role("button", name="Edit").click()
+    await expect(page.get_by_test_id("message-box")).to_have_value(text)
+    await expect(refused).to_have_count(0)
+    await say(page, text)
+    await refused.get_by_role("button", name="Discard").click()
+    await expect(refused).to_have_count(0)
+    assert len(sockets) == 2
 
 
-async def test_it_is_known_to_be_too_long_before_there_is_a_connection(serve: Serve) -> None:
+async def test_it_is_known_to_be_too_long_before_there_is_a_connection(
+    serve: Serve, chromium: Browser
+) -> None:
     running = await serve()
-    async with browser() as chromium:
-        context = await chromium.new_context()
-        page = await context.new_page()
-        await page.goto(running.url)
-        await expect(page.locator("#model")).to_be_visible()
-        await context.set_offline(True)
-        await start(page)
-        await say(page, "字" * 22_000)
-        await expect(page.locator(".message.pending")).to_contain_text("too long to send")
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(running.url)
+    await expect(page.locator("#model")).to_be_visible()
+    await context.set_offline(True)
+    await start(page)
+    await say(page, "字" * 22_000)
+    await expect(page.locator(".message.pending")).to_contain_text("too long to send")
 
 
-async def test_a_message_that_breaks_the_line_does_not_hold_up_the_others(serve: Serve) -> None:
+async def test_a_message_that_breaks_the_line_does_not_hold_up_the_others(
+    serve: Serve, chromium: Browser
+) -> None:
     """Something on the way takes less than the server says."""
     running = await serve()
 
@@ -147,30 +119,28 @@ async def test_a_message_that_breaks_the_line_does_not_hold_up_the_others(serve:
         info = await (await route.fetch()).json()
         await route.fulfill(json={**info, "limits": {}})
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.route("**/api/info", unlimited)
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        await say(page, "x" * 100_000)
-        await say(page, "count to 5")
-        failed = page.locator(".message.pending[data-status=failed]")
-        await expect(failed).to_contain_text("broke 3 times", timeout=20_000)
-        await answered(page, "1 2 3 4 5")
-        await page.reload()
-        await live(page)
-        await expect(failed).to_contain_text("broke 3 times")
-        await say(page, "count to 6")
-        await answered(page, "1 2 3 4 5 6")
-        await expect(failed.get_by_role("button", name="Try again")).to_be_visible()
-        await failed.get_by_role("button", name="Discard").click()
-        await expect(failed).to_have_count(0)
+    page = await chromium.new_page()
+    await page.route("**/api/info", unlimited)
+    await begin(page, running.url)
+    await live(page)
+    await say(page, "x" * 100_000)
+    await say(page, "count to 5")
+    failed = page.locator(".message.pending[data-status=failed]")
+    await expect(failed).to_contain_text("broke 3 times", timeout=20_000)
+    await answered(page, "1 2 3 4 5")
+    await page.reload()
+    await live(page)
+    await expect(failed).to_contain_text("broke 3 times")
+    await say(page, "count to 6")
+    await answered(page, "1 2 3 4 5 6")
+    await expect(failed.get_by_role("button", name="Try again")).to_be_visible()
+    await failed.get_by_role("button", name="Discard").click()
+    await expect(failed).to_have_count(0)
 
 
-async def test_a_first_connection_that_fails_says_why(serve: Serve) -> None:
+async def test_a_first_connection_that_fails_says_why(serve: Serve, chromium: Browser) -> None:
     running = await serve()
-    async with browser() as chromium, proxy(port_of(running)) as between:
+    async with proxy(port_of(running)) as between:
         context = await chromium.new_context()
         page = await context.new_page()
         await page.goto(between.url)
@@ -179,9 +149,7 @@ async def test_a_first_connection_that_fails_says_why(serve: Serve) -> None:
         await says(page, "This device is offline")
         await expect(page.locator("#share-panel")).to_be_hidden()
         await say(page, "count to 5")
-        between.refusing = True
-        for link in list(between.links):
-            link.reset()
+        between.cut()
         await context.set_offline(False)
         await says(page, "The server cannot be reached")
         between.refusing = False
@@ -189,47 +157,39 @@ async def test_a_first_connection_that_fails_says_why(serve: Serve) -> None:
         await expect(page.locator("#banner")).not_to_contain_text("reached")
 
 
-async def test_a_busy_server_is_quoted(serve: Serve) -> None:
+async def test_a_busy_server_is_quoted(serve: Serve, chromium: Browser) -> None:
     running = await serve(connects_per_minute=1, spare_loopback=False)
-    async with browser() as chromium:
-        first, second = [await chromium.new_page() for _ in range(2)]
-        await first.goto(running.url)
-        await start(first)
-        await live(first)
-        await second.goto(running.url)
-        await start(second)
-        await says(second, "too many connections from your address")
+    await opened(chromium, running.url)
+    second = await started(chromium, running.url)
+    await says(second, "too many connections from your address")
 
 
-async def test_a_refused_origin_is_named(serve: Serve) -> None:
+async def test_a_refused_origin_is_named(serve: Serve, chromium: Browser) -> None:
     """A proxy in front gives the server a host of its own."""
     running = await serve()
-    async with browser() as chromium, proxy(port_of(running)) as between:
+    async with proxy(port_of(running)) as between:
         host = between.url.removeprefix("http://").encode()
         between.rewrites = (b"Host: " + host, b"Host: backend:8000")
-        page = await chromium.new_page()
-        await page.goto(between.url)
-        await start(page)
+        page = await started(chromium, between.url)
         await says(page, f"The server refuses pages from {between.url}")
         await says(page, "ALLOWED_ORIGINS")
 
 
 async def test_a_front_end_elsewhere_learns_that_its_origin_is_refused(
-    serve: Serve, tmp_path: Path
+    serve: Serve, tmp_path: Path, chromium: Browser
 ) -> None:
     page_server, server = await serve(), await serve(database_path=str(tmp_path / "other.db"))
-    async with browser() as chromium:
-        context = await chromium.new_context(bypass_csp=True)  # another front end has its own
-        page = await context.new_page()
-        await page.goto(page_server.url)
-        found = await page.evaluate(
-            """async (url) => {
-              const { places, whyNot } = await import("./client/reach.js");
-              return (await whyNot(places(url))).code;
-            }""",
-            server.url,
-        )
-        assert found == "forbidden_origin"
+    context = await chromium.new_context(bypass_csp=True)  # another front end has its own
+    page = await context.new_page()
+    await page.goto(page_server.url)
+    found = await page.evaluate(
+        """async (url) => {
+          const { places, whyNot } = await import("./client/reach.js");
+          return (await whyNot(places(url))).code;
+        }""",
+        server.url,
+    )
+    assert found == "forbidden_origin"
 
 
 @asynccontextmanager
@@ -253,8 +213,7 @@ async def test_blocked_storage_is_replaced_by_memory(serve: Serve, tmp_path: Pat
     async with blocking(tmp_path / "profile") as page:
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto(running.url)
-        await start(page)
+        await begin(page, running.url)
         await say(page, "count to 5")
         await answered(page, "1 2 3 4 5")
         await says(page, "stores nothing")
@@ -265,49 +224,45 @@ async def test_blocked_storage_is_replaced_by_memory(serve: Serve, tmp_path: Pat
         assert complaints == []
 
 
-async def test_a_huge_text_is_no_lack_of_storage(serve: Serve) -> None:
+async def test_a_huge_text_is_no_lack_of_storage(serve: Serve, chromium: Browser) -> None:
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        box = page.get_by_test_id("message-box")
-        await box.evaluate(
-            """box => { box.value = "x".repeat(6e6); box.dispatchEvent(new Event("input")); }"""
-        )
-        await expect(page.get_by_test_id("send")).to_be_enabled()
-        await expect(page.locator("#banner")).not_to_contain_text("stores nothing")
-        await box.fill("hello")
-        await box.press("Enter")
-        await says(page, "Demonstration model")
+    page = await opened(chromium, running.url)
+    box = page.get_by_test_id("message-box")
+    await box.evaluate(
+        """box => { box.value = "x".repeat(6e6); box.dispatchEvent(new Event("input")); }"""
+    )
+    await expect(page.get_by_test_id("send")).to_be_enabled()
+    await expect(page.locator("#banner")).not_to_contain_text("stores nothing")
+    await box.fill("hello")
+    await box.press("Enter")
+    await says(page, "Demonstration model")
 
 
-async def test_full_or_spoilt_storage_is_no_obstacle(serve: Serve) -> None:
+async def test_full_or_spoilt_storage_is_no_obstacle(serve: Serve, chromium: Browser) -> None:
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(f"{running.url}/healthz")
-        await page.evaluate(
-            """() => {
-              sessionStorage["realtime.session"] = sessionStorage["realtime.outbox"] = "{spoilt";
-              for (const storage of [localStorage, sessionStorage]) {
-                let size = 1 << 22;
-                for (let n = 0; size >= 1; n++) {
-                  try { storage.setItem(`other${n}`, "x".repeat(size)); } catch { size /= 2; }
-                }
-              }
-            }"""
-        )
-        await page.goto(running.url)
-        await start(page)
-        await say(page, "count to 5")
-        await answered(page, "1 2 3 4 5")
-        await says(page, "stores nothing")
+    page = await chromium.new_page()
+    await page.goto(f"{running.url}/healthz")
+    await page.evaluate(
+        """() => {
+          sessionStorage["realtime.session"] = sessionStorage["realtime.outbox"] = "{spoilt";
+          for (const storage of [localStorage, sessionStorage]) {
+            let size = 1 << 22;
+            for (let n = 0; size >= 1; n++) {
+              try { storage.setItem(`other${n}`, "x".repeat(size)); } catch { size /= 2; }
+            }
+          }
+        }"""
+    )
+    await begin(page, running.url)
+    await say(page, "count to 5")
+    await answered(page, "1 2 3 4 5")
+    await says(page, "stores nothing")
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_two_first_tabs_are_one_guest(serve: Serve, together: bool) -> None:
+async def test_two_first_tabs_are_one_guest(
+    serve: Serve, together: bool, chromium: Browser
+) -> None:
     """Both have asked before either is answered; where there are no locks, too."""
     running = await serve()
     asked = 0
@@ -337,28 +292,28 @@ async def test_two_first_tabs_are_one_guest(serve: Serve, together: bool) -> Non
         socket.on_message(to_server)
         server.on_message(to_page)
 
-    async with browser(LAN) as chromium:
-        context = await chromium.new_context()
-        await context.route_web_socket("**/socket.io/**", line)
-        tabs = [await context.new_page() for _ in range(2)]
-        for tab in tabs:
-            await tab.goto(on_the_lan(running.url))
-            await start(tab)
-        if not together:
-            await live(tabs[0])
-            answer_second.set()
-        for number, tab in enumerate(tabs):
-            await live(tab)
-            await say(tab, f"count to {number + 4}")
-        for number, tab in enumerate(tabs):
-            await answered(tab, f"1 2 3 4{' 5' * number}")
-        for number, tab in enumerate(tabs):
-            await tab.reload()
-            await live(tab)
-            await answered(tab, f"1 2 3 4{' 5' * number}")
+    context = await chromium.new_context()
+    await context.route_web_socket("**/socket.io/**", line)
+    tabs = [await context.new_page() for _ in range(2)]
+    for tab in tabs:
+        await begin(tab, on_the_lan(running.url))
+    if not together:
+        await live(tabs[0])
+        answer_second.set()
+    for number, tab in enumerate(tabs):
+        await live(tab)
+        await say(tab, f"count to {number + 4}")
+    for number, tab in enumerate(tabs):
+        await answered(tab, f"1 2 3 4{' 5' * number}")
+    for number, tab in enumerate(tabs):
+        await tab.reload()
+        await live(tab)
+        await answered(tab, f"1 2 3 4{' 5' * number}")
 
 
-async def test_a_click_before_the_server_has_spoken_is_not_lost(serve: Serve) -> None:
+async def test_a_click_before_the_server_has_spoken_is_not_lost(
+    serve: Serve, chromium: Browser
+) -> None:
     running = await serve()
     asked, release = asyncio.Event(), asyncio.Event()
 
@@ -367,16 +322,15 @@ async def test_a_click_before_the_server_has_spoken_is_not_lost(serve: Serve) ->
         await release.wait()
         await route.continue_()
 
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.route("**/api/info", held)
-        await page.goto(running.url)
-        await asked.wait()
-        await start(page)
-        await expect(page.get_by_test_id("connection-state")).to_have_text("Connecting…")
-        await say(page, "count to 5")
-        release.set()
-        await answered(page, "1 2 3 4 5")
+    page = await chromium.new_page()
+    await page.route("**/api/info", held)
+    await page.goto(running.url)
+    await asked.wait()
+    await start(page)
+    await expect(page.get_by_test_id("connection-state")).to_have_text("Connecting…")
+    await say(page, "count to 5")
+    release.set()
+    await answered(page, "1 2 3 4 5")
 
 
 async def info_at_last(chromium: Browser, url: str, said: dict[str, Any]) -> Page:
@@ -399,55 +353,53 @@ async def info_at_last(chromium: Browser, url: str, said: dict[str, Any]) -> Pag
     return page
 
 
-async def test_what_the_server_is_is_asked_again_until_it_says(serve: Serve) -> None:
+async def test_what_the_server_is_is_asked_again_until_it_says(
+    serve: Serve, chromium: Browser
+) -> None:
     running = await serve()
     sign_in = {"url": "https://project.example", "key": "sb_publishable_x"}
-    async with browser() as chromium:
-        page = await info_at_last(chromium, running.url, {"sign_in": sign_in})
-        await expect(page.get_by_test_id("email")).to_be_visible(timeout=20_000)
-        await expect(page.get_by_test_id("start-session")).to_be_hidden()
-        page = await info_at_last(chromium, running.url, {})
-        await start(page)
-        await live(page)
-        await expect(page.locator("#model")).to_be_visible()
+    page = await info_at_last(chromium, running.url, {"sign_in": sign_in})
+    await expect(page.get_by_test_id("email")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_test_id("start-session")).to_be_hidden()
+    page = await info_at_last(chromium, running.url, {})
+    await start(page)
+    await live(page)
+    await expect(page.locator("#model")).to_be_visible()
 
 
-async def test_a_draft_survives_a_reload(serve: Serve) -> None:
+async def test_a_draft_survives_a_reload(serve: Serve, chromium: Browser) -> None:
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        box = page.get_by_test_id("message-box")
-        await box.fill("half a\nthought")
-        await page.reload()
-        await expect(box).to_have_value("half a\nthought")
-        await say(page, "count to 5")
-        await answered(page, "1 2 3 4 5")
-        await page.reload()
-        await expect(box).to_have_value("")
+    page = await opened(chromium, running.url)
+    box = page.get_by_test_id("message-box")
+    await box.fill("half a\nthought")
+    await page.reload()
+    await expect(box).to_have_value("half a\nthought")
+    await say(page, "count to 5")
+    await answered(page, "1 2 3 4 5")
+    await page.reload()
+    await expect(box).to_have_value("")
 
 
-async def test_enter_that_ends_a_composition_sends_nothing(serve: Serve) -> None:
+async def test_enter_that_ends_a_composition_sends_nothing(serve: Serve, chromium: Browser) -> None:
     """Safari's order: the composition has ended by then, and only the key's code tells."""
     running = await serve()
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(running.url)
-        await start(page)
-        await live(page)
-        box = page.get_by_test_id("message-box")
-        await box.fill("日本語")
-        await box.evaluate(
-            """(box) => box.dispatchEvent(new KeyboardEvent("keydown", {
-              key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
-        )
-        await expect(box).to_have_value("日本語")
-        await expect(page.locator(".message")).to_have_count(0)
+    page = await opened(chromium, running.url)
+    box = page.get_by_test_id("message-box")
+    await box.fill("日本語")
+    await box.evaluate(
+        """(box) => box.dispatchEvent(new KeyboardEvent("keydown", {
+          key: "Enter", keyCode: 229, bubbles: true, cancelable: true }))"""
+    )
+    await expect(box).to_have_value("日本語")
+    await expect(page.locator(".message")).to_have_count(0)
 
 
 async def test_the_server_tells_what_it_takes(serve: Serve) -> None:
     running = await serve(text_kb=1)
     info = (await fetch(f"{running.url}/api/info")).json()
-    assert info["limits"] == {"text_bytes": 1024, "frame_bytes": 65536}
+    assert info["limits"] == {
+        "text_bytes": 1024,
+        "frame_bytes": 65536,
+        "file_bytes": 20 * 2**20,
+        "message_files": 10,
+    }

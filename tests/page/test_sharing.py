@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import browser
+from tests.page.acting import say, shared, started
 from tests.support.serving import Serve
-
-
-async def say(page: Page, text: str) -> None:
-    await page.get_by_test_id("message-box").fill(text)
-    await page.get_by_test_id("message-box").press("Enter")
 
 
 async def link(page: Page, access: str) -> str:
@@ -22,36 +17,62 @@ async def link(page: Page, access: str) -> str:
     return await shown.input_value()
 
 
-async def test_a_link_to_read_one_to_take_part_and_both_void(serve: Serve) -> None:
+async def test_a_link_to_read_one_to_take_part_and_both_void(
+    serve: Serve, chromium: Browser
+) -> None:
     running = await serve()
-    async with browser() as chromium:
-        owner = await chromium.new_page()
-        await owner.goto(running.url)
-        await owner.get_by_test_id("start-session").click()
-        await say(owner, "My name is Ada.")
-        await owner.get_by_test_id("copy-link").click()
-        await expect(owner.get_by_test_id("share-link")).not_to_have_value("")
+    owner = await started(chromium, running.url)
+    await say(owner, "My name is Ada.")
+    assert await shared(owner)
 
-        reader = await (await chromium.new_context()).new_page()
-        await reader.goto(await link(owner, "read"))
-        await expect(reader.locator(".message.user")).to_contain_text("My name is Ada.")
-        assert "share" not in reader.url, "the token does not stay in the address"
-        for hidden in ("message-box", "end-session", "copy-link"):
-            await expect(reader.get_by_test_id(hidden)).to_be_hidden()
-        await expect(reader.locator("#banner")).to_contain_text("read along")
+    reader = await (await chromium.new_context()).new_page()
+    await reader.goto(await link(owner, "read"))
+    await expect(reader.locator(".message.user")).to_contain_text("My name is Ada.")
+    assert "share" not in reader.url, "the token does not stay in the address"
+    for hidden in ("message-box", "end-session", "copy-link"):
+        await expect(reader.get_by_test_id(hidden)).to_be_hidden()
+    await expect(reader.locator("#banner")).to_contain_text("read along")
 
-        writer = await (await chromium.new_context()).new_page()
-        await writer.goto(await link(owner, "full"))
-        await expect(writer.get_by_test_id("copy-link")).to_be_hidden()
-        await say(writer, "count to 5")
-        for page in (owner, reader, writer):
-            await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
+    writer = await (await chromium.new_context()).new_page()
+    await writer.goto(await link(owner, "full"))
+    await expect(writer.get_by_test_id("copy-link")).to_be_hidden()
+    await say(writer, "count to 5")
+    for page in (owner, reader, writer):
+        await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
 
-        await owner.get_by_test_id("unshare").click()
-        await expect(owner.get_by_test_id("share-link")).to_be_hidden()
-        for page in (reader, writer):
-            state = page.get_by_test_id("connection-state")
-            await expect(state).to_have_attribute("data-state", "error")
-            await expect(page.locator("#banner")).to_contain_text("not here any more")
-            await expect(page.get_by_test_id("start-session")).to_be_visible()
-        await expect(owner.get_by_test_id("connection-state")).to_have_text("Live")
+    await owner.get_by_test_id("unshare").click()
+    await expect(owner.get_by_test_id("share-link")).to_be_hidden()
+    for page in (reader, writer):
+        state = page.get_by_test_id("connection-state")
+        await expect(state).to_have_attribute("data-state", "error")
+        await expect(page.locator("#banner")).to_contain_text("not here any more")
+        await expect(page.get_by_test_id("start-session")).to_be_visible()
+    await expect(owner.get_by_test_id("connection-state")).to_have_text("Live")
+
+
+async def test_people_are_called_by_their_names(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    owner = await started(chromium, running.url)
+    await say(owner, "count to 3")
+    await expect(owner.locator(".message.assistant")).to_contain_text("1 2 3")
+    await expect(owner.get_by_test_id("people")).to_be_hidden()
+    await expect(owner.get_by_test_id("name")).to_be_hidden()
+    await expect(owner.locator(".author")).to_be_hidden()
+    assert await shared(owner)
+
+    writer = await (await chromium.new_context()).new_page()
+    await writer.goto(await owner.get_by_test_id("share-link").input_value())
+    await expect(owner.get_by_test_id("people")).to_have_text("· Here: you, somebody with the link")
+    people = owner.get_by_test_id("people")
+    await expect(owner.locator(".author")).to_have_text("you")
+    await writer.get_by_test_id("name").fill("the owner \u202e")
+    await writer.get_by_test_id("name").press("Tab")
+    await expect(people).to_have_text("· Here: you, the owner")
+    role = people.locator(".role")
+    await expect(role).to_have_text(["you"])
+    await say(writer, "count to 5")
+    for page, says in ((owner, "the owner"), (writer, "the owner you")):
+        await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
+        await expect(page.locator(".author").last).to_have_text(says)
+    await writer.reload()
+    await expect(people).to_have_text("· Here: you, the owner")

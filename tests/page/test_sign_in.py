@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.support.browser import browser
+from tests.page.acting import answered, say, start, started
 from tests.support.fetch import fetch
 from tests.support.serving import Running, Serve
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
@@ -71,53 +71,53 @@ async def fill(page: Page, email: str, password: str, button: str) -> None:
     await page.get_by_test_id(button).click()
 
 
-async def test_a_user_of_the_project_signs_in_on_the_page(served: Running) -> None:
-    async with browser() as chromium:
-        context = await chromium.new_context()
-        page = await context.new_page()
-        renewed = asyncio.Event()
+async def test_a_user_of_the_project_signs_in_on_the_page(
+    served: Running, chromium: Browser
+) -> None:
+    context = await chromium.new_context()
+    page = await context.new_page()
+    renewed = asyncio.Event()
 
-        def sent(frame: str | bytes) -> None:
-            if '["auth",' in str(frame):  # the server had said that the token expires
-                renewed.set()
+    def sent(frame: str | bytes) -> None:
+        if '["auth",' in str(frame):  # the server had said that the token expires
+            renewed.set()
 
-        page.on("websocket", lambda socket: socket.on("framesent", sent))
-        await page.goto(served.url)
-        said = page.locator("#sign-in-said")
-        await fill(page, "ada@example.com", PASSWORD, "sign-in")
-        await expect(said).to_have_text("Invalid login credentials")
-        await fill(page, "ada@example.com", "short", "sign-up")
-        await expect(said).to_contain_text("at least 6 characters")
-        await fill(page, "ada@example.com", PASSWORD, "sign-up")
+    page.on("websocket", lambda socket: socket.on("framesent", sent))
+    await page.goto(served.url)
+    said = page.locator("#sign-in-said")
+    await fill(page, "ada@example.com", PASSWORD, "sign-in")
+    await expect(said).to_have_text("Invalid login credentials")
+    await fill(page, "ada@example.com", "short", "sign-up")
+    await expect(said).to_contain_text("at least 6 characters")
+    await fill(page, "ada@example.com", PASSWORD, "sign-up")
 
-        await page.get_by_test_id("start-session").click()
-        state = page.get_by_test_id("connection-state")
-        await expect(state).to_have_text("Live")
-        await expect(page.locator("#user")).to_have_text("ada@example.com")
-        await page.get_by_test_id("message-box").fill("count to 5")
-        await page.get_by_test_id("message-box").press("Enter")
-        await expect(page.locator(".message.assistant")).to_contain_text("1 2 3 4 5")
-        assert PASSWORD not in await page.evaluate(
-            "JSON.stringify({...localStorage, ...sessionStorage})"
-        )
+    await start(page)
+    state = page.get_by_test_id("connection-state")
+    await expect(state).to_have_text("Live")
+    await expect(page.locator("#user")).to_have_text("ada@example.com")
+    await say(page, "count to 5")
+    await answered(page, "1 2 3 4 5")
+    assert PASSWORD not in await page.evaluate(
+        "JSON.stringify({...localStorage, ...sessionStorage})"
+    )
 
-        async with asyncio.timeout(10):
-            await renewed.wait()
-        await expect(state).to_have_text("Live")
+    async with asyncio.timeout(10):
+        await renewed.wait()
+    await expect(state).to_have_text("Live")
 
-        await page.reload()
-        await expect(page.locator(".message.assistant")).to_contain_text("1 2 3 4 5")
-        session_id = await page.get_by_test_id("session-id").text_content()
-        other = await context.new_page()  # another tab is signed in too
-        await other.goto(f"{served.url}/#session={session_id}")
-        await expect(other.locator(".message.assistant")).to_contain_text("1 2 3 4 5")
+    await page.reload()
+    await answered(page, "1 2 3 4 5")
+    session_id = await page.get_by_test_id("session-id").text_content()
+    other = await context.new_page()  # another tab is signed in too
+    await other.goto(f"{served.url}/#session={session_id}")
+    await answered(other, "1 2 3 4 5")
 
-        await page.get_by_test_id("sign-out").click()
-        await expect(page.get_by_test_id("email")).to_be_visible()
-        assert await page.evaluate("localStorage['realtime.user'] ?? sessionStorage.length") == 0
-        await expect(other.get_by_test_id("email")).to_be_visible()
-        await fill(page, "ada@example.com", PASSWORD, "sign-in")
-        await expect(page.get_by_test_id("start-session")).to_be_visible()
+    await page.get_by_test_id("sign-out").click()
+    await expect(page.get_by_test_id("email")).to_be_visible()
+    assert await page.evaluate("localStorage['realtime.user'] ?? sessionStorage.length") == 0
+    await expect(other.get_by_test_id("email")).to_be_visible()
+    await fill(page, "ada@example.com", PASSWORD, "sign-in")
+    await expect(page.get_by_test_id("start-session")).to_be_visible()
 
 
 async def test_the_page_may_talk_to_that_project_and_to_nobody_else(served: Running) -> None:
@@ -129,15 +129,12 @@ async def test_the_page_may_talk_to_that_project_and_to_nobody_else(served: Runn
 
 
 async def test_without_the_key_the_page_says_that_it_cannot(
-    serve: Serve, project: SupabaseLite
+    serve: Serve, project: SupabaseLite, chromium: Browser
 ) -> None:
     running = await serve(
         auth="supabase", supabase_url=project.url, supabase_key=project.secret_key
     )
     assert "sign_in" not in (await fetch(f"{running.url}/api/info")).json()
     assert "connect-src 'self';" in (await fetch(running.url)).headers["Content-Security-Policy"]
-    async with browser() as chromium:
-        page = await chromium.new_page()
-        await page.goto(running.url)
-        await page.get_by_test_id("start-session").click()
-        await expect(page.locator("#trouble")).to_contain_text("requires a sign-in")
+    page = await started(chromium, running.url)
+    await expect(page.locator("#trouble")).to_contain_text("requires a sign-in")

@@ -18,7 +18,7 @@
     attributes: "align href rel start target title",
   };
   const own = {
-    tags: "a article button code details div header input label li ol p pre progress section span summary textarea",
+    tags: "a article button code details div header input label li ol p pre progress section span summary textarea ul",
     attributes: "class hidden href max open placeholder rel role rows tabindex target type value",
   };
   for (const kind of [written, own]) {

@@ -22,7 +22,7 @@ async def test_a_backup_beside_a_running_server_is_whole(tmp_path: Path, device:
     async with server(first) as running:
         one = device(running.url)
         await one.connect()
-        done = await one.done((await one.send("hello"))["run_id"])
+        done = await one.ask("hello")
         await one.send("count to 2000")
         await one.wait("token")
         database = sqlite3.connect(first / "realtime.db")
@@ -35,4 +35,4 @@ async def test_a_backup_beside_a_running_server_is_whole(tmp_path: Path, device:
         session = await two.connect()
         assert session["access"] == "owner"
         assert (await two.durable("done"))[0]["text"] == done["text"]
-        assert (await two.done((await two.send("go on"))["run_id"]))["status"] == "completed"
+        assert (await two.ask("go on"))["status"] == "completed"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import ROOT, free_port, process, server
+from tests.support.process import ROOT, free_port, process, ran, server
 
 GUIDE = (ROOT / "docs/front-end.md").read_text("utf-8")
 
@@ -38,14 +38,12 @@ def example(app: Path, url: str, question: str = "fetch internal user analytics"
 
 
 async def test_the_example_shows_the_answer_and_its_tool_call(app: Path, tmp_path: Path) -> None:
-    async with (
-        server(tmp_path) as running,
-        process(*example(app, running.url), cwd=app) as client,
-    ):
-        assert await client.ended() == 0, client.output
-    assert "demo model" in client.output
-    assert re.search(r"^\[\w+: completed\]$", client.output, re.M)
-    assert client.output.endswith("\ncompleted\n")
+    async with server(tmp_path) as running:
+        code, shown = await ran(*example(app, running.url), cwd=app)
+    assert code == 0, shown
+    assert "demo model" in shown
+    assert re.search(r"^\[\w+: completed\]$", shown, re.M)
+    assert shown.endswith("\ncompleted\n")
 
 
 async def test_the_example_survives_a_server_that_is_killed(app: Path, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.fetch import fetch
-from tests.support.process import free_port, process, server
+from tests.support.process import free_port, process, realtime, server
 
 EVERYWHERE = "on every address of this machine; HOST=127.0.0.1: for itself alone"
 
@@ -79,14 +78,14 @@ async def test_what_cannot_be_used_is_told_in_a_sentence(
     tmp_path: Path, settings: bytes, says: str, option: list[str]
 ) -> None:
     (tmp_path / ".env").write_bytes(settings)
-    async with process(sys.executable, "-m", "realtime", *option, cwd=tmp_path) as running:
-        assert await running.ended() == 2
-        assert says in running.output
-        assert "Traceback" not in running.output
+    code, told = await realtime(*option, cwd=tmp_path)
+    assert code == 2
+    assert says in told
+    assert "Traceback" not in told
 
 
 async def test_an_address_that_is_not_of_this_machine_is_told(tmp_path: Path) -> None:
-    async with process(cwd=tmp_path, HOST="192.0.2.1") as running:
-        assert await running.ended() == 2
-        assert "  - PORT=8000 on HOST=192.0.2.1 cannot be used" in running.output
-        assert "Traceback" not in running.output
+    code, told = await realtime(cwd=tmp_path, HOST="192.0.2.1")
+    assert code == 2
+    assert "  - PORT=8000 on HOST=192.0.2.1 cannot be used" in told
+    assert "Traceback" not in told

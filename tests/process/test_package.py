@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -21,7 +20,7 @@ from packaging.requirements import Requirement
 
 from tests.support.device import Device
 from tests.support.fetch import fetch
-from tests.support.process import ROOT, process, server
+from tests.support.process import ROOT, ran, realtime, server
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 OF_A_CHECKOUT = shutil.ignore_patterns(
@@ -57,10 +56,7 @@ class Installed:
 
     async def run(self, *command: str, cwd: Path, **environ: str) -> tuple[int, str]:
         """The exit code, and what was said."""
-        async with process(*command, cwd=cwd, PYTHONPATH="", **environ) as running:
-            async with asyncio.timeout(120):
-                await running.child.wait()
-            return await running.ended(), running.output
+        return await ran(*command, cwd=cwd, seconds=120, PYTHONPATH="", **environ)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +123,7 @@ async def test_a_conversation_calls_a_tool_of_the_folder_it_runs_in(
         async with server(folder, *command, **environ) as running:
             one = device(running.url)
             await one.connect()
-            run_id = (await one.send("where is order 7?"))["run_id"]
-            done = await one.done(run_id)
+            done = await one.ask("where is order 7?")
             assert "shipped" in done["text"], running.output
             assert one.session["user_id"] in done["text"]
     assert (folder / "realtime.db").exists()
@@ -180,9 +175,9 @@ async def test_a_module_that_says_the_other_name_is_told(
         assert "this package is called realtime_sessions here, not realtime" in told
 
     (tmp_path / "my_tools.py").write_text(TOOLS, "utf-8")
-    async with process(cwd=tmp_path, TOOLS="my_tools") as running:
-        assert await running.ended() == 2
-        assert "this package is called realtime here, not realtime_sessions" in running.output
+    code, told = await realtime(cwd=tmp_path, TOOLS="my_tools")
+    assert code == 2
+    assert "this package is called realtime here, not realtime_sessions" in told
 
 
 async def test_a_type_checker_sees_the_types(installed: Installed, folder: Path) -> None:

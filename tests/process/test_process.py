@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.support.device import Device
 from tests.support.fetch import fetch
-from tests.support.process import ROOT, process, server
+from tests.support.process import ROOT, process, ran, realtime, server
 
 Devices = Callable[..., Device]
 
@@ -56,14 +56,14 @@ async def test_it_says_where_it_is_and_how_to_change_it(tmp_path: Path) -> None:
 
 
 async def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
-    async with process(cwd=tmp_path, SUPABASE_URL="https://x.supabase.co", PORT="x") as running:
-        assert await running.ended() == 2
-        assert "SUPABASE_KEY is missing" in running.output
-        assert "PORT=x must be a port" in running.output
-        assert "Traceback" not in running.output
-    async with process(cwd=tmp_path, TOOLS="no_such_module") as running:
-        assert await running.ended() == 2
-        assert "TOOLS=no_such_module cannot be used" in running.output
+    code, told = await realtime(cwd=tmp_path, SUPABASE_URL="https://x.supabase.co", PORT="x")
+    assert code == 2
+    assert "SUPABASE_KEY is missing" in told
+    assert "PORT=x must be a port" in told
+    assert "Traceback" not in told
+    code, told = await realtime(cwd=tmp_path, TOOLS="no_such_module")
+    assert code == 2
+    assert "TOOLS=no_such_module cannot be used" in told
 
 
 async def test_a_damaged_journal_is_set_aside_and_never_overwritten(tmp_path: Path) -> None:
@@ -77,24 +77,23 @@ async def test_a_damaged_journal_is_set_aside_and_never_overwritten(tmp_path: Pa
 
 
 async def test_a_second_server_on_the_same_journal_is_refused(tmp_path: Path) -> None:
-    async with server(tmp_path), process(cwd=tmp_path, PORT="0") as second:
-        assert await second.ended() == 2
-        assert "another server is using realtime.db" in second.output
+    async with server(tmp_path):
+        code, told = await realtime(cwd=tmp_path, PORT="0")
+    assert code == 2
+    assert "another server is using realtime.db" in told
 
 
 async def test_sessions_are_listed_shown_exported_and_deleted(
     tmp_path: Path, device: Devices
 ) -> None:
     async def sessions(*words: str) -> tuple[int, str]:
-        command = (sys.executable, "-m", "realtime", "sessions", *words)
-        async with process(*command, cwd=tmp_path) as running:
-            return await running.ended(), running.output
+        return await realtime("sessions", *words, cwd=tmp_path)
 
     async with server(tmp_path) as running:
         one, two = device(running.url), device(running.url)
         for each in (one, two):
             await each.connect()
-            await each.done((await each.send("fetch internal user analytics"))["run_id"])
+            await each.ask("fetch internal user analytics")
         session_id, user_id = one.session["session_id"], one.session["user_id"]
         code, listed = await sessions("list")
         assert (code, listed.count("guest-")) == (0, 2)
@@ -112,7 +111,7 @@ async def test_sessions_are_listed_shown_exported_and_deleted(
         assert refused["error"]["code"] == "storage_unavailable"
         await one.drop()
         assert (await one.connect())["error"]["code"] == "not_found"
-        await two.done((await two.send("others go on"))["run_id"])
+        await two.ask("others go on")
         assert await sessions("delete", "--user", two.session["user_id"]) == (0, "1 deleted\n")
     with sqlite3.connect(tmp_path / "realtime.db") as database:
         counts = database.execute(
@@ -151,31 +150,23 @@ async def test_async_durability_shows_tokens_early_and_admits_what_a_crash_took(
 async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        async with process(cwd=tmp_path, PORT=port, HOST="127.0.0.1") as running:
-            assert await running.ended() == 2
-            assert f"PORT={port} on HOST=127.0.0.1 cannot be used: something" in running.output
-            assert "Traceback" not in running.output
+        code, told = await realtime(cwd=tmp_path, PORT=port, HOST="127.0.0.1")
+    assert code == 2
+    assert f"PORT={port} on HOST=127.0.0.1 cannot be used: something" in told
+    assert "Traceback" not in told
 
 
 async def test_check_and_help(tmp_path: Path) -> None:
-    async with process(sys.executable, "-m", "realtime", "--check", cwd=tmp_path) as running:
-        assert await running.ended() == 0
-        assert running.output.count("ok  ") == 4
-    async with process(
-        sys.executable,
-        "-m",
-        "realtime",
-        "--check",
-        cwd=tmp_path,
-        OPENAI_API_KEY="sk-hidden",
-        OPENAI_BASE_URL="http://127.0.0.1:9/v1",
-    ) as running:
-        assert await running.ended() == 3
-        assert "FAIL" in running.output
-        assert "hidden" not in running.output
-    async with process(sys.executable, "-m", "realtime", "--help", cwd=tmp_path) as running:
-        assert await running.ended() == 0
-        assert "GRACE_SECONDS" in running.output
+    code, told = await realtime("--check", cwd=tmp_path)
+    assert (code, told.count("ok  ")) == (0, 4)
+    nowhere = {"OPENAI_API_KEY": "sk-hidden", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+    code, told = await realtime("--check", cwd=tmp_path, **nowhere)
+    assert code == 3
+    assert "FAIL" in told
+    assert "hidden" not in told
+    code, told = await realtime("--help", cwd=tmp_path)
+    assert code == 0
+    assert "GRACE_SECONDS" in told
 
 
 async def test_killed_before_the_end_it_sums_up_at_the_next_start(
@@ -184,7 +175,7 @@ async def test_killed_before_the_end_it_sums_up_at_the_next_start(
     async with server(tmp_path, GRACE_SECONDS="1") as running:
         one = device(running.url)
         await one.connect()
-        await one.done((await one.send("hello there"))["run_id"])
+        await one.ask("hello there")
         ack = await one.send("count to 2000")
         await one.wait("token", run_id=ack["run_id"])
         running.child.kill()
@@ -241,13 +232,11 @@ async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
     """As a platform runs it: only requirements.txt is installed, `$PORT` says where."""
     shutil.copy(ROOT / "Procfile", tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
-    venv.create(tmp_path / "venv", with_pip=True)
-    requirements = ROOT / "requirements.txt"
-    async with process(
-        str(python), "-m", "pip", "install", "-q", "-r", str(requirements), cwd=tmp_path
-    ) as pip:
-        async with asyncio.timeout(300):
-            assert await pip.child.wait() == 0, pip.output
+    venv.create(tmp_path / "venv")
+    pip = (sys.executable, "-m", "pip", "--python", str(python))
+    install = (*pip, "install", "-q", "-r", str(ROOT / "requirements.txt"))
+    code, told = await ran(*install, cwd=tmp_path, seconds=300)
+    assert code == 0, told
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     async with process(

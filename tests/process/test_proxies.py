@@ -82,7 +82,7 @@ async def nginx(tmp_path: Path, in_http: str, in_server: str) -> AsyncIterator[s
 async def talk(one: Device, transports: list[str], url: str = "") -> None:
     """As a page that came from there."""
     await one.connect(transports=transports, headers={"Origin": url or one.url})
-    assert (await one.done((await one.send("hello"))["run_id"]))["status"] == "completed"
+    assert (await one.ask("hello"))["status"] == "completed"
 
 
 async def test_nginx_as_it_installs_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_nginx_that_names_the_default_port_or_the_path(
             await one.connect(
                 socketio_path="/chat/socket.io", headers={"Origin": "https://chat.example"}
             )
-            await one.done((await one.send("hello"))["run_id"])
+            await one.ask("hello")
             assert "./client/app.js" in (await fetch(f"{url}/chat")).text
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import ROOT, free_port, process, server
+from tests.support.process import ROOT, free_port, process, ran, realtime, server
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -36,10 +36,10 @@ async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
     assert len(lines) <= 15
     async with server(tmp_path) as running:
         code = code.replace("http://localhost:8000", running.url)
-        async with process(*command(language, code), cwd=ROOT) as client:
-            assert await client.ended() == 0
-        assert "demo model" in client.output
-        assert client.output.rstrip().endswith("completed")
+        status, shown = await ran(*command(language, code), cwd=ROOT)
+    assert status == 0
+    assert "demo model" in shown
+    assert shown.rstrip().endswith("completed")
 
 
 @pytest.mark.parametrize("language", ["python", "js"])
@@ -72,11 +72,9 @@ def test_an_old_pip_knows_the_extra_too() -> None:
 
 async def test_the_tool_of_the_readme_works(tmp_path: Path) -> None:
     (tmp_path / "my_tools.py").write_text(snippet("python", "order_status"))
-    async with process(
-        sys.executable, "-m", "realtime", "--check", cwd=tmp_path, TOOLS="realtime.example,my_tools"
-    ) as running:
-        assert await running.ended() == 0, running.output
-        assert "order_status" in running.output
+    code, told = await realtime("--check", cwd=tmp_path, TOOLS="realtime.example,my_tools")
+    assert code == 0, told
+    assert "order_status" in told
 
 
 def test_the_application_of_the_readme_is_made(

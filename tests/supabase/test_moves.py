@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,8 +17,9 @@ from realtime.log.log import Log
 from realtime.supabase import leases
 from tests.support.device import Device
 from tests.support.fetch import fetch
+from tests.support.proxy import proxy
 from tests.support.scripted import ScriptedModel, says
-from tests.support.serving import Serve
+from tests.support.serving import Running, Serve
 from tests.support.states import MARK, expected, filling, states
 from tests.support.supabase_lite import SupabaseLite
 
@@ -39,6 +41,23 @@ def here(project: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any
     return named
 
 
+async def met(device: Devices, running: Running) -> tuple[Device, str]:
+    """A device whose session has one question and its answer, and the clause that names it."""
+    one = device(running.url)
+    await one.connect()
+    assert (await one.ask("hi"))["status"] == "completed"
+    return one, f"where session_id = '{one.session['session_id']}'"
+
+
+def expire(project: SupabaseLite, running: Running) -> None:
+    """The project has not heard of this server for an hour."""
+    assert running.server.leases
+    project.psql(
+        "update realtime_workers set until = now() - interval '1 hour' "
+        f"where worker = '{running.server.leases.worker}'"
+    )
+
+
 async def until(project: SupabaseLite, sql: str, wanted: str) -> None:
     async with asyncio.timeout(15):
         while (got := await asyncio.to_thread(project.psql, sql)) != wanted:
@@ -51,17 +70,14 @@ async def test_a_deploy_hands_sessions_over_at_once(
 ) -> None:
     model = ScriptedModel(says("Hello."))
     old, new = await serve(model, **here("old")), await serve(model, **here("new"))
-    one = device(old.url)
-    await one.connect()
-    session_id = one.session["session_id"]
-    await one.done((await one.send("hi"))["run_id"])
-    await until(project, f"select held from sessions where session_id = '{session_id}'", "t")
+    one, where = await met(device, old)
+    await until(project, f"select held from sessions {where}", "t")
 
     other = device(new.url, **one.auth)
     refused = (await other.connect())["error"]
     assert (refused["code"], refused["retryable"]) == ("busy", True)
     assert refused["retry_after_ms"] > 0
-    asked = await fetch(f"{new.url}/api/sessions/{session_id}", one.auth["token"])
+    asked = await fetch(f"{new.url}/api/sessions/{one.session['session_id']}", one.auth["token"])
     assert asked.status == 503
     await other.drop()
 
@@ -70,7 +86,7 @@ async def test_a_deploy_hands_sessions_over_at_once(
     await old.stop()
     session = await other.connect()
     assert (session["mode"], session["epoch"], session["ended"]) == ("snapshot", 2, False)
-    assert (await other.done((await other.send("again"))["run_id"]))["status"] == "completed"
+    assert (await other.ask("again"))["status"] == "completed"
 
 
 async def test_a_server_that_lost_a_session_shows_its_devices_out(
@@ -81,23 +97,19 @@ async def test_a_server_that_lost_a_session_shows_its_devices_out(
 ) -> None:
     model = ScriptedModel(says("Hello."))
     old, new = await serve(model, **here("old")), await serve(model, **here("new"))
-    one = device(old.url)
-    await one.connect()
+    one, where = await met(device, old)
     session_id = one.session["session_id"]
-    await one.done((await one.send("hi"))["run_id"])
     idle = device(old.url)
     await idle.connect()
-    await until(project, f"select held from sessions where session_id = '{session_id}'", "t")
-    # Nothing was heard of the old one for long, though it lives.
+    await until(project, f"select held from sessions {where}", "t")
+    expire(project, old)  # though it lives
     project.psql(
-        f"""update realtime_workers set until = now() - interval '1 hour'
-            where worker = '{old.server.leases.worker}';
-            update realtime_workers set since = now() - interval '1 hour'
-            where worker = '{new.server.leases.worker}'"""
+        "update realtime_workers set since = now() - interval '1 hour' "
+        f"where worker = '{new.server.leases.worker}'"
     )
     other = device(new.url, **one.auth)
     assert (await other.connect())["epoch"] == 2
-    assert (await other.done((await other.send("from here"))["run_id"]))["status"] == "completed"
+    assert (await other.ask("from here"))["status"] == "completed"
 
     ack = await one.send("from there")  # taken there, before anybody could know
     assert ack["ok"]
@@ -115,7 +127,9 @@ async def test_a_server_that_lost_a_session_shows_its_devices_out(
     assert [event["text"] for event in one.events("user_message")] == ["hi", "from here"]
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
 async def test_what_a_wiped_disk_left_is_finished_by_another(
+    goes_on: bool,
     serve: Serve,
     device: Devices,
     here: Callable[[str], dict[str, Any]],
@@ -123,33 +137,34 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits = asyncio.Event()
-    old = await serve(ScriptedModel([*says("Half an ans")[:1], waits]), **here("old"))
-    one = device(old.url)
-    await one.connect()
-    session_id = one.session["session_id"]
-    await one.send("hi")
-    where = f"where session_id = '{session_id}'"
-    await until(
-        project, f"select count(*) from session_events {where} and event_type = 'token'", "1"
-    )
-    # It is gone, disk and all: nothing more of it arrives.
-    old.server.shipper._task.cancel()
-    project.psql(
-        "update realtime_workers set until = now() - interval '1 hour' "
-        f"where worker = '{old.server.leases.worker}'"
-    )
-    monkeypatch.setattr(leases, "LEASE_S", 1.0)
-    monkeypatch.setattr(leases, "SWEEP_S", 0.2)
-    new = await serve(ScriptedModel(says("A summary.")), **here("new"))
-    await until(project, f"select summary from sessions {where}", "A summary.")
-    assert project.psql(
-        f"select content, status, epoch from session_events {where} and event_type = 'done'"
-    ) == ("Half an ans|interrupted|2")
-    assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
-    await until(project, f"select held from sessions {where}", "f")
-    await new.stop()
-    await one.drop()
-    await old.stop()
+    port = urlsplit(project.url).port
+    assert port
+    async with proxy(port) as line:
+        model = ScriptedModel([*says("Half an ans")[:1], waits])
+        old = await serve(model, **{**here("old"), "supabase_url": line.url})
+        one = device(old.url)
+        await one.connect()
+        session_id = one.session["session_id"]
+        await one.send("hi")
+        where = f"where session_id = '{session_id}'"
+        tokens = f"select count(*) from session_events {where} and event_type = 'token'"
+        await until(project, tokens, "1")
+        line.cut()  # it is gone, disk and all: nothing more of it arrives
+        expire(project, old)
+        monkeypatch.setattr(leases, "LEASE_S", 1.0)
+        monkeypatch.setattr(leases, "SWEEP_S", 0.2)
+        model = ScriptedModel(*([says("wer.")] if goes_on else []), says("A summary."))
+        new = await serve(model, continue_automatically=goes_on, **here("new"))
+        await until(project, f"select summary from sessions {where}", "A summary.")
+        done = f"select content, status, epoch from session_events {where} and event_type = 'done'"
+        ends = ["Half an ans|interrupted|2", "Half an answer.|completed|2"]
+        assert project.psql(f"{done} order by seq").split("\n") == ends[: 1 + goes_on]
+        assert project.psql(f"select end_time > start_time from sessions {where}") == "t"
+        await until(project, f"select held from sessions {where}", "f")
+        await new.stop()
+        await one.drop()
+        line.refusing = False
+        await old.stop()
 
 
 async def test_a_session_of_which_only_the_head_arrived_begins_anew(
@@ -177,11 +192,7 @@ async def test_a_session_of_which_only_the_head_arrived_begins_anew(
         f"select string_agg(event_type, ' ' order by seq) from session_events {where} and seq < 3",
         "session_started session_ended",
     )
-    one = device(running.url)
-    await one.connect()
-    assert (await one.done((await one.send("hi"))["run_id"]))["status"] == "completed", (
-        "and nobody else's session suffers"
-    )
+    await met(device, running)  # nobody else's session suffers
 
 
 async def test_a_head_is_shipped_without_an_event(
@@ -209,10 +220,8 @@ async def test_provider_state_moves_with_its_session(
     monkeypatch.setattr(Log, "append", filling())
     model = ScriptedModel(says("Hello."))
     old = await serve(model, **{**here("old"), "grace_seconds": 60})
-    one = device(old.url)
-    await one.connect()
+    one, _ = await met(device, old)
     session_id = one.session["session_id"]
-    await one.done((await one.send("hi"))["run_id"])
     found = await old.server.log.keeper.session(session_id)
     assert found
     given = states(found[1])
@@ -226,7 +235,7 @@ async def test_provider_state_moves_with_its_session(
     found = await new.server.log.keeper.session(session_id)
     assert found
     assert states(found[1]) == given
-    await other.done((await other.send("again"))["run_id"])
+    await other.ask("again")
     async with new.server.hub.hold(session_id) as actor:
         assert actor
         runs = [run.done for run in actor.session.started]
@@ -237,4 +246,4 @@ async def test_provider_state_moves_with_its_session(
     with closing(Journal(here("new")["database_path"])) as journal:
         found = journal.session(session_id)
         assert found
-        assert len(states(found[1])) == 2
+        assert len(states(found[1])) == 4

@@ -70,7 +70,7 @@ class Between:
     """A project behind a line that can be made to fail."""
 
     def __init__(self, supabase: Supabase) -> None:
-        self._supabase = supabase
+        self.supabase = supabase
         self.before: Callable[[Batch], None] = lambda batch: None
         self.after: Callable[[Batch], None] = lambda batch: None
         self.batches: list[tuple[float, int]] = []
@@ -78,12 +78,12 @@ class Between:
     async def ship(self, batch: Batch, *lease: Any) -> Shipped:
         self.batches.append((time.monotonic(), len(batch.events)))
         self.before(batch)
-        shipped = await self._supabase.ship(batch, *lease)
+        shipped = await self.supabase.ship(batch, *lease)
         self.after(batch)
         return shipped
 
     async def leave(self, worker: str) -> None:
-        await self._supabase.leave(worker)
+        await self.supabase.leave(worker)
 
 
 def shipper_of(source: MemorySource, line: Any, **options: Any) -> Shipper:
@@ -337,7 +337,7 @@ async def test_permanent_trouble_is_told_once_and_retried_more_and_more_slowly(
     assert "SUPABASE_KEY" in told[0].getMessage()
     assert "SUPABASE_KEY" in (shipper.state.last_error or "")
 
-    line._supabase = supabase
+    line.supabase = supabase
     await source.drained()
     await until(lambda: shipper.state.status == "ok")
     await stranger.close()

@@ -14,11 +14,11 @@ from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.store import Store
-from realtime.protocol import Send, Token, Usage, decode_event
+from realtime.protocol import Event, Send, Token, Usage, decode_event
 from realtime.supabase import Supabase
 from tests.supabase.samples import T0, new_id
 
-Write = Callable[[Session], Awaitable[None]]
+Write = Callable[[Session], Awaitable[list[Event]]]
 
 
 class Both:
@@ -35,7 +35,7 @@ async def both(
 ) -> AsyncIterator[Both]:
     journal = Journal(str(tmp_path / "journal.db"))
 
-    async def write(session: Session) -> None:
+    async def write(session: Session) -> list[Event]:
         events = session.take()
         head = Head(session.row(), session.unfinished, None)
         journal.write([encoded(session.session_id, session.epoch, events)], [head])
@@ -43,6 +43,7 @@ async def both(
             batch = journal.shipping.unshipped(10_000)
             assert not (await supabase.ship(batch, journal.worker(), 60)).refused
             journal.shipping.shipped(batch)
+        return events
 
     yield Both(JournalKeeper(journal) if request.param == "journal" else supabase, write)
     journal.close()
@@ -81,8 +82,7 @@ async def test_what_is_not_there(both: Both) -> None:
 
 async def test_a_session_row_for_row_in_order(both: Both) -> None:
     session = spoken("ada", answer="Über 🙂 it  was")
-    events = list(session._new)
-    await both.write(session)
+    events = await both.write(session)
     fetched = await both.store.fetch(session.session_id)
     assert fetched
     row, rows = fetched

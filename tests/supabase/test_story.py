@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from realtime.models import AssistantText, UserText
+from tests.supabase.whole import journalled, stored
 from tests.support.device import Device
 from tests.support.fetch import fetch
 from tests.support.process import process
@@ -17,29 +16,6 @@ from tests.support.serving import Serve
 from tests.support.supabase_lite import SupabaseLite
 
 Devices = Callable[..., Device]
-
-
-def stored(project: SupabaseLite, session_id: str) -> list[dict[str, object]]:
-    """The session's events in the database, by plain psql."""
-    raw = project.psql(
-        "select coalesce(json_agg(json_build_object('seq', seq, 'first_seq', first_seq, "
-        "'event_type', event_type, 'content', content, 'payload', payload) order by seq), '[]') "
-        f"from session_events where session_id = '{session_id}'"
-    )
-    events: list[dict[str, object]] = json.loads(raw)
-    return events
-
-
-def journalled(path: str, session_id: str) -> list[dict[str, object]]:
-    with sqlite3.connect(path) as database:
-        rows = database.execute(
-            "SELECT seq, first_seq, event_type, content, payload FROM events "
-            "WHERE session_id = ? ORDER BY seq",
-            (session_id,),
-        ).fetchall()
-    database.close()
-    names = ("seq", "first_seq", "event_type", "content", "payload")
-    return [dict(zip(names, (*row[:4], json.loads(row[4])), strict=True)) for row in rows]
 
 
 async def test_everything_is_kept_there_and_read_back(
@@ -57,8 +33,8 @@ async def test_everything_is_kept_there_and_read_back(
     await one.drop()
     await running.stop()  # ships what is left
 
-    rows = stored(project, session_id)
-    assert rows == journalled(running.server.settings.database_path, session_id)
+    rows = stored(project, [session_id])
+    assert rows == journalled(running.server.settings.database_path)
     assert [row["event_type"] for row in rows] == [
         "session_started", "user_message", "run", "token", "done", "session_ended", "summary",
     ]  # fmt: skip
@@ -86,9 +62,9 @@ async def test_everything_is_kept_there_and_read_back(
     )
     await one.drop()
     await fresh.stop()
-    after = stored(project, session_id)
+    after = stored(project, [session_id])
     assert after[: len(rows)] == rows, "nothing is stored twice"
-    assert after == journalled(fresh.server.settings.database_path, session_id)
+    assert after == journalled(fresh.server.settings.database_path)
     assert project.psql(
         f"select count(*) from session_events where session_id = '{session_id}' and epoch = 2"
     ).strip() == str(len(after) - len(rows))
@@ -124,9 +100,7 @@ async def test_chat_goes_on_while_supabase_is_away(
             await asyncio.sleep(0.1)
     await running.stop()
     session_id = one.session["session_id"]
-    assert stored(project, session_id) == journalled(
-        running.server.settings.database_path, session_id
-    )
+    assert stored(project, [session_id]) == journalled(running.server.settings.database_path)
 
 
 async def test_a_wrong_key_or_no_schema_is_refused_at_the_start(

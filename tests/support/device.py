@@ -82,6 +82,12 @@ class Device:
     async def send(self, text: str, **more: Any) -> dict[str, Any]:
         return await self.call("send", {"text": text, "client_msg_id": str(uuid4()), **more})
 
+    async def ask(self, text: str, **more: Any) -> dict[str, Any]:
+        """Send, and wait for the run's `done`."""
+        ack = await self.send(text, **more)
+        assert ack["ok"], ack
+        return await self.done(ack["run_id"])
+
     async def until(self, find: Callable[[], T | None], seconds: float = WAIT_S) -> T:
         """What `find` gives once it is not None; asked again at each event."""
         async with asyncio.timeout(seconds), self._changed:

@@ -23,6 +23,10 @@ class _Exchange:
         self.text = {"text": b"", "reasoning": b""}
         self.calls: dict[str, tuple[str, int]] = {}
         self.status = "queued"
+        self.question: str | None = None
+        self.follows: str | None = None  # the answer before the question
+        self.placed = False  # with the question
+        self.behind: str | None = None  # the answer that was last when it ended in the queue
 
     def grow(self, kind: str, offset: int, delta: str) -> None:
         known, new = self.text[kind], delta.encode("utf-16-le", "surrogatepass")
@@ -52,13 +56,19 @@ class _Exchange:
 
 
 def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """The runs that a log leads to. Raises AssertionError where a text has a hole.
+    """The runs that a log leads to, on its active branch. Raises AssertionError where a text has
+    a hole.
 
     `done.text` is not used: what the tokens did not say is not there.
     """
     begun: list[_Exchange] = []
     waiting: list[_Exchange] = []
+    leaf: str | None = None
     for entry in entries:
+        if entry["event"] == "selected":
+            leaf = entry["message_id"]
+        if entry["event"] == "queue":
+            waiting.sort(key=lambda run, order=entry["order"]: order.index(run.run_ids[0]))
         if entry.get("run_id") is None:
             continue
         run = _find(begun + waiting, entry)
@@ -67,7 +77,8 @@ def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
             waiting.append(run)
         match entry["event"]:
             case "user_message":
-                run.user_text = entry["text"]
+                run.user_text, run.question = entry["text"], entry["message_id"]
+                run.follows, run.placed = entry.get("parent"), "parent" in entry
             case "run":
                 if entry["run_id"] not in run.run_ids:
                     run.run_ids.append(entry["run_id"])
@@ -85,8 +96,33 @@ def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
         if not run.begun and not waits:
             run.begun = True
             waiting.remove(run)
+            if entry["event"] == "run":
+                _place(run, entry, begun, leaf)
+                leaf = run.message_id
+            else:
+                run.behind = leaf
             begun.append(run)
-    return [run.view() for run in begun + waiting]
+    return [run.view() for run in [*_on_branch(begun, leaf), *waiting]]
+
+
+def _place(run: _Exchange, entry: Entry, begun: list[_Exchange], leaf: str | None) -> None:
+    """It answers its own question, or one that was answered before."""
+    twin = next((other for other in begun if other.question == entry.get("parent")), None)
+    if run.question is None and twin is not None:
+        run.question, run.user_text, run.follows = twin.question, twin.user_text, twin.follows
+    elif not run.placed:
+        run.follows = entry.get("follows", leaf)
+
+
+def _on_branch(begun: list[_Exchange], leaf: str | None) -> list[_Exchange]:
+    answers = {run.message_id: run for run in begun if run.behind is None and run.message_id}
+    branch: set[str | None] = set()
+    while leaf in answers:
+        branch.add(leaf)
+        leaf = answers[leaf].follows
+    return [
+        run for run in begun if (run.message_id if run.behind is None else run.behind) in branch
+    ]
 
 
 def _find(runs: list[_Exchange], entry: Entry) -> _Exchange | None:
@@ -97,4 +133,6 @@ def _find(runs: list[_Exchange], entry: Entry) -> _Exchange | None:
         for run in reversed(runs):
             if run.message_id == entry["message_id"]:
                 return run
+            if not run.begun and run.question and run.question == entry.get("parent"):
+                return run  # another answer to it, on a page of this branch alone
     return None

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+from realtime.log.journal import slim
 from tests.support.fold import Entry, fold
 from tests.support.upstream import TOKEN, Tape
 
@@ -66,10 +67,9 @@ def journal(path: Path) -> dict[str, list[Entry]]:
     """Every session's entries, in order."""
     sessions: dict[str, list[Entry]] = defaultdict(list)
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
-        for session_id, name, payload in database.execute(
-            "SELECT session_id, event_type, payload FROM events ORDER BY session_id, seq"
-        ):
-            sessions[session_id].append({"event": name, **json.loads(payload)})
+        for row in slim.rows(database.execute(slim.SELECT + "TRUE ORDER BY session_id, seq")):
+            entry = {"event": row.event_type, **json.loads(row.payload)}
+            sessions[row.session_id].append(entry)
     return dict(sessions)
 
 

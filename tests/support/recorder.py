@@ -137,7 +137,7 @@ class Recorder:
 
     async def _ask_on(self) -> None:
         await self._catch_up(
-            await self._call("join", {"epoch": self.epoch, "after_seq": self.last_seq})
+            await self.ask("join", {"epoch": self.epoch, "after_seq": self.last_seq})
         )
 
     async def _catch_up(self, page: dict[str, Any]) -> None:
@@ -148,7 +148,7 @@ class Recorder:
             if page["seq"] >= page["head"]:
                 break
             cursor = {"session_id": page["session_id"], "epoch": self.epoch}
-            page = await self._call("join", {**cursor, "after_seq": self.last_seq})
+            page = await self.ask("join", {**cursor, "after_seq": self.last_seq})
         if page.get("next_before_seq") and page["mode"] == "snapshot":
             await self._page_back(page["session_id"], page["next_before_seq"])
         if wire is self._wire:
@@ -187,7 +187,7 @@ class Recorder:
     async def _page_back(self, session_id: str, before: int | None) -> None:
         while before:
             ask = {"session_id": session_id, "before_seq": before, "limit": 200}
-            page = await self._call("history", ask)
+            page = await self.ask("history", ask)
             self.seen += page["events"]
             self.entries = [*page["events"], *self.entries]
             before = page["next_before_seq"]
@@ -203,7 +203,8 @@ class Recorder:
 
     # ------------------------------------------------------------ commands
 
-    async def _call(self, command: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, command: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """One command with this payload and nothing else. Raises `Lost`."""
         if self._wire is None:
             raise Lost
         return await self._wire.call(command, payload)
@@ -211,7 +212,7 @@ class Recorder:
     async def call(self, command: str, **payload: Any) -> dict[str, Any]:
         """One command, one ack. Raises `Lost`."""
         session_id = self.auth.get("session_id")
-        return await self._call(command, {"session_id": session_id, **payload})
+        return await self.ask(command, {"session_id": session_id, **payload})
 
     async def send(self, text: str, **more: Any) -> dict[str, Any]:
         """Send once. Raises `Lost`, and then it may or may not have been taken."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from realtime.core.provider_state import keep_provider_state, provider_state
 from realtime.log.log import Log, Ticket
-from realtime.protocol import Done, Event, ToolCall
+from realtime.protocol import Done, Event, Run, ToolCall
 
 MARK = "for-the-provider-only"
 
@@ -20,7 +20,7 @@ def state_of(event: Event) -> bytes:
 
 def fill(events: Iterable[Event]) -> None:
     for event in events:
-        if isinstance(event, ToolCall | Done):
+        if isinstance(event, ToolCall | Done | Run):
             keep_provider_state(event, state_of(event))
 
 
@@ -42,4 +42,4 @@ def states(events: Iterable[Event]) -> dict[int, bytes]:
 
 def expected(events: Iterable[Event]) -> dict[int, bytes]:
     """What `fill` gives these events."""
-    return {e.seq: state_of(e) for e in events if isinstance(e, ToolCall | Done)}
+    return {e.seq: state_of(e) for e in events if isinstance(e, ToolCall | Done | Run)}

@@ -59,13 +59,19 @@ class SupabaseLite:
     """A Supabase project over a database: `url`, `secret_key`, `publishable_key`, `psql`.
 
     `schema` is applied as a migration before the start; None leaves the project empty.
-    `jwt_expiry`: seconds that a user's token is good for.
+    `jwt_expiry`: seconds that a user's token is good for. `storage`: it has Storage too.
     `stop()` and `start()` make an outage: the port and the keys stay.
     """
 
     def __init__(
-        self, database: Database, *, schema: str | None = None, jwt_expiry: int = 3600
+        self,
+        database: Database,
+        *,
+        schema: str | None = None,
+        jwt_expiry: int = 3600,
+        storage: bool = False,
     ) -> None:
+        self.storage = storage
         self.database = database
         self.jwt_expiry = jwt_expiry
         self.schema = schema
@@ -131,7 +137,11 @@ enable_confirmations = false
         return [node, str(lite), *args]
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "LITE_TELEMETRY": "0", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
+        told = {**os.environ, "LITE_TELEMETRY": "0", "DO_NOT_TRACK": "1", "NO_COLOR": "1"}
+        if self.storage:
+            mended = (ROOT / "tests" / "support" / "lite_storage.mjs").as_uri()
+            told |= {"EXPERIMENTAL_STORAGE": "1", "NODE_OPTIONS": f"--import {mended}"}
+        return told
 
     def migrate(self, name: str, sql: str) -> None:
         """Apply a migration the way the Supabase CLI does."""

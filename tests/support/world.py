@@ -63,6 +63,9 @@ class World:
         if self.process.child.returncode is None:
             self.process.child.kill()
         await self.process.ended()
+        await self.end()
+
+    async def end(self) -> None:
         await self._running.aclose()
 
     async def restart(self, **environ: str) -> None:
@@ -125,4 +128,4 @@ async def world(folder: Path, seed: int = 0, **environ: str) -> AsyncIterator[Wo
                         *(device.close() for device in [*scene.devices, *scene.strangers])
                     )
         finally:
-            await scene._running.aclose()
+            await scene.end()

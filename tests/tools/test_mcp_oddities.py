@@ -286,10 +286,11 @@ serve([described(name) for name in said], lambda name, a: {"error": {"code": -32
 async def test_a_stop_does_not_wait_for_a_server_that_is_starting(
     tmp_path: Path, config: MakeConfig
 ) -> None:
-    path = config(s=entry(tmp_path, "time.sleep(600)"))
+    runs = tmp_path / "runs"
+    path = config(s=entry(tmp_path, f"open({str(runs)!r}, 'w'); time.sleep(600)"))
     servers = McpServers(read_config(path, {}), Toolbox())
     (connection,) = servers.connections
-    await until(lambda: connection._start)
+    await until(runs.exists)
     await servers.stop()
     assert connection.task.done()
     assert not connection.task.cancelled()

@@ -327,9 +327,8 @@ async def test_an_abandoned_question_ends_by_its_expiry(
         serve, device, abandon_seconds=0.3, approval_seconds=0.5
     )
     await one.drop()
-    actor = running.server.hub._actors[one.session["session_id"]]
     async with asyncio.timeout(10):
-        while actor.session.active:
+        while running.server.hub.runs:
             await asyncio.sleep(0.02)
     await one.connect()
     assert (await one.done(run_id))["status"] == "completed", "the limit begins anew"
@@ -390,10 +389,11 @@ async def test_other_arguments_than_approved_never_run(
     serve: Serve, device: MakeDevice, paid: list[Any]
 ) -> None:
     running, _, one, run_id, call = await opened(serve, device)
-    actor = running.server.hub._actors[one.session["session_id"]]
-    held = actor.session.call(call["tool_call_id"])
-    assert held is not None
-    held.arguments["amount"] = 500
+    async with running.server.hub.hold(one.session["session_id"]) as actor:
+        assert actor
+        held = actor.session.call(call["tool_call_id"])
+        assert held is not None
+        held.arguments["amount"] = 500
     answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
     assert (await one.call("approve", answer))["ok"]
     await one.done(run_id)

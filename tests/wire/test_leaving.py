@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -11,7 +13,7 @@ from realtime.background.retention import delete_ended
 from realtime.core.session import Session
 from realtime.models import Finished, TextDelta, ToolCallReady, ToolRequest, ToolResult
 from realtime.protocol import Send, Token
-from realtime.tools import FunctionTool, Toolbox, ToolContext
+from realtime.tools import ToolContext, tool
 from tests.support.device import Device
 from tests.support.scripted import Script, ScriptedModel, says
 from tests.support.serving import Running, Serve
@@ -85,38 +87,28 @@ class Effects:
                 await asyncio.Event().wait()
             return "charged"
 
-        self.box = Toolbox([FunctionTool(charge, repeatable=repeatable)])
+        self.module = ModuleType("charging")
+        self.module.charge = tool(repeatable=repeatable)(charge)  # type: ignore[attr-defined]
 
 
 async def crash(running: Running) -> None:
     """Lose everything in memory, as the death of the process does."""
-    hub = running.server.hub
-    for actor in list(hub._actors.values()):
-        actor.close()
-    hub._actors.clear()
-
-
-def with_tools(running: Running, box: Toolbox) -> None:
-    import msgspec
-
-    hub = running.server.hub
-    services = msgspec.structs.replace(hub._host.services, tools=box)
-    hub._host = msgspec.structs.replace(hub._host, services=services)
+    await running.server.hub.close()
 
 
 @pytest.mark.parametrize("repeatable", [False, True])
 async def test_a_tool_whose_outcome_a_crash_hid(
-    serve: Serve, device: Devices, repeatable: bool
+    serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch, repeatable: bool
 ) -> None:
     asks = [[TextDelta("I charge."), ToolCallReady("k", "charge", "{}"), Finished("tool_calls")]]
     model = ScriptedModel(asks, says("It is done."))
     effects = Effects(repeatable=repeatable)
-    running = await serve(model)
-    with_tools(running, effects.box)
+    monkeypatch.setitem(sys.modules, "charging", effects.module)
+    running = await serve(model, tools=("charging",))
     one = device(running.url)
     await one.connect()
     ack = await one.send("charge me")
-    await asyncio.wait_for(effects.begun.wait(), 5)
+    await asyncio.wait_for(effects.begun.wait(), 20)
     await one.wait("tool_call", status="running")
     await crash(running)
     await running.server.hub.start()

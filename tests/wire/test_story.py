@@ -378,13 +378,13 @@ async def test_the_session_ends_after_the_grace_period_with_a_summary(
 
 async def test_back_within_the_grace_period_ends_nothing(serve: Serve, device: Devices) -> None:
     model = ScriptedModel(says("ok"))
-    running = await serve(model, grace_seconds=2)
+    running = await serve(model, grace_seconds=5)
     one = device(running.url)
     await one.connect()
     await one.done((await one.send("hi"))["run_id"])
     for _ in range(4):  # away for longer than the grace period in all, but never at once
         await one.drop()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.4)
         await one.connect()
     assert not one.session["ended"]
     assert len(model.requests) == 1, "no summary was asked for"

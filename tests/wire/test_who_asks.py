@@ -358,8 +358,8 @@ def forget_who_asked(settings: Settings) -> None:
     """Make the journal one of a server that did not write it beside the message."""
     with sqlite3.connect(settings.database_path) as journal:
         journal.execute(
-            """UPDATE events SET payload = CAST(json_remove(CAST(payload AS TEXT),
-                   '$.user_id', '$.approval.asked_by') AS BLOB)
+            """UPDATE log SET payload = CAST(json_set(json_remove(CAST(payload AS TEXT),
+                   '$.approval.asked_by'), '$.user_id', NULL) AS BLOB)
                WHERE event_type IN ('run', 'done', 'tool_call')"""
         )
 

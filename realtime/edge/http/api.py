@@ -8,36 +8,30 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ...auth import Authenticator
-from ...auth.shares import Shares
 from ...core.rows import SessionRow
-from ...limits.buckets import Buckets
 from ...live.hub import Hub
 from ...live.listing import past_sessions
 from ...log.store import Store
-from ...protocol import ProtocolError, entry, to_json
+from ...protocol import History, ProtocolError, entry, to_json
+from .caller import Callers
 
-FILES = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
+OUTPUTS = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
 
 
 class Api:
-    """What one running server answers. `info` is told to anybody; what a user asks counts among
-    their `commands`. `shipped`: the store that the journal is shipped to."""
+    """What one running server answers. `info` is told to anybody. `shipped`: the store that the
+    journal is shipped to."""
 
     def __init__(
         self,
         hub: Hub,
-        auth: Authenticator,
-        shares: Shares,
-        commands: Buckets,
+        callers: Callers,
         *,
         info: dict[str, Any],
         shipped: Store | None,
     ) -> None:
         self._hub = hub
-        self._auth = auth
-        self._shares = shares
-        self._commands = commands
+        self._callers = callers
         self._info = info
         self._shipped = shipped
 
@@ -46,7 +40,7 @@ class Api:
 
     async def sessions(self, request: web.Request) -> web.Response:
         """The caller's sessions in which something was said, newest first."""
-        user_id = await self._caller(request)
+        user_id = await self._callers.user(request)
         rows = await past_sessions(self._hub.log, self._shipped, user_id)
         return as_json({"sessions": [public(row) for row in rows]})
 
@@ -56,8 +50,13 @@ class Api:
         before = request.query.get("before_seq")
         if before is not None and not (before.isdecimal() and len(before) < 16):
             raise ProtocolError("bad_request", "before_seq must be a number")
-        async with self._hub.open(session_id, await self._caller(request)) as seat:
-            page = await seat.history(int(before) if before else None, 200)
+        command = History(
+            before_seq=int(before) if before else None,
+            leaf=request.query.get("leaf"),
+            limit=200,
+        )
+        async with self._hub.open(session_id, await self._callers.user(request)) as seat:
+            page = await seat.history(command)
             row = seat.row()
         events = [entry(event) for event in page.events]
         return as_json(
@@ -67,15 +66,15 @@ class Api:
     async def output(self, request: web.Request) -> web.Response:
         """A tool's whole output, for whoever may read the session."""
         session_id, output_ref = (request.match_info[n] for n in ("session_id", "output_ref"))
-        share = self._shares.read(request.headers.get("Share", ""))
-        key = share.key if share and share.session_id == session_id else None
+        share = self._callers.share(request, session_id)
+        key = share.key if share else None
         log = self._hub.log
-        async with self._hub.open(session_id, await self._caller(request), share_key=key):
+        async with self._hub.open(session_id, await self._callers.user(request), share_key=key):
             found = await log.keeper.output(session_id, output_ref)
         if found is None:
             raise ProtocolError("not_found", "no such output is stored")
         kind, data = found
-        name, content_type = FILES[kind]
+        name, content_type = OUTPUTS[kind]
         return web.Response(
             body=data,
             content_type=content_type,
@@ -86,16 +85,9 @@ class Api:
             },
         )
 
-    async def _caller(self, request: web.Request) -> str:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else None
-        user_id = (await self._auth.user(bearer or None, request)).user_id
-        self._commands.spend(user_id)
-        return user_id
 
-
-def as_json(data: Any) -> web.Response:
-    return web.json_bytes_response(data, dumps=to_json)
+def as_json(data: Any, status: int = 200) -> web.Response:
+    return web.json_bytes_response(data, dumps=to_json, status=status)
 
 
 def public(row: SessionRow) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from typing import Any
 from aiohttp import web
 
 from ...log.encode import Append
-from ...protocol import EVENT_NAMES, Progress, to_json
+from ...protocol import EVENT_NAMES, Present, Progress, to_json
 from .engine import Engine
 from .packets import Packets
 from .server import SocketServer, error_ack
@@ -160,9 +160,10 @@ class Transport(SocketServer):
             ]
             self._put_all(members, events)
 
-    def presence(self, session_id: str, devices: int) -> None:
-        payload = to_json({"session_id": session_id, "devices": devices})
-        self._put_all(self._members(room_of(session_id)), [_event("presence", payload)])
+    def presence(self, present: Present) -> None:
+        self._put_all(
+            self._members(room_of(present.session_id)), [_event("presence", to_json(present))]
+        )
 
     def progress(self, report: Progress) -> None:
         self._put_all(

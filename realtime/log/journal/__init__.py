@@ -7,17 +7,19 @@ module; here are the transactions over several, and the notes in `meta`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
 from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
-from ...protocol import Done, Event, ToolCall
-from ..encode import Append, event_values
-from . import events, heads, loose
+from ...protocol import Done, Event, Run, ToolCall
+from ..encode import Append
+from . import checking, counts, events, heads, leaving, loose, slim
 from .database import Database
+from .files import FileTable
 from .migrations import MIGRATIONS
 from .outputs import Outputs
 from .quarantine import Quarantine
@@ -34,6 +36,7 @@ class Journal:
         self.set_aside = self._database.set_aside
         self.loose = loose.Loose()
         self.events = events.Events(self._database, self.loose)
+        self.files = FileTable(self._database, Path(f"{path}.files"), owner=owner)
         self.heads = heads.Heads(self._database)
         self.outputs = Outputs(self._database)
         self.quarantine = Quarantine(self._database)
@@ -65,16 +68,14 @@ class Journal:
             if tokens:
                 row_id = loose.store(writer, tokens)
             if filed:
-                rows = self.loose.rows(filed)
-                rows += [
-                    event_values(event, one.epoch, payload)
+                joined = self.loose.joined(filed)
+                joined += [
+                    (event, one.epoch)
                     for one in appends
                     if one.session_id in filed and one.session_id not in gone
-                    for event, payload in zip(one.events, one.payloads, strict=True)
+                    for event in one.events
                 ]
-                writer.executemany(events.INSERT, rows)
-            if gone:  # tokens bring no head along, so some may have come in behind it
-                writer.executemany(events.DELETE, [(session_id,) for session_id in gone])
+                events.store(writer, joined)
 
         self._database.transaction(work)
         self.loose.add(row_id, tokens)
@@ -86,7 +87,7 @@ class Journal:
         sessions, needed = self.loose.oldest(most)
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany(events.INSERT, self.loose.rows(sessions))
+            events.store(writer, self.loose.joined(sessions))
             loose.drop(writer, needed)
 
         if sessions:
@@ -95,7 +96,7 @@ class Journal:
 
     def _file_left(self, writer: sqlite3.Connection) -> None:
         try:
-            writer.executemany(events.INSERT, loose.left(writer))
+            events.store(writer, loose.left(writer))
         except msgspec.DecodeError as error:
             raise StorageError(f"a row in {self.path} cannot be read: {error}") from error
         loose.drop(writer, None)
@@ -107,20 +108,17 @@ class Journal:
         """
 
         def work(writer: sqlite3.Connection) -> None:
-            (lowest,) = writer.execute("SELECT min(id) FROM events").fetchone()
+            (lowest,) = writer.execute("SELECT min(id) FROM log").fetchone()
             first = min(lowest or 0, 0) - len(rows)
-            writer.executemany(
-                events.INSERT_AT,
-                [
-                    (first + place, *msgspec.structs.astuple(row)[1:])
-                    for place, row in enumerate(rows)
-                ],
-            )
-            writer.execute(heads.INSERT, heads.head_values(head))
+            self.heads.save(writer, [head], {head.row.session_id})
             writer.execute(
                 "UPDATE sessions SET shipped = revision WHERE session_id = ?",
                 (head.row.session_id,),
             )
+            for place, row in enumerate(rows):
+                if values := slim.of_row(writer, row):
+                    writer.execute(events.INSERT_AT, (first + place, *values))
+            counts.recount(writer, head.row.session_id)
 
         self._database.transaction(work)
 
@@ -130,8 +128,7 @@ class Journal:
 
         def work(writer: sqlite3.Connection) -> None:
             self.quarantine.add_unshipped(writer, session_id, self.shipping.cursor())
-            writer.execute(events.DELETE, (session_id,))
-            writer.execute(heads.DELETE, (session_id,))
+            leaving.leave(writer, [session_id])
 
         self.file()
         self._database.transaction(work)
@@ -161,24 +158,40 @@ class Journal:
         )
         return bool(before and before[0][0])
 
-    def delete(self, session_ids: Iterable[str]) -> None:
-        """Remove sessions for good, events and all."""
-        keys = [(session_id,) for session_id in session_ids]
+    def delete(self, session_ids: Sequence[str]) -> None:
+        """Remove sessions for good, with their files: no reader finds them any more. Their rows
+        stay until `tidy` has come to them."""
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany(events.DELETE, keys)
-            writer.executemany("DELETE FROM outputs WHERE session_id = ?", keys)
-            writer.executemany(heads.DELETE, keys)
+            leaving.leave(writer, session_ids)
+            keys = [(session_id,) for session_id in session_ids]
             writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
+            self.files.delete(writer, (session_id for (session_id,) in keys))
 
-        self.file()
         self._database.transaction(work)
+        self.loose.forget(session_ids)
+
+    def tidy(self, seconds: float = 1) -> bool:
+        """Do for about so long what could wait: delete rows of deleted sessions, count those of
+        an older version. Whether there is more of it."""
+        more = False
+
+        def work(writer: sqlite3.Connection) -> None:
+            nonlocal more
+            more = leaving.sweep(writer, seconds) or counts.count_some(writer, seconds)
+
+        self._database.transaction(work)
+        return more
 
     # ---------------------------------------------------------------- reading
 
     def checkpoint(self) -> None:
         """Tidy the file, beside the writing thread."""
         self._database.checkpoint()
+
+    def checking(self) -> Iterator[bool]:
+        """Look through a file that was too large for it at the start, with each step at a piece."""
+        return iter(()) if self._database.checked else checking.pieces(self._database)
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         """A whole session, oldest event first. Here alone events come with their provider
@@ -189,6 +202,6 @@ class Journal:
         found = self.events.after(session_id, 0)
         states = self.events.provider_states(session_id)
         for event in found:
-            if isinstance(event, ToolCall | Done):
+            if isinstance(event, ToolCall | Done | Run):
                 keep_provider_state(event, states.get(event.seq))
         return head, found

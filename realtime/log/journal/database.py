@@ -19,7 +19,7 @@ from typing import IO, Any
 from ...core.rows import StorageError
 
 BUSY_S = 2.0
-CHECKED_BYTES = 512 * 1024 * 1024  # a larger file would hold up the start
+CHECKED_BYTES = 64 * 1024 * 1024  # a larger file would hold up the start
 WAL_PAGES = 8000
 """Where a commit moves the write-ahead log into the file itself, at 32 MB: `checkpoint` in
 another thread has done most of it before, for a commit that does it all waits long."""
@@ -60,9 +60,9 @@ def lock(path: str) -> IO[bytes]:
 
 
 def put_aside(path: str) -> str:
-    """Move a damaged journal out of the way, with its side files; the new name."""
+    """Move a damaged journal out of the way, with what lies beside it; the new name."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", ".files"):
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + suffix, aside + suffix)
     return aside
@@ -72,7 +72,8 @@ class Database:
     """One file with a schema that grows by `migrations`. Every method raises `StorageError`.
 
     The `owner` writes, and there is one: a second server on the same file is refused. A
-    file that is damaged is set aside, never overwritten; `set_aside` then says where.
+    file that is damaged is set aside, never overwritten; `set_aside` then says where. A large
+    one is not looked through (`checked`).
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Database:
                     raise
                 self._close_connections()
                 self.set_aside = put_aside(path)
+                self._damage.unlink(missing_ok=True)
                 self._open(check=False)
         except sqlite3.Error as error:
             self.close()
@@ -109,13 +111,27 @@ class Database:
     def _open(self, *, check: bool) -> None:
         self._writer = self._connect()
         self._writer.execute("PRAGMA journal_mode=WAL")
-        if check and Path(self.path).stat().st_size < CHECKED_BYTES:
+        self.checked = check and (
+            Path(self.path).stat().st_size < CHECKED_BYTES or self._damage.exists()
+        )
+        if self.checked:
             (verdict,) = self._writer.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
                 damaged = sqlite3.DatabaseError(verdict)
                 damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                 raise damaged
+            self._damage.unlink(missing_ok=True)
         self._migrate()
+
+    @property
+    def _damage(self) -> Path:
+        """It is there where damage was found."""
+        return Path(f"{self.path}.damage")
+
+    def note_damage(self) -> None:
+        """The next start is to look through the file, however large it is."""
+        with contextlib.suppress(OSError):
+            self._damage.touch()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

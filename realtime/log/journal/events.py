@@ -11,19 +11,24 @@ import msgspec
 
 from ...core.fold import first_seq, merge
 from ...core.rows import EventRow, StorageError
-from ...protocol import Event, decode_event, to_json
-from ..encode import event_values
+from ...protocol import Event, decode_event
+from . import counts, slim
 from .database import Database, insert
 from .loose import Loose
 
-COLUMNS = EventRow.__struct_fields__  # its id first
-INSERT = insert("events", COLUMNS[1:])
-INSERT_AT = insert("events", COLUMNS)
-DELETE = "DELETE FROM events WHERE session_id = ?"
-SELECT = f"SELECT {', '.join(COLUMNS)} FROM events WHERE "  # noqa: S608
+INSERT = insert("log", slim.COLUMNS)
+INSERT_AT = insert("log", ("id", *slim.COLUMNS))
 SELECT_STATES = (
     "SELECT seq, provider_state FROM events WHERE session_id = ? AND provider_state IS NOT NULL"
 )
+
+
+def store(writer: sqlite3.Connection, appended: Iterable[tuple[Event, int]]) -> None:
+    """Store events, each with its epoch; those of a session in order. Inside of a transaction."""
+    for event, epoch in appended:
+        if values := slim.of_event(writer, event, epoch):
+            writer.execute(INSERT, values)
+            counts.add(writer, event)
 
 
 class Events:
@@ -34,21 +39,24 @@ class Events:
         self._loose = loose
 
     def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
-        """Join the neighbouring tokens of a finished run into one row each."""
+        """Join the neighbouring tokens of a finished run into one row each. All of the run is
+        written again, in order: whoever takes the rows in the order of their ids has the text
+        of a `done` before it, and no page of the file is left half empty."""
 
         def work(writer: sqlite3.Connection) -> None:
             where = "session_id = ? AND seq BETWEEN ? AND ? AND run_id = ? ORDER BY seq"
-            rows = event_rows(writer.execute(SELECT + where, (session_id, first, last, run_id)))
+            rows = slim.rows(writer.execute(slim.SELECT + where, (session_id, first, last, run_id)))
             known = {row.seq: row for row in rows}
-            for event in merge(decode_event(row.event_type, row.payload) for row in rows):
+            joined = merge(decode_event(row.event_type, row.payload) for row in rows)
+            if len(joined) == len(rows):
+                return
+            writer.executemany("DELETE FROM log WHERE id = ?", [(row.id,) for row in rows])
+            for event in joined:
                 row = known[event.seq]
-                if first_seq(event) == row.first_seq:
-                    continue
-                writer.execute(
-                    "DELETE FROM events WHERE session_id = ? AND seq BETWEEN ? AND ?",
-                    (session_id, first_seq(event), event.seq),
-                )
-                writer.execute(INSERT, event_values(event, row.epoch, to_json(event)))
+                if first_seq(event) < row.first_seq:
+                    store(writer, [(event, row.epoch)])
+                elif values := slim.of_row(writer, row):  # with what the provider wants back
+                    writer.execute(INSERT, values)
 
         self._database.transaction(work)
 
@@ -59,7 +67,7 @@ class Events:
     def rows(self, session_id: str) -> list[EventRow]:
         """The rows of a session, the oldest first."""
         where = "session_id = ? ORDER BY seq"
-        return event_rows(self._database.query(SELECT + where, (session_id,)))
+        return slim.rows(self._database.query(slim.SELECT + where, (session_id,)))
 
     def after(self, session_id: str, seq: int, limit: int = -1) -> list[Event]:
         """The rows that end behind `seq`, in order; the first may begin before it. What is
@@ -93,12 +101,8 @@ class Events:
         return dict(self._database.query(SELECT_STATES, (session_id,)))
 
     def _events(self, where: str, *values: Any) -> list[Event]:
-        rows = self._database.query(f"SELECT event_type, payload FROM events WHERE {where}", values)  # noqa: S608
+        rows = self._database.query(slim.SELECT + where, values)
         try:
-            return [decode_event(*row) for row in rows]
+            return slim.events(rows)
         except msgspec.DecodeError as error:
             raise StorageError(f"a row in {self._database.path} cannot be read: {error}") from error
-
-
-def event_rows(rows: Iterable[Any]) -> list[EventRow]:
-    return [EventRow(**dict(zip(COLUMNS, row, strict=True))) for row in rows]

@@ -9,20 +9,22 @@ from typing import Any
 import msgspec
 
 from ...core.rows import Head, SessionRow
-from .database import Database, insert
+from . import counts
+from .database import Database
 
 SESSION = SessionRow.__struct_fields__
 COLUMNS = (*SESSION, "unfinished", "left_at", "share_key")
-INSERT = insert("sessions", COLUMNS)
+INSERT = f"""INSERT INTO sessions ({", ".join(COLUMNS)}, key) VALUES (
+    {", ".join("?" * len(COLUMNS))}, (SELECT value FROM meta WHERE name = 'sessions'))"""  # noqa: S608
+NEXT_KEY = "UPDATE meta SET value = value + 1 WHERE name = 'sessions'"
 CHANGE = f"SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])}, revision = revision + 1"
 UPDATE = f"UPDATE sessions {CHANGE} WHERE session_id = ?"
 BEGIN = f"{INSERT} ON CONFLICT (session_id) DO UPDATE {CHANGE}"
-DELETE = "DELETE FROM sessions WHERE session_id = ?"
 SELECT = f"SELECT {', '.join(COLUMNS)}, revision FROM sessions WHERE "  # noqa: S608
-SAID = """EXISTS (SELECT 1 FROM events WHERE
-    events.session_id = sessions.session_id AND event_type = 'user_message')"""
-SHIPPED = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM events WHERE
-    events.session_id = sessions.session_id
+SAID = """EXISTS (SELECT 1 FROM log WHERE
+    log.session = sessions.key AND event_type = 'user_message')"""
+SHIPPED = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM log WHERE
+    log.session = sessions.key
     AND id > coalesce((SELECT value FROM meta WHERE name = 'shipped'), 0))"""
 
 
@@ -39,7 +41,9 @@ class Heads:
         for head in heads:
             session_id, *values = head_values(head)
             if session_id in begun:
+                writer.execute(NEXT_KEY)
                 writer.execute(BEGIN, (session_id, *values, *values))
+                writer.execute(counts.BEGIN, (session_id,))
             elif not writer.execute(UPDATE, (*values, session_id)).rowcount:
                 deleted.add(session_id)
         return deleted
@@ -50,9 +54,9 @@ class Heads:
 
     def list_sessions(self, user_id: str | None, limit: int, said: bool) -> list[SessionRow]:
         """The newest first, of a user or of all; `said`: in which something was said."""
+        of_user = "TRUE" if user_id is None else "user_id = ?1"
         heads = self._where(
-            f"(?1 IS NULL OR user_id = ?1) AND {SAID if said else 'TRUE'} "
-            "ORDER BY start_time DESC LIMIT ?2",
+            f"{of_user} AND {SAID if said else 'TRUE'} ORDER BY start_time DESC LIMIT ?2",
             user_id,
             limit,
         )

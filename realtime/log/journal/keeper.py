@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from ...core.rows import Batch, EventRow, Head, Refused, SessionRow
-from ...protocol import Event
+from ...protocol import Event, File
 from ..encode import Append
 from ..keeper import Span
 from . import Journal, pages
 from .upkeep import Upkeep
+
+DELETED_AT_ONCE = 50
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -24,6 +27,7 @@ class JournalKeeper:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.news = asyncio.Event()
+        self.incoming = journal.files.incoming
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._upkeep = Upkeep(journal, self._writer, self._readers, self.news)
@@ -40,6 +44,11 @@ class JournalKeeper:
             self.news.set()
         return gone
 
+    def begin(self) -> asyncio.Task[None]:
+        """Do beside everything else what an earlier process left, and look whether the file is
+        sound. The task of it ends by itself."""
+        return self._upkeep.begin()
+
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)
 
@@ -50,8 +59,17 @@ class JournalKeeper:
     async def add_output(self, session_id: str, output_ref: str, kind: str, data: bytes) -> None:
         await self._write(self.journal.outputs.add, session_id, output_ref, kind, data)
 
+    async def add_file(
+        self, session_id: str, user_id: str, file: File, digest: str, content: Path | None, now: int
+    ) -> bool:
+        add = self.journal.files.add
+        return await self._write(add, session_id, user_id, file, digest, content, now)
+
     async def delete(self, session_ids: list[str]) -> None:
-        await self._write(self.journal.delete, session_ids)
+        for first in range(0, len(session_ids), DELETED_AT_ONCE):
+            await self._write(self.journal.delete, session_ids[first : first + DELETED_AT_ONCE])
+            await asyncio.sleep(0)
+        await self._upkeep.tidy()
 
     async def showing_early(self, now: bool) -> bool:
         return await self._write(self.journal.showing_early, now)
@@ -81,6 +99,10 @@ class JournalKeeper:
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         return await self._read(self.journal.outputs.find, session_id, output_ref)
+
+    async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
+        found = await self._read(self.journal.files.find, session_id, file_ids)
+        return [(file, self.journal.files.path(digest)) for file, digest in found]
 
     async def row(self, session_id: str) -> SessionRow | None:
         head = await self._read(self.journal.heads.find, session_id)
@@ -128,6 +150,7 @@ class JournalKeeper:
 
     async def void(self, session_id: str) -> None:
         await self._write(self.journal.void, session_id)
+        self._upkeep.tidy_soon()
 
     # ---------------------------------------------------------------- threads
 

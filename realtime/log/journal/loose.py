@@ -11,15 +11,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 import msgspec
 
 from ...core.fold import merge
-from ...protocol import Event, Token, to_json
-from ..encode import Append, event_values
+from ...protocol import Event, Token
+from ..encode import Append
 
-Values = tuple[Any, ...]
+Dated = tuple[Event, int]
+"""An event, and the epoch that it was appended in."""
+
 _decoder = msgspec.json.Decoder(list[Token])
 
 
@@ -63,13 +64,13 @@ class Loose:
         held = self._held.get(session_id)
         return list(held.events) if held else []
 
-    def rows(self, session_ids: Iterable[str]) -> list[Values]:
-        """What is loose of these sessions, as rows of `events`."""
+    def joined(self, session_ids: Iterable[str]) -> list[Dated]:
+        """What is loose of these sessions, neighbours joined."""
         return [
-            row
+            (event, held.epoch)
             for session_id in session_ids
             if (held := self._held.get(session_id))
-            for row in _joined(held.events, held.epoch)
+            for event in merge(held.events)
         ]
 
 
@@ -89,24 +90,21 @@ def drop(writer: sqlite3.Connection, before: int | None) -> None:
         writer.execute("DELETE FROM loose WHERE id < ?", (before,))
 
 
-def left(writer: sqlite3.Connection) -> list[Values]:
-    """What the last process left loose, as rows of `events`. Raises `msgspec.DecodeError`."""
+def left(writer: sqlite3.Connection) -> list[Dated]:
+    """What the last process left loose, likewise. Raises `msgspec.DecodeError`."""
     tokens: dict[str, list[Token]] = {}
     for (row,) in writer.execute("SELECT tokens FROM loose ORDER BY id"):
         for token in _decoder.decode(row):
             tokens.setdefault(token.session_id, []).append(token)
-    rows = []
+    joined: list[Dated] = []
     for session_id, all_of_it in tokens.items():
         head = writer.execute(
-            """SELECT epoch, (SELECT coalesce(max(seq), 0) FROM events WHERE session_id = ?1)
+            """SELECT epoch, (SELECT coalesce(max(seq), 0) FROM log WHERE session = key)
                FROM sessions WHERE session_id = ?1""",
             (session_id,),
         ).fetchone()
         if head:
             epoch, filed = head
-            rows += _joined([token for token in all_of_it if token.seq > filed], epoch)
-    return rows
-
-
-def _joined(tokens: Sequence[Event], epoch: int) -> list[Values]:
-    return [event_values(event, epoch, to_json(event)) for event in merge(tokens)]
+            unfiled = [token for token in all_of_it if token.seq > filed]
+            joined += [(event, epoch) for event in merge(unfiled)]
+    return joined

@@ -69,4 +69,101 @@ MIGRATIONS = (
     """,
     "CREATE TABLE loose (id INTEGER PRIMARY KEY, tokens BLOB NOT NULL)",
     "ALTER TABLE events ADD COLUMN provider_state BLOB",
+    """
+    ALTER TABLE sessions ADD COLUMN key TEXT;
+    UPDATE sessions SET key = session_id;
+    CREATE UNIQUE INDEX sessions_by_key ON sessions (key);
+    INSERT INTO meta VALUES ('sessions', 0);
+    ALTER TABLE events RENAME TO log;
+    ALTER TABLE log RENAME COLUMN session_id TO session;
+    ALTER TABLE log ADD COLUMN text_from INTEGER;
+    ALTER TABLE log ADD COLUMN first_piece INTEGER;
+    ALTER TABLE log ADD COLUMN last_piece INTEGER;
+    CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+    CREATE TRIGGER log_without_texts AFTER DELETE ON log WHEN OLD.first_piece IS NOT NULL BEGIN
+        DELETE FROM texts WHERE id BETWEEN OLD.first_piece AND OLD.last_piece;
+    END;
+    CREATE VIEW events AS SELECT
+        log.id, session_id, log.epoch, seq, first_seq, run_id, event_type,
+        CASE WHEN first_piece IS NOT NULL THEN (
+            SELECT group_concat(text, '') FROM (
+                SELECT text FROM texts WHERE texts.id BETWEEN first_piece AND last_piece
+                ORDER BY texts.id))
+        WHEN text_from IS NOT NULL THEN (
+            SELECT group_concat(text, '') FROM (
+                SELECT coalesce(texts.text, said.content) AS text FROM log AS said
+                LEFT JOIN texts ON texts.id BETWEEN said.first_piece AND said.last_piece
+                WHERE said.session = log.session AND said.seq BETWEEN log.text_from AND log.seq
+                  AND said.event_type = 'token'
+                  AND CAST(said.payload AS TEXT) ->> 'kind' = 'text'
+                ORDER BY said.seq, texts.id))
+        ELSE content END AS content,
+        payload, created_at, provider_state, text_from, user_id AS owner
+    FROM log JOIN sessions ON sessions.key = log.session;
+    CREATE VIEW session_messages AS
+    SELECT session_id, CAST(payload AS TEXT) ->> 'message_id' AS message_id, 'user' AS role,
+        content AS text, created_at, NULL AS status, run_id, max(seq) AS seq
+    FROM events WHERE event_type = 'user_message' GROUP BY session_id, message_id
+    UNION ALL
+    SELECT session_id, message_id, 'assistant', coalesce(
+            (SELECT CASE WHEN text_from IS NOT NULL OR content <> CAST(payload AS TEXT) ->> 'status'
+                THEN content END FROM events WHERE events.id = done),
+            (SELECT group_concat(content, '') FROM (
+                SELECT content FROM events AS said
+                WHERE said.session_id = answers.session_id AND said.event_type = 'token'
+                  AND CAST(said.payload AS TEXT) ->> 'kind' = 'text'
+                  AND CAST(said.payload AS TEXT) ->> 'message_id' = message_id
+                  AND NOT EXISTS (SELECT 1 FROM events AS cut
+                    WHERE cut.session_id = said.session_id AND cut.seq > said.seq
+                      AND cut.event_type = 'run'
+                      AND CAST(cut.payload AS TEXT) ->> 'message_id' = message_id
+                      AND CAST(cut.payload AS TEXT) ->> 'reset_to'
+                        <= CAST(said.payload AS TEXT) ->> 'offset')
+                ORDER BY seq)), ''),
+        created_at,
+        coalesce((SELECT CAST(payload AS TEXT) ->> 'status' FROM log WHERE log.id = done),
+            'running'),
+        run_id, seq
+    FROM (
+        SELECT session_id, CAST(payload AS TEXT) ->> 'message_id' AS message_id, min(seq) AS seq,
+            created_at, run_id, (
+                SELECT id FROM events AS done
+                WHERE done.session_id = run.session_id AND done.event_type = 'done'
+                  AND CAST(done.payload AS TEXT) ->> 'message_id'
+                    = CAST(run.payload AS TEXT) ->> 'message_id'
+                ORDER BY seq DESC LIMIT 1) AS done
+        FROM events AS run WHERE event_type = 'run'
+        GROUP BY session_id, message_id) AS answers;
+    """,
+    """
+    CREATE TABLE files (
+        file_id TEXT PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX files_of_session ON files (session_id);
+    CREATE INDEX files_by_digest ON files (digest);
+    """,
+    """
+    CREATE TABLE counts (
+        session TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        start_time INTEGER NOT NULL,
+        messages INTEGER NOT NULL DEFAULT 0,
+        answers INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost REAL NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    INSERT INTO meta SELECT 'uncounted', '' WHERE EXISTS (SELECT 1 FROM sessions);
+    CREATE TABLE leaving (session TEXT PRIMARY KEY, session_id TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX sessions_by_time
+        ON sessions (start_time DESC, user_id, end_time, duration_seconds);
+    CREATE INDEX sessions_by_end ON sessions (end_time) WHERE end_time IS NOT NULL;
+    """,
 )

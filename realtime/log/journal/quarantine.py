@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...core.rows import Refused, StorageError
+from ...core.rows import EventRow, Refused, StorageError
+from . import slim
 from .database import Database
 
 TAKEN = "taken"  # the code of rows whose session another worker took over
@@ -33,23 +34,13 @@ _INSERT = (
     "INSERT OR REPLACE INTO quarantine "
     "(session_id, epoch, seq, code, message, event_type, content, payload, created_at) "
 )
-_ADD = (
+_ADD_HEAD = (
     _INSERT  # noqa: S608
-    + """
-    SELECT ?1, ?2, ?3, ?4, ?5, 'head', '', x'', start_time FROM sessions
-    WHERE ?3 IS NULL AND session_id = ?1
-    UNION ALL
-    SELECT ?1, ?2, ?3, ?4, ?5, event_type, content, payload, created_at FROM events
-    WHERE session_id = ?1 AND ?3 BETWEEN first_seq AND seq
-    """
+    + "SELECT ?1, ?2, NULL, ?3, ?4, 'head', '', x'', start_time FROM sessions WHERE session_id = ?1"
 )
-_ADD_UNSHIPPED = (
-    _INSERT  # noqa: S608
-    + """
-    SELECT session_id, epoch, seq, ?, ?, event_type, content, payload, created_at FROM events
-    WHERE session_id = ? AND id > ? ORDER BY seq
-    """
-)
+_REFUSED = slim.SELECT + "session_id = ? AND ? BETWEEN first_seq AND seq"
+_UNSHIPPED = slim.SELECT + "session_id = ? AND id > ? ORDER BY seq"
+_ADD = _INSERT + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class Quarantine:
@@ -62,10 +53,14 @@ class Quarantine:
         """Note rows that were refused; the journal has them still."""
 
         def work(writer: sqlite3.Connection) -> None:
-            writer.executemany(
-                _ADD,
-                [(row.session_id, row.epoch, row.seq, row.code, row.message) for row in refused],
-            )
+            for row in refused:
+                if row.seq is None:
+                    head = (row.session_id, row.epoch, row.code, row.message)
+                    writer.execute(_ADD_HEAD, head)
+                    continue
+                for kept in slim.rows(writer.execute(_REFUSED, (row.session_id, row.seq))):
+                    kept.epoch, kept.seq = row.epoch, row.seq
+                    self._add(writer, kept, row.code, row.message)
 
         self._database.transaction(work)
 
@@ -73,7 +68,18 @@ class Quarantine:
         """Move what was not shipped of a session that another worker took over. Inside of a
         transaction of the journal."""
         message = "another worker took over the session before this row was shipped"
-        writer.execute(_ADD_UNSHIPPED, (TAKEN, message, session_id, cursor))
+        for row in slim.rows(writer.execute(_UNSHIPPED, (session_id, cursor))):
+            self._add(writer, row, TAKEN, message)
+
+    def _add(self, writer: sqlite3.Connection, row: EventRow, code: str, message: str) -> None:
+        """Keep a row whole: its session may go, and it stays."""
+        writer.execute(
+            _ADD,
+            (
+                *(row.session_id, row.epoch, row.seq, code, message),
+                *(row.event_type, row.content, row.payload, row.created_at),
+            ),
+        )
 
     def count(self) -> int:
         return int(self._database.query("SELECT count(*) FROM quarantine")[0][0])
@@ -116,16 +122,15 @@ class Quarantine:
                 )
             else:
                 (last,) = writer.execute(
-                    "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+                    "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
                 ).fetchone()
                 writer.execute(
-                    "UPDATE events SET id = ? WHERE session_id = ? AND epoch = ? "
+                    "UPDATE log SET id = ? WHERE session = (SELECT key FROM sessions "
+                    "WHERE session_id = ?) AND epoch = ? "
                     "AND ? BETWEEN first_seq AND seq",
                     (last + 1, *place),
                 )
-                writer.execute(
-                    "UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (last + 1,)
-                )
+                writer.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'log'", (last + 1,))
             writer.execute("DELETE FROM quarantine WHERE id = ?", (number,))
 
         self._database.transaction(work)

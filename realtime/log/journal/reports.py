@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from .counts import ADDED_UP
 from .database import Database
+
+SUMS = """coalesce(sum(messages), 0), coalesce(sum(answers), 0), coalesce(sum(input_tokens), 0),
+    coalesce(sum(output_tokens), 0), coalesce(sum(cost), 0)"""
 
 
 class Reports:
@@ -14,24 +18,29 @@ class Reports:
     def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         """Counts over the sessions that began at or after `since`; of one user, or of all.
         `cost` in US dollars, of the answers whose price was known."""
-        sessions, ended, mean = self._database.query(
-            """SELECT count(*), count(end_time), coalesce(avg(duration_seconds), 0)
-               FROM sessions WHERE start_time >= ?1 AND (?2 IS NULL OR user_id = ?2)""",
-            (since, user_id),
-        )[0]
-        messages, answers, read, written, cost = self._database.query(
-            """SELECT coalesce(sum(event_type = 'user_message'), 0),
-                      coalesce(sum(event_type = 'done'), 0),
-                      coalesce(sum(usage ->> 'input_tokens'), 0),
-                      coalesce(sum(usage ->> 'output_tokens'), 0),
-                      coalesce(sum(usage ->> 'cost'), 0)
-               FROM (SELECT event_type, json_extract(CASE event_type WHEN 'done' THEN
-                                CAST(payload AS TEXT) END, '$.usage') AS usage
-                     FROM events JOIN sessions USING (session_id)
-                     WHERE event_type IN ('user_message', 'done')
-                       AND start_time >= ?1 AND (?2 IS NULL OR user_id = ?2))""",
-            (since, user_id),
-        )[0]
+        of_user = "" if user_id is None else " AND user_id = ?2"
+        asked = (since,) if user_id is None else (since, user_id)
+        with self._database.reading():
+            sessions, ended, mean = self._database.query(
+                f"""SELECT count(*), count(end_time), coalesce(avg(duration_seconds), 0)
+                    FROM sessions WHERE start_time >= ?1{of_user}""",  # noqa: S608
+                asked,
+            )[0]
+            counted = self._database.query(
+                f"""SELECT {SUMS} FROM counts WHERE start_time >= ?1{of_user}""",  # noqa: S608
+                asked,
+            )[0]
+            if self._database.query("SELECT 1 FROM meta WHERE name = 'uncounted'"):
+                left = self._database.query(
+                    f"""SELECT {SUMS} FROM (
+                        SELECT {ADDED_UP} FROM sessions JOIN log ON log.session = sessions.key
+                        WHERE start_time >= ?1{of_user} AND event_type IN ('user_message', 'done')
+                          AND NOT EXISTS (SELECT 1 FROM counts WHERE session = key)
+                        GROUP BY key)""",  # noqa: S608
+                    asked,
+                )[0]
+                counted = tuple(map(sum, zip(counted, left, strict=True)))
+        messages, answers, read, written, cost = counted
         return {
             "sessions": sessions,
             "sessions_ended": ended,
@@ -53,7 +62,7 @@ class Reports:
                FROM (SELECT sessions.user_id AS owner,
                             coalesce(CAST(payload AS TEXT) ->> 'user_id', '') AS asker,
                             json_extract(CAST(payload AS TEXT), '$.usage') AS usage
-                     FROM events JOIN sessions USING (session_id)
+                     FROM log JOIN sessions ON key = session
                      WHERE event_type = 'done' AND created_at >= ?)
                GROUP BY asker, owner""",
             (since,),

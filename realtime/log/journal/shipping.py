@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from ...core.rows import Batch
+from . import slim
 from .database import Database
-from .events import SELECT, event_rows
 from .heads import Heads
 
 HEADS_AT_ONCE = 100  # that changed without an event
@@ -28,8 +28,8 @@ class Shipping:
         """The next rows for Supabase, in the order they were written, and heads that changed."""
         with self._database.reading():
             after = self.cursor()
-            rows = event_rows(
-                self._database.query(f"{SELECT} id > ? ORDER BY id LIMIT ?", (after, limit))
+            rows = slim.rows(
+                self._database.query(f"{slim.SELECT} id > ? ORDER BY id LIMIT ?", (after, limit))
             )
             heads = self._heads.changed(HEADS_AT_ONCE)
             complete = len(rows) < limit and len(heads) < HEADS_AT_ONCE

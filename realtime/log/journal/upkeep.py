@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
+from itertools import count
 from typing import Any
 
+from ...core.rows import StorageError
 from ..keeper import Span
 from . import Journal
 
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 FILE_S = 0.5  # how long tokens stay loose
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
+PIECE_S = 0.01  # a commit may have to wait so long for work that could wait itself
+PIECES_A_CHECKPOINT = 30
+CHECK_RESTS = 4  # times as long as the piece before, so that a core has time for answers
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,7 @@ class Upkeep:
         self._events = 0  # since the last checkpoint
         self._checkpoint: asyncio.Future[None] | None = None
         self._filing: asyncio.TimerHandle | None = None
+        self._beside: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Future[None]] = set()
 
     def tend(self, events: int, ended: Iterable[Span]) -> None:
@@ -87,9 +93,53 @@ class Upkeep:
         self._tasks.add(future)
         future.add_done_callback(done)
 
+    def begin(self) -> asyncio.Task[None]:
+        """Do what an earlier process left, and look whether the file is sound."""
+        return self._start(self.tidy(), self._check())
+
+    def tidy_soon(self) -> None:
+        self._start(self.tidy())
+
+    def _start(self, *works: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        async def one_by_one() -> None:
+            try:
+                for work in works:
+                    await work
+            except StorageError as error:
+                logger.warning("upkeep of the journal failed: %s", error)
+
+        task = asyncio.create_task(one_by_one(), name="journal-upkeep")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
+
+    async def tidy(self) -> None:
+        """Do in pieces what could wait, with a rest behind each as long as itself."""
+        loop = asyncio.get_running_loop()
+        for number in count(1):
+            begun = loop.time()
+            if not await loop.run_in_executor(self._writer, self._journal.tidy, PIECE_S):
+                return
+            if number % PIECES_A_CHECKPOINT == 0:
+                await loop.run_in_executor(self._readers, self._journal.checkpoint)
+            await asyncio.sleep(loop.time() - begun)
+
+    async def _check(self) -> None:
+        """Look through a file that was too large to be checked at the start."""
+        loop = asyncio.get_running_loop()
+        pieces = self._journal.checking()
+        while True:
+            begun = loop.time()
+            if not await loop.run_in_executor(self._readers, next, pieces, None):
+                return
+            await asyncio.sleep(CHECK_RESTS * (loop.time() - begun))
+
     async def close(self) -> None:
         """Finish what is under way, and file what is loose."""
         self.pause()
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self._filing:
             self._filing.cancel()
         self._later(self._journal.file)

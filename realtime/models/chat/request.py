@@ -53,9 +53,9 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     thoughts: dict[str, Any] = {}  # of the step under way
     for item in request.context:
         match item:
-            case UserText(text):
+            case UserText():
                 thoughts = {}
-                messages.append({"role": "user", "content": text})
+                messages.append({"role": "user", "content": _content(item)})
             case ToolResult(tool_call_id, output):
                 thoughts = {}
                 messages.append({"role": "tool", "tool_call_id": tool_call_id, "content": output})
@@ -78,6 +78,22 @@ def _messages(request: Request) -> list[dict[str, Any]]:
                 )
                 message |= thoughts
     return messages
+
+
+def _content(item: UserText) -> str | list[dict[str, Any]]:
+    """A text, or parts where something comes with it; a `Media` stands for its data URL."""
+    if not item.media:
+        return item.text
+    parts: list[dict[str, Any]] = []
+    if item.text.strip():
+        parts.append({"type": "text", "text": item.text})
+    for media in item.media:
+        if media.type.startswith("image/"):
+            parts.append({"type": "image_url", "image_url": {"url": media}})
+        else:
+            file = {"filename": media.name, "file_data": media}
+            parts.append({"type": "file", "file": file})
+    return parts
 
 
 def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def _input(context: Iterable[Item], extras: bool) -> list[dict[str, Any]]:
                 phase = data
             case Thought(data) if extras or data["type"] not in NAMES:
                 items.append(data)
-            case UserText(text):
-                items.append({"role": "user", "content": text})
+            case UserText():
+                items.append({"role": "user", "content": _content(item)})
             case AssistantText(text):
                 items.append({"role": "assistant", "content": text, **phase})
                 phase = {}
@@ -96,3 +96,19 @@ def _input(context: Iterable[Item], extras: bool) -> list[dict[str, Any]]:
                     {"type": "function_call_output", "call_id": tool_call_id, "output": output}
                 )
     return items
+
+
+def _content(item: UserText) -> str | list[dict[str, Any]]:
+    """A text, or parts where something comes with it; a `Media` stands for its data URL."""
+    if not item.media:
+        return item.text
+    parts: list[dict[str, Any]] = []
+    if item.text.strip():
+        parts.append({"type": "input_text", "text": item.text})
+    for media in item.media:
+        if media.type.startswith("image/"):
+            parts.append({"type": "input_image", "image_url": media})
+        else:
+            part = {"type": "input_file", "filename": media.name, "file_data": media}
+            parts.append(part)
+    return parts

@@ -56,12 +56,34 @@ def _parsed(text: str) -> Any:
         return text
 
 
+def files(result: Json) -> list[tuple[str, str, bytes]]:
+    """Name, type and bytes of each image, sound or file in the answer that is no text."""
+    content = result.get("content")
+    found = []
+    for number, block in enumerate(content if isinstance(content, list) else [], 1):
+        if not isinstance(block, dict):
+            continue
+        inner = block.get("resource")
+        inner = inner if isinstance(inner, dict) else {}
+        data, source = (inner.get("blob"), inner) if inner else (block.get("data"), block)
+        if not isinstance(data, str) or (inner and _text_of(inner)):
+            continue
+        kind = str(source.get("mimeType") or "")
+        named = str(source.get("name") or source.get("uri") or "").rpartition("/")[2]
+        name = named or f"{block.get('type')}-{number}.{kind.rpartition('/')[2] or 'bin'}"
+        try:
+            found.append((name, kind, base64.b64decode(data + "==")))
+        except (binascii.Error, ValueError):
+            continue
+    return found
+
+
 def _block(block: Any) -> Any:
     if not isinstance(block, dict):
         return block
     if block.get("type") == "text" and isinstance(block.get("text"), str):
         return block["text"]
-    if isinstance(block.get("data"), str):  # an image or a sound, which no model here could read
+    if isinstance(block.get("data"), str):  # an image or a sound: those who read along see it
         return _kind_and_size(block, "data")
     inner = block.get("resource")
     if isinstance(inner, dict) and isinstance(inner.get("blob"), str):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from mcp import MCPError
 
 from ...models import ToolSpec
+from ...protocol import MAX_FILES
 from ..checkable import checkable
 from ..context import ToolContext, ToolError
 from ..tool import Tool
 from ..validation import Schema
-from .results import contents
+from .results import contents, files
 from .wire import asked
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ class McpTool(Tool):
             session = await server.session()
             try:
                 with server.calling():
-                    return contents(await asked(session, self._listed_as, keywords, told))
+                    result = await asked(session, self._listed_as, keywords, told)
+                returned = contents(result)
+                for file in files(result)[:MAX_FILES]:
+                    context.add_file(*file)
+                return returned
             except MCPError as error:
                 if last or not await server.not_made(error, session):
                     raise server.told(error) from None

@@ -1,0 +1,35 @@
+/**
+ * Which exchanges are on the active branch. An exchange follows the answer before it; where a
+ * question was edited or answered again, several follow the same one, and the last answer of the
+ * branch, `leaf`, says which of them count.
+ */
+
+/** @param {import("./reducer.js").State} state @param {string} message_id @returns {string[]} the
+ *   message and those that stand in its place on other branches, in the order in which they began */
+export const siblings = (state, message_id) => state.siblings[message_id] ?? [message_id];
+
+/** Whether the active branch is known up to its end. */
+export const known = ({ leaf, runs }) => leaf === null || runs.some((run) => run.message.message_id === leaf);
+
+/** The state with the exchanges of the active branch in `runs`, and all others in `aside`. */
+export function arranged(state) {
+  const all = [...state.runs, ...state.aside];
+  const answers = new Map(all.filter((run) => run.begun).map((run) => [run.message.message_id, run]));
+  const branch = new Set();
+  for (let at = state.leaf; answers.has(at); at = answers.get(at).follows) branch.add(at);
+  const on = ({ begun, behind, message }) =>
+    !begun || branch.has(message.message_id) || (behind !== undefined && (behind === null || branch.has(behind)));
+  const runs = all.filter(on);
+  return {
+    ...state,
+    runs: [...runs.filter((run) => run.begun).sort((a, b) => a.began - b.began), ...runs.filter((run) => !run.begun)],
+    aside: all.filter((run) => !on(run)),
+  };
+}
+
+/** The siblings of all, once a message has taken its place beside those of the same parent. */
+export function withSibling(siblings, message_id, others) {
+  if (!others.length) return siblings;
+  const family = [...new Set([...others.flatMap((id) => siblings[id] ?? [id]), message_id])];
+  return { ...siblings, ...Object.fromEntries(family.map((id) => [id, family])) };
+}

@@ -1,0 +1,29 @@
+/** A question that is written anew, in its place. */
+
+import { h } from "./element.js";
+
+/**
+ * @param {string} text
+ * @param {(text: string) => void} save
+ * @param {() => void} close
+ * @returns {HTMLFormElement}
+ */
+export function editForm(text, save, close) {
+  const box = h("textarea", { value: text, rows: Math.min(8, text.split("\n").length + 1), "aria-label": "Edit the message" });
+  const submit = () => {
+    if (!box.value.trim()) return;
+    save(box.value);
+    close();
+  };
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    submit();
+  });
+  const form = h("form", { class: "edit-form" }, box,
+    h("button", { type: "submit" }, "Send"),
+    h("button", { type: "button", class: "quiet", onclick: close }, "Cancel"));
+  form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
+  return form;
+}

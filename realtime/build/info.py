@@ -1,0 +1,34 @@
+"""What anybody may know of a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import Settings
+from ..core.bounds import Bounds
+from ..edge.transport import MAX_FRAME
+from ..protocol import MAX_FILES
+from ..runs.chain import Chain
+from .parts import store_label
+
+
+def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, Any]:
+    """What `/api/info` tells anybody."""
+    return {
+        "model": {"name": chain.name, "label": public_label(settings, chain)},
+        "models": list(chain.choices),
+        "session_options": list(settings.session_options),
+        "store": store_label(settings),
+        "limits": {
+            "text_bytes": bounds.text_bytes,
+            "frame_bytes": MAX_FRAME,
+            "file_bytes": settings.file_mb * 2**20,
+            "message_files": MAX_FILES,
+        },
+        **({"sign_in": settings.sign_in} if settings.sign_in else {}),
+    }
+
+
+def public_label(settings: Settings, chain: Chain) -> str:
+    """What everybody may know of the model: of a provider not where it is."""
+    return chain.name if settings.model == "openai" else chain.label

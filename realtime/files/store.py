@@ -1,0 +1,119 @@
+"""The files of all sessions: what comes in is told apart and kept, and read again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import msgspec
+
+from ..core.rows import Missing, StorageError
+from ..log.keeper import Keeper
+from ..protocol import File, ProtocolError
+from .intake import received
+from .names import clean_name
+from .sniff import sniffed
+
+logger = logging.getLogger(__name__)
+
+FILE_BYTES = 20 * 1024 * 1024
+
+
+class Bucket(Protocol):
+    """Where bytes are kept that no disk of ours keeps. Every method raises `StorageError`."""
+
+    async def put(self, session_id: str, file_id: str, content: Path, media_type: str) -> None: ...
+
+    def read(self, session_id: str, file_id: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of a file, in pieces. Raises `Missing` before the first of them."""
+        ...
+
+    async def delete(self, session_ids: Sequence[str]) -> None:
+        """Remove every file of these sessions."""
+        ...
+
+
+class Content(msgspec.Struct):
+    """Where the bytes of a file are: a path on the disk, or pieces from the bucket."""
+
+    path: Path | None
+    pieces: AsyncGenerator[bytes, None] | None = None
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are there already, as what comes in."""
+    yield data
+
+
+class Files:
+    """`most`: bytes of one file. With a `bucket`, bytes go there and nothing stays on the disk."""
+
+    def __init__(
+        self, keeper: Keeper, *, most: int = FILE_BYTES, bucket: Bucket | None = None
+    ) -> None:
+        self.most = most
+        self._keeper = keeper
+        self._bucket = bucket
+
+    async def add(
+        self, session_id: str, user_id: str, name: str, declared: str, chunks: AsyncIterable[bytes]
+    ) -> File:
+        """Keep a file of this session. `declared`: its type, as whoever sent it says.
+
+        Raises `bad_request`, `too_large`, `not_found`, and `StorageError`; then nothing is kept.
+        """
+        name = clean_name(name)
+        async with received(chunks, self._keeper.incoming, self.most) as got:
+            kind = sniffed(declared, name, got.head, is_text=got.is_text)
+            file = File(str(uuid4()), name, kind, got.size)
+            if self._bucket:
+                await self._bucket.put(session_id, file.id, got.path, kind)
+            content = None if self._bucket else got.path
+            now = time.time_ns() // 1_000_000
+            if not await self._keeper.add_file(session_id, user_id, file, got.digest, content, now):
+                await self.forget([session_id])
+                raise ProtocolError("not_found", "the session was deleted meanwhile")
+        return file
+
+    async def find(self, session_id: str, file_ids: Sequence[str]) -> list[File]:
+        """Those of these files that the session has. Raises `StorageError`."""
+        if not file_ids:
+            return []
+        return [file for file, _ in await self._keeper.files(session_id, file_ids)]
+
+    async def content(self, session_id: str, file_id: str) -> Content:
+        """The bytes of a file of this session. Raises `Missing`, `StorageError`."""
+        for _, path in await self._keeper.files(session_id, [file_id]):
+            if await asyncio.to_thread(path.is_file):
+                return Content(path)
+        if not self._bucket:
+            raise Missing
+        return Content(None, self._bucket.read(session_id, file_id))
+
+    async def read(self, session_id: str, file_id: str) -> bytes:
+        """The same, all at once."""
+        content = await self.content(session_id, file_id)
+        if content.pieces:
+            return b"".join([piece async for piece in content.pieces])
+        assert content.path
+        try:
+            return await asyncio.to_thread(content.path.read_bytes)
+        except OSError as error:
+            raise Missing from error
+
+    async def forget(self, session_ids: Sequence[str]) -> None:
+        """These sessions are deleted everywhere. What the journal keeps of them goes with their
+        rows."""
+        if not self._bucket:
+            return
+        try:
+            await self._bucket.delete(session_ids)
+        except StorageError as error:
+            logger.warning(
+                "the files of %s stay in Supabase Storage: %s", ", ".join(session_ids), error
+            )

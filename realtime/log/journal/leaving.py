@@ -1,0 +1,56 @@
+"""Sessions that are deleted: gone at once for every reader, and their rows some at a time.
+
+A session of many rows, or many sessions, would otherwise hold up the commits of all others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+
+ROWS = 20
+
+_NOTE = "INSERT OR IGNORE INTO leaving SELECT key, session_id FROM sessions WHERE session_id = ?"
+_SOME_ROWS = f"SELECT id FROM log WHERE session = ? LIMIT {ROWS}"  # noqa: S608
+_AN_OUTPUT = "SELECT id FROM outputs WHERE session_id = ? LIMIT 1"
+
+
+def leave(writer: sqlite3.Connection, session_ids: Iterable[str]) -> None:
+    """Take sessions out of the journal: nobody finds them any more. Inside of a transaction."""
+    for session_id in session_ids:
+        place = (session_id,)
+        writer.execute(_NOTE, place)
+        writer.execute(
+            "DELETE FROM counts WHERE session IN (SELECT session FROM leaving "
+            "WHERE session_id = ?)",
+            place,
+        )
+        writer.execute("DELETE FROM sessions WHERE session_id = ?", place)
+
+
+def sweep(writer: sqlite3.Connection, seconds: float) -> bool:
+    """Delete rows of theirs for about so long; whether some are left. Inside of a transaction."""
+    until = time.monotonic() + seconds
+    while True:
+        found = writer.execute("SELECT session, session_id FROM leaving LIMIT 1").fetchone()
+        if found is None:
+            return False
+        session, session_id = found
+        if rows := writer.execute(_SOME_ROWS, (session,)).fetchall():
+            writer.executemany("DELETE FROM log WHERE id = ?", rows)
+        elif _gone(writer, session_id) and (
+            outputs := writer.execute(_AN_OUTPUT, (session_id,)).fetchall()
+        ):
+            writer.executemany("DELETE FROM outputs WHERE id = ?", outputs)
+        else:
+            writer.execute("DELETE FROM leaving WHERE session = ?", (session,))
+        if time.monotonic() >= until:
+            return True
+
+
+def _gone(writer: sqlite3.Connection, session_id: str) -> bool:
+    """Whether it was deleted; another worker may have had it, and given it back."""
+    place = (session_id,)
+    there = writer.execute("SELECT 1 FROM sessions WHERE session_id = ?", place).fetchone()
+    return there is None

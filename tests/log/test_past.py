@@ -1,0 +1,240 @@
+"""What a journal costs does not grow with its past: counts, lists, deletion, and the check."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from realtime.log.encode import encoded, event_values
+from realtime.log.journal import Journal, database, leaving
+from realtime.log.journal.database import Database
+from realtime.log.journal.keeper import JournalKeeper
+from realtime.log.journal.migrations import MIGRATIONS
+from realtime.protocol import Done, UserMessage, to_json
+from tests.log.test_once import VERSION_BEFORE, finish, leftovers, write
+from tests.support.talk import ended_runs, head_of, talk
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(str(tmp_path / "j.db"))) as opened:
+        yield opened
+
+
+def added_up(sessions: dict[str, list[object]]) -> tuple[int, int, int]:
+    """Messages, answers and output tokens of these events."""
+    events = [event for session in sessions.values() for event in session]
+    done = [event for event in events if isinstance(event, Done)]
+    asked = sum(isinstance(event, UserMessage) for event in events)
+    return asked, len(done), sum(event.usage.output_tokens for event in done)
+
+
+def figures(journal: Journal, user: str | None = None) -> tuple[float, float, float]:
+    found = journal.reports.figures(user, 0)
+    return found["messages"], found["answers"], found["output_tokens"]
+
+
+def test_counts_follow_every_commit(journal: Journal, tmp_path: Path) -> None:
+    said: dict[str, list[object]] = {}
+    for seed in range(8):
+        session = talk(seed, owner=f"user-{seed % 2}")
+        events, head = session.take(), head_of(session)
+        said[session.session_id] = []
+        for event in events:
+            write(journal, head, [event])
+            said[session.session_id].append(event)
+            assert figures(journal) == added_up(said)
+        for span in ended_runs(events):
+            journal.events.fold_run(session.session_id, *span)
+        assert figures(journal) == added_up(said), "what is written again is not counted again"
+    odd = {name: said[name] for place, name in enumerate(said) if place % 2}
+    assert figures(journal, "user-1") == added_up(odd)
+
+    name = next(iter(odd))
+    found = journal.heads.find(name)
+    assert found
+    with closing(Journal(str(tmp_path / "other.db"))) as other:
+        other.adopt(found, journal.events.rows(name))
+        assert figures(other) == added_up({name: said[name]})
+    journal.delete([name])
+    said.pop(name)
+    assert figures(journal) == added_up(said)
+
+
+def test_sessions_of_an_older_version_are_counted_by_and_by(tmp_path: Path) -> None:
+    path = str(tmp_path / "old.db")
+    Database(path, MIGRATIONS[:VERSION_BEFORE]).close()
+    said: dict[str, list[object]] = {}
+    talks = [talk(seed) for seed in range(30)]
+    with closing(sqlite3.connect(path)) as file, file:
+        for session in talks:
+            said[session.session_id] = list(events := session.take())
+            file.execute(
+                "INSERT INTO sessions (session_id, user_id, epoch, start_time, summary_status, "
+                "unfinished) VALUES (?, 'owner', 1, 1, 'none', 0)",
+                (session.session_id,),
+            )
+            file.executemany(
+                "INSERT INTO events (session_id, epoch, seq, first_seq, run_id, event_type, "
+                "content, payload, created_at, provider_state) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                [event_values(event, 1, to_json(event)) for event in events],
+            )
+    with closing(Journal(path)) as journal:
+        assert figures(journal) == added_up(said)
+        write(journal, head_of(new := talk(99)), events := new.take())
+        said[new.session_id] = list(events)
+        pieces = 0
+        while journal.tidy(1e-4):
+            pieces += 1
+            assert figures(journal) == added_up(said)
+        assert pieces > 1
+        assert figures(journal) == added_up(said)
+    with closing(sqlite3.connect(path)) as file:
+        assert file.execute("SELECT count(*) FROM counts").fetchone() == (31,)
+        assert not file.execute("SELECT 1 FROM meta WHERE name = 'uncounted'").fetchall()
+
+
+# ------------------------------------------------------------------------ the plans
+
+
+def test_no_question_scans_the_log_or_sorts_all_sessions(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, object]] = []
+    query = Database.query
+
+    def noted(self: Database, sql: str, values: object = ()) -> list[object]:
+        asked.append((sql, values))
+        return query(self, sql, values)
+
+    monkeypatch.setattr(Database, "query", noted)
+    for user in (None, "u"):
+        journal.reports.figures(user, 1)
+        for said in (True, False):
+            journal.heads.list_sessions(user, 200, said)
+    journal.heads.ended_before(5, 200, True)
+    journal.heads.open_sessions()
+    journal.heads.unsummarised()
+    journal.shipping.unshipped(500)
+    journal.reports.spent(5)
+    journal.session("s")
+    journal.events.before("s", 5, 5)
+    with closing(sqlite3.connect(journal.path)) as file:
+        for sql, values in asked:
+            if not sql.lstrip().startswith("SELECT") or "sqlite_schema" in sql:
+                continue
+            plan = [row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            for line in plan:
+                assert not re.search(r"SCAN (log|texts|events|said)\b", line), (sql, plan)
+                assert line != "SCAN sessions", (sql, plan)
+            if "ORDER BY start_time" in sql:
+                assert not any("TEMP B-TREE" in line for line in plan), (sql, plan)
+
+
+# ---------------------------------------------------------------------------- deletion
+
+
+async def test_deletion_goes_in_pieces_between_commits(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.log.journal.upkeep.PIECE_S", 0)
+    names = []
+    for seed in range(12):
+        session = talk(seed)
+        write(journal, head_of(session), session.take())
+        names.append(session.session_id)
+    keeper = JournalKeeper(journal)
+    sizes = []
+    file = sqlite3.connect(journal.path)
+    deleting = asyncio.create_task(keeper.delete(names[:11]))
+    while not deleting.done():
+        await keeper.probe()  # a commit, in turn with the pieces
+        sizes.append(file.execute("SELECT count(*) FROM log").fetchone()[0])
+    await deleting
+    file.close()
+    assert len(set(sizes)) > 5
+    assert max(a - b for a, b in pairwise(sizes)) <= 4 * leaving.ROWS
+    rest = await keeper.fetch(names[11])
+    assert rest
+    assert sizes[-1] >= len(rest[1])
+    await keeper.delete(names)
+    assert leftovers(journal.path) == []
+
+
+def test_what_is_deleted_is_gone_at_once_and_a_crash_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dies").mkdir()
+    path = str(tmp_path / "dies/j.db")
+    session = talk(5)
+    events, head = session.take(), head_of(session)
+    journal = Journal(path)
+    write(journal, head, events)
+    journal.outputs.add(session.session_id, "ref", "text/plain", b"long")
+    journal.delete([session.session_id])
+    assert journal.session(session.session_id) is None
+    assert journal.events.rows(session.session_id) == []
+    assert journal.heads.list_sessions(None, 10, False) == []
+    assert journal.shipping.unshipped(10).events == []
+    assert not journal.write([encoded(session.session_id, 1, events[:1])], [head]), "begun anew"
+    assert "log" in leftovers(path)
+    path = f"{shutil.copytree(tmp_path / 'dies', tmp_path / 'left')}/j.db"
+    journal.close()
+    with closing(Journal(path)) as again:
+        finish(again)
+        rows = again.events.rows(session.session_id)
+        assert [row.seq for row in rows] == [1], "the new one stays"
+        again.delete([session.session_id])
+        finish(again)
+        with closing(sqlite3.connect(path)) as file:
+            assert file.execute("SELECT count(*) FROM outputs").fetchone() == (0,)
+    assert leftovers(path) == []
+
+
+# --------------------------------------------------------------------------- the check
+
+
+def damaged(path: Path) -> None:
+    """Write over a page in the middle that holds texts."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = file.execute(
+            "SELECT pageno FROM dbstat WHERE name = 'texts' AND pagetype = 'leaf' LIMIT 1 OFFSET 3"
+        ).fetchone()
+        (size,) = file.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as raw:
+        raw.seek((page - 1) * size)
+        raw.write(b"\xff" * size)
+
+
+async def test_a_large_file_is_looked_through_after_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    path = tmp_path / "j.db"
+    with closing(Journal(str(path))) as journal:
+        for seed in range(10):
+            session = talk(seed)
+            write(journal, head_of(session), session.take())
+    for sound in (True, False):
+        if not sound:
+            damaged(path)
+        caplog.clear()
+        with caplog.at_level(logging.ERROR):
+            keeper = JournalKeeper(Journal(str(path)))
+            assert not keeper.journal.set_aside
+            await keeper.begin()
+            await keeper.close()
+        assert (f"{path} is damaged" in caplog.text) is not sound
+    with closing(Journal(str(path))) as journal:
+        assert journal.set_aside, "as what is found at the start"
+        assert journal.heads.list_sessions(None, 10, False) == []
+    with closing(Journal(str(path))) as journal:
+        assert not journal.set_aside

@@ -1,0 +1,64 @@
+"""What a person does on the page, and what they then see."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+LAN = "--host-resolver-rules=MAP chat.lan 127.0.0.1"
+
+
+def on_the_lan(url: str) -> str:
+    """Plain http on a name that is not this machine's: no secure context."""
+    return url.replace("127.0.0.1", "chat.lan")
+
+
+async def start(page: Page) -> None:
+    await page.get_by_test_id("start-session").click()
+
+
+async def begin(page: Page, url: str) -> None:
+    await page.goto(url)
+    await start(page)
+
+
+async def started(browser: Browser | BrowserContext, url: str) -> Page:
+    """A page that has begun a session."""
+    page = await browser.new_page()
+    await begin(page, url)
+    return page
+
+
+async def opened(browser: Browser | BrowserContext, url: str) -> Page:
+    """A page whose session is live."""
+    page = await started(browser, url)
+    await live(page)
+    return page
+
+
+async def live(page: Page) -> None:
+    state = page.get_by_test_id("connection-state")
+    await expect(state).to_have_attribute("data-state", "live", timeout=20_000)
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_test_id("message-box").fill(text)
+    await page.get_by_test_id("message-box").press("Enter")
+
+
+async def says(page: Page, text: str | re.Pattern[str]) -> None:
+    """The banner."""
+    await expect(page.locator("#banner")).to_contain_text(text, timeout=20_000)
+
+
+async def answered(page: Page, text: str) -> None:
+    await expect(page.locator(".message.assistant").last).to_contain_text(text)
+
+
+async def shared(page: Page) -> str:
+    """The session's first link, as the panel shows it."""
+    await page.get_by_test_id("copy-link").click()
+    link = page.get_by_test_id("share-link")
+    await expect(link).not_to_have_value("")
+    return await link.input_value()

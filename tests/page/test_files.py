@@ -1,0 +1,192 @@
+"""Files on the page: chosen, pasted, dropped; shown, saved, and run by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from aiohttp import web
+from playwright.async_api import FilePayload, Page, expect
+
+from realtime.edge.http import files as routes
+from realtime.runs.chain import Chain, Link
+from realtime.tools import ToolContext, tool
+from tests.support.attach import png
+from tests.support.browser import browser
+from tests.support.scripted import ScriptedModel, asks, says
+from tests.support.serving import Serve
+
+PICTURE: FilePayload = {"name": "plan.png", "mimeType": "image/png", "buffer": png(40, 30)}
+GIVEN = """(element, [how, data, name, type]) => {
+  const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+  const given = new DataTransfer();
+  given.items.add(new File([bytes], name, { type }));
+  element.dispatchEvent(how === "paste"
+    ? new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true })
+    : new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
+}"""
+
+
+def sighted(*scripts: object) -> Chain:
+    model = ScriptedModel(*(scripts or (says("A plan."),)))  # type: ignore[arg-type]
+    return Chain([Link(model, "", takes=("image", "pdf"))])
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """In a browser of its own; nothing that goes wrong in it is overlooked."""
+    async with browser() as chromium:
+        page = await (await chromium.new_context()).new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        assert complaints == []
+
+
+async def begin(page: Page, url: str) -> None:
+    await page.goto(url)
+    await page.get_by_test_id("start-session").click()
+    await expect(page.get_by_test_id("attach")).to_be_enabled()
+
+
+async def loaded(page: Page, where: str) -> None:
+    """The picture there is shown, as wide as it is."""
+    image = page.locator(f"{where} img")
+    await expect(image).to_have_count(1)
+    assert await image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 40
+
+
+async def give(page: Page, how: str, data: bytes, name: str, kind: str) -> None:
+    box = page.get_by_test_id("message-box")
+    await box.evaluate(GIVEN, [how, base64.b64encode(data).decode(), name, kind])
+
+
+async def test_a_file_is_chosen_sent_shown_and_saved(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
+    running = await serve(sighted())
+    await begin(page, running.url)
+    attached, send = page.get_by_test_id("attached"), page.get_by_test_id("send")
+    await expect(send).to_be_disabled()
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_test_id("attach").click()
+    await (await chooser.value).set_files([PICTURE])
+    await expect(attached.locator("li")).to_have_attribute("data-state", "ready")
+    await loaded(page, "#attached")
+    await expect(send).to_be_enabled()  # without a word
+    await send.click()
+    await expect(attached).to_be_hidden()
+    await expect(page.locator(".message.assistant")).to_contain_text("A plan.")
+    await loaded(page, "#transcript .message.user")
+    async with page.expect_download() as download:
+        await page.locator("#transcript .message.user .file").click()
+    saved = await download.value
+    assert saved.suggested_filename == "plan.png"
+    assert Path(await saved.path()).read_bytes() == png(40, 30)
+
+    await page.reload()
+    await loaded(page, "#transcript .message.user")
+    share = await page.context.new_page()
+    await page.get_by_test_id("copy-link").click()
+    await share.goto(await page.get_by_test_id("share-link").input_value())
+    await loaded(share, "#transcript .message.user")
+
+
+@pytest.mark.parametrize("how", ["paste", "drop"])
+async def test_a_file_is_pasted_or_dropped(serve: Serve, page: Page, how: str) -> None:
+    running = await serve(sighted())
+    await begin(page, running.url)
+    await give(page, how, png(40, 30), "shot.png", "image/png")
+    await loaded(page, "#attached")
+    await give(page, how, b"a,b\n", "t.csv", "text/csv")
+    chips = page.locator("#attached li[data-state=ready]")
+    await expect(chips).to_have_count(2)
+    await page.get_by_role("button", name="Remove t.csv").click()
+    await expect(chips).to_have_count(1)
+    await page.get_by_test_id("message-box").fill("What is it?")
+    await page.get_by_test_id("message-box").press("Enter")
+    said = page.locator("#transcript .message.user")
+    await expect(said).to_contain_text("What is it?")
+    await expect(said.locator(".file")).to_have_count(1)
+
+
+async def test_an_upload_shows_how_far_it_is_and_can_be_taken_back(
+    serve: Serve, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, gone = asyncio.Event(), asyncio.Event()
+    body = routes.body
+
+    async def slow(request: web.Request) -> AsyncIterator[bytes]:
+        try:
+            await go_on.wait()
+            async for chunk in body(request):
+                yield chunk
+        finally:
+            gone.set()
+
+    monkeypatch.setattr(routes, "body", slow)
+    running = await serve(sighted())
+    await begin(page, running.url)
+    await page.get_by_test_id("files").set_input_files([PICTURE])
+    await page.get_by_test_id("message-box").fill("too early")
+    await expect(page.locator("#attached progress")).to_be_visible()
+    await expect(page.get_by_test_id("send")).to_be_disabled()
+    await page.get_by_test_id("message-box").press("Enter")
+    await expect(page.get_by_test_id("message-box")).to_have_value("too early")
+    await page.get_by_role("button", name="Remove plan.png").click()
+    await expect(page.get_by_test_id("attached")).to_be_hidden()
+    await expect(page.get_by_test_id("send")).to_be_enabled()
+    await expect(page.locator("#toast")).to_be_hidden()
+    go_on.set()
+    async with asyncio.timeout(10):
+        await gone.wait()
+
+
+async def test_a_refusal_is_told(serve: Serve, page: Page) -> None:
+    running = await serve(file_mb=1)  # and the model takes text alone
+    await begin(page, running.url)
+    large: FilePayload = {"name": "big.bin", "mimeType": "", "buffer": bytes(2**20 + 1)}
+    await page.get_by_test_id("files").set_input_files([large])
+    toast = page.locator("#toast")
+    await expect(toast).to_contain_text("big.bin was not uploaded: a file may have 1048576 bytes")
+    await page.get_by_test_id("files").set_input_files([PICTURE] * 11)
+    await expect(toast).to_contain_text("10 files at most")
+    await expect(page.locator("#attached li[data-state=ready]")).to_have_count(10)
+    await page.get_by_test_id("send").click()
+    pending = page.locator(".message.pending")
+    await expect(pending).to_contain_text("it takes: text in UTF-8")
+    await expect(pending.locator(".file-name")).to_have_count(10)
+    await pending.get_by_role("button", name="Edit").click()  # they come back
+    await expect(page.locator("#attached li")).to_have_count(10)
+
+
+async def test_what_a_tool_made_is_shown_and_a_script_is_not_run(
+    serve: Serve, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @tool
+    async def draw(context: ToolContext) -> str:
+        context.add_file("plan.png", "image/png", png(40, 30))
+        context.add_file("<img src=x onerror=alert(1)>.html", "text/html", b"<script>alert(1)")
+        return "drawn"
+
+    module = ModuleType("drawing")
+    module.draw = draw  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "drawing", module)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    running = await serve(sighted(asks(("draw", "{}")), says("Done.")), tools=("drawing",))
+    await begin(page, running.url)
+    await page.get_by_test_id("message-box").fill("draw")
+    await page.get_by_test_id("message-box").press("Enter")
+    await loaded(page, ".tool-card")
+    await expect(page.locator(".tool-card .file")).to_have_count(2)
+    async with page.expect_download() as download:
+        await page.locator(".tool-card .file").last.click()
+    assert (await download.value).suggested_filename.endswith(".html")
+    assert await page.locator(".tool-card img").count() == 1
+    assert dialogs == []
