@@ -4,7 +4,7 @@ import { randomId } from "./random-id.js";
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
- * @abstract  A subclass has `state`, `outbox`, `files`, `identity`, `connection` and `request`.
+ * @abstract  A subclass has `state`, `outbox`, `files`, `identity`, `connection`, `subscribe` and `request`.
  */
 export class Commands {
   /**
@@ -28,9 +28,21 @@ export class Commands {
    * @returns {Promise<import("./files.js").File>} @throws {CommandError}
    */
   async upload(file, options) {
-    const { session_id } = this.state;
-    if (session_id) return this.files.upload(session_id, file, options);
-    throw new CommandError({ code: "offline", message: "There is no connection yet.", retryable: true });
+    return this.files.upload(await this.#begun(), file, options);
+  }
+
+  /** The session's id, once there is one, if one is on its way. */
+  #begun() {
+    return new Promise((resolve, reject) => {
+      const look = ({ state, connection }) => {
+        if (state.session_id) resolve(state.session_id);
+        else if (connection === "connecting") return;
+        else reject(new CommandError({ code: "offline", message: "There is no connection.", retryable: true }));
+        stop();
+      };
+      const stop = this.subscribe(look);
+      look(this);
+    });
   }
 
   /** An address for an `<img>` or a download, good for some minutes. @param {string} file_id */

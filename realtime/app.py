@@ -53,7 +53,7 @@ from .log.log import Log
 from .models import Model, ModelError
 from .runs.chain import Chain, Link
 from .supabase import Leases, Shipper, Supabase, SupabaseError, sweep
-from .supabase.client import Lost
+from .supabase.shipped import Lost
 
 logger = logging.getLogger(__name__)
 USER_SOCKETS = 4  # sockets that one user may keep as busy as can be

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ..core.rows import Batch, EventRow, Head, HeldElsewhere, Refused, SessionRow, Taken
+from ..core.rows import Batch, EventRow, Head, HeldElsewhere, SessionRow, Taken
 from .answers import from_response
 from .bucket import StorageBucket
 from .codec import decode_event, decode_head, encode_event, encode_head
@@ -28,6 +28,7 @@ from .errors import (
     schema_old,
     unreachable,
 )
+from .shipped import Shipped
 
 if TYPE_CHECKING:
     import httpx
@@ -49,25 +50,6 @@ UNREADABLE = (msgspec.ValidationError, AttributeError, KeyError, TypeError, Valu
 """What an answer raises that is not of the shape it should have."""
 
 T = TypeVar("T")
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """A session that this worker may write no more."""
-
-    session_id: str
-    reason: Literal["taken", "deleted"]
-
-
-class Shipped(msgspec.Struct):
-    """What became of a batch: rows that the database does not take, sessions that were lost."""
-
-    refused: list[Refused]
-    lost: list[Lost] = []
-
-    def add(self, other: Shipped) -> None:
-        """Add what became of other rows, each once."""
-        self.refused += [row for row in other.refused if row not in self.refused]
-        self.lost += [lost for lost in other.lost if lost not in self.lost]
 
 
 class ProjectHealth(msgspec.Struct):

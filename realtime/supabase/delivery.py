@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from ..core.rows import Batch, Head
 from .batches import NOTHING, as_refused, halves, nothing_taken, table_at_fault
-from .client import Shipped, Supabase
+from .client import Supabase
 from .errors import SupabaseError
 from .leases import Leases
+from .shipped import Shipped
 
 ABOUT_ROWS = ("too_large", "refused", "blocked", "url_wrong", "internal")
 """What one row may cause. The last two are what a firewall puts in the answer's place: a page with

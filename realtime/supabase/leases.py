@@ -14,8 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from ..core.rows import Batch, Head, HeldElsewhere, Taken
-from .client import Lost, Supabase
+from .client import Supabase
 from .errors import SupabaseError
+from .shipped import Lost
 
 LEASE_S = 40.0
 """How long a worker that is no longer heard of keeps what it holds."""

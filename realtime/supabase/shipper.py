@@ -18,10 +18,11 @@ from typing import Literal, Protocol
 from ..core.rows import Batch, Refused
 from ..package import NAME
 from .batches import fitting
-from .client import Lost, Supabase
+from .client import Supabase
 from .delivery import Delivery
 from .errors import SupabaseError
 from .leases import Leases
+from .shipped import Lost
 
 logger = logging.getLogger(__name__)
 

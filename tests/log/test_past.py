@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from realtime.log.encode import encoded, event_values
-from realtime.log.journal import Journal, database, leaving
+from realtime.log.journal import Journal, database, leaving, upkeep
 from realtime.log.journal.database import Database
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.journal.migrations import MIGRATIONS
@@ -218,6 +218,7 @@ async def test_a_large_file_is_looked_through_after_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(database, "CHECKED_BYTES", 0)
+    monkeypatch.setattr(upkeep, "CHECK_AFTER_S", 0)
     path = tmp_path / "j.db"
     with closing(Journal(str(path))) as journal:
         for seed in range(10):

@@ -19,7 +19,7 @@
   };
   const own = {
     tags: "a article button code details div header input label li ol p pre progress section span summary textarea ul",
-    attributes: "class hidden href max open placeholder rel role rows tabindex target type value",
+    attributes: "class disabled hidden href max open placeholder rel role rows tabindex target type value",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from realtime.supabase import Supabase, SupabaseError
-from realtime.supabase.client import Lost
 from realtime.supabase.codec import milliseconds
+from realtime.supabase.shipped import Lost
 from tests.supabase.samples import T0, batch, event, new_id, plain, session, ship, token
 from tests.support.supabase_lite import SupabaseLite
 

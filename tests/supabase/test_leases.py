@@ -8,7 +8,7 @@ import pytest
 
 from realtime.core.rows import HeldElsewhere, SessionRow, Taken
 from realtime.supabase import Leases, Supabase
-from realtime.supabase.client import Lost
+from realtime.supabase.shipped import Lost
 from tests.supabase.samples import T0, batch, event, head_of, new_id, session
 from tests.support.supabase_lite import SupabaseLite
 

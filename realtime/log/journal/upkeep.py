@@ -18,6 +18,7 @@ FILE_S = 0.5  # how long tokens stay loose
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 PIECE_S = 0.01  # a commit may have to wait so long for work that could wait itself
 PIECES_A_CHECKPOINT = 30
+CHECK_AFTER_S = 5.0  # once the start is through
 CHECK_RESTS = 4  # times as long as the piece before, so that a core has time for answers
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class Upkeep:
         """Look through a file that was too large to be checked at the start."""
         loop = asyncio.get_running_loop()
         pieces = self._journal.checking()
+        await asyncio.sleep(CHECK_AFTER_S)
         while True:
             begun = loop.time()
             if not await loop.run_in_executor(self._readers, next, pieces, None):
