@@ -28,7 +28,7 @@ class HostedTools(OpenAIResponses):
         super().__init__()
         self.searched: list[str] = []
 
-    def _faults(self, body: Body) -> Iterator[Fault]:
+    def faults(self, body: Body) -> Iterator[Fault]:
         functions = []
         for place, tool in enumerate(body.get("tools", ())):
             if tool["type"] == "function":
@@ -38,7 +38,7 @@ class HostedTools(OpenAIResponses):
                 yield Fault(words, learned=True, fields={"param": f"tools[{place}]"})
             elif tool.keys() - {"type"}:
                 yield unknown(f"tools[{place}]")
-        yield from super()._faults({**body, "tools": functions})
+        yield from super().faults({**body, "tools": functions})
 
     def lost(self, body: Body) -> list[str]:
         sent = [item.get("id") for item in body["input"] if kind(item) == "web_search_call"]
@@ -49,7 +49,7 @@ class HostedTools(OpenAIResponses):
             return super().play(act, body)
         output: list[Body] = []
         events: list[Event] = [event("response.created", response={"id": "resp_1", "output": []})]
-        events += self._thinks(output, keeps=True)
+        events += self.thinks(output, keeps=True)
         id = f"ws_{next(self.number):048}"
         self.reasoned[id] = output[0]["id"]
         call: Body = {"type": "web_search_call", "id": id, "status": "in_progress"}
@@ -63,7 +63,7 @@ class HostedTools(OpenAIResponses):
         call = {**call, "status": "completed", "action": {"type": "search", "query": "weather"}}
         output.append(call)
         events.append(event("response.output_item.done", item=call, **at))
-        events += self._says(output, FOUND, "final_answer")
+        events += self.says(output, FOUND, "final_answer")
         cited = {"type": "url_citation", **IN_CODE_POINTS, **PAGE}
         message = {**output[-1], "content": [{**output[-1]["content"][0], "annotations": [cited]}]}
         output[-1] = message

@@ -58,9 +58,9 @@ class OpenAIResponses:
     # ------------------------------------------------------------ the request
 
     def check(self, body: Body) -> Fault | None:
-        return next(self._faults(body), None)
+        return next(self.faults(body), None)
 
-    def _faults(self, body: Body) -> Iterator[Fault]:
+    def faults(self, body: Body) -> Iterator[Fault]:
         for name in body.keys() - self.known:
             yield unknown(name)
         for name in body.get("stream_options", {}).keys() - {"include_obfuscation"}:
@@ -176,18 +176,18 @@ class OpenAIResponses:
         if act == "wait":
             return begun
         encrypted = "reasoning.encrypted_content" in body.get("include", ())
-        middle = self._thinks(
+        middle = self.thinks(
             output, keeps=encrypted and act not in ("length", "half a call", "blank")
         )
         if act in CALLS:
-            middle += self._says(output, "One moment.", "commentary")
+            middle += self.says(output, "One moment.", "commentary")
             for name, arguments in CALLS[act]:
                 middle += self._calls(output, name, arguments)
         elif act == "half a call":
             middle += self._calls(output, TOOL, '{"query": "mess', status="incomplete")
         else:
             text = {"blank": "\n\n", "length": "Once upon "}.get(act, "All is well.")
-            middle += self._says(output, text, "final_answer")
+            middle += self.says(output, text, "final_answer")
         usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
         response: Body = {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
         if act in ("length", "half a call"):
@@ -195,7 +195,7 @@ class OpenAIResponses:
             response |= {"status": "incomplete", "incomplete_details": why}
         return [*begun, *middle, event(f"response.{response['status']}", response=response)]
 
-    def _thinks(self, output: list[Body], *, keeps: bool) -> list[Event]:
+    def thinks(self, output: list[Body], *, keeps: bool) -> list[Event]:
         id = f"rs_{next(self.number):048}"
         item: Body = {"type": "reasoning", "id": id, "summary": []}
         at = {"output_index": len(output)}
@@ -206,7 +206,7 @@ class OpenAIResponses:
         output.append(item)
         return [begun, event("response.output_item.done", item=item, **at)]
 
-    def _says(self, output: list[Body], text: str, phase: str) -> list[Event]:
+    def says(self, output: list[Body], text: str, phase: str) -> list[Event]:
         id = f"msg_{next(self.number):048}"
         self.reasoned[id] = output[0]["id"]
         item: Body = {"type": "message", "id": id, "role": "assistant"}

@@ -47,14 +47,14 @@ def strictly(form: Body) -> Fault | None:
 class Responses(OpenAIResponses):
     name = "OpenAI, Responses"
 
-    def _faults(self, body: Body) -> Iterator[Fault]:
+    def faults(self, body: Body) -> Iterator[Fault]:
         if form := body.get("text"):
             kind = form["format"].pop("type")
             if form.keys() != {"format"} or kind != "json_schema":
                 yield Fault("Invalid 'text'.")
             if fault := strictly(form["format"]):
                 yield fault
-        yield from super()._faults(body)
+        yield from super().faults(body)
 
 
 class RefusingResponses(ProxiedResponses):
