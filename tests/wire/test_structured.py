@@ -102,6 +102,40 @@ async def test_one_that_was_cut_has_its_value_once_it_is_whole(
     assert model.requests[1].schema == CITY
 
 
+async def test_one_that_does_not_fit_does_not_go_on_by_itself(
+    serve: Serve, device: MakeDevice
+) -> None:
+    scripts = CUT, says("no"), says(TEXT)
+    _, model, one = await opened(serve, device, *scripts, continue_automatically=True)
+    run_id = (await one.send("the weather?", schema=CITY))["run_id"]
+    await one.done(run_id)
+    second = (await one.call("continue", {"run_id": run_id}))["run_id"]
+    done = await one.done(second)
+    assert (done["status"], done["finish_reason"]) == ("incomplete", "stop")
+    assert "continued_by" not in done
+    again = await one.call("continue", {"run_id": second})
+    assert again["error"]["code"] == "conflict", "the continued one is whole too"
+    assert len(model.requests) == 2
+
+
+async def test_each_answer_to_a_question_is_held_to_its_schema(
+    serve: Serve, device: MakeDevice
+) -> None:
+    scripts = says("It is 7 degrees."), says("Hello."), says(TEXT), CUT, says(TEXT[12:])
+    _, model, one = await opened(serve, device, *scripts)
+    run_id = (await one.send("the weather?", schema=CITY))["run_id"]
+    await one.done(run_id)
+    await one.done((await one.send("thanks"))["run_id"])
+    again = await one.call("regenerate", {"run_id": run_id})
+    done = await one.done(again["run_id"])
+    assert (done["status"], done["value"]) == ("completed", BERLIN)
+    once_more = await one.call("regenerate", {"run_id": again["run_id"]})
+    await one.done(once_more["run_id"])
+    rest = await one.call("continue", {"run_id": once_more["run_id"]})
+    assert (await one.done(rest["run_id"]))["value"] == BERLIN
+    assert [request.schema for request in model.requests] == [CITY, None, CITY, CITY, CITY]
+
+
 async def test_what_was_said_before_a_tool_is_no_part_of_it(
     serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
