@@ -83,7 +83,7 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
             await expect(state).to_have_text("Live", timeout=20_000)
             await asked(page)
         await only_shown(guest)
-        await two.get_by_role("button", name="Edit").click()
+        await two.locator(".tool-card").get_by_role("button", name="Edit").click()
         await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": "4 or so"}')
         await two.get_by_role("button", name="Approve").click()
         await expect(two.locator("#toast")).to_contain_text("amount")
