@@ -209,13 +209,21 @@ function send(message) {
   return true;
 }
 
-async function approve(...decision) {
+async function approve(tool_call_id, decision, reason, edited) {
   try {
-    await client.approve(...decision);
+    await client.approve(tool_call_id, decision, reason, edited && asObject(edited));
   } catch (error) {
     if (error.code !== "already_resolved") throw error;
     const who = inWords(error.decided_by, client.state.user_id, client.user_id);
     throw new Error(`It was ${error.decision === "deny" ? "denied" : "approved"} already, by ${who}.`);
+  }
+}
+
+function asObject(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw new Error("The arguments are not JSON.");
   }
 }
 

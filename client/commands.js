@@ -11,9 +11,10 @@ export class Commands {
    * Say something, now or as soon as there is a connection.
    * @param {string} text
    * @param {{files?: import("./files.js").File[], if_busy?: "queue" | "reject" | "interrupt",
-   *   on_abandon?: string | object, replaces?: string}} [options]  `files`: as `upload` gave them;
-   *   with any of them the text may be empty. `replaces`: the `message_id` of a question that this
-   *   one takes the place of, on a branch of its own
+   *   on_abandon?: string | object, replaces?: string, schema?: object}} [options]  `files`: as
+   *   `upload` gave them; with any of them the text may be empty. `replaces`: the `message_id` of a
+   *   question that this one takes the place of, on a branch of its own. `schema`: a JSON Schema
+   *   that the answer is held to; `run.done.value` is then what it says
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {
@@ -102,9 +103,11 @@ export class Commands {
    * @param {string} tool_call_id
    * @param {"approve" | "deny"} decision
    * @param {string} [reason]  which the model is told of a denial
+   * @param {object} [edited]  arguments in place of those that were asked for, where
+   *   `call.approval.editable`
    */
-  approve(tool_call_id, decision, reason) {
-    return this.#command("approve", { tool_call_id, decision, reason });
+  approve(tool_call_id, decision, reason, edited) {
+    return this.#command("approve", { tool_call_id, decision, reason, arguments: edited });
   }
 
   /** End the session, for every device. */

@@ -8,9 +8,13 @@
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string}, files?: import("./files.js").File[],
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
- *   decided_by?: string, reason?: string}}} ToolCall
+ *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
+ *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string},
+ *   hosted?: boolean}} ToolCall
+ * @typedef {{url?: string, title?: string, file_id?: string, start?: number, end?: number}} Source
+ *   What the answer cites, and where in its text.
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
- *   reasoning: string, parts: (TextPart | CallPart)[]}} Message
+ *   reasoning: string, parts: (TextPart | CallPart)[], sources: Source[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  */
 
@@ -18,7 +22,7 @@ import { pick } from "./pick.js";
 
 /** @type {Message} */
 export const emptyMessage = {
-  message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [],
+  message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [], sources: [],
 };
 
 /** The message under the id that an event gives it, if any. */
@@ -48,6 +52,7 @@ function withText(parts, offset, text) {
 export function placed(message, event) {
   const call = pick(event, [
     "tool_call_id", "name", "status", "arguments", "output", "output_ref", "error", "approval", "files",
+    "client", "hosted",
   ]);
   const at = message.parts.findIndex((part) => part.call?.tool_call_id === call.tool_call_id);
   if (at >= 0) return { ...message, parts: message.parts.with(at, { ...message.parts[at], call }) };
@@ -55,7 +60,10 @@ export function placed(message, event) {
   return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
 }
 
-const OPEN = ["streaming", "ready", "awaiting_approval", "running"];
+/** Add what the answer cites. @param {Source[]} sources */
+export const cited = (message, sources) => ({ ...message, sources: [...message.sources, ...sources] });
+
+const OPEN = ["streaming", "ready", "awaiting_approval", "awaiting_client", "running"];
 
 /** Cut the text back to `offset`; calls behind it are void, and those that have not closed. */
 export function cut(message, offset) {
@@ -67,7 +75,8 @@ export function cut(message, offset) {
         : part,
     );
   const text = message.text.slice(0, Math.max(0, offset - message.text_from));
-  return { ...message, text, text_from: Math.min(message.text_from, offset), parts };
+  const sources = message.sources.filter(({ end = 0 }) => end <= offset);
+  return { ...message, text, text_from: Math.min(message.text_from, offset), parts, sources };
 }
 
 /** Add what is still missing of the whole answer, which `done` repeats. */
@@ -88,5 +97,6 @@ export function joinedMessages(older, newer) {
         : placed(message, part.call);
   }
   message = grown(message, { kind: "reasoning", offset: reasoning_from, delta: reasoning });
+  if (newer.sources.length) message = cited(message, newer.sources);
   return named(message, { message_id });
 }

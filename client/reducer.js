@@ -27,7 +27,7 @@
  */
 
 import { arranged, withSibling } from "./branches.js";
-import { completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
+import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
 import { pick } from "./pick.js";
 
 /** @returns {State} */
@@ -134,6 +134,10 @@ export function prepend(state, page) {
 /** @param {State} state @returns {Run | undefined} the run that is under way */
 export const activeRun = (state) => state.runs.find((run) => run.begun && !run.done);
 
+/** A tool call in its last state, where it is known. @param {State} state */
+export const callOf = ({ runs }, tool_call_id) =>
+  runs.flatMap((run) => run.message.parts).find(({ call }) => call?.tool_call_id === tool_call_id)?.call;
+
 /** @param {State} state @returns {Run[]} the runs that wait, first come first */
 export const queued = (state) => state.runs.filter((run) => !run.begun);
 
@@ -198,6 +202,9 @@ const folds = {
       message: placed(named(run.message, event), event),
     })),
 
+  sources: (state, event) =>
+    change(state, event, (run) => ({ ...run, message: cited(named(run.message, event), event.sources) })),
+
   done: (state, event) =>
     change(state, event, (run) => ({
       ...run,
@@ -209,7 +216,7 @@ const folds = {
       note: null,
       message: event.text === undefined ? run.message : completed(run.message, event),
       // with `continued_by` the server goes on by itself, and the next event says so
-      done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "ts"]),
+      done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "value", "ts"]),
     })),
 
   session_ended: (state, event) => ({

@@ -23,10 +23,11 @@ import { Outbox } from "./outbox.js";
 import { places, serverInfo } from "./reach.js";
 import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
+import { Tools } from "./tools.js";
+import { Where } from "./where.js";
 
 export { CommandError };
 
-const SESSION = "realtime.session";
 const PROBE_MS = 3000;
 const LIMITS_MS = 3000; // how long a message waits for the limits
 
@@ -47,14 +48,14 @@ export class SessionClient extends Commands {
   progress = new Map();
 
   #subscribers = new Set();
-  #where; // {session_id?, share?}: kept across reloads
+  #where;
   #here = new Here();
   #opening = deferred();
   #info;
-  #tab;
   #limits;
   #link;
   #log;
+  #tools;
 
   /**
    * @param {object} parts
@@ -72,28 +73,30 @@ export class SessionClient extends Commands {
    * @param {Window} [parts.window]  to reconnect at once when the page comes back
    * @param {number} [parts.ackTimeout]  ms
    * @param {object} [parts.options]  more options for socket.io-client
+   * @param {import("./tools.js").Given} [parts.tools]  that run here, by name
    */
   constructor({
-    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options,
+    io, url, token, storage, tab = storage, info, window, ackTimeout = 6_000, options, tools = {},
   }) {
     super();
     this.#info = info;
-    this.#tab = kept(tab);
-    this.#where = this.#tab.read(SESSION) ?? {};
+    const own = kept(tab);
+    this.#where = new Where(own);
     this.identity = new Identity(token, kept(storage));
     const api = () => new URL(".", places(url, options?.path).info);
-    this.files = new Files(api, () => this.bearer(), () => this.#where.share);
+    this.files = new Files(api, () => this.bearer(), () => this.#where.now.share);
     this.#limits = new Limits(
       async () => info ?? serverInfo(places(url, options?.path).info, LIMITS_MS),
       () => this.outbox.flush(),
     );
     this.outbox = new Outbox({
-      storage: this.#tab,
+      storage: own,
       limits: this.#limits,
       request: (name, payload) => this.request(name, payload),
       live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
       changed: () => this.#changed(),
     });
+    this.#tools = new Tools(tools, this, kept(storage));
     this.#log = new Follower({
       join: (cursor, timeout) => this.#link.request("join", cursor, timeout),
       loaded: (page) => this.#loaded(page),
@@ -105,7 +108,7 @@ export class SessionClient extends Commands {
       io, url, options, window, ackTimeout,
       identity: this.identity,
       limits: this.#limits,
-      cursor: () => this.#cursor(),
+      cursor: () => ({ ...this.#where.cursor(this.state), ...this.#tools.offer }),
       greeted: (payload) => this.#greeted(payload),
       received: (name, payload) => this.#received(name, payload),
       lost: () => this.#lost(),
@@ -130,7 +133,7 @@ export class SessionClient extends Commands {
 
   /** The session that a reload would come back to. */
   get stored() {
-    return this.#where.session_id ?? null;
+    return this.#where.now.session_id ?? null;
   }
 
   /** How many devices watch the session now, this one included. */
@@ -191,7 +194,7 @@ export class SessionClient extends Commands {
       return this.connect();
     }
     try {
-      await this.#log.catchUp(this.request(command, where), () => this.#go(where));
+      await this.#log.catchUp(this.request(command, { ...where, ...this.#tools.offer }), () => this.#go(where));
     } catch (error) {
       if (error.code !== "offline" && this.state.session_id === left) this.#log.release();
       throw error;
@@ -235,11 +238,6 @@ export class SessionClient extends Commands {
 
   // ---------------------------------------------------------------- events
 
-  #cursor() {
-    const { session_id, epoch, last_seq } = this.state;
-    return { ...this.#where, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
-  }
-
   /** Each connection begins with a `session` payload. */
   #greeted(payload) {
     this.notice = null;
@@ -269,16 +267,17 @@ export class SessionClient extends Commands {
     this.#changed();
   }
 
-  #loaded({ events, model, access, you }) {
+  #loaded({ events, model, access, you, pending_client_calls: calls = [] }) {
     for (const event of events) if (event.event === "user_message") this.outbox.heard(event);
     this.model = model ?? this.model;
     this.access = access ?? "owner";
     this.user_id = you ?? this.user_id;
+    for (const call of calls) this.#tools.take(call); // those on an older page, too
     this.#changed();
   }
 
   #caughtUp() {
-    this.#keep({ ...this.#where, session_id: this.state.session_id });
+    this.#where.now = { ...this.#where.now, session_id: this.state.session_id };
     this.outbox.adopt(this.state.session_id);
     this.#become("live");
     this.#opening.resolve(this.state);
@@ -303,13 +302,8 @@ export class SessionClient extends Commands {
   /** Go to another session, which is not known yet. */
   #go(where) {
     this.#log.state = initial();
-    this.#keep(where);
+    this.#where.now = where;
     this.#changed();
-  }
-
-  #keep(where) {
-    this.#where = where;
-    this.#tab.setItem(SESSION, JSON.stringify(where));
   }
 
   #fail(error) {

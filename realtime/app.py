@@ -172,6 +172,7 @@ async def _running(
                 options=default_options(settings),
                 prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
                 show_reasoning=settings.show_reasoning,
+                client_tools=settings.client_tools,
                 continue_automatically=settings.continue_automatically,
             ),
             transport,

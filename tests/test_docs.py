@@ -25,6 +25,7 @@ from realtime.protocol import (
     EVENTS,
     ActiveRun,
     Approval,
+    CitedSource,
     DoneStatus,
     Error,
     ErrorCode,
@@ -132,6 +133,7 @@ def test_the_session_payload_and_the_handshake_stand_there() -> None:
         (QueuedRun, "Connecting", "run_id, message_id, client_msg_id"),
         (Usage, "Events", "input_tokens"),
         (Approval, "Events", "expires_at"),
+        (CitedSource, "Events", "url"),
         (Options, "Commands", "model"),
         (Error, "Errors", '"code"'),
     ],
@@ -278,7 +280,7 @@ def test_the_page_on_tools_shows_tools_that_load() -> None:
     for part in shown:
         exec(part, scope)
     names = {value.__tool__.spec.name for value in scope.values() if hasattr(value, "__tool__")}
-    assert names == {"order_status", "refund", "convert", "chart", "read_page"}
+    assert names == {"order_status", "refund", "pick_date", "convert", "chart", "read_page"}
     files = re.search(r"```json\n(.*?)```", page, re.S)
     assert files
     servers = msgspec.json.decode(files[1])["mcpServers"]

@@ -34,9 +34,10 @@ export class RunView {
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
+  #sources = h("ol", { class: "sources", "aria-label": "Sources", hidden: true });
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
-  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#changed, this.#state);
+  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
   #notice = h("div", { class: "notice-slot" });
   element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
 
@@ -65,6 +66,7 @@ export class RunView {
     const same = run === this.#run && latest === this.#latest && people.branches === this.#known;
     if (same && !working) return;
     this.#known = people.branches;
+    if (run.message.sources !== this.#run?.message.sources) this.#cite(run.message.sources);
     const ended = run.done !== this.#run?.done || latest !== this.#latest;
     this.#run = run;
     this.#latest = latest;
@@ -109,6 +111,21 @@ export class RunView {
     this.#answer.hidden = !parts.length && !reasoning && !line && !fallback;
   }
 
+  /** What the answer cites, each page once, as numbered links. */
+  #cite(sources) {
+    const known = new Map();
+    for (const source of sources) {
+      const key = source.url ?? source.file_id;
+      known.set(key, { ...source, ...known.get(key) });
+    }
+    this.#sources.hidden = !known.size;
+    this.#sources.replaceChildren(...[...known.values()].map(({ url, title, file_id }) => {
+      const words = title ?? url ?? file_id;
+      const link = /^https?:/.test(url ?? "") ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, words) : words;
+      return h("li", {}, link);
+    }));
+  }
+
   #drawBranches({ question, message, begun, done }, { branches: { siblings, quiet } }) {
     const { question: asked, answer } = this.#branches;
     asked.element.hidden = !begun || !question;
@@ -141,12 +158,13 @@ export class RunView {
     if (!done || done.status === "completed") return [];
     const { status, error } = done;
     const refused = error?.code === "content_filter";
-    const text = refused ? "Not answered:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
-    const detail = error && (refused || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
+    const unfit = error?.code === "invalid_value";
+    const text = refused ? "Not answered:" : unfit ? "The answer has another form than was asked for:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
+    const detail = error && (refused || unfit || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
     const notice = h("div", { class: "notice", data: { status } }, h("span", {}, text + detail));
     // A failure to continue an answer leaves it as it was.
     const open = CONTINUABLE.includes(status) || run_ids.length > 1;
-    if (this.#actions && latest && open && !refused) {
+    if (this.#actions && latest && open && !refused && !unfit) {
       const onclick = () => this.#actions.continue(run_id);
       notice.append(h("button", { type: "button", onclick }, "Continue"));
     }

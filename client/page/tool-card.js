@@ -8,6 +8,7 @@ const STATUS = {
   streaming: "being written",
   ready: "ready",
   awaiting_approval: "waits for approval",
+  awaiting_client: "waits for a device",
   running: "running",
   completed: "completed",
   failed: "failed",
@@ -28,7 +29,9 @@ export class ToolCard {
   #result = new Field("Result");
   #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
   #reason = h("input", { placeholder: "Reason, if you like", "aria-label": "Reason" });
-  #question = h("div", { class: "approval actions", hidden: true }, this.#reason);
+  #edited = h("textarea", { hidden: true, rows: 5, "aria-label": "Arguments as JSON" });
+  #edit = h("button", { type: "button", class: "quiet", onclick: () => this.#change() }, "Edit");
+  #question = h("div", { class: "approval actions", hidden: true }, this.#edited, this.#reason);
   element = h(
     "section",
     { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
@@ -46,10 +49,19 @@ export class ToolCard {
     this.#whole.before(this.#files.element);
     if (!actions) return;
     for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
-      const onclick = () => actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined);
+      const edited = () => (decision === "approve" && !this.#edited.hidden ? this.#edited.value : undefined);
+      const onclick = () =>
+        actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined, edited());
       this.#question.append(h("button", { type: "button", onclick, data: { decision } }, label));
     }
+    this.#question.append(this.#edit);
     this.#whole.onclick = () => actions.save(this.#call);
+  }
+
+  #change() {
+    this.#edited.hidden = false;
+    this.#edited.value = JSON.stringify(this.#call.arguments, null, 2);
+    this.#edited.focus();
   }
 
   /**
@@ -70,6 +82,7 @@ export class ToolCard {
     this.#whole.hidden = !writable || !call.output_ref;
     if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
     this.#question.hidden = !asks;
+    this.#edit.hidden = !call.approval?.editable;
     this.#progress.hidden = !progress || call.status !== "running";
     if (this.#progress.hidden) return;
     if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
@@ -79,15 +92,15 @@ export class ToolCard {
 }
 
 /** The state, until when a decision is waited for, and what others did: who asked, who decided. */
-function stateLine({ status, approval }, who) {
-  const state = STATUS[status] ?? status;
+function stateLine({ status, approval, hosted }, who) {
+  const state = (STATUS[status] ?? status) + (hosted ? ", by the model's provider" : "");
   if (status === "awaiting_approval" && approval) {
     const asker = approval.asked_by ? who(approval.asked_by) : "you"; // older servers do not say it
     return `${state} until ${clock(approval.expires_at)}${asker === "you" ? "" : `, asked for by ${asker}`}`;
   }
   if (!approval?.decided_by) return state;
   const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
-  return status === "denied" ? state + by : `${state}, approved${by}`;
+  return status === "denied" ? state + by : `${state}, ${approval.edited_by ? "edited and " : ""}approved${by}`;
 }
 
 /** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */

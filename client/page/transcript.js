@@ -12,7 +12,8 @@ import { RunView } from "./run-view.js";
  * @property {(run_id: string) => void} regenerate
  * @property {(message_id: string, text: string) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
- * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string) => void} approve
+ * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
+ *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop

@@ -93,6 +93,7 @@ def _openai(settings: Settings, entry: ModelEntry, url: str) -> Model:
             api=api,  # type: ignore[arg-type]
             options={"service_tier": settings.service_tier} if tiered else None,
             background=settings.openai_background and api == "responses",
+            hosted=[dict(tool) for tool in settings.hosted_tools],
             show_reasoning=settings.show_reasoning,
             first_byte_s=settings.first_byte_seconds,
             total_s=settings.answer_seconds,

@@ -14,8 +14,10 @@ from ..core.rows import SessionRow
 from ..log.store import Store
 from ..models.notes import joined, note
 from ..protocol import (
+    CitedSource,
     Done,
     Event,
+    Sources,
     Summary,
     Token,
     ToolCall,
@@ -96,11 +98,18 @@ def as_markdown(row: SessionRow, events: list[Event]) -> str:
             case ToolCall():
                 arguments = json.dumps(event.arguments, ensure_ascii=False)
                 parts.append(f"*{event.name}({arguments}): {event.status}*")
+            case Sources():
+                parts.append("\n".join(f"- {cited(source)}" for source in event.sources))
             case Done() if event.status != "completed":
                 parts.append(f"*{event.status}*")
             case Summary(status="done"):
                 parts += ["## Summary", event.text or ""]
     return "\n\n".join(parts) + "\n"
+
+
+def cited(source: CitedSource) -> str:
+    what = source.title or source.url or source.file_id or ""
+    return f"{what}: {source.url}" if source.url and what != source.url else what
 
 
 def when(time_ms: int) -> str:

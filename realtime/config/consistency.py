@@ -131,6 +131,11 @@ def notes(settings: Settings) -> Iterator[str]:
             "OPENAI_BACKGROUND has no effect: only the Responses API can resume an answer, "
             "and no model uses it"
         )
+    if settings.hosted_tools and "responses" not in set(apis(settings)):
+        yield (
+            "HOSTED_TOOLS has no effect: only the Responses API has tools that the provider runs, "
+            "and no model uses it"
+        )
     elsewhere = settings.model == "openai" and default_api(settings.openai_base_url) == "chat"
     if elsewhere and "OPENAI_MODEL" not in given:
         yield (

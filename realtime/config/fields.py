@@ -5,11 +5,12 @@ docs/configuration.md, `.env.example` and `--help` say the same; a test holds th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..package import NAME
+from .hosted import parse_hosted
 from .models import (
     ModelEntry,
     parse_count,
@@ -35,9 +36,9 @@ from .parsers import (
     parse_port,
     parse_project_url,
     parse_publishable_key,
-    parse_text,
     parse_transports,
 )
+from .setting import setting
 
 DEFAULT_INSTRUCTIONS = (
     "You are a helpful assistant. Answer briefly and correctly, in Markdown. "
@@ -46,21 +47,15 @@ DEFAULT_INSTRUCTIONS = (
 )
 
 
-def _setting(
-    default: Any, meaning: str, parse: Callable[[str], Any] = parse_text, *, secret: bool = False
-) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "parse": parse, "secret": secret})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Fields:
     """Each is the environment variable of its name in capitals."""
 
     # Where it listens
-    port: int = _setting(
+    port: int = setting(
         8000, "The port to listen on. A platform such as Heroku sets it.", parse_port
     )
-    host: str = _setting(
+    host: str = setting(
         "127.0.0.1",
         "The address to listen on. The default is 0.0.0.0 where PORT is set. :: listens on "
         "every address of IPv4 and IPv6.",
@@ -68,135 +63,145 @@ class Fields:
     )
 
     # The model
-    model: str = _setting(
+    model: str = setting(
         "demo",
         "openai, local or demo. The default is openai where OPENAI_API_KEY or OPENAI_BASE_URL "
         "is set.",
         one_of("openai", "local", "demo"),
     )
-    openai_api_key: str = _setting("", "The key of OpenAI or of a compatible server.", secret=True)
-    openai_base_url: str = _setting(
+    openai_api_key: str = setting("", "The key of OpenAI or of a compatible server.", secret=True)
+    openai_base_url: str = setting(
         "",
         "The base URL of a compatible server: Ollama, vLLM, llama.cpp, LiteLLM, Groq and "
         "others. It needs OPENAI_MODEL.",
         parse_base_url,
     )
-    openai_model: str = _setting("gpt-6.1-terra", "The model that answers.")
-    openai_api: str = _setting(
+    openai_model: str = setting("gpt-6.1-terra", "The model that answers.")
+    openai_api: str = setting(
         "responses",
         "The API to call, responses or chat. The default is responses for OpenAI and Azure, and "
         "chat for other servers.",
         one_of("responses", "chat"),
     )
-    openai_background: bool = _setting(
+    openai_background: bool = setting(
         False,
         "true: when the connection breaks in mid-answer, or this server crashes, the answer goes "
         "on where it broke. Works with the Responses API only, which then keeps the answers for "
         "30 days.",
         parse_flag,
     )
-    continue_automatically: bool = _setting(
+    continue_automatically: bool = setting(
         True,
         "The server goes on with an answer that broke off by itself, at most twice in a row: when "
         "the provider cut it, and after a restart. false: somebody has to continue it.",
         parse_flag,
     )
-    fallbacks: tuple[ModelEntry, ...] = _setting(
+    fallbacks: tuple[ModelEntry, ...] = setting(
         (),
         "Models that answer when MODEL cannot, in this order, comma separated. Each is NAME on "
         "the same server, NAME@URL key=VARIABLE on another one, local, or demo.",
         parse_models,
     )
-    models: tuple[ModelEntry, ...] = _setting(
+    models: tuple[ModelEntry, ...] = setting(
         (),
         "Models that a session may choose besides the default one. Written like FALLBACKS.",
         parse_models,
     )
-    session_options: tuple[str, ...] = _setting(
+    session_options: tuple[str, ...] = setting(
         (),
         "What else a session may choose, comma separated: instructions, temperature, "
         "max_output_tokens, reasoning_effort.",
         parse_options,
     )
-    temperature: float | None = _setting(
+    temperature: float | None = setting(
         None, "From 0 to 2. Empty: the model's own.", parse_temperature
     )
-    max_output_tokens: int | None = _setting(
+    max_output_tokens: int | None = setting(
         None,
         "The longest answer of one model call, in tokens. Empty: the model's own.",
         parse_count,
     )
-    reasoning_effort: str | None = _setting(
+    reasoning_effort: str | None = setting(
         None,
         "none, minimal, low, medium, high, xhigh or max. Empty: the model's own.",
         parse_effort,
     )
-    service_tier: str | None = _setting(
+    service_tier: str | None = setting(
         None,
         "OpenAI's service tier, which decides speed and price: auto, default, flex, priority or "
         "scale. Empty: the tier of your OpenAI project.",
         one_of("auto", "default", "flex", "priority", "scale"),
     )
-    show_reasoning: bool = _setting(
+    show_reasoning: bool = setting(
         True, "false: the model's reasoning is counted and never shown.", parse_flag
     )
-    history_tokens: int = _setting(
+    history_tokens: int = setting(
         100_000,
         "How much of a conversation the model is given: roughly this many tokens, the newest ones.",
         parse_count,
     )
-    first_byte_seconds: float = _setting(
+    first_byte_seconds: float = setting(
         30.0,
         "How long a provider may take to begin its answer. Raise it for a server that loads "
         "models on demand.",
         number(1, 600),
     )
-    answer_seconds: float = _setting(600.0, "How long one model call may take.", number(1, 86400))
-    prices: Mapping[str, Mapping[str, float]] | None = _setting(
+    answer_seconds: float = setting(600.0, "How long one model call may take.", number(1, 86400))
+    prices: Mapping[str, Mapping[str, float]] | None = setting(
         None,
         'Dollars per million tokens, as JSON: {"MODEL": {"input": 0.25, "output": 2, "cached": '
         "0.025}}. done.usage then has a cost.",
         parse_prices,
     )
-    instructions: str = _setting(
+    instructions: str = setting(
         DEFAULT_INSTRUCTIONS,
         "The system prompt, or @FILE to read it from a file.",
         parse_instructions,
     )
-    tools: tuple[str, ...] = _setting(
+    tools: tuple[str, ...] = setting(
         (f"{NAME}.example",),
         "Modules with @tool functions, comma separated. none: no tools.",
         parse_list,
     )
-    mcp_config: str = _setting(
+    mcp_config: str = setting(
         "",
         "A file that names MCP servers, whose tools are offered too. It needs "
         "requirements-mcp.txt.",
     )
+    hosted_tools: tuple[Mapping[str, Any], ...] = setting(
+        (),
+        "Tools that the provider runs, with the Responses API only, comma separated: web_search, "
+        "code_interpreter, image_generation. Or a JSON list, which may have file_search and mcp.",
+        parse_hosted,
+        secret=True,
+    )
+    client_tools: bool = setting(
+        False, "true: clients may declare tools of their own, which run in them.", parse_flag
+    )
 
     # Where conversations are kept
-    database_path: str = _setting("realtime.db", "The journal, an SQLite file.", parse_path)
-    durability: str = _setting(
+    database_path: str = setting("realtime.db", "The journal, an SQLite file.", parse_path)
+    durability: str = setting(
         "sync",
         "sync: what a device has seen survives the process. fsync: it survives a power cut too. "
         "async: tokens are shown up to 250 ms before they are stored.",
         one_of("sync", "fsync", "async"),
     )
-    retention_days: float = _setting(
+    retention_days: float = setting(
         0.0,
         "Ended sessions are deleted from the journal after this many days. 0: never.",
         number(0, 36500),
     )
-    supabase_url: str = _setting(
+    supabase_url: str = setting(
         "",
         "The URL of your Supabase project. It needs SUPABASE_KEY, and schema.sql applied to the "
         "project.",
         parse_project_url,
     )
-    supabase_key: str = _setting(
+    supabase_key: str = setting(
         "", "The project's secret key (sb_secret_…). SUPABASE_SECRET_KEY works too.", secret=True
     )
-    supabase_bucket: str = _setting(
+    supabase_bucket: str = setting(
         "",
         "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
         "missing. Empty: files are kept beside the journal.",
@@ -204,134 +209,48 @@ class Fields:
     )
 
     # Who may connect
-    auth: str = _setting(
+    auth: str = setting(
         "guest",
         "guest: signed identities that this server gives out. supabase: the users of your "
         "project. Or the dotted path of your own async def authenticate(token, request).",
         parse_auth,
     )
-    supabase_publishable_key: str = _setting(
+    supabase_publishable_key: str = setting(
         "",
         "The project's publishable key (sb_publishable_…). With AUTH=supabase the page then "
         "shows a sign-in form.",
         parse_publishable_key,
         secret=True,
     )
-    supabase_jwt_secret: str = _setting(
+    supabase_jwt_secret: str = setting(
         "",
         "The project's legacy JWT secret. With AUTH=supabase, if the project still signs tokens "
         "with it.",
         secret=True,
     )
-    supabase_jwt_issuer: str = _setting(
+    supabase_jwt_issuer: str = setting(
         "",
         "The issuer of the project's tokens. With AUTH=supabase, if it is not "
         "SUPABASE_URL/auth/v1, as on a self-hosted project or a custom domain.",
     )
-    auth_secret: str = _setting(
+    auth_secret: str = setting(
         "",
         "Signs guest and share tokens. Empty: the server makes one and keeps it beside the "
         "journal.",
         secret=True,
     )
-    allowed_origins: tuple[str, ...] = _setting(
+    allowed_origins: tuple[str, ...] = setting(
         (),
         "Origins of front ends on other hosts and of apps (capacitor://localhost), comma "
         "separated. Empty: the same origin only.",
         parse_origins,
     )
-    transports: tuple[str, ...] = _setting(
+    transports: tuple[str, ...] = setting(
         ("websocket", "polling"), "websocket,polling or websocket.", parse_transports
     )
-    trusted_proxies: int = _setting(
+    trusted_proxies: int = setting(
         0,
         "The number of proxies in front of this server. Their X-Forwarded-* headers are "
         "trusted. The default is 1 on Heroku.",
         count(0, 10),
     )
-
-    # Limits
-    connects_per_minute: int = _setting(
-        600,
-        "New connections from one address. Those from this machine count only where this is "
-        "set. 0: no limit.",
-        count(0, 10**9),
-    )
-    commands_per_minute: int = _setting(
-        600,
-        "Commands on one socket. A user may send four times as many over all sockets and HTTP. "
-        "0: no limit.",
-        count(0, 10**9),
-    )
-    sessions_per_day: int = _setting(
-        1000, "New sessions of one user. 0: no limit.", count(0, 10**9)
-    )
-    runs_per_user: int = _setting(
-        20, "Answers that one user may have running at once. 0: no limit.", count(0, 10**9)
-    )
-    budget_user_tokens: int = _setting(
-        0, "Tokens that one user may spend in a day (UTC). 0: no limit.", count(0, 10**15)
-    )
-    budget_server_tokens: int = _setting(
-        0, "Tokens that all users together may spend in a day (UTC). 0: no limit.", count(0, 10**15)
-    )
-    budget_user_dollars: float = _setting(
-        0.0,
-        "US dollars that one user may spend in a day (UTC), by PRICES. 0: no limit.",
-        number(0, 1e9),
-    )
-    budget_server_dollars: float = _setting(
-        0.0,
-        "US dollars that all users together may spend in a day (UTC), by PRICES. 0: no limit.",
-        number(0, 1e9),
-    )
-    text_kb: int = _setting(16, "The largest message, in KB of UTF-8.", count(1, 60))
-    file_mb: int = _setting(20, "The largest file that may be uploaded, in MB.", count(1, 1024))
-    files_per_day: int = _setting(
-        200, "Uploads of one user in a day. 0: no limit.", count(0, 10**9)
-    )
-    queued_messages: int = _setting(
-        5, "Messages that may wait behind a running answer.", count(0, 100)
-    )
-    backlog_kb: int = _setting(
-        256,
-        "What may wait for one viewer, in KB. A viewer that falls further behind is dropped, "
-        "and resumes when it comes back.",
-        count(128, 2**20),
-    )
-    memory_limit_mb: int = _setting(
-        0,
-        "New connections are refused above 85 % of this much memory. 0: the container's limit.",
-        count(0, 2**30),
-    )
-
-    # Times
-    grace_seconds: float = _setting(
-        30.0,
-        "How long a session waits for somebody to come back after the last device has left. "
-        "Then it ends and is summed up.",
-        number(0, 86400),
-    )
-    abandon_seconds: float = _setting(
-        600.0, "How long an answer may go on with nobody watching.", number(0, 86400)
-    )
-    drain_seconds: float = _setting(
-        10.0, "How long answers may go on after SIGTERM.", number(0, 15)
-    )
-    approval_seconds: float = _setting(
-        900.0, "How long a tool call waits for a person's approval.", number(0, 604800)
-    )
-
-    # Logs and metrics
-    metrics_token: str = _setting(
-        "",
-        "The token that opens /metrics, sent as Authorization: Bearer TOKEN. Empty: only this "
-        "machine may read it.",
-        secret=True,
-    )
-    log_level: str = _setting(
-        "INFO",
-        "DEBUG, INFO, WARNING or ERROR.",
-        lambda raw: one_of("debug", "info", "warning", "error")(raw).upper(),
-    )
-    log_format: str = _setting("text", "text or json.", one_of("text", "json"))

@@ -8,12 +8,12 @@ from typing import Any
 
 from . import consistency, environment
 from .environment import ConfigError
-from .fields import Fields
+from .limit_fields import LimitFields
 from .models import ModelEntry, default_api
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Fields):
+class Settings(LimitFields):
     """The settings, and what else the environment says."""
 
     model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS

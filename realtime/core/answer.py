@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import StringIO
+from typing import Any
 
 import msgspec
 
 from ..models import AssistantText, Item, Thought, ToolRequest, ToolResult
-from ..protocol import OPEN_TOOL, Done, TextKind, Token, ToolCall, to_json, utf16_len
+from ..protocol import OPEN_TOOL, CitedSource, Done, TextKind, Token, ToolCall, to_json, utf16_len
 from .provider_state import ProviderState, kept
 
 
@@ -43,9 +44,10 @@ class TextPart:
 class CallPart:
     """A tool call, asked for at `offset` of the text."""
 
-    def __init__(self, tool_call_id: str, offset: int) -> None:
+    def __init__(self, tool_call_id: str, offset: int, *, hosted: bool) -> None:
         self.id = tool_call_id
         self.offset = offset
+        self.hosted = hosted
 
 
 class StepFold:
@@ -58,7 +60,8 @@ class StepFold:
 
     @property
     def calls(self) -> list[str]:
-        return [part.id for part in self.parts if isinstance(part, CallPart)]
+        """Those that are made here; one that the provider makes is a part of what it says."""
+        return [part.id for part in self.parts if isinstance(part, CallPart) and not part.hosted]
 
 
 class Answer:
@@ -66,8 +69,10 @@ class Answer:
 
     def __init__(self) -> None:
         self.message_id = ""
+        self.schema: dict[str, Any] | None = None  # that it is held to
         self.length: dict[TextKind, int] = {"text": 0, "reasoning": 0}
         self.calls: dict[str, ToolCall] = {}
+        self.sources: set[CitedSource] = set()
         self._states: dict[str, ProviderState] = {}  # of calls
         self._steps: list[StepFold] = []
         self._growing: TextPart | None = None  # the newest part, where it is text
@@ -98,7 +103,7 @@ class Answer:
 
     def set_call(self, event: ToolCall) -> None:
         if event.tool_call_id not in self.calls:
-            part = CallPart(event.tool_call_id, self.length["text"])
+            part = CallPart(event.tool_call_id, self.length["text"], hosted=event.hosted)
             self._step().parts.append(part)
         self._growing = None
         self.calls[event.tool_call_id] = event
@@ -120,7 +125,8 @@ class Answer:
             unfinished = any(self.calls[call].status in OPEN_TOOL for call in step.calls)
             for part in step.parts:
                 if isinstance(part, CallPart):
-                    if part.offset > offset or unfinished:
+                    is_open = self.calls[part.id].status in OPEN_TOOL
+                    if part.offset > offset or (is_open if part.hosted else unfinished):
                         del self.calls[part.id]
                         continue
                 elif part.kind == "text":
@@ -131,6 +137,7 @@ class Answer:
             step.parts = left
         self._growing = None
         self.length["text"] = min(self.length["text"], offset)
+        self.sources = {source for source in self.sources if (source.end or 0) <= offset}
 
     def open_calls(self) -> list[ToolCall]:
         return [call for call in self.calls.values() if call.status in OPEN_TOOL]
@@ -143,6 +150,21 @@ class Answer:
             for part in step.parts
             if isinstance(part, TextPart) and part.kind == "text"
         )
+
+    def text_from(self, offset: int) -> str:
+        """The text behind an offset, without the line feeds that set it apart."""
+        encoded = self.text().encode("utf-16-le", "surrogatepass")
+        return encoded[2 * offset :].decode("utf-16-le", "replace").lstrip("\n")
+
+    @property
+    def asked(self) -> int:
+        """Calls that the model asked for; those of its provider are not counted."""
+        return sum(not call.hosted for call in self.calls.values())
+
+    def newest_text(self) -> str:
+        """The text since the last calls."""
+        parts = self._steps[-1].parts if self._steps else []
+        return "".join(p.text() for p in parts if isinstance(p, TextPart) and p.kind == "text")
 
     @property
     def steps(self) -> int:
@@ -169,6 +191,8 @@ class Answer:
             for part in step.parts:
                 if isinstance(part, TextPart):
                     texts += [part] if part.kind == "text" else []
+                    continue
+                if part.hosted:
                     continue
                 call, state = self.calls[part.id], self._states.get(part.id)
                 if call.status in OPEN_TOOL or call.arguments is None:

@@ -12,10 +12,11 @@ MOST = 2
 
 def continuable(run: RunState) -> bool:
     """Whether the answer of a run that has ended broke off; a failure to continue it leaves it
-    so."""
+    so. An answer that does not fit its schema is whole all the same."""
     assert run.done
-    broke_off = run.done.status in ("interrupted", "incomplete")
-    return broke_off or (run.continues and run.done.status != "completed")
+    if run.done.finish_reason == "stop":
+        return False
+    return run.continues or run.done.status in ("interrupted", "incomplete")
 
 
 def in_a_row(run: RunState, session: State) -> int:
@@ -33,7 +34,8 @@ def may_go_on(run: RunState, session: State) -> bool:
     where a tool may have had an effect that nobody knows, or nobody knows who asked: then a
     person decides."""
     unknown = any(
-        call.status == "running" or (call.error and call.error.code == "unknown_outcome")
+        call.status in ("running", "awaiting_client")
+        or (call.error and call.error.code == "unknown_outcome")
         for call in run.answer.calls.values()
         if call.run_id == run.run_id
     )
@@ -61,7 +63,8 @@ def to_take_up(run: RunState) -> Held | None:
     if run.held is None:
         return None
     calls = list(run.answer.calls.values())[run.held.calls :]
-    return run.held if all(call.status in ("streaming", "ready") for call in calls) else None
+    begun = any(call.status not in ("streaming", "ready") for call in calls if not call.hosted)
+    return None if begun else run.held
 
 
 def resumed(run: RunState, model: str) -> Run:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from ..protocol import MAX_DONE_TEXT, DoneStatus, Error, ToolCall, to_json
+from ..protocol import MAX_DONE, MAX_DONE_TEXT, DoneStatus, Error, ToolCall, to_json
 from .answer import Answer
 
 
@@ -17,7 +19,11 @@ def closed(call: ToolCall, status: DoneStatus) -> ToolCall:
     )
 
 
-def fitting_text(answer: Answer) -> str | None:
-    """The text that `done` repeats; none where it is long, and read from the tokens only."""
-    text = answer.text()
-    return text if len(to_json(text)) <= MAX_DONE_TEXT else None
+def repeated(answer: Answer, value: Any) -> tuple[str | None, Any]:
+    """The text that `done` repeats, and the value: each is left out where it is long, and the text
+    where both are. Then they are read from the tokens only."""
+    text: str | None = answer.text()
+    size, whole = len(to_json(text)), 0 if value is msgspec.UNSET else len(to_json(value))
+    if whole > MAX_DONE_TEXT:
+        value, whole = msgspec.UNSET, 0
+    return (text if size <= MAX_DONE_TEXT and size + whole <= MAX_DONE else None), value

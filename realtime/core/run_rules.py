@@ -5,8 +5,12 @@ clock or asyncio. Times are ms since the Unix epoch.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 
 from ..protocol import (
+    WAITING_TOOL,
     Approve,
     Done,
     DoneStatus,
@@ -20,9 +24,9 @@ from ..protocol import (
     ToolCall,
     Usage,
 )
-from .approvals import decided, expired
+from .approvals import Check, answered, decided, expired
 from .continuing import resumed
-from .ending import closed, fitting_text
+from .ending import closed, repeated
 from .provider_state import ProviderState, keep
 from .state import RunState, State
 from .usage import estimate
@@ -68,11 +72,11 @@ class RunRules(State):
             status: RunStatus = "awaiting_approval" if waits else "resumed"
             self._move(run, status, run.model, now)
 
-    def approve(self, command: Approve, user_id: str, now: int) -> None:
+    def approve(self, command: Approve, user_id: str, now: int, check: Check) -> None:
         """A person's decision on a call of the active run: of the user who asked, with whose
-        rights the call is made, or of the session's owner.
+        rights the call is made, or of the session's owner. `check`: of arguments that it changes.
 
-        Raises `not_found`, `forbidden`, `already_resolved`, `expired`, `already_done`.
+        Raises `not_found`, `forbidden`, and what `decided` raises.
         """
         call = self.call(command.tool_call_id)
         if call is None or call.approval is None:
@@ -81,12 +85,17 @@ class RunRules(State):
             raise ProtocolError(
                 "forbidden", "only the user who asked or the session's owner may decide this"
             )
-        self._resolve(decided(call, call.approval, command, user_id, now), now)
+        self._resolve(decided(call, call.approval, command, user_id, now, check), now)
 
-    def expire_approval(self, tool_call_id: str, now: int) -> None:
-        """Nobody decided on this call of the active run in time."""
-        call = self.call(tool_call_id)
-        if call and call.status == "awaiting_approval":
+    def take_result(
+        self, tool_call_id: str, output: Any, error: Error | None, user_id: str, now: int
+    ) -> None:
+        """A device's answer to a call that waits for one. Raises what `answered` raises."""
+        self._resolve(answered(self.call(tool_call_id), output, error, user_id, now), now)
+
+    def expire_call(self, tool_call_id: str, now: int) -> None:
+        """Nobody decided on this call of the active run, or answered it, in time."""
+        if (call := self.call(tool_call_id)) and call.status in WAITING_TOOL:
             self._resolve(expired(call), now)
 
     def _resolve(self, call: ToolCall, now: int) -> None:
@@ -104,30 +113,34 @@ class RunRules(State):
         error: Error | None = None,
         ended_at: int | None = None,
         state: ProviderState | None = None,
+        value: Any = msgspec.UNSET,
         then: Run | None = None,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
         `ended_at`: when it really ended, where that was before `now`. `state`: what the
-        provider wants back with the end of the answer. `then`: begins the run that goes on.
+        provider wants back with the end of the answer. `value`: what the answer is by its schema.
+        `then`: begins the run that goes on.
         """
         run = self.runs[run_id]
         if run.done:
             return False
         for call in run.answer.open_calls():
             self._append(closed(call, status), now)
+        text, value = repeated(run.answer, value)
         done = Done(
             run_id=run_id,
             status=status,
             finish_reason=reason,
             message_id=run.answer.message_id,
-            text=fitting_text(run.answer),
+            text=text,
             text_len=run.answer.length["text"],
             usage=usage or estimate(run, self),
             model=run.model,
             duration_ms=run.duration_ms(now if ended_at is None else ended_at),
             user_id=run.asker or None,
             error=error,
+            value=value,
             continued_by=then.run_id if then else None,
         )
         if state:

@@ -99,6 +99,7 @@ class Session(RunRules):
             replaces=command.replaces,
             files=tuple(files),
             on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
+            schema=command.schema,
         )
         if command.replaces:
             message.parent = self.branches.parents[command.replaces]
@@ -280,8 +281,7 @@ class Session(RunRules):
     def end(self, left_at: int, now: int) -> bool:
         """End the session; `left_at`: when the last device left. False where it had ended.
 
-        The caller must have ended its runs. With nothing said there is nothing to sum up.
-        """
+        The caller must have ended its runs. With nothing said there is nothing to sum up."""
         if self.ended:
             return False
         end_time = max(left_at, self.last_done(), self.start_time)

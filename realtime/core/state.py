@@ -11,6 +11,7 @@ import msgspec
 from ..models import Item, UserText
 from ..protocol import (
     MAX_QUEUED_TEXT,
+    WAITING_TOOL,
     ActiveRun,
     CancelAfter,
     Done,
@@ -24,6 +25,7 @@ from ..protocol import (
     Selected,
     SessionEnded,
     SessionStarted,
+    Sources,
     Summary,
     Token,
     ToolCall,
@@ -133,6 +135,8 @@ class State:
                     self.summary, self.summary_status, self._said = event.text, "done", False
                 elif event.status == "failed":
                     self.summary_status = "failed"
+            case Sources():
+                self.runs[event.run_id or ""].answer.sources.update(event.sources)
             case _:
                 raise TypeError(f"no such event: {type(event).__name__}")
 
@@ -197,6 +201,7 @@ class State:
         if question is not None:
             self.branches.add(question, event.follows or self.branches.leaf)
             self.branches.add(event.message_id, question)
+            run.answer.schema = self._questions[question].schema
         self.branches.activate(event.message_id)
         self._answers[event.message_id] = run
 
@@ -266,11 +271,16 @@ class State:
         calls = self.active.answer.open_calls() if self.active else []
         return [call for call in calls if call.status == "awaiting_approval"]
 
+    def pending_client_calls(self) -> list[ToolCall]:
+        """The calls that wait for a device."""
+        calls = self.active.answer.open_calls() if self.active else []
+        return [call for call in calls if call.status == "awaiting_client"]
+
     def waits_for_people(self) -> bool:
-        """Whether the active run cannot go on before a person decides."""
+        """Whether the active run cannot go on before a person decides, or a device answers."""
         calls = self.active.answer.open_calls() if self.active else []
         statuses = {call.status for call in calls}
-        return "awaiting_approval" in statuses and "running" not in statuses
+        return bool(statuses & WAITING_TOOL) and "running" not in statuses
 
     def abandon_after(self) -> float | None:
         """Seconds that the active run may go on without viewers; None: no wish of its own."""

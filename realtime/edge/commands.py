@@ -24,6 +24,7 @@ from ..protocol import (
     MAX_FILES,
     Approve,
     Auth,
+    ClientResult,
     Continue,
     Create,
     End,
@@ -82,6 +83,7 @@ class Commands:
             "select": self._select,
             "queue": self._queue,
             "approve": self._approve,
+            "tool_result": self._tool_result,
             "history": self._history,
             "auth": self._auth,
             "share": self._share,
@@ -108,7 +110,7 @@ class Commands:
         given = decode(Handshake, auth)
         await self._identify(connection, given.token, given.name)
         if given.session_id is None:
-            return await self._create(connection, Create())
+            return await self._create(connection, Create(tools=given.tools))
         return await self._join(
             connection,
             Join(
@@ -116,6 +118,7 @@ class Commands:
                 epoch=given.epoch,
                 after_seq=given.after_seq,
                 share=given.share,
+                tools=given.tools,
             ),
         )
 
@@ -143,12 +146,12 @@ class Commands:
     async def _create(self, connection: Connection, command: Create) -> Ack:
         self._refuse_when_unable()
         self._sessions.spend(user_of(connection))
-        seat, ticket = self._hub.create(user_of(connection), command.options)
+        seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
         return await self._join(connection, Join(session_id=seat.session_id))
 
     async def _join(self, connection: Connection, command: Join) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         grant = self._shares.read(command.share) if command.share else None
         if grant and grant.session_id == session_id:
             connection.shares[session_id] = grant
@@ -156,12 +159,15 @@ class Commands:
         def enter() -> None:
             if connection.closed:
                 raise ProtocolError("not_found", "the socket has disconnected")
-            if not seat.admits(user_of(connection), share_key(connection, session_id)):
+            if not seat.admits(user_of(connection), connection.share_key(session_id)):
                 raise not_yours()  # revoked while the page was read
             self._transport.enter(connection.sid, session_id)
             connection.watching.add(session_id)
 
         async with self._open(connection, session_id, "read") as seat:
+            shared = connection.shares.get(session_id)
+            if shared and shared.access == "read" and seat.owner != user_of(connection):
+                command.tools = None  # whoever only reads offers none
             payload = await seat.join(connection.sid, member_of(connection), command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
             owner = payload.user_id == payload.you
@@ -181,40 +187,45 @@ class Commands:
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         found = await self._files.find(session_id, command.files[:MAX_FILES])
         async with self._open(connection, session_id) as seat:
             return seat.send(command, member_of(connection), found)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
     async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
         self._refuse_when_unable()
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.regenerate(command, user_of(connection))
 
     async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.queue(command, user_of(connection))
 
     async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.select(command.message_id)
 
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             self._refuse_when_unable()
             return seat.approve(command, user_of(connection))
 
+    async def _tool_result(self, connection: Connection, command: ClientResult) -> Awaitable[Ack]:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
+            self._refuse_when_unable()
+            return seat.take_result(command, user_of(connection))
+
     async def _history(self, connection: Connection, command: History) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "read") as seat:
             page = await seat.history(command)
         return {
@@ -248,7 +259,7 @@ class Commands:
                     self._hub.rename(session_id, other.sid, other.user)
 
     async def _share(self, connection: Connection, command: Share) -> Ack:
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
             key, ticket = seat.share()
             await stored(ticket)
@@ -257,7 +268,7 @@ class Commands:
     async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
         """Void every share given so far and cancel what its holders asked for. Their sockets are
         closed; when they come back they are told `not_found`."""
-        session_id = self._named(connection, command)
+        session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
             await stored(seat.unshare())
         for other in list(self._sockets.values()):
@@ -268,7 +279,7 @@ class Commands:
         return {"ok": True}
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
-        async with self._open(connection, self._named(connection, command)) as seat:
+        async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.end()
 
     # ---------------------------------------------------------------- helpers
@@ -281,7 +292,7 @@ class Commands:
         command needs. Raises `not_found`, `forbidden`."""
         user_id = user_of(connection)
         grant = connection.shares.get(session_id)
-        key = share_key(connection, session_id)
+        key = connection.share_key(session_id)
         async with self._hub.open(session_id, user_id, share_key=key) as seat:
             if grant and seat.owner != user_id:
                 if need == "owner":
@@ -290,30 +301,12 @@ class Commands:
                     raise ProtocolError("forbidden", "this share is read-only")
             yield seat
 
-    def _named(self, connection: Connection, command: Any) -> str:
-        """The session that a command is about; the one that is watched where none is named."""
-        session_id: str | None = command.session_id
-        if session_id is not None:
-            return session_id
-        if len(connection.watching) != 1:
-            raise ProtocolError(
-                "bad_request",
-                f"session_id is required: this socket watches {len(connection.watching)} sessions",
-            )
-        (only,) = connection.watching
-        return only
-
     def _refuse_when_unable(self) -> None:
         """Nothing new is begun that could not be stored or finished."""
         if self._hub.draining:
             raise draining()
         if self._hub.log.broken:
             raise storage_unavailable()
-
-
-def share_key(connection: Connection, session_id: str) -> str | None:
-    grant = connection.shares.get(session_id)
-    return grant.key if grant else None
 
 
 async def stored(ticket: Ticket) -> None:

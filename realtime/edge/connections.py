@@ -44,6 +44,23 @@ class Connection:
         self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
         self.worker: asyncio.Task[None] | None = None
 
+    def named(self, session_id: str | None) -> str:
+        """The session that a command is about; the one that is watched where none is named.
+        Raises `bad_request`."""
+        if session_id is not None:
+            return session_id
+        if len(self.watching) != 1:
+            raise ProtocolError(
+                "bad_request",
+                f"session_id is required: this socket watches {len(self.watching)} sessions",
+            )
+        (only,) = self.watching
+        return only
+
+    def share_key(self, session_id: str) -> str | None:
+        grant = self.shares.get(session_id)
+        return grant.key if grant else None
+
 
 Roster = dict[str, Connection]
 """The sockets that are connected, by `sid`."""

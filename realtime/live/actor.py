@@ -1,221 +1,39 @@
-"""The owner of one live session: who watches it, what runs, when it ends.
+"""The owner of one live session: what is asked of it, one command at a time.
 
-Everything here happens on the event loop, one call at a time, so the order of
-commands is the order of arrival. The rules are the session's; this adds time, tasks
+The order of commands is the order of arrival. The rules are the session's; this adds time, tasks
 and the log. A method that changes something returns the ticket of its commit.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from ..core.continuing import newest
-from ..core.rows import SessionRow, StorageError
-from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.user import User
 from ..limits.budget import payers
-from ..log.encode import Append
 from ..log.log import Ticket
 from ..protocol import (
     Approve,
+    ClientResult,
     Error,
     File,
-    History,
-    Join,
     Options,
-    Present,
     Queue,
     Regenerate,
     Send,
-    SessionEnded,
-    SessionPayload,
     Stop,
-    ToolCall,
 )
 from .ack import Ack, acked, stopped
 from .attached import attached
-from .clock import now_ms
-from .driver import Driver
-from .errors import storage_unavailable
-from .host import Host
-from .join import history, page_for, payload
-from .ledger import Ledger
+from .client_result import answer_of
 from .options import one_more
-from .presence import Presence
-from .tail import Page
-
-DECIDED = ("running", "denied", "expired")
+from .resident import Resident
+from .schema import check_schema
 
 
-class Actor:
-    """One session in memory. Only the hub makes and forgets it."""
-
-    def __init__(
-        self,
-        session: Session,
-        host: Host,
-        *,
-        left_at: int | None = None,
-        share_key: str | None = None,
-        draining: bool = False,
-    ) -> None:
-        self.session = session
-        self.presence = Presence()
-        self.pins = 0  # callers that hold it in memory just now
-        self._host = host
-        self._ledger = Ledger(session, host.services, left_at=left_at, share_key=share_key)
-        self._tail = self._ledger.tail
-        self.driver = Driver(session, host.services, self._ledger, draining=draining)
-
-    @property
-    def session_id(self) -> str:
-        return self.session.session_id
-
-    @property
-    def owner(self) -> str:
-        return self.session.user_id
-
-    def row(self) -> SessionRow:
-        return self.session.row()
-
-    def file(self, file_id: str) -> File | None:
-        return self.session.files.get(file_id)
-
-    # ------------------------------------------------------------ the log
-
-    def published(self, append: Append) -> None:
-        """The log has committed these events."""
-        events = append.events
-        self._tail.extend(events)
-        if append.only_tokens:
-            return
-        if any(isinstance(e, ToolCall) and e.approval and e.status in DECIDED for e in events):
-            self.driver.decided()
-            self.presence.excuse()  # a wait for approval is nobody's absence
-        if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
-            self._host.on_ended(self.session_id)
-        self.settle()
-
-    def close(self) -> None:
-        """Forget the session: what is not committed is gone, a run is cut off."""
-        self.presence.cancel()
-        self.driver.close()
-        self._ledger.close()
-
-    # ------------------------------------------------------------ sharing
-
-    def admits(self, user_id: str, share_key: str | None) -> bool:
-        invited = share_key is not None and share_key == self._ledger.share_key
-        return invited or user_id == self.owner
-
-    def share(self) -> tuple[str, Ticket]:
-        """The key of the session's shares, made with the first of them, and its commit."""
-        ledger = self._ledger
-        if ledger.share_key is None:
-            ledger.share_key = new_id()
-        return ledger.share_key, ledger.note()
-
-    def unshare(self) -> Ticket:
-        """From now on no share of before admits anybody, and nothing goes on that others than
-        the owner asked for. The caller keeps the session pinned until the commit."""
-        self._ledger.share_key = None
-        self._cancel(lambda run: run.asker != self.owner)
-        ticket = self._ledger.note()
-        self.driver.advance()
-        return ticket
-
-    def _cancel(self, which: Callable[[RunState], bool]) -> None:
-        """End these of the runs; those that wait first, so that none of them starts."""
-        for run in [*self.session.queue, self.session.active]:
-            if run and which(run):
-                self.driver.end(run)
-
-    # ------------------------------------------------------------ devices
-
-    async def join(
-        self, sid: str, user: User, command: Join, enter: Callable[[], None]
-    ) -> SessionPayload:
-        """As in `Seat`: the caller must send the answer before it awaits anything, so that
-        nothing falls between page and live stream. Raises `storage_unavailable`."""
-        session, tail = self.session, self._tail
-        try:
-            page, mode = await page_for(command, session, tail)
-        except StorageError:
-            raise storage_unavailable() from None
-        if self._ledger.closed:  # while the page was read; the log may have less than we had
-            raise storage_unavailable()
-        if page.seq >= tail.committed:
-            enter()
-            self.presence.enter(sid, user)
-            asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
-        told = payload(session, tail.committed, page, mode, self.driver.model_for(None))
-        told.people = self.presence.people()
-        return told
-
-    async def history(self, command: History) -> Page:
-        """Older events, folded. Raises `not_found`, `storage_unavailable`."""
-        try:
-            return await history(command, self.session, self._tail)
-        except StorageError:
-            raise storage_unavailable() from None
-
-    def leave(self, sid: str) -> None:
-        """A device has gone. The last one starts the clocks; nothing is awaited here."""
-        if sid not in self.presence.devices:
-            return
-        self.presence.leave(sid)
-        self._tell()
-        if not self.presence.devices:
-            self._ledger.left_at = now_ms()
-            if not self.session.ended:
-                self._ledger.note()
-            self.settle()
-
-    def rename(self, sid: str, user: User) -> None:
-        """A device's user has another name."""
-        if sid in self.presence.devices:
-            self.presence.enter(sid, user)
-            self._tell()
-
-    def _tell(self) -> None:
-        here = self.presence
-        self._host.on_presence(Present(self.session_id, len(here.devices), here.people()))
-
-    def settle(self) -> None:
-        """With nobody watching: let the run go on for a while, then end, then be forgotten."""
-        if self.presence.devices or self.pins or self._ledger.closed or self.driver.draining:
-            return
-        session, presence = self.session, self.presence
-        if session.unfinished:
-            wish = session.abandon_after()
-            if wish is None and session.waits_for_people():
-                presence.cancel()  # that ends by itself
-            elif run := session.active:
-                limit = self._host.abandon_s if wish is None else wish
-                presence.after(limit - presence.alone_s, run.run_id, partial(self._abandon, run))
-        elif not session.ended:
-            presence.after(self._host.grace_s, "end", self.expire)
-        elif self._tail.committed == session.head:
-            presence.cancel()
-            self._host.on_idle(session.session_id)
-
-    def _abandon(self, run: RunState) -> None:
-        if run is self.session.active:
-            self.driver.end(run)
-            self.driver.advance()
-
-    def expire(self) -> None:
-        """The grace period is over."""
-        self.presence.cancel()
-        if self.presence.devices or self.session.unfinished:
-            return
-        left_at = self._ledger.left_at
-        self._ledger.change(lambda now: self.session.end(left_at, now))
-
-    # ----------------------------------------------------------- commands
+class Actor(Resident):
+    """One session and what may be asked of it. Only the hub makes and forgets it."""
 
     def begin(self, user_id: str, options: Options | None = None) -> Ticket:
         return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
@@ -227,6 +45,7 @@ class Actor:
         files: tuple[File, ...] = ()
         if not session.is_duplicate(command.client_msg_id, user_id):
             session.check_send(command)
+            check_schema(command.schema)
             files = attached(command, found, session, self._host.services.chain)
             self._admit(user_id, waits=command.if_busy == "queue")
             if command.if_busy == "interrupt" and session.active:
@@ -303,8 +122,16 @@ class Actor:
 
     def approve(self, command: Approve, user_id: str) -> Ack:
         """Decide on a call that waits. Raises `ProtocolError` at once."""
-        session = self.session
-        _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now))
+        session, check = self.session, self.driver.tools.check_edit
+        _, ticket = self._ledger.change(lambda now: session.approve(command, user_id, now, check))
+        return acked(ticket, status="resolved")
+
+    def take_result(self, command: ClientResult, user_id: str) -> Ack:
+        """Take a device's answer to a call. Raises `ProtocolError` at once."""
+        session, answer = self.session, answer_of(command)
+        _, ticket = self._ledger.change(
+            lambda now: session.take_result(command.tool_call_id, *answer, user_id, now)
+        )
         return acked(ticket, status="resolved")
 
     def end(self) -> Ack:
@@ -320,15 +147,3 @@ class Actor:
             lambda now: self.session.summarised(ended_seq, now, text=text, error=error)
         )
         return ticket if stored else None
-
-    # ------------------------------------------------------- start and end
-
-    def recover(self) -> None:
-        """After loading: mend what a crash left behind."""
-        self.driver.recover()
-        self._ledger.occupy()
-
-    async def drain(self, deadline_s: float) -> None:
-        """Let the active run finish within the deadline; start nothing more."""
-        self.presence.cancel()
-        await self.driver.drain(deadline_s)

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
+from ..core.approvals import due
 from ..core.continuing import in_a_row, may_go_on, successor, to_take_up
 from ..core.rows import StorageError
 from ..core.session import Session, new_id
@@ -23,10 +24,20 @@ from ..limits.budget import ANSWER_TOKENS, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
 from ..models import Request
-from ..protocol import OPEN_TOOL, Error, Options, ProtocolError, Run, ToolCall, Usage
+from ..protocol import (
+    OPEN_TOOL,
+    WAITING_TOOL,
+    Error,
+    Options,
+    ProtocolError,
+    Run,
+    ToolCall,
+    Usage,
+)
 from ..runs.chain import Wait
 from ..runs.execute import Job, conversation, execute
 from ..runs.outcome import Outcome, interrupted
+from ..tools import SessionTools
 from .clock import now_ms
 from .job import job_of, options_of, used_before
 from .ledger import Ledger
@@ -50,6 +61,7 @@ class Driver:
         self, session: Session, services: Services, ledger: Ledger, *, draining: bool = False
     ) -> None:
         self.draining = draining  # nothing new starts
+        self.tools = SessionTools(services.tools, open=services.client_tools)
         self._session = session
         self._services = services
         self._ledger = ledger
@@ -75,7 +87,7 @@ class Driver:
         )
         self._run, self._meter = run, job.meter
         context = tuple(conversation(run, self._session))
-        request = Request(job.instructions, context, self._services.tools.specs)
+        request = Request(job.instructions, context, self.tools.specs)
         self._reserve(run, request, Usage(0, 0))
         self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
@@ -118,7 +130,7 @@ class Driver:
                 self._ledger.change(lambda now: session.go_on(run, run.model, now))
                 self.start(run)
             elif run.asker and calls and all(self._may_go_on(call) for call in calls):
-                if not session.pending():
+                if not session.waits_for_people():
                     self._ledger.change(lambda now: session.go_on(run, run.model, now))
                 self.start(run)
             else:
@@ -127,22 +139,21 @@ class Driver:
 
     def _may_go_on(self, call: ToolCall) -> bool:
         if call.status == "running":
-            return self._services.tools.repeatable(call.name)
-        return call.status == "awaiting_approval" or call.status not in OPEN_TOOL
+            return self.tools.repeatable(call.name)
+        return call.status in WAITING_TOOL or call.status not in OPEN_TOOL
 
     def decided(self) -> None:
-        """A decision on a call was committed: let it go on."""
+        """A decision on a call, or its answer, was committed: let the run go on."""
         self._news.set()
         self._news.clear()
 
     async def _decision(self, tool_call_id: str) -> ToolCall:
-        """The call when it waits no more, because of a person or of the time."""
+        """The call when it waits no more, because of a person, a device or the time."""
         session = self._session
-        while (call := session.call(tool_call_id)) and call.status == "awaiting_approval":
-            assert call.approval
-            left_ms = call.approval.expires_at - now_ms()
+        while (call := session.call(tool_call_id)) and call.status in WAITING_TOOL:
+            left_ms = due(call) - now_ms()
             if left_ms <= 0:
-                self._ledger.change(lambda now: session.expire_approval(tool_call_id, now))
+                self._ledger.change(lambda now: session.expire_call(tool_call_id, now))
             else:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left_ms / 1000):
@@ -175,6 +186,7 @@ class Driver:
                 error=outcome.error,
                 ended_at=ended_at,
                 state=outcome.state,
+                value=outcome.value,
                 then=then,
             )
         )
@@ -240,7 +252,7 @@ class Driver:
         )
         before: Ticket | None = None
         try:
-            steps = execute(run, self._session, job, attempts, self._services.tools, pause)
+            steps = execute(run, self._session, job, attempts, self.tools, pause)
             async with aclosing(steps) as parts:
                 async for part in parts:
                     if isinstance(part, Outcome):

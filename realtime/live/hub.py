@@ -15,7 +15,7 @@ from ..core.session import Session, new_id
 from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Options, Present, Progress, ProtocolError
+from ..protocol import Options, Present, Progress, ProtocolError, ToolDeclaration
 from .actor import Actor
 from .archive import Archive, stored
 from .errors import not_yours
@@ -82,11 +82,17 @@ class Hub:
 
     # ----------------------------------------------------------- sessions
 
-    def create(self, user_id: str, options: Options | None = None) -> tuple[Seat, Ticket]:
+    def create(
+        self,
+        user_id: str,
+        options: Options | None = None,
+        tools: Sequence[ToolDeclaration] | None = None,
+    ) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
             self._host.check_options(options)
         actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
+        actor.driver.tools.declare(tools or ())
         self._actors[actor.session.session_id] = actor
         if self._archive:
             self._archive.began(actor.session.session_id)

@@ -37,6 +37,8 @@ async def page_for(command: Join, session: Session, tail: Tail) -> tuple[Page, M
 
 def payload(session: Session, committed: int, page: Page, mode: Mode, model: str) -> SessionPayload:
     """The page and what is so just now."""
+    calls = [*session.pending(), *session.pending_client_calls()]
+    waiting = _entries([call for call in calls if call.seq <= committed])
     return SessionPayload(
         session_id=session.session_id,
         user_id=session.user_id,
@@ -51,7 +53,8 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         leaf=session.branches.leaf,
         siblings=siblings(session, page),
         queue=session.queue_view(),
-        pending_approvals=_entries([c for c in session.pending() if c.seq <= committed]),
+        pending_approvals=[call for call in waiting if call["status"] == "awaiting_approval"],
+        pending_client_calls=[call for call in waiting if call["status"] == "awaiting_client"],
         ended=session.ended is not None,
         model=model,
     )
@@ -75,8 +78,8 @@ def siblings(session: Session, page: Page) -> dict[str, list[str]]:
 
 
 def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:
-    """The calls that wait for a person; where their arguments are long together, those are
-    in the events only."""
+    """The calls that wait; where their arguments are long together, those are in the events
+    only."""
     entries, room = [entry(call) for call in waiting], MAX_PENDING_ARGUMENTS
     for item in entries:
         room -= len(to_json(item["arguments"]))

@@ -8,7 +8,18 @@ from typing import Protocol
 from ..core.rows import SessionRow
 from ..core.user import User
 from ..log.log import Ticket
-from ..protocol import Approve, File, History, Join, Queue, Regenerate, Send, SessionPayload, Stop
+from ..protocol import (
+    Approve,
+    ClientResult,
+    File,
+    History,
+    Join,
+    Queue,
+    Regenerate,
+    Send,
+    SessionPayload,
+    Stop,
+)
 from .ack import Ack
 from .tail import Page
 
@@ -70,6 +81,10 @@ class Seat(Protocol):
     def stop(self, command: Stop) -> Ack: ...
 
     def approve(self, command: Approve, user_id: str) -> Ack: ...
+
+    def take_result(self, command: ClientResult, user_id: str) -> Ack:
+        """Take a device's answer to a call that waits for one."""
+        ...
 
     def end(self) -> Ack: ...
 

@@ -31,4 +31,6 @@ class Services(msgspec.Struct, frozen=True):
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True
+    client_tools: bool = False
+    """Whether clients may declare tools of their own."""
     continue_automatically: bool = True

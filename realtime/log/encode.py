@@ -15,6 +15,7 @@ from ..protocol import (
     Event,
     SessionEnded,
     SessionStarted,
+    Sources,
     Summary,
     Token,
     ToolCall,
@@ -40,6 +41,8 @@ def readable(event: Event) -> str:
         case ToolCall():
             shown = f"{event.name}({_short(event.arguments)}) {event.status}"
             return shown if event.output is None else f"{shown}: {_short(event.output)}"
+        case Sources():
+            return " ".join(source.url or source.file_id or "" for source in event.sources)
         case SessionStarted():
             return f"started by {event.user_id}"
         case SessionEnded():

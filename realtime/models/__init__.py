@@ -133,6 +133,8 @@ class Request(msgspec.Struct, frozen=True):
     """One model call. `context` is the conversation, oldest first; the consecutive
     `ToolRequest`s of one step are followed by their `ToolResult`s in the same order. Of the
     `options` a model heeds those that it knows; `model` and `instructions` are not for it.
+    `schema`: what the answer is held to, a JSON Schema.
+    `hosted`: the model may use the tools that its provider runs, if it has some.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
     abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
     but the answer that the provider keeps under this id is read from its beginning."""
@@ -143,6 +145,8 @@ class Request(msgspec.Struct, frozen=True):
     options: Options = Options()
     session_id: str = ""
     user_id: str = ""
+    hosted: bool = False
+    schema: dict[str, Any] | None = None
     kept: str = ""
 
 
@@ -173,6 +177,36 @@ class ToolCallReady(msgspec.Struct, frozen=True):
     extra: dict[str, Any] | None = None
 
 
+class HostedCall(msgspec.Struct, frozen=True):
+    """A call that the provider makes itself, each time its state is known; `key` tells the calls
+    of one answer apart. `error`: in the provider's words."""
+
+    key: str
+    name: str
+    status: Literal["running", "completed", "failed"]
+    arguments: Any = None
+    output: Any = None
+    error: str | None = None
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """`start` and `end` count the code points of the text that cites it."""
+
+    url: str | None = None
+    title: str | None = None
+    file_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Cited(msgspec.Struct, frozen=True):
+    """What the answer cites. `text` is the newest of its text, in which the places are; None: in
+    all that this call of the model has said."""
+
+    citations: tuple[Citation, ...]
+    text: str | None = None
+
+
 class AnswerKept(msgspec.Struct, frozen=True):
     """The provider keeps the answer under this id, and can give it again. It comes before all else,
     in a list of its own."""
@@ -186,7 +220,17 @@ class Finished(msgspec.Struct, frozen=True):
     reason: Literal["stop", "tool_calls", "length", "content_filter"]
 
 
-ModelEvent = AnswerKept | TextDelta | ToolCallStarted | ToolCallReady | Thought | Usage | Finished
+ModelEvent = (
+    AnswerKept
+    | TextDelta
+    | ToolCallStarted
+    | ToolCallReady
+    | Thought
+    | HostedCall
+    | Cited
+    | Usage
+    | Finished
+)
 
 
 class Model(Protocol):

@@ -37,6 +37,7 @@ class LocalModel:
     def __init__(self, process: Process, url: str) -> None:
         def answering(**options: float) -> OpenAIModel:
             return OpenAIModel(
+                schemas=False,  # it would make a grammar of any size of it
                 api_key=NO_KEY,
                 base_url=url,
                 model=NAME,

@@ -25,6 +25,7 @@ from . import (
     UserText,
 )
 from .fitting import NO_THOUGHT, fitted
+from .structured import in_words, is_object
 
 _LEFT_OUT = frozenset(
     {
@@ -52,6 +53,10 @@ _IN_MESSAGES = frozenset(
         "messages.system",
     }
 )
+SCHEMA = "schema"
+_SCHEMA_FIELD = re.compile(r"(?:text|response_format|schema)(?:\.|$)")
+_OF_SCHEMA = re.compile(r"grammar|json[ _]schema", re.IGNORECASE)
+"""Some servers make a grammar of the tools and of the schema, and do not say which was wrong."""
 _TOOL = re.compile(r"tools(?:\[(\d+)\]|\.(.+))")
 _SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 """What Google takes in place of the signature of a call that another model made."""
@@ -67,17 +72,39 @@ class Manners:
         self._taught: set[str] = set()
         self._unreadable: set[bytes] = set()  # digests of provider state
 
-    def shape(self, request: Request, by: str) -> Request:
-        """The request for the model with the label `by`."""
+    def shape(
+        self, request: Request, by: str, *, in_field: bool = True, words: bool = False
+    ) -> Request:
+        """The request for the model with the label `by`. A schema for the answer goes with it in
+        its field, in words, or in both: many servers ignore the field."""
         calls = "tools" not in self._taught
         known = [self._readable(item) for item in request.context]
         tools = tuple(tool for tool in request.tools if calls and tool.name not in self._tools)
         context = fitted([item for item in known if item], by, calls=calls)
-        instructions = request.instructions
+        instructions, schema = request.instructions, request.schema
+        if schema and not (in_field and is_object(schema) and self._takes(schema)):
+            schema = None
+        if request.schema and (words or not schema):
+            instructions += in_words(request.schema)
         if "messages.system" in self._taught and instructions.strip():
             context = [UserText(instructions), AssistantText("OK."), *context]
             instructions = ""
-        return replace(request, instructions=instructions, context=tuple(context), tools=tools)
+        return replace(
+            request,
+            instructions=instructions,
+            context=tuple(context),
+            tools=tools,
+            schema=schema,
+        )
+
+    def _takes(self, schema: dict[str, Any]) -> bool:
+        return (SCHEMA, _digest(schema)) not in self._refused
+
+    def hosted(self, tools: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the provider's own tools that this model does not refuse."""
+        if "tools" in self._taught:
+            return []
+        return [tool for tool in tools if _name_of(tool) not in self._tools]
 
     def _readable(self, item: Item) -> Item | None:
         """The item without provider state that the model can no longer read."""
@@ -123,6 +150,11 @@ class Manners:
         param = error.param or ""
         if param == "provider_state:unreadable":
             return self._forget(request)
+        of_schema = _SCHEMA_FIELD.match(param) or (
+            param == "tools" and _OF_SCHEMA.search(error.detail)
+        )
+        if of_schema and (learned := self._learn_schema(request, body)):
+            return learned
         if param in self._taught:
             return None
         if tool := _TOOL.match(param):
@@ -157,6 +189,13 @@ class Manners:
             return f"does not accept {param} {value}: using {other}"
         return f"does not accept {param} {value}: leaving it out"
 
+    def _learn_schema(self, request: Request, body: dict[str, Any]) -> str | None:
+        """One schema, since users choose them: a server that takes none says so of each."""
+        if request.schema is None or not ("text" in body or "response_format" in body):
+            return None
+        _remember(self._refused, [(SCHEMA, _digest(request.schema))])
+        return "does not accept a schema for its answer: asking for it in words"
+
     def _forget(self, request: Request) -> str | None:
         """Leave out the provider state so far: it was given to another key or account."""
         states = set()
@@ -170,7 +209,7 @@ class Manners:
         return "cannot read its earlier reasoning: leaving that out"
 
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
-        names = [tool.get("function", tool).get("name") for tool in body.get("tools", ())]
+        names = [_name_of(tool) for tool in body.get("tools", ())]
         place, name = named.groups()
         if place is not None:
             name = names[int(place)] if int(place) < len(names) else None
@@ -178,6 +217,12 @@ class Manners:
             return None
         self._tools.add(name)
         return f"refuses the tool {name}: leaving it out"
+
+
+def _name_of(tool: dict[str, Any]) -> str:
+    """By which a tool of a request is refused; those of the provider have a type only."""
+    function = tool.get("function", tool)
+    return str(function.get("name") or tool.get("server_label") or tool.get("type"))
 
 
 def _remember(known: set[Any], more: Iterable[Any]) -> None:

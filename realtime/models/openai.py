@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, cast
@@ -73,7 +73,9 @@ class OpenAIModel:
 
     `base_url` None is OpenAI itself. `options` are fields for the body of each request,
     such as `{"temperature": 0}`. `background` (Responses only): an answer whose connection
-    breaks is taken up again where it broke. `extras`: whether to use fields that are OpenAI's
+    breaks is taken up again where it broke. `hosted` (Responses only): tools that the provider
+    runs, as it takes them in `tools`. `schemas`: whether it takes one for its answer, which is
+    asked for in words otherwise. `extras`: whether to use fields that are OpenAI's
     own, for reasoning items and their summaries, caching and abuse; by default with OpenAI and
     Azure, since the others do not agree on them.
 
@@ -95,7 +97,9 @@ class OpenAIModel:
         label: str | None = None,
         options: Mapping[str, Any] | None = None,
         background: bool = False,
+        hosted: Sequence[dict[str, Any]] = (),
         show_reasoning: bool = True,
+        schemas: bool = True,
         extras: bool | None = None,
         connect_s: float = 10,
         first_byte_s: float = 30,
@@ -109,6 +113,8 @@ class OpenAIModel:
         self._api = api
         self._options = dict(options or {})
         self._background = background and api == "responses"
+        self._schemas = schemas
+        self._hosted = tuple(hosted) if api == "responses" else ()
         self._extras = is_openai(url) if extras is None else extras
         self._manners = Manners(() if show_reasoning else ("reasoning.summary",))
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -131,7 +137,8 @@ class OpenAIModel:
         """Answer once. Raises `ModelError`."""
         now = asyncio.get_running_loop().time
         end = now() + self._total_s
-        answer = Received(self._api, tools=bool(request.tools))
+        hosted = request.hosted and bool(self._hosted)
+        answer = Received(self._api, tools=hosted or bool(request.tools))
         body: dict[str, Any] = {}
         keeps = self._background or request.kept
         bookmark = answer.bookmark = Bookmark(request.kept) if keeps else None
@@ -268,12 +275,18 @@ class OpenAIModel:
         return refusal
 
     def _body(self, request: Request) -> dict[str, Any]:
-        request = self._manners.shape(request, self.label)
+        request = self._manners.shape(
+            request, self.label, in_field=self._schemas, words=not self._extras
+        )
         if self._api == "chat":
             body = chat.body(self.name, request, openai=self._extras)
         else:
             body = responses.body(
-                self.name, request, background=self._background, extras=self._extras
+                self.name,
+                request,
+                background=self._background,
+                extras=self._extras,
+                hosted=self._manners.hosted(self._hosted) if request.hosted else (),
             )
         if self._extras:
             body |= identifiers(request)

@@ -12,6 +12,8 @@ from .commands import (
     Approve,
     Auth,
     CancelAfter,
+    ClientFailure,
+    ClientResult,
     Command,
     Continue,
     Create,
@@ -28,6 +30,7 @@ from .commands import (
     Seq,
     Share,
     Stop,
+    ToolDeclaration,
     Unshare,
 )
 from .errors import Error, ErrorCode, ProtocolError
@@ -36,7 +39,10 @@ from .events import (
     EVENT_NAMES,
     EVENTS,
     OPEN_TOOL,
+    WAITING_TOOL,
     Approval,
+    CitedSource,
+    ClientCall,
     Done,
     DoneStatus,
     Event,
@@ -50,6 +56,7 @@ from .events import (
     Selected,
     SessionEnded,
     SessionStarted,
+    Sources,
     Summary,
     TextKind,
     Token,
@@ -61,7 +68,14 @@ from .events import (
 from .files import IMAGES, MAX_FILES, File, Kind, kind_of
 from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload
-from .sizes import MAX_DONE_TEXT, MAX_EVENT_BYTES, MAX_PAGE_BYTES, MAX_QUEUED_TEXT
+from .sizes import (
+    MAX_ARGUMENTS,
+    MAX_DONE,
+    MAX_DONE_TEXT,
+    MAX_EVENT_BYTES,
+    MAX_PAGE_BYTES,
+    MAX_QUEUED_TEXT,
+)
 from .text import MAX_NAME, clean, clean_name, clean_text, utf16_len
 
 __all__ = [
@@ -70,6 +84,8 @@ __all__ = [
     "EVENTS",
     "EVENT_NAMES",
     "IMAGES",
+    "MAX_ARGUMENTS",
+    "MAX_DONE",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
     "MAX_FILES",
@@ -77,11 +93,16 @@ __all__ = [
     "MAX_PAGE_BYTES",
     "MAX_QUEUED_TEXT",
     "OPEN_TOOL",
+    "WAITING_TOOL",
     "ActiveRun",
     "Approval",
     "Approve",
     "Auth",
     "CancelAfter",
+    "CitedSource",
+    "ClientCall",
+    "ClientFailure",
+    "ClientResult",
     "Command",
     "Continue",
     "Create",
@@ -119,11 +140,13 @@ __all__ = [
     "SessionPayload",
     "SessionStarted",
     "Share",
+    "Sources",
     "Stop",
     "Summary",
     "TextKind",
     "Token",
     "ToolCall",
+    "ToolDeclaration",
     "ToolStatus",
     "Unshare",
     "Usage",

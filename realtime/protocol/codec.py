@@ -22,6 +22,8 @@ def decode(kind: type[C], data: object) -> C:
     """Validate a command's payload. Raises `ProtocolError("bad_request")`."""
     try:
         return msgspec.convert(clean(data) if data is not None else {}, kind)
+    except RecursionError:
+        raise ProtocolError("bad_request", "the payload is nested too deeply") from None
     except msgspec.ValidationError as error:
         raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
 

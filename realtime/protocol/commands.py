@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,6 +17,19 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A client's request. Each one is acked, in the order of arrival."""
 
 
+class ToolDeclaration(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A function of a client that models may call; `parameters` is the JSON Schema of an
+    object."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    description: str
+    parameters: dict[str, Any] = {}
+    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 30.0
+
+
+Declared = Annotated[list[ToolDeclaration], msgspec.Meta(max_length=16)]
+
+
 class Handshake(Command):
     """Socket.IO's `auth`. With `session_id` the socket joins it, else it gets a new one."""
 
@@ -26,12 +39,14 @@ class Handshake(Command):
     after_seq: Seq | None = None
     share: str | None = None
     name: str | None = None
+    tools: Declared | None = None
 
 
 class Create(Command):
     """Begin another session on this socket."""
 
     options: Options | None = None
+    tools: Declared | None = None
 
 
 class Join(Command):
@@ -41,6 +56,7 @@ class Join(Command):
     epoch: Seq | None = None
     after_seq: Seq | None = None
     share: str | None = None
+    tools: Declared | None = None
 
 
 class Leave(Command):
@@ -56,7 +72,8 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
 class Send(Command):
     """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
     `replaces`: a user's message that this one takes the place of, on a branch of its own.
-    `files`: ids of files of this session; with any of them the text may be empty."""
+    `files`: ids of files of this session; with any of them the text may be empty.
+    `schema`: a JSON Schema that the answer is held to."""
 
     text: str
     client_msg_id: str
@@ -65,6 +82,7 @@ class Send(Command):
     files: list[str] = []
     if_busy: Literal["queue", "reject", "interrupt"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
+    schema: dict[str, Any] | None = None
 
 
 class QueueEdit(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,12 +147,28 @@ class Select(Command):
 
 
 class Approve(Command):
-    """Decide on a tool call that waits for a person. The first decision counts."""
+    """Decide on a tool call that waits for a person. The first decision counts. `arguments`: to
+    be used in place of those that were asked for."""
 
     tool_call_id: str
     decision: Decision
     session_id: str | None = None
     reason: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    arguments: dict[str, Any] | None = None
+
+
+class ClientFailure(msgspec.Struct, forbid_unknown_fields=True):
+    message: str
+    code: str = "tool_error"
+
+
+class ClientResult(Command):
+    """What came of a tool call that a client makes: its output, or an error. The first counts."""
+
+    tool_call_id: str
+    session_id: str | None = None
+    output: Any = msgspec.UNSET
+    error: ClientFailure | None = None
 
 
 class History(Command):
@@ -184,6 +218,7 @@ COMMANDS: dict[str, type[Command]] = {
     "regenerate": Regenerate,
     "select": Select,
     "approve": Approve,
+    "tool_result": ClientResult,
     "history": History,
     "auth": Auth,
     "share": Share,

@@ -25,6 +25,7 @@ ToolStatus = Literal[
     "streaming",
     "ready",
     "awaiting_approval",
+    "awaiting_client",
     "running",
     "completed",
     "failed",
@@ -34,7 +35,8 @@ ToolStatus = Literal[
 ]
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
-OPEN_TOOL = frozenset({"streaming", "ready", "awaiting_approval", "running"})
+WAITING_TOOL = frozenset({"awaiting_approval", "awaiting_client"})
+OPEN_TOOL = frozenset({"streaming", "ready", "running"}) | WAITING_TOOL
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -72,6 +74,7 @@ class UserMessage(Event):
     replaces: str | None = None
     files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
+    schema: dict[str, Any] | None = None
 
 
 class Run(Event, dict=True):
@@ -110,7 +113,8 @@ class Token(Event, gc=False):
 
 class Approval(msgspec.Struct, omit_defaults=True):
     """What a person is asked. `arguments_hash` binds the decision to what they were shown;
-    `asked_by` is the user whose run it is."""
+    `asked_by` is the user whose run it is. `editable`: whether the decision may change the
+    arguments; then `edited_by` did, and `asked_arguments` are what the model had asked for."""
 
     expires_at: int
     arguments_hash: str
@@ -118,10 +122,23 @@ class Approval(msgspec.Struct, omit_defaults=True):
     decision: Decision | None = None
     decided_by: str | None = None
     reason: str | None = None
+    editable: bool = False
+    edited_by: str | None = None
+    asked_arguments: Any = None
+
+
+class ClientCall(msgspec.Struct, omit_defaults=True):
+    """That a front end makes the call, within so long. `expires_at` is known once it may begin;
+    `answered_by` is the user whose device said what came of it."""
+
+    timeout_ms: int
+    expires_at: int = 0
+    answered_by: str | None = None
 
 
 class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps beside it
-    """State of a function call; replaces what was known of the same `tool_call_id`."""
+    """State of a function call; replaces what was known of the same `tool_call_id`. `hosted`:
+    the model's provider makes it."""
 
     tool_call_id: str
     name: str
@@ -132,8 +149,28 @@ class ToolCall(Event, dict=True):  # dict: for what `core.provider_state` keeps 
     output_ref: str | None = None
     error: Error | None = None
     approval: Approval | None = None
+    client: ClientCall | None = None
+    hosted: bool = False
     files: tuple[File, ...] = ()
     first_seq: int | None = None
+
+
+class CitedSource(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page or a file; `start` and `end` say where in the text of the message it is cited, in
+    UTF-16 units."""
+
+    url: str | None = None
+    title: str | None = None
+    file_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class Sources(Event):
+    """What the message cites, beside what earlier such events said."""
+
+    message_id: str
+    sources: list[CitedSource]
 
 
 class Usage(msgspec.Struct, omit_defaults=True):
@@ -150,9 +187,9 @@ class Usage(msgspec.Struct, omit_defaults=True):
 
 
 class Done(Event, dict=True):
-    """The end of a run: its last event, exactly once. `user_id`: the user who asked.
-    `continued_by`: the run that goes on with the answer by itself, and begins with the next event.
-    """
+    """The end of a run: its last event, exactly once. `user_id`: the user who asked. `value`:
+    what the answer is by the schema that was asked for; null is one. `continued_by`: the run that
+    goes on with the answer by itself, and begins with the next event."""
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -164,6 +201,7 @@ class Done(Event, dict=True):
     user_id: str | None = None
     text: str | None = None
     error: Error | None = None
+    value: Any = msgspec.UNSET
     continued_by: str | None = None
 
 
@@ -196,6 +234,7 @@ EVENTS: dict[str, type[Event]] = {
     "run": Run,
     "token": Token,
     "tool_call": ToolCall,
+    "sources": Sources,
     "done": Done,
     "queue": QueueOrder,
     "selected": Selected,

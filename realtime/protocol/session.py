@@ -46,6 +46,7 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     access: Literal["owner", "full", "read"] | None = None
     guest_token: str | None = None
     next_before_seq: int | None = None
+    pending_client_calls: list[dict[str, Any]] = []
     active_run: ActiveRun | None = None
     leaf: str | None = None
     siblings: dict[str, list[str]] = {}

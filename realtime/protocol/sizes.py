@@ -5,6 +5,10 @@ from __future__ import annotations
 MAX_EVENT_BYTES = 96 * 1024
 """No event is larger on the wire."""
 
+MAX_ARGUMENTS = 24 * 1024
+"""Of a tool call as JSON, those that a person replaced included: with the longest output still
+below an event's bound."""
+
 MAX_PAGE_BYTES = 110 * 1024
 """Bound of the events in one `session` payload or `history` ack, which stays below 128 KB."""
 
@@ -13,3 +17,6 @@ MAX_QUEUED_TEXT = 500
 
 MAX_DONE_TEXT = 64 * 1024
 """An answer that is longer as JSON is left out of `done.text`; the tokens hold it."""
+
+MAX_DONE = 88 * 1024
+"""Of `done.text` and `done.value` together as JSON; with the rest still below an event's bound."""

@@ -6,21 +6,24 @@ Like a run it writes nothing: whoever drives it records the events before it ask
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
 from ..core.answer import as_text
+from ..core.approvals import arguments_hash, for_client
 from ..core.held import Held
 from ..core.provider_state import ProviderState, keep
-from ..models import Finished, Thought, ToolCallReady, ToolCallStarted
+from ..models import Finished, HostedCall, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
+    MAX_ARGUMENTS,
     OPEN_TOOL,
+    WAITING_TOOL,
     Approval,
+    ClientCall,
     Event,
     File,
     Run,
@@ -29,9 +32,11 @@ from ..protocol import (
     clean_text,
     to_json,
 )
-from ..tools import Full, NewFile, Reporter, Toolbox, ToolContext, ToolError, error_value
+from ..tools import Full, NewFile, Reporter, ToolContext, ToolError, Tools, error_value
+from .hosted import ended_unheard, hosted_call
 
-MAX_ARGUMENTS = 24 * 1024  # as JSON; with the longest output still below an event's bound
+SETTLED = ("ready", "completed", "failed")
+"""After these a model says nothing more of a call."""
 
 
 class Step:
@@ -46,18 +51,22 @@ class Step:
         self._by = by
         self._ids: dict[str, str] = {}  # by the model's keys of its calls
         self._known = {call.tool_call_id: call.status for call in known}
-        self._next = iter(self._known)
+        self._next = iter([call.tool_call_id for call in known if not call.hosted])
+        self._next_hosted = iter([call.tool_call_id for call in known if call.hosted])
+        self._hosted: dict[str, ToolCall] = {}  # that have not ended
         self.state = ProviderState(by)  # of what comes next
         self.spoke = False
         self.finished: Finished | None = None
         self.mark: tuple[Run, Held] | None = None  # told where its provider keeps the answer
 
-    def _event(self, key: str, name: str) -> ToolCall:
+    def _id(self, key: str, known: Iterator[str]) -> str:
         if key not in self._ids:
-            self._ids[key] = next(self._next, None) or self._new_id()
-        call_id = self._ids[key]
+            self._ids[key] = next(known, None) or self._new_id()
+        return self._ids[key]
+
+    def _event(self, key: str, name: str) -> ToolCall:
         return ToolCall(
-            tool_call_id=call_id,
+            tool_call_id=self._id(key, self._next),
             name=clean_text(name)[:128],
             status="streaming",
             message_id=self._message_id,
@@ -66,7 +75,7 @@ class Step:
     def _news(self, event: ToolCall) -> list[ToolCall]:
         """Nothing, where the log has it."""
         known = self._known.get(event.tool_call_id)
-        return [] if known in ("ready", event.status) else [event]
+        return [] if known in (*SETTLED, event.status) else [event]
 
     def started(self, item: ToolCallStarted) -> list[ToolCall]:
         return self._news(self._event(item.key, item.name))
@@ -79,6 +88,19 @@ class Step:
         keep(event, replace(self.state, id=own_id, extra=clean(item.extra)))
         self.state = ProviderState(self._by)
         return self._news(event)
+
+    def hosted(self, item: HostedCall) -> list[ToolCall]:
+        key = f"hosted {item.key}"
+        event = hosted_call(item, self._id(key, self._next_hosted), self._message_id)
+        self._hosted.pop(key, None)
+        if event.status in OPEN_TOOL:
+            self._hosted[key] = event
+        return self._news(event)
+
+    def close_hosted(self, *, whole: bool) -> list[Event]:
+        """At the end of the model's answer: the provider's calls of which it did not say more."""
+        left, self._hosted = list(self._hosted.values()), {}
+        return [ended_unheard(call, whole=whole) for call in left]
 
     def thought(self, item: Thought, offset: int) -> None:
         """`offset`: where the text of the message has come to."""
@@ -106,7 +128,7 @@ class Hooks(msgspec.Struct, frozen=True):
     told: Callable[[str, float | None, str | None], None]
     """Shows how far the call is."""
     decided: Callable[[str], Awaitable[ToolCall]]
-    """Waits for a decision; the call as it was recorded with it."""
+    """Waits for a decision, or for a device's answer; the call as it was recorded with it."""
     keep: Callable[[str, Full], Awaitable[str | None]]
     """Stores an output that is too long for the log; its reference, if it could."""
     attach: Callable[[str, NewFile], Awaitable[File | None]]
@@ -114,11 +136,11 @@ class Hooks(msgspec.Struct, frozen=True):
 
 
 async def call_all(
-    calls: Sequence[ToolCall], tools: Toolbox, hooks: Hooks
+    calls: Sequence[ToolCall], tools: Tools, hooks: Hooks
 ) -> AsyncGenerator[list[Event], None]:
     """Make those of a step's calls that are open side by side; an event for each change, in the
     order it happens. No call begins before `running` was taken: a crash cannot hide its effect.
-    One that needs approval waits for it, and nothing else waits for that one."""
+    One that needs approval, or a device, waits for it, and nothing else waits for that one."""
     known = [call for call in calls if call.status in OPEN_TOOL and call.status != "streaming"]
     begun = await asyncio.gather(*(_begin(call, tools, hooks.asker) for call in known))
     if news := [after for before, after in zip(known, begun, strict=True) if after is not before]:
@@ -131,9 +153,7 @@ async def call_all(
     try:
         while tasks:
             finished, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closed = [task.result() for task in finished]
-            # what was denied or has expired was recorded as it was decided
-            if news := [call for call in closed if call.status not in ("denied", "expired")]:
+            if news := [call for task in finished if (call := task.result())]:
                 yield list(news)
     finally:
         for task in tasks:
@@ -141,9 +161,9 @@ async def call_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
-    """The call as it begins: refused, `running`, or waiting for approval."""
-    if call.status == "awaiting_approval":  # since before a restart
+async def _begin(call: ToolCall, tools: Tools, asker: str) -> ToolCall:
+    """The call as it begins: refused, `running`, or waiting for approval or for a device."""
+    if call.status in WAITING_TOOL:  # since before a restart
         return call
     try:
         found = tools.find(call.name)
@@ -151,19 +171,23 @@ async def _begin(call: ToolCall, tools: Toolbox, asker: str) -> ToolCall:
         asks = call.approval is None and await found.needs_approval(keywords)
     except ToolError as error:
         return _failed(call, error)
+    now = time.time_ns() // 1_000_000
+    if found.client:
+        call = replace(call, client=ClientCall(round(found.deadline_s * 1000)))
     if not asks:
-        return replace(call, status="running")
-    expires_at = time.time_ns() // 1_000_000 + round(tools.approval_s * 1000)
-    approval = Approval(expires_at, arguments_hash(call), asked_by=asker)
+        return for_client(call, now) if found.client else replace(call, status="running")
+    expires_at = now + round(tools.approval_s * 1000)
+    approval = Approval(expires_at, arguments_hash(call), asked_by=asker, editable=found.editable)
     return replace(call, status="awaiting_approval", approval=approval)
 
 
-async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
-    """Make one call, once it may be made; what is made is what was recorded."""
-    if call.status == "awaiting_approval":
+async def _carry(call: ToolCall, tools: Tools, hooks: Hooks) -> ToolCall | None:
+    """Make one call, once it may be made; what is made is what was recorded. None where it was
+    closed, and recorded, by whom it waited for."""
+    if call.status in WAITING_TOOL:
         call = await hooks.decided(call.tool_call_id)
         if call.status != "running":
-            return call
+            return None
     reporter = Reporter(partial(hooks.told, call.tool_call_id))
     try:
         if call.approval and call.approval.arguments_hash != arguments_hash(call):
@@ -179,11 +203,6 @@ async def _carry(call: ToolCall, tools: Toolbox, hooks: Hooks) -> ToolCall:
         reporter.finish()
     listed = tuple(file for file in files if file)
     return replace(call, status="completed", output=output.value, output_ref=ref, files=listed)
-
-
-def arguments_hash(call: ToolCall) -> str:
-    """What an approval is bound to: SHA-256 of the tool's name and its arguments."""
-    return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
 
 
 def _failed(call: ToolCall, error: ToolError) -> ToolCall:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -23,7 +24,9 @@ from ..core.state import RunState, State
 from ..core.usage import Meter
 from ..models import (
     AnswerKept,
+    Cited,
     Finished,
+    HostedCall,
     Item,
     Model,
     ModelError,
@@ -48,12 +51,14 @@ from ..protocol import (
     TextKind,
     Usage,
 )
-from ..tools import Toolbox
+from ..tools import Tools
 from .attached import Attached, Read
 from .calls import Hooks, Step, call_all
 from .chain import Attempts, Switch, Wait
 from .outcome import Outcome, ending, failed
 from .rest import known_calls, rest_writer
+from .sources import sources_of
+from .structured import held_to
 from .writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -62,6 +67,8 @@ WHOLE = ("stop", "tool_calls")
 """The reasons after which the calls of an answer may be made."""
 REFUSED = ("bad_request", "content_filter", "context_overflow")
 """Failures that may be due to something said long ago."""
+PLACED = (Thought, Cited)
+"""What belongs to a place in the text: what came before is recorded first."""
 MAX_STEPS = 8
 MAX_CALLS = 16
 
@@ -86,7 +93,7 @@ async def execute(
     session: State,
     job: Job,
     attempts: Attempts,
-    tools: Toolbox,
+    tools: Tools,
     pause: Wait | None = None,
 ) -> AsyncGenerator[list[Event] | Outcome, None]:
     """Carry one run to its outcome, after a pause. Raises nothing that a model or a tool caused."""
@@ -107,7 +114,7 @@ async def execute(
         async with aclosing(call_all(between, tools, job.hooks)) as parts:
             async for changes in parts:  # where a crash came between two steps
                 yield changes
-        for _ in range(answer.steps - bool(known), MAX_STEPS):
+        for _ in range(answer.steps - any(not call.hosted for call in known), MAX_STEPS):
             said = conversation(run, session)
             begun = answer.length["text"]
             after_calls = bool(answer.last_step())
@@ -129,6 +136,8 @@ async def execute(
                     options=job.options,
                     session_id=session.session_id,
                     user_id=run.asker,
+                    hosted=True,
+                    schema=answer.schema,
                     kept=held.id if held else "",
                 )
                 used = meter.usage()
@@ -149,11 +158,16 @@ async def execute(
                                     told = None
                             events: list[Event] = []
                             for item in batch:
-                                if isinstance(item, Thought):
+                                if isinstance(item, PLACED):
                                     if events:
                                         yield events
                                         events = []
-                                    step.thought(item, answer.length["text"] - writer.behind)
+                                    at = answer.length["text"] - writer.behind
+                                    if isinstance(item, Thought):
+                                        step.thought(item, at)
+                                    elif not writer.behind:  # else the log has it
+                                        said_here = partial(answer.text_from, begun)
+                                        events += sources_of(item, answer, at, said_here)
                                 else:
                                     events += _taken(item, step, writer, job)
                             if events:
@@ -190,16 +204,17 @@ async def execute(
                             )
             held, known = None, []
             meter.end()
-            if rest := writer.flush():
+            all_said = step.finished.reason in WHOLE
+            if rest := [*writer.flush(), *step.close_hosted(whole=all_said)]:
                 yield rest
             calls = answer.last_step()
             ready = any(call.status == "ready" for call in calls)
-            if not ready or step.finished.reason not in WHOLE:
+            if not ready or not all_said:
                 outcome = ending(step.finished, meter.usage())
                 outcome.state = step.state
-                yield outcome
+                yield await held_to(answer.schema, answer.newest_text(), outcome)
                 return
-            if len(answer.calls) > MAX_CALLS:
+            if answer.asked > MAX_CALLS:
                 yield _limit(f"stopped: more than {MAX_CALLS} tool calls", job)
                 return
             async with aclosing(call_all(calls, tools, job.hooks)) as parts:
@@ -226,7 +241,7 @@ def _shown(item: ModelEvent, job: Job) -> bool:
     """Whether devices see it: behind that the step is not begun again."""
     if isinstance(item, TextDelta):
         return item.kind == "text" or job.show_reasoning
-    return isinstance(item, ToolCallStarted | ToolCallReady | Finished)
+    return isinstance(item, ToolCallStarted | ToolCallReady | HostedCall | Finished)
 
 
 def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[Event]:
@@ -241,6 +256,8 @@ def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[E
         case ToolCallReady():
             job.meter.written += len(item.name) + len(item.arguments)
             return step.ready(item)
+        case HostedCall():
+            return step.hosted(item)
         case Usage():
             job.meter.counted(item)
         case AnswerKept() if step.mark:

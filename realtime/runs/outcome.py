@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ..core.provider_state import ProviderState
@@ -38,6 +40,7 @@ class Outcome(msgspec.Struct):
     usage: Usage | None = None
     error: Error | None = None
     state: ProviderState | None = None
+    value: Any = msgspec.UNSET
     again: Wait | None = None
 
 

@@ -12,10 +12,13 @@ reaches the server.
 """
 
 from ..core.user import User
+from .answers import Value, schema_problem, value_of
+from .client import SessionTools, Tools
 from .context import Figures, NewFile, ToolContext, ToolError, error_value
 from .functions import FunctionTool, load, tool
-from .output import MAX_OUTPUT, Full, Output
+from .output import MAX_OUTPUT, Full, Output, written
 from .progress import Reporter
+from .threads import in_thread
 from .tool import Approval, Tool, Toolbox
 
 __all__ = [
@@ -27,12 +30,19 @@ __all__ = [
     "NewFile",
     "Output",
     "Reporter",
+    "SessionTools",
     "Tool",
     "ToolContext",
     "ToolError",
     "Toolbox",
+    "Tools",
     "User",
+    "Value",
     "error_value",
+    "in_thread",
     "load",
+    "schema_problem",
     "tool",
+    "value_of",
+    "written",
 ]

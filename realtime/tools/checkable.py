@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from ..protocol import clean
+from ..protocol import clean, to_json
 
 Json = dict[str, Any]
 
@@ -18,21 +18,59 @@ class Unfit(ValueError):
     """The tool cannot be offered; the text says why."""
 
 
-def checkable(schema: Any) -> Json:
+def checkable(schema: Any, *, patterns: bool = True) -> Json:
     """The schema as JSON Schema 2020-12, without what is not valid or cannot be checked here:
     references to nowhere, patterns that Python does not know. Never narrower than it was.
-    Raises `Unfit` where it describes no object, and RecursionError."""
+    Without `patterns` none is checked: one of a stranger's may take for ever. Raises `Unfit`
+    where it describes no object, and RecursionError."""
     if not isinstance(schema, dict):
         schema = {}
     schema = clean(schema)
-    found, _ = _sound(schema, schema)
+    found, _ = _sound(schema, schema, patterns)
     types = found.get("type", "object")
     if "object" not in types:
         raise Unfit(f"its schema describes {types!r} where an object is needed")
     return {**found, "type": "object"}
 
 
-def _sound(schema: Any, root: Json) -> tuple[Any, bool]:
+def sound(schema: Json) -> Json:
+    """What of a stranger's schema can be checked here, as in `checkable`: no patterns, and a value
+    of any kind."""
+    found, _ = _sound(cleaned := clean(schema), cleaned, False)
+    return found if isinstance(found, dict) else {}
+
+
+def fault_of(schema: Any, root: Json, place: str = "schema") -> str | None:
+    """The first part of it that is not valid. Raises RecursionError."""
+    if isinstance(schema, bool):
+        return None
+    if not isinstance(schema, dict):
+        return f"{place} must be an object"
+    for key, value in schema.items():
+        at, parts = f"{place}.{key}", {}
+        if key in ONE:
+            parts = {at: value}
+        elif key in SOME:
+            if not isinstance(value, list) or not value:
+                return f"{at} must be a list"
+            parts = {f"{at}.{n}": part for n, part in enumerate(value)}
+        elif key in MAPS:
+            if not isinstance(value, dict):
+                return f"{at} must be an object"
+            parts = {f"{at}.{name}": part for name, part in value.items()}
+        elif key == "type":
+            names = value if isinstance(value, list) else [value]
+            if not names or not all(isinstance(name, str) and name in TYPES for name in names):
+                return f"{at} must be one of {', '.join(sorted(TYPES))}"
+        elif (key in SHAPES or key == "$ref") and not _is_fine(key, value, root):
+            return f"{at} cannot be {to_json(value).decode()[:100]}"
+        for inner, part in parts.items():
+            if found := fault_of(part, root, inner):
+                return found
+    return None
+
+
+def _sound(schema: Any, root: Json, patterns: bool) -> tuple[Any, bool]:
     """The part, and whether nothing was left out of it."""
     if isinstance(schema, bool):
         return schema, True
@@ -44,25 +82,25 @@ def _sound(schema: Any, root: Json) -> tuple[Any, bool]:
     for key, value in schema.items():
         good = True
         if key in ONE:
-            part, good = _sound(value, root)
+            part, good = _sound(value, root, patterns)
             if good or key not in ("not", "if"):  # loosening these would narrow the whole
                 kept[key] = part
         elif key in SOME and isinstance(value, list) and value:
-            parts = [_sound(item, root) for item in value]
+            parts = [_sound(item, root, patterns) for item in value]
             good = all(fine for _, fine in parts)
             where = key if good or key != "oneOf" else "anyOf"
             kept.setdefault(where, [part for part, _ in parts])
         elif key in MAPS and isinstance(value, dict):
-            named = {name: _sound(part, root) for name, part in value.items()}
+            named = {name: _sound(part, root, patterns) for name, part in value.items()}
             if key == "patternProperties":
-                named = {name: part for name, part in named.items() if _is_pattern(name)}
+                named = {n: part for n, part in named.items() if patterns and _is_pattern(n)}
             good = len(named) == len(value) and all(fine for _, fine in named.values())
             kept[key] = {name: part for name, (part, _) in named.items()}
         elif key == "type":
             types = _types(value)
             good = types is not None
             kept |= {"type": types} if types else {}
-        elif _is_fine(key, value, root):
+        elif _is_fine(key, value, root) and (patterns or key != "pattern"):
             kept[key] = value
         else:
             good = key not in KEYWORDS

@@ -79,7 +79,12 @@ class FunctionTool(Tool):
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, deadline_s: float = DEADLINE_S, repeatable: bool = False, approval: Approval = False
+    *,
+    deadline_s: float = DEADLINE_S,
+    repeatable: bool = False,
+    approval: Approval = False,
+    editable: bool = True,
+    client: bool = False,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -88,19 +93,27 @@ def tool(
     deadline_s: float = DEADLINE_S,
     repeatable: bool = False,
     approval: Approval = False,
+    editable: bool = True,
+    client: bool = False,
 ) -> F | Callable[[F], F]:
     """Mark a function as a tool. It stays the function that it was.
 
     `deadline_s`: seconds it may take. `repeatable`: a call whose outcome a crash hid is
     made again, with the same `tool_call_id`; without it such a call is reported as
     `unknown_outcome`. `approval`: whether a person must agree to each call, or a plain
-    function that says so of the arguments, which it gets as keywords. Raises TypeError
-    where the signature cannot be described to a model.
+    function that says so of the arguments, which it gets as keywords. `editable`: whether
+    that person may change the arguments. `client`: the function is a stub, and never called:
+    a front end answers. Raises TypeError where the signature cannot be described to a model.
     """
 
     def mark(function: F) -> F:
         function.__tool__ = FunctionTool(  # type: ignore[attr-defined]
-            function, deadline_s=deadline_s, repeatable=repeatable, approval=approval
+            function,
+            deadline_s=deadline_s,
+            repeatable=repeatable,
+            approval=approval,
+            editable=editable,
+            client=client,
         )
         return function
 

@@ -30,6 +30,7 @@ class Tool:
     """What the model may call. Subclasses say how: `validate` and `invoke`.
 
     `name` is the tool's own. `spec` is what models are offered; `changes` says how it differs.
+    A tool of a `client` runs in a front end: it is never invoked here.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Tool:
         deadline_s: float = DEADLINE_S,
         repeatable: bool = False,
         approval: Approval = False,
+        editable: bool = True,
+        client: bool = False,
     ) -> None:
         """Raises `Unfit` where no model can be offered the tool."""
         if inspect.iscoroutinefunction(approval):
@@ -50,6 +53,8 @@ class Tool:
             raise Unfit(f"tool {spec.name} cannot be offered to a model: {error}") from None
         self.deadline_s = deadline_s
         self.repeatable = repeatable
+        self.editable = editable
+        self.client = client
         self._approval = approval
 
     def validate(self, arguments: Any) -> dict[str, Any]:
@@ -181,6 +186,9 @@ class Toolbox:
 
     def _get(self, name: str) -> Tool | None:
         return self._tools.get(name) or self._own_names.get(name)
+
+    def has(self, name: str) -> bool:
+        return self._get(name) is not None
 
     def repeatable(self, name: str) -> bool:
         tool = self._get(name)

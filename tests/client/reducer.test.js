@@ -155,6 +155,20 @@ test("another model begins anew where reset_to says, and it is known that it did
   assert.deepEqual(run.fallback, { from_model: "large", model: "small", reason: "quota" });
 });
 
+test("what an answer cites is kept, and is void where the text is cut before it", () => {
+  const sources = (seq, ...list) => ({ event: "sources", seq, run_id: "r1", message_id: "a1", sources: list });
+  const [one, two, whole] = [{ url: "https://a.example", start: 0, end: 3 }, { url: "https://b.example", start: 4, end: 9 }, { url: "https://c.example" }];
+  const said = [token(4, 0, "Yes. No."), sources(5, one, two), sources(6, whole)];
+  const state = live(said, begun());
+  assert.deepEqual(state.runs[0].message.sources, [one, two, whole]);
+  const reset = { event: "run", seq: 7, run_id: "r1", message_id: "a1", status: "fallback", model: "small", reset_to: 5 };
+  assert.deepEqual(apply(state, reset).state.runs[0].message.sources, [one, whole]);
+  const older = [...said.slice(0, 2)];
+  const newer = live([{ ...sources(6, whole), first_seq: 6 }], { ...begun(), last_seq: 5 });
+  const joined = prepend({ ...newer, next_before_seq: 6 }, { events: older, next_before_seq: null });
+  assert.deepEqual(joined.runs[0].message.sources, [one, two, whole]);
+});
+
 test("an approval stays with its call, whoever decides", () => {
   const call = (seq, status, approval) => ({ event: "tool_call", seq, run_id: "r1", message_id: "a1", tool_call_id: "t1", name: "pay", status, arguments: { sum: 3 }, approval });
   const asked = live([call(4, "awaiting_approval", { expires_at: 9 })], begun());

@@ -13,15 +13,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from realtime.core.approvals import for_client
 from realtime.core.bounds import Bounds
 from realtime.core.continuing import MOST, may_go_on, newest, successor
 from realtime.core.session import Session
 from realtime.core.shown import on_branch
 from realtime.core.state import RunState, State
+from realtime.models import ToolResult
 from realtime.protocol import (
     EVENT_NAMES,
+    WAITING_TOOL,
     Approval,
     Approve,
+    CitedSource,
+    ClientCall,
     Done,
     Error,
     Event,
@@ -29,6 +34,7 @@ from realtime.protocol import (
     Regenerate,
     Run,
     Send,
+    Sources,
     Token,
     ToolCall,
     UserMessage,
@@ -39,11 +45,13 @@ from realtime.protocol import (
 OWNER, GUEST, STRANGER = "owner", "guest", "stranger"
 BOUNDS = Bounds(text_bytes=64, queued=2)
 APPROVAL_MS = 100
+CLIENT_MS = 50
 ENDS = [
     ("completed", "stop"),
     ("cancelled", "cancelled"),
     ("interrupted", "error"),
     ("incomplete", "length"),
+    ("incomplete", "stop"),
     ("failed", "error"),
 ]
 NEXT = {"streaming": "ready", "ready": "running", "running": "completed"}
@@ -63,7 +71,7 @@ def seen(state: State) -> dict[str, Any]:
         "ended": state.ended,
         "active": state.active_view(),
         "queue": state.queue_view(),
-        "pending": state.pending(),
+        "pending": (state.pending(), state.pending_client_calls(), state.waits_for_people()),
         "context": state.context(),
         "branches": (state.branches.leaf, state.branches.parents),
         "runs": {
@@ -76,6 +84,12 @@ def seen(state: State) -> dict[str, Any]:
         ],
         "calls": [call for run in state.started for call in run.answer.calls.values()],
     }
+
+
+def takes(name: str, arguments: dict[str, Any]) -> None:
+    """What a tool says of the arguments that a person gives."""
+    if "bad" in arguments:
+        raise ProtocolError("bad_request", "n is missing")
 
 
 class Conversation(RuleBasedStateMachine):
@@ -91,6 +105,7 @@ class Conversation(RuleBasedStateMachine):
         self.said: dict[tuple[str, str], tuple[str, str]] = {}  # text and run, by user and id
         self.waiting: list[str] = []  # runs, in the order in which they must start
         self.decided: dict[str, tuple[str, str]] = {}  # decision and by whom, by call
+        self.answered: dict[str, str] = {}  # by whose device, by call
         self.unheard = False  # something was said since the last summary
         self.tree: dict[str, str | None] = {}  # each message's parent
         self.branch: list[str] = []  # the messages that a model should see now
@@ -262,6 +277,8 @@ class Conversation(RuleBasedStateMachine):
         whole = newest.done.status == "completed"
         broken = newest.done.status in ("interrupted", "incomplete")
         continued = len(runs) > 1
+        if newest.done.finish_reason == "stop":
+            return "conflict"
         if newest.answer is not run.answer or whole or not (broken or continued):
             return "conflict"
         return "conflict" if newest.refused else None
@@ -272,30 +289,85 @@ class Conversation(RuleBasedStateMachine):
         user=st.sampled_from([OWNER, GUEST, STRANGER]),
         decision=st.sampled_from(["approve", "deny"]),
         late=st.sampled_from([False, False, True]),
+        edit=st.sampled_from([None, None, {"n": 1}, {"n": 2}, {"bad": 1}]),
     )
-    def approve(self, data: st.DataObject, user: str, decision: Any, late: bool) -> None:
+    def approve(
+        self, data: st.DataObject, user: str, decision: Any, late: bool, edit: dict[str, Any] | None
+    ) -> None:
         self.now += late * APPROVAL_MS
         call = data.draw(st.sampled_from(self.asked()))
-        command = Approve(tool_call_id=call.tool_call_id, decision=decision)
+        command = Approve(tool_call_id=call.tool_call_id, decision=decision, arguments=edit)
         assert call.run_id
         if user not in (OWNER, self.session.runs[call.run_id].asker):
             with self.refused("forbidden"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.tool_call_id in self.decided:
             with self.refused("already_resolved"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.status != "awaiting_approval":
             with self.refused("already_done" if call.status == "cancelled" else "expired"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
         elif call.approval and self.now >= call.approval.expires_at:
             with self.refused("expired"):
-                self.session.approve(command, user, self.now)
+                self.session.approve(command, user, self.now, takes)
+        elif edit and (decision == "deny" or "bad" in edit):
+            with self.refused("bad_request"):
+                self.session.approve(command, user, self.now, takes)
         else:
-            self.session.approve(command, user, self.now)
+            self.session.approve(command, user, self.now, takes)
             self.decided[call.tool_call_id] = decision, user
             (told, *_) = self.commit()
             assert isinstance(told, ToolCall)
-            assert told.status == ("running" if decision == "approve" else "denied")
+            begun = "awaiting_client" if call.client else "running"
+            assert told.status == (begun if decision == "approve" else "denied")
+            if told.client and told.status == "awaiting_client":
+                assert told.client.expires_at == self.now + CLIENT_MS
+            assert told.approval
+            assert told.arguments == (edit or {"n": 1})
+            assert told.approval.asked_arguments == ({"n": 1} if edit == {"n": 2} else None)
+            assert told.approval.edited_by == (user if edit == {"n": 2} else None)
+
+    @precondition(lambda self: self.clients())
+    @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]), fails=st.booleans())
+    def a_device_answers(self, data: st.DataObject, user: str, fails: bool) -> None:
+        call = data.draw(st.sampled_from(self.clients()))
+        error = Error("tool_error", "no") if fails else None
+        answer = call.tool_call_id, None if fails else 7, error, user, self.now
+        assert call.client
+        if call.status == "awaiting_approval":
+            with self.refused("not_found"):
+                self.session.take_result(*answer)
+        elif call.tool_call_id in self.answered:
+            with self.refused("already_resolved"):
+                self.session.take_result(*answer)
+        elif call.status in ("cancelled", "denied"):
+            with self.refused("already_done"):
+                self.session.take_result(*answer)
+        elif call.status == "expired" or self.now >= call.client.expires_at:
+            with self.refused("expired"):
+                self.session.take_result(*answer)
+        else:
+            self.session.take_result(*answer)
+            self.answered[call.tool_call_id] = user
+            (told,) = self.commit()
+            assert isinstance(told, ToolCall)
+            assert told.client
+            assert (told.status, told.output) == (("failed", None) if fails else ("completed", 7))
+            assert told.client.answered_by == user
+
+    def clients(self) -> list[ToolCall]:
+        """Every call that a front end makes, or made, or may yet make."""
+        calls = [c for run in self.session.started for c in run.answer.calls.values()]
+        return list({c.tool_call_id: c for c in calls if c.client}.values())
+
+    @precondition(lambda self: self.clients())
+    @rule(data=st.data())
+    def no_device_answers(self, data: st.DataObject) -> None:
+        call = data.draw(st.sampled_from(self.clients()))
+        self.now += CLIENT_MS
+        waited = call.status in WAITING_TOOL
+        self.session.expire_call(call.tool_call_id, self.now)
+        assert bool(self.commit()) == waited
 
     def asked(self) -> list[ToolCall]:
         """Every call that ever waited for a person."""
@@ -307,8 +379,9 @@ class Conversation(RuleBasedStateMachine):
     def nobody_decides(self, data: st.DataObject) -> None:
         call = data.draw(st.sampled_from(self.asked()))
         self.now += APPROVAL_MS
-        self.session.expire_approval(call.tool_call_id, self.now)
-        assert bool(self.commit()) == (call.status == "awaiting_approval")
+        waited = call.status in WAITING_TOOL
+        self.session.expire_call(call.tool_call_id, self.now)
+        assert bool(self.commit()) == waited
 
     @rule(data=st.data(), user=st.sampled_from([OWNER, GUEST]), text=st.sampled_from(["x", ""]))
     def edit_what_waits(self, data: st.DataObject, user: str, text: str) -> None:
@@ -363,11 +436,34 @@ class Conversation(RuleBasedStateMachine):
         assert self.session.record(run.run_id, [token], self.now)
         self.commit()
 
-    @rule(asks=st.booleans())
-    def ask_for_a_tool(self, asks: bool) -> None:
+    @rule()
+    def the_provider_searches(self) -> None:
+        """A call that it makes itself closes no step, and nothing is made of it here."""
+        run = self.running()
+        steps, asked = run.answer.steps, run.answer.last_step()
+        call = ToolCall(tool_call_id=self.ids(), name="web_search", status="running", hosted=True)
+        assert self.session.record(run.run_id, [call], self.now)
+        said = run.answer.length["text"]
+        token = Token(message_id=run.answer.message_id, offset=said, delta="seen", kind="text")
+        ended = msgspec.structs.replace(call, status="completed")
+        cites = Sources(
+            message_id=run.answer.message_id, sources=[CitedSource(url="https://a.example")]
+        )
+        assert self.session.record(run.run_id, [ended, token, cites], self.now)
+        assert run.answer.steps == steps
+        assert run.answer.last_step() in (asked, []), "a new step where the last was closed"
+        results = [item for item in run.answer.items() if isinstance(item, ToolResult)]
+        assert call.tool_call_id not in {item.tool_call_id for item in results}
+        self.commit()
+
+    @rule(asks=st.booleans(), client=st.booleans())
+    def ask_for_a_tool(self, asks: bool, client: bool) -> None:
         run = self.running()
         call = ToolCall(tool_call_id=self.ids(), name="f", status="streaming", arguments={"n": 1})
         call.message_id = run.answer.message_id
+        if client:
+            call.client = ClientCall(CLIENT_MS)
+            call = call if asks else for_client(call, self.now)
         if asks:
             call.status = "awaiting_approval"
             call.approval = Approval(self.now + APPROVAL_MS, "hash", asked_by=run.asker)
@@ -548,6 +644,12 @@ class Conversation(RuleBasedStateMachine):
                 decision = event.approval.decision, event.approval.decided_by
                 decisions.setdefault(event.tool_call_id, set()).add(decision)
         assert decisions == {call: {decision} for call, decision in self.decided.items()}
+
+    @invariant()
+    def a_device_answers_once(self) -> None:
+        calls = [event for event in self.events if isinstance(event, ToolCall)]
+        by = [(c.tool_call_id, c.client.answered_by) for c in calls if c.client]
+        assert sorted(item for item in by if item[1]) == sorted(self.answered.items())
 
     @invariant()
     def a_run_says_that_it_waits_for_a_person(self) -> None:

@@ -45,6 +45,7 @@ class Talk:
                     model=upstream.provider.model,
                     api=upstream.provider.api,  # type: ignore[arg-type]
                     extras=getattr(upstream.provider, "extras", False),
+                    hosted=getattr(upstream.provider, "hosted", ()),
                     show_reasoning=self._settings.get("show_reasoning", True),
                 ),
                 upstream.url,
@@ -132,6 +133,12 @@ class Talk:
         """The session ends; its summary."""
         assert (await self._device.call("end"))["ok"]
         return (await self._device.durable("summary"))[0]
+
+    def events(self, name: str, run_id: str) -> list[dict[str, Any]]:
+        return self._device.events(name, run_id=run_id)
+
+    async def called(self, run_id: str, status: str) -> dict[str, Any]:
+        return (await self._device.durable("tool_call", run_id=run_id, status=status))[0]
 
     def calls(self, run_id: str, status: str = "completed") -> list[dict[str, Any]]:
         return self._device.events("tool_call", run_id=run_id, status=status)

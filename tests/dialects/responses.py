@@ -47,6 +47,7 @@ class OpenAIResponses:
     extras = True
     takes: tuple[str, ...] = ("image", "pdf")
     known = FIELDS
+    items = ITEMS
 
     def __init__(self) -> None:
         self.number = itertools.count(1)
@@ -57,9 +58,9 @@ class OpenAIResponses:
     # ------------------------------------------------------------ the request
 
     def check(self, body: Body) -> Fault | None:
-        return next(self._faults(body), None)
+        return next(self.faults(body), None)
 
-    def _faults(self, body: Body) -> Iterator[Fault]:
+    def faults(self, body: Body) -> Iterator[Fault]:
         for name in body.keys() - self.known:
             yield unknown(name)
         for name in body.get("stream_options", {}).keys() - {"include_obfuscation"}:
@@ -71,10 +72,10 @@ class OpenAIResponses:
                 yield Fault("Invalid 'tools[0].name'.", fields={"param": "tools[0].name"})
         items = body["input"]
         for place, item in enumerate(items):
-            if kind(item) not in ITEMS:
+            if kind(item) not in self.items:
                 yield Fault(f"Invalid value: '{kind(item)}'.", fields={"param": f"input[{place}]"})
                 return
-            for name in item.keys() - ITEMS[kind(item)]:
+            for name in item.keys() - self.items[kind(item)]:
                 yield unknown(f"input[{place}].{name}")
         for place, item in enumerate(items):
             yield from self.judge_item(f"input[{place}]", item)
@@ -123,7 +124,8 @@ class OpenAIResponses:
     def _reasoning(self, items: list[Body]) -> Iterator[Fault]:
         open_reasoning = ""
         for place, item in enumerate(items):
-            written = kind(item) == "function_call" or item.get("role") == "assistant"
+            follows = kind(item) in self.items.keys() - {"message", "function_call_output"}
+            written = follows or item.get("role") == "assistant"
             if open_reasoning and not written and kind(item) != "reasoning":
                 yield self._alone(open_reasoning)
             open_reasoning = ""
@@ -174,18 +176,18 @@ class OpenAIResponses:
         if act == "wait":
             return begun
         encrypted = "reasoning.encrypted_content" in body.get("include", ())
-        middle = self._thinks(
+        middle = self.thinks(
             output, keeps=encrypted and act not in ("length", "half a call", "blank")
         )
         if act in CALLS:
-            middle += self._says(output, "One moment.", "commentary")
+            middle += self.says(output, "One moment.", "commentary")
             for name, arguments in CALLS[act]:
                 middle += self._calls(output, name, arguments)
         elif act == "half a call":
             middle += self._calls(output, TOOL, '{"query": "mess', status="incomplete")
         else:
             text = {"blank": "\n\n", "length": "Once upon "}.get(act, "All is well.")
-            middle += self._says(output, text, "final_answer")
+            middle += self.says(output, text, "final_answer")
         usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
         response: Body = {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
         if act in ("length", "half a call"):
@@ -193,7 +195,7 @@ class OpenAIResponses:
             response |= {"status": "incomplete", "incomplete_details": why}
         return [*begun, *middle, event(f"response.{response['status']}", response=response)]
 
-    def _thinks(self, output: list[Body], *, keeps: bool) -> list[Event]:
+    def thinks(self, output: list[Body], *, keeps: bool) -> list[Event]:
         id = f"rs_{next(self.number):048}"
         item: Body = {"type": "reasoning", "id": id, "summary": []}
         at = {"output_index": len(output)}
@@ -204,7 +206,7 @@ class OpenAIResponses:
         output.append(item)
         return [begun, event("response.output_item.done", item=item, **at)]
 
-    def _says(self, output: list[Body], text: str, phase: str) -> list[Event]:
+    def says(self, output: list[Body], text: str, phase: str) -> list[Event]:
         id = f"msg_{next(self.number):048}"
         self.reasoned[id] = output[0]["id"]
         item: Body = {"type": "message", "id": id, "role": "assistant"}

@@ -24,6 +24,8 @@ Act = Literal[
     "length",  # half a text, then the limit
     "blank",  # white space only
     "wait",  # it begins, and says nothing
+    "search",  # with a tool of the provider's
+    "search that lasts",
 ]
 """What the model does with a request."""
 
@@ -90,7 +92,7 @@ class Upstream:
         await response.prepare(request)
         for event in self.provider.play(act, body):
             await response.write(event if isinstance(event, bytes) else data(event))
-        if act == "wait":
+        if act in ("wait", "search that lasts"):
             self.waits.set()
             await asyncio.Event().wait()
         return response

@@ -267,6 +267,57 @@ async def test_a_call_that_was_being_written_is_made_once(tmp_path: Path, count:
         assert len(keeper.asked) == 2
 
 
+def search(index: int) -> list[dict[str, Any]]:
+    """A search of the provider's own."""
+    item = {"type": "web_search_call", "id": "ws", "status": "in_progress"}
+    done = {**item, "status": "completed", "action": {"type": "search", "query": "words"}}
+    return [
+        {"type": "response.output_item.added", "output_index": index, "item": item},
+        {"type": "response.output_item.done", "output_index": index, "item": done},
+    ]
+
+
+def citing(words: list[str], index: int) -> list[dict[str, Any]]:
+    """One message item that cites a page for its first word."""
+    begun = said(words, index)
+    note = {"type": "url_citation", "url": "https://a.example", "title": "A"}
+    whole = "".join(words)
+    part = {
+        "type": "output_text",
+        "text": whole,
+        "annotations": [{**note, "start_index": 0, "end_index": len(words[0])}],
+    }
+    item = {**begun[0]["item"], "content": [part]}
+    return [*begun, {"type": "response.output_item.done", "output_index": index, "item": item}]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 14, 15, 16])
+async def test_searches_and_sources_stand_there_once(tmp_path: Path, count: int) -> None:
+    """Killed in the search, behind it, in the text, at its end, behind its sources, and later."""
+    answer = [*search(0), *citing(WORDS[:10], 1), *said(WORDS[10:], 2)]
+    async with keeping(tmp_path, answer, HOSTED_TOOLS="web_search") as (scene, keeper):
+        one = await scene.device("raw")
+        run_id = (await one.send("go"))["run_id"]
+        await keeper.make(count)
+        if count in (5, 14):
+            await shows(one, WORDS[count - 5])
+        else:
+            kind, least = ("tool_call", count - 1) if count < 5 else ("sources", 1)
+            await one.until(lambda: len(one.events(kind)) >= least or None)
+        await scene.restart()
+        await keeper.make(100)
+        done = await one.done(run_id)
+        assert (done["status"], len(keeper.asked)) == ("completed", 1)
+        assert done["text"] == text(one) == "".join(WORDS[:10]) + "\n\n" + "".join(WORDS[10:])
+        calls = [(call["tool_call_id"], call["status"]) for call in one.events("tool_call")]
+        assert [status for _, status in calls] == ["running", "completed"]
+        assert len({call_id for call_id, _ in calls}) == 1
+        cited = [source for event in one.events("sources") for source in event["sources"]]
+        length = len(WORDS[0].encode("utf-16-le")) // 2
+        page = {"url": "https://a.example", "title": "A", "start": 0, "end": length}
+        assert cited == [page]
+
+
 async def test_an_answer_that_is_lost_there_is_continued(tmp_path: Path) -> None:
     async with keeping(tmp_path, said(WORDS[:20]), said(WORDS[20:])) as (scene, keeper):
         one = await scene.device("raw")

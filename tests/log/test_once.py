@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import tempfile
@@ -231,6 +232,24 @@ def test_a_long_output_is_not_stored_twice(tmp_path: Path) -> None:
         calls = database.execute("SELECT length(content) FROM events WHERE event_type='tool_call'")
         assert max(length for (length,) in calls) < 500
     journal.close()
+
+
+def test_a_null_is_a_value_and_the_texts_beside_it_stand_once(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path / "j.db"))
+    dice = random.Random(1)
+    session = Session(uuid(dice), ids=lambda: uuid(dice))
+    session.begin("owner", 1)
+    session.send(Send(text="none?", client_msg_id="1", schema={"type": "null"}), "owner", "m", 1)
+    say(session, "null", 2)
+    assert session.active
+    session.finish(session.active.run_id, "completed", "stop", 3, usage=Usage(1, 2), value=None)
+    write(journal, head_of(session), session.take())
+    with closing(sqlite3.connect(journal.path)) as database:
+        found = database.execute("SELECT event_type, CAST(payload AS TEXT) FROM events")
+        stored = {kind: json.loads(payload) for kind, payload in found}
+    journal.close()
+    assert stored["user_message"]["parent"] is stored["done"]["value"] is None
+    assert not {"text", "session_id"} & (stored["user_message"].keys() | stored["done"].keys())
 
 
 # ------------------------------------------------------------- for people who browse

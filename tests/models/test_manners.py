@@ -150,3 +150,27 @@ def test_instructions_become_the_first_message_where_no_system_role_is_taken() -
 def test_what_cannot_be_changed_stays_a_failure(param: str | None) -> None:
     asked = Asked()
     assert asked.refuse(param or "") is None
+
+
+def test_a_schema_that_is_refused_goes_in_words_and_others_in_their_field() -> None:
+    asked, other = Asked(), {"type": "object", "properties": {"a": {}}}
+    schema = {"type": "object"}
+
+    def sent(schema: dict[str, Any]) -> tuple[bool, bool, int]:
+        request = asked.manners.shape(replace(REQUEST, schema=schema), ME)
+        made = asked.manners.trim(body("m", request))
+        in_words = "JSON Schema" in made["messages"][0]["content"]
+        return "response_format" in made, in_words, len(made.get("tools", ()))
+
+    def refuse(param: str, detail: str = "") -> str | None:
+        request = replace(REQUEST, schema=schema)
+        error = ModelError("bad_request", "", param=param, detail=detail)
+        return asked.manners.learn(error, request, body("m", asked.manners.shape(request, ME)))
+
+    assert sent(schema) == (True, False, 3)
+    assert refuse("tools", "failed to parse grammar")
+    assert sent(schema) == (False, True, 3), "the schema may be to blame, and costs nobody else"
+    assert sent(other) == (True, False, 3)
+    assert refuse("tools", "failed to parse grammar"), "it was not"
+    assert refuse("response_format") is None, "it is not there any more"
+    assert sent({"type": "array"}) == (False, True, 0), "no provider takes a list"

@@ -41,13 +41,14 @@ async (payloads) => {
       seen += 1;
     }
     const call = { tool_call_id: "t", name: payload, arguments: payload, output_ref: payload };
-    take("tool_call", { ...call, status: "awaiting_approval", approval: { expires_at: Date.now() + 9e9 } });
+    take("tool_call", { ...call, status: "awaiting_approval", approval: { expires_at: Date.now() + 9e9, editable: true } });
     more.progress.set("t", { tool_call_id: "t", fraction: 0.5, message: payload });
     take("tool_call", { ...call, status: "running" });
     const decided = { expires_at: 1, decision: payload, decided_by: payload, reason: payload };
     take("tool_call", { ...call, status: "completed", arguments: { [payload]: [payload] }, output: payload, approval: decided, files });
     take("tool_call", { ...call, tool_call_id: "u", status: payload, output: { [payload]: payload } });
     take("tool_call", { ...call, tool_call_id: "v", status: "failed", error: { code: payload, message: payload } });
+    take("sources", { sources: [{ url: payload, title: payload }, { url: "https://a.example", title: payload }, { file_id: payload }] });
     take("done", { status: "failed", model: payload, error: { code: payload, message: payload }, text: payload });
     more.pending = [{ client_msg_id: "d", text: payload, options: { files }, status: "failed", error: { code: payload, message: payload } }];
     show();

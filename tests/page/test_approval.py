@@ -83,9 +83,15 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
             await expect(state).to_have_text("Live", timeout=20_000)
             await asked(page)
         await only_shown(guest)
+        await two.locator(".tool-card").get_by_role("button", name="Edit").click()
+        await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": "4 or so"}')
+        await two.get_by_role("button", name="Approve").click()
+        await expect(two.locator("#toast")).to_contain_text("amount")
+        await two.get_by_label("Arguments as JSON").fill('{"to": "Ann", "amount": 4}')
         await two.get_by_role("button", name="Approve").click()
         for page, who in ((one, "you"), (two, "you"), (guest, "the owner")):
-            await expect(page.locator(".tool-card")).to_contain_text(f"approved by {who}")
+            approved = f"edited and approved by {who}"
+            await expect(page.locator(".tool-card")).to_contain_text(approved)
             await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
             await expect(page.locator(".message.assistant")).to_contain_text("Ann has it.")
         await say(guest, "pay her for me, too")
@@ -94,7 +100,7 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
         await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
         await guest.get_by_role("button", name="Deny").last.click()
         await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
-    assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 5\n"
+    assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 4\n"
 
 
 async def asked(page: Page) -> None:

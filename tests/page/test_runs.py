@@ -196,3 +196,25 @@ async def test_what_a_filter_refused_is_not_continued_and_a_failed_try_is(
     await expect(notice).to_contain_text("not set up")
     await go_on.click()
     assert (await stage.was_asked("continue"))["run_id"] == "second"
+
+
+async def test_what_an_answer_cites_are_numbered_links(stage: Stage, chromium: Browser) -> None:
+    page = await watching(chromium, stage)
+    call = {"tool_call_id": "t", "name": "web_search", "status": "completed", "hosted": True}
+    await stage.plays("tool_call", **call)
+    hostile = '"><img src=x onerror=alert(1)>'
+    await stage.plays(
+        "sources",
+        message_id="a",
+        sources=[
+            {"url": "https://a.example/?q=1", "title": hostile, "start": 0, "end": 3},
+            {"url": "https://a.example/?q=1", "start": 4, "end": 9},
+            {"url": "javascript:alert(1)", "title": "no link"},
+            {"file_id": "file-1", "title": "a.txt"},
+        ],
+    )
+    sources = page.get_by_label("Sources").locator("li")
+    await expect(sources).to_have_text([hostile, "no link", "a.txt"])
+    await expect(sources.locator("a")).to_have_attribute("href", "https://a.example/?q=1")
+    await expect(sources.locator("a")).to_have_attribute("rel", "noopener noreferrer")
+    await expect(page.locator(".tool-status")).to_have_text("completed, by the model's provider")

@@ -18,8 +18,8 @@
     attributes: "align href rel start target title",
   };
   const own = {
-    tags: "article button code details div header input label li p pre progress section span summary ul",
-    attributes: "class disabled hidden max open placeholder role tabindex type value",
+    tags: "a article button code details div header input label li ol p pre progress section span summary textarea ul",
+    attributes: "class disabled hidden href max open placeholder rel role rows tabindex target type value",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));

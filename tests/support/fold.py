@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 Entry = dict[str, Any]
-OPEN = ("streaming", "ready", "awaiting_approval", "running")
+OPEN = ("streaming", "ready", "awaiting_approval", "awaiting_client", "running")
 
 
 class _Exchange:

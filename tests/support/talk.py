@@ -1,13 +1,17 @@
-"""Sessions of every shape, made by the core: calls, resets, continued answers, odd texts."""
+"""Sessions of every shape, made by the core: calls, resets, continued answers, odd texts, nulls."""
 
 from __future__ import annotations
 
 import random
+from typing import Any
 from uuid import UUID
+
+from msgspec import UNSET
 
 from realtime.core.rows import Head
 from realtime.core.session import Session
 from realtime.protocol import (
+    CitedSource,
     Done,
     Error,
     Event,
@@ -15,12 +19,16 @@ from realtime.protocol import (
     Regenerate,
     Run,
     Send,
+    Sources,
     Token,
     ToolCall,
     Usage,
 )
 
 ODD = ("completed", "failed", "started", "done", "", "\U0001f600", "é\n\n", '"kind":"text"', "null")
+VALUES: list[Any] = [UNSET, None, {"city": None}, [None, 0], "null"]
+SCHEMAS: list[Any] = [None, {"type": "null"}, {"enum": [None, 1], "default": None}]
+ENDS = {"completed": "stop", "interrupted": "error", "incomplete": "length", "failed": "error"}
 LONG = "A text that is longer than one piece of a text is. " * 20
 
 
@@ -45,7 +53,8 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
             text = dice.choice([f"question {number}", LONG, "completed", "\U0001f600?"])
             asked = [question.message_id for question, _ in session.exchanges()]
             old = dice.choice([*asked, None, None])
-            command = Send(text=text, client_msg_id=str(number), replaces=old)
+            schema = dice.choice(SCHEMAS)
+            command = Send(text=text, client_msg_id=str(number), replaces=old, schema=schema)
             session.send(command, user, "m", now)
         run = session.active
         assert run
@@ -57,8 +66,10 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
                 text = dice.choice([*ODD, "word ", "word ", LONG])
                 if text:
                     say(session, text, now, kind)
-            elif what < 0.85:
+            elif what < 0.8:
                 call(session, dice, new_id(), now)
+            elif what < 0.85:
+                cite(session, dice, now)
             else:
                 back = dice.choice([0, run.answer.length["text"], run.answer.length["text"] // 2])
                 event = Run(
@@ -67,7 +78,16 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
                 session.record(run.run_id, [event], now)
         status = dice.choice(["completed", "interrupted", "incomplete", "failed"])
         error = Error("internal", "no") if status == "failed" else None
-        session.finish(run.run_id, status, "stop", now, usage=Usage(1, 2), error=error)
+        value = dice.choice(VALUES) if status == "completed" else UNSET
+        session.finish(
+            run.run_id,
+            status,  # type: ignore[arg-type]
+            ENDS[status],  # type: ignore[arg-type]
+            now,
+            usage=Usage(1, 2),
+            error=error,
+            value=value,
+        )
     if dice.random() < 0.5:
         session.end(now, now)
         if session.ended:
@@ -106,10 +126,20 @@ def say(session: Session, text: str, now: int, kind: str = "text") -> None:
     session.record(run.run_id, [token], now)
 
 
+def cite(session: Session, dice: random.Random, now: int) -> None:
+    run = session.active
+    assert run
+    one = CitedSource(url="https://a.example", start=0, end=run.answer.length["text"])
+    sources = [one, CitedSource(file_id="f", title=dice.choice(ODD))]
+    event = Sources(message_id=run.answer.message_id, sources=sources)
+    session.record(run.run_id, [event], now)
+
+
 def call(session: Session, dice: random.Random, call_id: str, now: int) -> None:
     run = session.active
     assert run
     states = ["streaming", "ready", "running", "completed"]
+    hosted = dice.random() < 0.3
     for status in states[: dice.randrange(1, 5)]:
         output = {"rows": [LONG, 0.1, None]} if status == "completed" else None
         event = ToolCall(
@@ -119,6 +149,7 @@ def call(session: Session, dice: random.Random, call_id: str, now: int) -> None:
             message_id=run.answer.message_id,
             arguments={"where": LONG},
             output=output,
+            hosted=hosted,
         )
         session.record(run.run_id, [event], now)
 

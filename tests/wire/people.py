@@ -37,6 +37,7 @@ def payloads(command: str, session_id: Any) -> dict[str, Any]:
         "send": {"text": "hello", "client_msg_id": "1"},
         "continue": {"run_id": MISSING},
         "approve": {"tool_call_id": MISSING, "decision": "approve"},
+        "tool_result": {"tool_call_id": MISSING, "output": 1},
         "regenerate": {"run_id": MISSING},
         "select": {"message_id": MISSING},
         "queue": {"drop": {"run_id": MISSING}},

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from realtime.config import ConfigError, Settings
-from realtime.models import Finished, TextDelta, ToolCallReady, ToolResult
-from realtime.protocol import ToolCall
+from realtime.models import Finished, TextDelta, ToolCallReady, ToolRequest, ToolResult
+from realtime.protocol import ToolCall, to_json
 from realtime.runs.calls import arguments_hash
 from realtime.tools import FunctionTool, tool
 from tests.support.device import Device
@@ -191,6 +191,84 @@ async def test_who_may_not_decide(serve: Serve, device: MakeDevice, paid: list[A
     for bad in ({**answer, "decision": "maybe"}, {**answer, "reason": "x" * 501}):
         assert (await one.call("approve", bad))["error"]["code"] == "bad_request"
     assert paid == []
+
+
+async def test_whoever_approves_may_change_the_arguments(
+    serve: Serve, device: MakeDevice, paid: list[Any]
+) -> None:
+    _, model, one, run_id, call = await opened(serve, device)
+    assert call["approval"]["editable"] is True
+    session_id = one.session["session_id"]
+    share = (await one.call("share"))["share"]
+    guest = device(one.url, session_id=session_id, share=share)
+    await guest.connect()
+    edited = {"to": "Ann", "amount": 3}
+    answer = {"tool_call_id": call["tool_call_id"], "decision": "approve", "arguments": edited}
+    assert (await guest.call("approve", answer))["error"]["code"] == "forbidden"
+    for arguments, code, words in (
+        ({"to": "Ann"}, "bad_request", "amount"),
+        ({**edited, "more": 1}, "bad_request", "more"),
+        ([1], "bad_request", "object"),
+        ({"to": "x" * 25_000, "amount": 3}, "too_large", "24576"),
+    ):
+        refused = await one.call("approve", {**answer, "arguments": arguments})
+        assert refused["error"]["code"] == code
+        assert words in refused["error"]["message"]
+    denied = await one.call("approve", {**answer, "decision": "deny"})
+    assert denied["error"]["code"] == "bad_request"
+    assert [event["status"] for event in one.events("tool_call")] == ["ready", "awaiting_approval"]
+
+    assert await one.call("approve", answer) == {"ok": True, "status": "resolved"}
+    assert (await one.done(run_id))["status"] == "completed"
+    assert paid == [("Ann", 3)]
+    closed = one.events("tool_call")[-1]
+    assert closed["arguments"] == edited
+    assert closed["approval"]["asked_arguments"] == {"to": "Ann", "amount": 5}
+    assert closed["approval"]["edited_by"] == one.session["you"]
+    assert closed["approval"]["arguments_hash"] != call["approval"]["arguments_hash"]
+    request = model.requests[1].context[-2]
+    assert isinstance(request, ToolRequest)
+    assert msgspec.json.decode(request.arguments) == edited
+
+
+async def test_an_edited_call_is_never_larger_than_an_event(
+    serve: Serve, device: MakeDevice, paid: list[Any]
+) -> None:
+    long = asks(("pay", msgspec.json.encode({"to": "é" * 8_000, "amount": 5}).decode()))
+    _, _, one, run_id, call = await opened(serve, device, long, says("paid"))
+    edited = {"to": "ü" * 8_000, "amount": 3}
+    answer = {"tool_call_id": call["tool_call_id"], "decision": "approve", "arguments": edited}
+    assert (await one.call("approve", answer))["ok"]
+    await one.done(run_id)
+    closed = one.events("tool_call")[-1]
+    assert (closed["status"], closed["arguments"]) == ("completed", edited)
+    assert closed["approval"]["asked_arguments"].endswith("éé…")
+    assert len(to_json([closed["arguments"], closed["approval"]["asked_arguments"]])) < 25_000
+
+
+async def test_a_tool_may_forbid_other_arguments(
+    serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    @tool(approval=True, editable=False)
+    def pay(to: str, amount: int) -> str:
+        """Pay somebody."""
+        made.append(amount)
+        return "paid"
+
+    module = ModuleType("money")
+    module.pay = pay  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "money", module)
+    _, _, one, run_id, call = await opened(serve, device)
+    assert "editable" not in call["approval"]
+    answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+    refused = await one.call("approve", {**answer, "arguments": {"to": "Ann", "amount": 1}})
+    assert refused["error"]["code"] == "bad_request"
+    same = {**answer, "arguments": {"to": "Ann", "amount": 5}}
+    assert (await one.call("approve", same))["ok"], "nothing was changed"
+    assert (await one.done(run_id))["status"] == "completed"
+    assert made == [5]
 
 
 @pytest.mark.parametrize("command", ["stop", "end"])

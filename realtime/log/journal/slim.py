@@ -113,7 +113,7 @@ def _stored(writer: sqlite3.Connection, row: Values, data: Payload) -> Values | 
     key, owner = session
     kind, content = row[5], row[6]
     held = _held(row, owner)
-    left = {name: value for name, value in data.items() if value != held.get(name)}
+    left = {name: value for name, value in data.items() if (name, value) not in held.items()}
     if kind in _OF_USERS and "user_id" not in data:
         left["user_id"] = None
     if _put_back(row, owner, left) != data:

@@ -14,6 +14,7 @@ from .. import (
     ToolResult,
     UserText,
 )
+from ..structured import response_format
 
 
 def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def body(model: str, request: Request, *, openai: bool = False) -> dict[str, Any
         result[name] = options.max_output_tokens
     if options.reasoning_effort:
         result["reasoning_effort"] = options.reasoning_effort
+    if request.schema:
+        result["response_format"] = response_format(request.schema)
     if openai:
         streaming["include_obfuscation"] = False
     if request.tools:

@@ -21,6 +21,7 @@ from ..counts import usage_of
 from ..errors import Reason, broken, from_payload, reason
 from ..sse import decode_json
 from ..tags import Tags
+from .citations import Citations
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -31,6 +32,7 @@ class _Delta(msgspec.Struct, gc=False):
     refusal: Any = None
     tool_calls: Any = None
     function_call: Any = None
+    annotations: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -46,6 +48,8 @@ class _Chunk(msgspec.Struct, gc=False):
     object: Any = None
     type: Any = None
     message: Any = None
+    citations: Any = None
+    search_results: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
@@ -86,6 +90,7 @@ class ChatDecoder:
         self._details: list[dict[str, Any]] = []
         self._reason: Reason | None = None
         self._goes_on = False
+        self._citations = Citations()
         self._usage: Usage | None = None
         self._spoke = False
         self.broken: ModelError | None = None
@@ -109,6 +114,7 @@ class ChatDecoder:
         if usage := usage_of(chunk.usage):
             self._usage = usage
         if not chunk.choices:
+            self._citations.listed(chunk.citations, chunk.search_results)
             if chunk.error or "error" in (chunk.object, chunk.type) or chunk.message:
                 raise from_payload(decode_json(_any, payload))
             return []
@@ -124,6 +130,7 @@ class ChatDecoder:
             else:
                 self._think(delta, events)
                 self._say(content, events)
+                self._citations.annotated(delta.annotations)
             if delta.refusal and isinstance(delta.refusal, str):
                 events.append(TextDelta(delta.refusal))
             if delta.tool_calls or delta.function_call:
@@ -131,6 +138,7 @@ class ChatDecoder:
             if self._reason and (events or delta.tool_calls):
                 self._goes_on = True
         if choice.finish_reason and choice.finish_reason != "null":
+            self._citations.listed(chunk.citations, chunk.search_results)
             self._end(str(choice.finish_reason))
         return events
 
@@ -148,6 +156,7 @@ class ChatDecoder:
                 known = None  # what was asked for did not come
         if known == "tool_calls":
             events += self._ready(calls)
+        events += self._citations.finish()
         if self._usage:
             events.append(self._usage)
         if known:

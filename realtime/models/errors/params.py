@@ -70,6 +70,16 @@ _REFUSED: tuple[tuple[str, re.Pattern[str]], ...] = (
         ),
     ),
     (
+        "response_format",
+        any_of(
+            rf"\bdo(?:es)?{_NOT} (?:yet )?support (?:the )?{_Q}"
+            r"(?:structured[ _]outputs?|json_schema|response[ _](?:format|mime))",
+            r"\b(?:structured[ _]outputs?|json_schema|response[ _](?:format|mime type))\b"
+            r"[^.\n]{0,60}\b(?:(?:not |un)(?:support|available|allowed)|disabled)",
+            r"invalid schema for response_format",
+        ),
+    ),
+    (
         "tools",
         any_of(
             r"tool[_ ]choice requires|tool[_ -]call[_ -]parser|requires --jinja|cannot use tools",
@@ -108,12 +118,12 @@ FIELDS = named(
     temperature top_p top_k min_p reasoning_effort reasoning effort include include_usage
     include_obfuscation stream_options service_tier prompt_cache_key prompt_cache_retention
     prompt_cache_options safety_identifier store metadata user max_tokens max_completion_tokens
-    max_output_tokens parallel_tool_calls tool_choice response_format frequency_penalty
+    max_output_tokens parallel_tool_calls tool_choice response_format text frequency_penalty
     presence_penalty seed stop logprobs verbosity truncation background thinking enable_thinking
     chat_template_kwargs
     """
 )
-_PLAIN_WORDS = named("reasoning effort include store metadata seed thinking background")
+_PLAIN_WORDS = named("reasoning effort include store metadata seed text thinking background")
 """Fields that are words of any sentence: only in quotes do they mean the field."""
 _OTHER_WORDS = named("user stop")
 """Fields that are a role and a finish reason, too: quotes do not tell."""

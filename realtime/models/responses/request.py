@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,17 +16,25 @@ from .. import (
     ToolResult,
     UserText,
 )
+from ..structured import text_format
+from .hosted import NAMES
 
 
 def body(
-    model: str, request: Request, *, background: bool = False, extras: bool = False
+    model: str,
+    request: Request,
+    *,
+    background: bool = False,
+    extras: bool = False,
+    hosted: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The JSON body of `POST /responses`. `background`: the answer goes on at the provider
     when its connection breaks, which needs it stored there. `extras`: ask for what a
-    reasoning model wants back with its tools' results, and for summaries of its thoughts."""
+    reasoning model wants back with its tools' results, and for summaries of its thoughts.
+    `hosted`: tools that the provider runs."""
     result: dict[str, Any] = {
         "model": model,
-        "input": _input(request.context),
+        "input": _input(request.context, extras),
         "store": background,
         "stream": True,
     }
@@ -44,28 +52,30 @@ def body(
         result["temperature"] = request.options.temperature
     if request.options.max_output_tokens:
         result["max_output_tokens"] = request.options.max_output_tokens
+    if request.schema:
+        result["text"] = {"format": text_format(request.schema)}
     if request.instructions.strip():
         result["instructions"] = request.instructions
-    if request.tools:
+    if request.tools or hosted:
         # Strict schemas forbid optional arguments, which tools here may have.
         result["tools"] = [
             {"type": "function", **msgspec.to_builtins(tool), "strict": False}
             for tool in request.tools
-        ]
+        ] + list(hosted)
     return result
 
 
 ENCRYPTED = "reasoning.encrypted_content"
 
 
-def _input(context: Iterable[Item]) -> list[dict[str, Any]]:
+def _input(context: Iterable[Item], extras: bool) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
     phase: dict[str, Any] = {}  # of the next message
     for item in context:
         match item:
             case Thought(data) if "type" not in data:
                 phase = data
-            case Thought(data):
+            case Thought(data) if extras or data["type"] not in NAMES:
                 items.append(data)
             case UserText():
                 items.append({"role": "user", "content": _content(item)})

@@ -20,6 +20,8 @@ from ..counts import usage_of
 from ..errors import broken, failure, from_payload, reason
 from ..sse import decode_json
 from ..tags import Tags
+from . import hosted
+from .items import parts_of, said_in, thought_of
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -72,6 +74,8 @@ class ResponsesDecoder:
         self._messages = 0  # items that were begun
         self._said = -1  # the one that the newest text is of
         self._thought: tuple[Any, Any] | None = None  # the part of the newest reasoning
+        self._readable = True  # its reasoning is given to be sent back
+        self._annotations: list[Any] = []  # of the message under way
         self.thinking = False
         """The model reasons or writes a call just now, perhaps in silence."""
         self.finished = False
@@ -103,6 +107,8 @@ class ResponsesDecoder:
                     self._end(call, event.arguments, events)
             case "response.output_item.done":
                 self._done(item, event.output_index, events)
+            case "response.output_text.annotation.added":
+                self._annotations.append(decode_json(_any, payload).get("annotation"))
             case "response.output_text.done":
                 self._say(event.text, events)
             case "response.completed" | "response.incomplete":
@@ -158,9 +164,12 @@ class ResponsesDecoder:
             events += self._text(_Event(delta=text), "text")
 
     def _added(self, item: dict[str, Any], event: _Event, events: list[ModelEvent]) -> None:
-        self.thinking = item.get("type") in ("reasoning", "function_call")
+        self.thinking = item.get("type") in ("reasoning", "function_call", *hosted.NAMES)
+        if item.get("type") in hosted.NAMES:
+            events.append(hosted.begun(item, event.output_index))
         if item.get("type") == "message":
             self._messages += 1
+            self._annotations = []
             if phase := item.get("phase"):
                 events.append(Thought({"phase": phase}))
         self._begin(item, event.output_index, events)
@@ -168,9 +177,15 @@ class ResponsesDecoder:
     def _done(self, item: dict[str, Any], index: Any, events: list[ModelEvent]) -> None:
         match item.get("type"):
             case "reasoning":
-                events += _thought(item)
+                events += (thought := thought_of(item))
+                self._readable = self._readable and bool(thought)
             case "message":
-                self._say(_said(item), events)
+                self._say(said_in(item), events)
+                events += hosted.cited(parts_of(item), self._annotations)
+            case kind if kind in hosted.NAMES:
+                events.append(hosted.ended(item, index))
+                if self._readable:  # without its reasoning no provider takes it back
+                    events += hosted.kept(item)
             case _:
                 self._close(item, index, events)
 
@@ -251,7 +266,8 @@ class ResponsesDecoder:
             for item in items:
                 if item.get("type") == "message":
                     self._messages += 1
-                    self._say(_said(item), events)
+                    self._say(said_in(item), events)
+                    events += hosted.cited(parts_of(item))
         self._listed([i for i in items if i.get("type") == "function_call"], events)
         events += self.finish()
         if usage := usage_of(response.get("usage")):
@@ -291,14 +307,6 @@ def _same(call: _Call, item: dict[str, Any]) -> bool:
         return call.whole == given
 
 
-def _said(item: dict[str, Any]) -> str:
-    """The text of a whole message."""
-    parts = item.get("content")
-    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    texts = [part.get("text") or part.get("refusal") for part in parts]
-    return "".join(text for text in texts if isinstance(text, str))
-
-
 def _is_object(text: str) -> bool:
     try:
         return isinstance(_any.decode(text), dict)
@@ -310,12 +318,3 @@ def _argument_text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode()
-
-
-def _thought(item: dict[str, Any]) -> list[ModelEvent]:
-    """A reasoning item as the next request sends it back; none where the provider keeps it to
-    itself."""
-    if not item.get("encrypted_content"):
-        return []
-    names = ("type", "id", "summary", "encrypted_content")
-    return [Thought({name: item[name] for name in names if name in item})]

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-import referencing
 from mcp import MCPError
 
 from ...models import ToolSpec
@@ -15,6 +13,7 @@ from ...protocol import MAX_FILES
 from ..checkable import checkable
 from ..context import ToolContext, ToolError
 from ..tool import Tool
+from ..validation import Schema
 from .results import contents, files
 from .wire import asked
 
@@ -39,10 +38,7 @@ class McpTool(Tool):
             repeatable=_named(config.repeatable, name),
             approval=_named(config.approval, name),
         )
-        # a registry of our own never fetches what a schema refers to
-        self._validator = jsonschema.Draft202012Validator(
-            checkable(schema), registry=referencing.Registry()
-        )
+        self._schema = Schema(checkable(schema))
         self._server = server
         self._listed_as = name
 
@@ -50,15 +46,12 @@ class McpTool(Tool):
         if not isinstance(arguments, dict):
             raise ToolError("the arguments are not a JSON object", "bad_arguments")
         try:
-            problems = [
-                f"{'.'.join(map(str, error.path)) or 'arguments'}: {error.message[:300]}"
-                for error in self._validator.iter_errors(arguments)
-            ]
+            problems = self._schema.problems(arguments)
         except Exception as error:  # the server checks, too
             logger.debug("the schema of %s cannot be used: %s", self.name, type(error).__name__)
             return arguments
         if problems:
-            raise ToolError("; ".join(problems[:5]), "bad_arguments")
+            raise ToolError("; ".join(problems), "bad_arguments")
         return arguments
 
     async def invoke(self, keywords: dict[str, Any], context: ToolContext) -> Any:

@@ -177,4 +177,5 @@ class FakeSocket {
 export class Store extends Map {
   getItem = (key) => this.get(key) ?? null;
   setItem = (key, value) => this.set(key, value);
+  removeItem = (key) => this.delete(key);
 }
