@@ -36,7 +36,7 @@ from .edge.commands import Commands
 from .edge.connections import Connections, Roster
 from .edge.door import Door
 from .edge.errors import RETRY_MS
-from .edge.http import api, files, health, metrics, static
+from .edge.http import api, export, files, health, metrics, static
 from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
@@ -121,6 +121,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
             metrics.route(settings.metrics_token),
             *api.ROUTES,
             *files.ROUTES,
+            *export.ROUTES,
         ]
     )
     app.cleanup_ctx.append(partial(_running, settings, transport, model))
@@ -208,6 +209,7 @@ async def _running(
         )
         info = public_info(settings, chain, bounds)
         callers = Callers(auth, shares, user_rate)
+        app[export.EXPORTS] = export.Exports(hub, callers)
         app[api.API] = api.Api(hub, callers, info=info, shipped=supabase)
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(secret), uploads)

@@ -62,13 +62,20 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
 
 async def history(command: History, session: Session, tail: Tail) -> Page:
     """Older events of the active branch, or of another. Raises `not_found`, `StorageError`."""
-    branches, leaf = session.branches, command.leaf
-    if leaf is not None and leaf not in branches:
-        raise ProtocolError("not_found", "no message with this id in this session")
-    shown = on_branch(session, branches.end_of(leaf) if leaf else branches.leaf)
+    shown = on_branch(session, leaf_of(session, command.leaf))
     page = await tail.history(command.before_seq, command.limit, shown)
     page.siblings = siblings(session, page)
     return page
+
+
+def leaf_of(session: Session, message_id: str | None) -> str | None:
+    """The end of the branch that a message is on; of the active one, where none is named. Raises
+    `not_found`."""
+    if message_id is None:
+        return session.branches.leaf
+    if message_id not in session.branches:
+        raise ProtocolError("not_found", "no message with this id in this session")
+    return session.branches.end_of(message_id)
 
 
 def siblings(session: Session, page: Page) -> dict[str, list[str]]:

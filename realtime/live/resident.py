@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from ..core.answer import Answer
 from ..core.approvals import let_on
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
@@ -17,12 +18,21 @@ from ..core.state import RunState
 from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import File, History, Join, Present, SessionEnded, SessionPayload, ToolCall
+from ..protocol import (
+    File,
+    History,
+    Join,
+    Present,
+    SessionEnded,
+    SessionPayload,
+    ToolCall,
+    UserMessage,
+)
 from .clock import now_ms
 from .driver import Driver
 from .errors import storage_unavailable
 from .host import Host
-from .join import history, page_for, payload
+from .join import history, leaf_of, page_for, payload
 from .ledger import Ledger
 from .presence import Presence
 from .tail import Page
@@ -58,6 +68,9 @@ class Resident:
 
     def row(self) -> SessionRow:
         return self.session.row()
+
+    def exchanges(self, leaf: str | None) -> list[tuple[UserMessage, Answer]]:
+        return self.session.exchanges(leaf_of(self.session, leaf))
 
     def file(self, file_id: str) -> File | None:
         return self.session.files.get(file_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ..core.answer import Answer
 from ..core.rows import SessionRow
 from ..core.user import User
 from ..log.log import Ticket
@@ -19,6 +20,7 @@ from ..protocol import (
     Send,
     SessionPayload,
     Stop,
+    UserMessage,
 )
 from .ack import Ack
 from .tail import Page
@@ -38,6 +40,10 @@ class Seat(Protocol):
         ...
 
     def row(self) -> SessionRow: ...
+
+    def exchanges(self, leaf: str | None) -> list[tuple[UserMessage, Answer]]:
+        """What was said on the active branch, or on that of a message. Raises `not_found`."""
+        ...
 
     def file(self, file_id: str) -> File | None:
         """One that an event of the session lists."""

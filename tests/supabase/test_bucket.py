@@ -15,7 +15,7 @@ from realtime.config import ConfigError, Settings
 from realtime.core.rows import Missing
 from realtime.runs.chain import Chain, Link
 from realtime.supabase import SupabaseError
-from realtime.supabase.bucket import AT_ONCE, Bucket
+from realtime.supabase.bucket import AT_ONCE, StorageBucket
 from tests.support.attach import PDF, ask, files_of, png, upload, uploaded
 from tests.support.device import Device
 from tests.support.process import ROOT, process
@@ -34,8 +34,8 @@ def storing(postgres: Postgres) -> Iterator[SupabaseLite]:
 
 
 @pytest.fixture
-async def bucket(storing: SupabaseLite) -> AsyncIterator[Bucket]:
-    made = Bucket(storing.url, storing.secret_key, "files")
+async def bucket(storing: SupabaseLite) -> AsyncIterator[StorageBucket]:
+    made = StorageBucket(storing.url, storing.secret_key, "files")
     await made.prepare()
     yield made
     await made.close()
@@ -66,11 +66,11 @@ def kept(project: SupabaseLite, session_id: str) -> int:
     return int(project.psql(sql))
 
 
-async def read(bucket: Bucket, session_id: str, file_id: str) -> bytes:
+async def read(bucket: StorageBucket, session_id: str, file_id: str) -> bytes:
     return b"".join([piece async for piece in bucket.read(session_id, file_id)])
 
 
-async def test_bytes_come_back_and_go(bucket: Bucket, tmp_path: Path) -> None:
+async def test_bytes_come_back_and_go(bucket: StorageBucket, tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(png() * 9999)
     for _ in range(2):  # sent again, it changes nothing
@@ -84,7 +84,7 @@ async def test_bytes_come_back_and_go(bucket: Bucket, tmp_path: Path) -> None:
 
 
 async def test_a_session_with_more_files_than_one_request_removes(
-    bucket: Bucket, storing: SupabaseLite, tmp_path: Path
+    bucket: StorageBucket, storing: SupabaseLite, tmp_path: Path
 ) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"a")
@@ -106,12 +106,12 @@ async def test_what_is_wrong_with_a_bucket_is_told(storing: SupabaseLite, tmp_pa
         (storing.url, "sb_secret_wrong", "files", "key_wrong"),
         ("http://127.0.0.1:9", storing.secret_key, "files", "unreachable"),
     ):
-        wrong = Bucket(url, key, name)
+        wrong = StorageBucket(url, key, name)
         with pytest.raises(SupabaseError) as caught:
             await wrong.prepare()
         assert caught.value.kind == kind
         await wrong.close()
-    nowhere = Bucket(storing.url, storing.secret_key, "none-such")
+    nowhere = StorageBucket(storing.url, storing.secret_key, "none-such")
     with pytest.raises(SupabaseError, match="Storage answered 404"):
         await nowhere.put("s", "f", path, "text/plain")
     await nowhere.close()

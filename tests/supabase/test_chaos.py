@@ -190,7 +190,7 @@ async def test_one_history_whatever_dies(project: SupabaseLite, tmp_path: Path) 
         assert set(said.values()) <= {1}
         lost = set(talker.acked) - set(said) - set(kept)
         assert not lost, talker.errors
-        runs = {row["run_id"] for row in rows if row["event_type"] == "user_message"}
+        runs = {row["run_id"] for row in rows if row["event_type"] in ("user_message", "run")}
         done = Counter(row["run_id"] for row in rows if row["event_type"] == "done")
         assert done == dict.fromkeys(runs, 1)
     assert moved >= SESSIONS, "the sessions have moved"
