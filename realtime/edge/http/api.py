@@ -74,20 +74,24 @@ class Api:
         if found is None:
             raise ProtocolError("not_found", "no such output is stored")
         kind, data = found
-        name, content_type = OUTPUTS[kind]
-        return web.Response(
-            body=data,
-            content_type=content_type,
-            charset="utf-8",
-            headers={
-                "Content-Disposition": f'attachment; filename="{name}"',
-                "Cache-Control": "no-store",
-            },
-        )
+        return as_download(data, *OUTPUTS[kind])
 
 
 def as_json(data: Any, status: int = 200) -> web.Response:
     return web.json_bytes_response(data, dumps=to_json, status=status)
+
+
+def as_download(body: bytes, name: str, content_type: str) -> web.Response:
+    """A text, in UTF-8."""
+    return web.Response(
+        body=body,
+        content_type=content_type,
+        charset="utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
+    )
 
 
 def public(row: SessionRow) -> dict[str, Any]:

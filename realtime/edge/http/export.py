@@ -11,10 +11,13 @@ from ...core.transcript import markdown
 from ...live.hub import Hub
 from ...live.seat import Seat
 from ...protocol import Event, History, ProtocolError, entry, to_json
-from .api import public
+from .api import as_download, public
 from .caller import Callers
 
-FORMATS = {"json": ("application/json", "json"), "markdown": ("text/markdown", "md")}
+FORMATS = {
+    "json": ("conversation.json", "application/json"),
+    "markdown": ("conversation.md", "text/markdown"),
+}
 
 
 class Exports:
@@ -38,16 +41,7 @@ class Exports:
                 body = to_json({"session": public(seat.row()), "events": events})
             else:
                 body = (markdown(seat.exchanges(leaf)) + "\n").encode("utf-8", "replace")
-        content_type, suffix = FORMATS[wanted]
-        return web.Response(
-            body=body,
-            content_type=content_type,
-            charset="utf-8",
-            headers={
-                "Content-Disposition": f'attachment; filename="conversation.{suffix}"',
-                "Cache-Control": "no-store",
-            },
-        )
+        return as_download(body, *FORMATS[wanted])
 
 
 async def whole(seat: Seat, leaf: str | None) -> list[dict[str, Any]]:
