@@ -192,7 +192,7 @@ async def write_past(path: Path, secret: str, sessions: int, runs: int, events: 
                 session.epoch,
                 session.take(),
                 head=Head(session.row(), unfinished=False, left_at=now_ms()),
-                fold=(run.run_id, run.first_seq, session.head),
+                fold=run.first_seq,
             )
         await ticket
     await log.close()

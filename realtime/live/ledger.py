@@ -63,32 +63,32 @@ class Ledger:
         aside = (self.left_at, self.share_key)
         if not events and aside == self._aside:
             return self.committed(session.head)
-        head = span = None
+        head = first = None
         if not events or not only_tokens(events):
             head = Head(session.row(), session.unfinished, *aside)
             self._aside = aside
-            span = self._follow(events)
+            first = self._follow(events)
         return self._services.log.append(
-            session.session_id, session.epoch, events, head=head, fold=span
+            session.session_id, session.epoch, events, head=head, fold=first
         )
 
     def committed(self, seq: int) -> Ticket:
         """Done once the event of this `seq` is committed; nothing is written for it."""
         return _lost() if self.closed else self.tail.reached(seq)
 
-    def _follow(self, events: Sequence[Event]) -> tuple[str, int, int] | None:
+    def _follow(self, events: Sequence[Event]) -> int | None:
         """See to what follows from events at once: whom the session keeps busy, what runs that
-        have ended cost. Returns the span of the one that had begun, to be folded."""
-        span = None
+        have ended cost. Returns where the one that had begun did so, to be folded."""
+        first = None
         for event in events:
             if isinstance(event, Done):
                 run = self._session.runs[event.run_id or ""]
                 self._services.budget.settle(self.payers(run), run.run_id, event.usage)
                 self._services.count.add(event)
                 if run.started_at is not None:
-                    span = (run.run_id, run.first_seq, self._session.head)
+                    first = run.first_seq if first is None else min(first, run.first_seq)
         self.occupy()
-        return span
+        return first
 
     def occupy(self) -> None:
         """Tell the budget who has something to run here."""

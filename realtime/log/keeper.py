@@ -12,8 +12,8 @@ from ..protocol import Event, File
 from .encode import Append
 from .store import Store
 
-Span = tuple[str, str, int, int]
-"""A run that ended: session id, run id, and the first and last `seq` of its events."""
+Span = tuple[str, int]
+"""Where a run that has ended began: session id, and the `seq` of its first event."""
 
 
 class Keeper(Store, Protocol):

@@ -115,14 +115,14 @@ class Log:
         events: list[Event],
         *,
         head: Head | None = None,
-        fold: tuple[str, int, int] | None = None,
+        fold: int | None = None,
     ) -> Ticket:
         """Hand over events of one session; the ticket is done once they are committed and
         published. It raises `StorageError` when that failed, or the session was deleted.
 
         `head`: the session's head, with whatever changes it. Tokens do not; nothing but
         tokens comes without one.
-        `fold`: (run_id, first seq, last seq) of a run that these events end.
+        `fold`: the first `seq` of a run that these events end.
         """
         pending = self._pending
         ticket: Ticket = self._loop.create_future()
@@ -142,7 +142,7 @@ class Log:
             pending.heads[session_id] = head
             self._brisk_until = monotonic() + BRISK_S
         if fold:
-            pending.folds.append((session_id, *fold))
+            pending.folds.append((session_id, fold))
         if self.early_tokens:
             if not head and not self._unpublished[session_id]:
                 self._publish_early(one)

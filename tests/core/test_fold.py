@@ -193,7 +193,7 @@ def test_the_journal_folds_without_a_change_of_state(
         kept.write([encoded(head.row.session_id, 1, history.events)], [head])
         for run in history.session.runs.values():
             if run.done and data.draw(st.booleans()):
-                kept.events.fold_run("s", run.run_id, run.first_seq, run.done.seq)
+                kept.events.fold_from("s", run.first_seq)
         found = kept.session("s")
         assert found
         assert fold(entry(event) for event in found[1]) == fold(history.entries())

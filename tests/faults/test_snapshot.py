@@ -46,7 +46,7 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
         reads += 1
         found = read(session_id, seq, limit)
         run = session.started[0]
-        journal.events.fold_run("s", run.run_id, run.first_seq, session.head)
+        journal.events.fold_from("s", run.first_seq)
         return found
 
     journal.events.before = read_and_then_fold  # type: ignore[method-assign]

@@ -169,7 +169,7 @@ async def test_a_finished_run_becomes_few_rows_and_reads_the_same(opened: Opened
     await opened.append(events)
     for event in events:
         if isinstance(event, UserMessage):
-            opened.journal.events.fold_run(session_id, event.run_id or "", 1, events[-1].seq)
+            opened.journal.events.fold_from(session_id, 1)
     rows = opened.journal.events.after(session_id, 0)
     assert len(rows) < len(events)
     assert state(rows) == state(events)
@@ -269,7 +269,7 @@ async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
     await opened.append(tokens)
     page, before = await opened.keeper.page("s", 2**60, 200)
     assert before
-    opened.journal.events.fold_run("s", "r", 1, 300)
+    opened.journal.events.fold_from("s", 1)
     text = bytearray(300_000)
     while True:
         for event in page:

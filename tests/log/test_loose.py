@@ -224,8 +224,7 @@ def test_any_mixture_of_writes_folds_and_crashes(seed: int) -> None:
             elif what < 0.3:
                 chat.write(journal, chat.finish())
                 if dice.random() < 0.7:
-                    span = (run.first_seq, chat.session.head)
-                    journal.events.fold_run(chat.session.session_id, run.run_id, *span)
+                    journal.events.fold_from(chat.session.session_id, run.first_seq)
             else:
                 chat.write(journal, chat.say(*("x" * dice.randrange(1, 4))))
         journal.file()

@@ -83,10 +83,10 @@ def test_what_is_read_is_what_was_appended(seed: int) -> None:
             written = min(upto, len(events))
             if dice.random() < 0.3:
                 journal.file()
-            for run_id, first, last in ended_runs(events[:written]):
+            for run_id, first, _ in ended_runs(events[:written]):
                 if run_id not in folded and dice.random() < 0.6:
                     folded.add(run_id)
-                    journal.events.fold_run(session_id, run_id, first, last)
+                    journal.events.fold_from(session_id, first)
             if dice.random() < 0.2:
                 check(journal, session_id, events[:written])
         check(journal, session_id, events)
@@ -132,6 +132,30 @@ def leftovers(path: str) -> list[str]:
         ]
 
 
+def test_rows_are_in_order_also_where_a_run_ends_and_the_next_begins_at_once(
+    tmp_path: Path,
+) -> None:
+    """Whoever has taken some of them has no hole."""
+    session = Session("s")
+    session.begin("u", 1)
+    for number in range(3):
+        session.send(Send(text=f"question {number}", client_msg_id=f"{number}"), "u", "m", 2)
+    with closing(Journal(str(tmp_path / "j.db"))) as journal:
+        write(journal, head_of(session), session.take())
+        while run := session.active:
+            for word in ("one ", "two ", "three"):
+                say(session, word, 3)
+                write(journal, head_of(session), session.take())
+                journal.file()
+            session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 2))
+            session.start_next("m", 4)
+            write(journal, head_of(session), session.take())
+            journal.events.fold_from("s", run.first_seq)
+            seqs = [row.seq for row in journal.shipping.unshipped(1000).events]
+            assert seqs == sorted(seqs)
+            assert len(seqs) < session.head - 1, "tokens are joined"
+
+
 def test_in_order_of_their_ids_texts_come_before_their_done(tmp_path: Path) -> None:
     """Whoever takes rows in that order knows the text of a `done` by then."""
     for seed in range(20):
@@ -142,7 +166,7 @@ def test_in_order_of_their_ids_texts_come_before_their_done(tmp_path: Path) -> N
             write(journal, head, [event])
             journal.file()
         for span in ended_runs(events):
-            journal.events.fold_run(session.session_id, *span)
+            journal.events.fold_from(session.session_id, span[1])
         seen: list[Event] = []
         for row in journal.shipping.unshipped(100_000).events:
             event = decode_event(row.event_type, row.payload)
@@ -195,10 +219,10 @@ def speak(journal: Journal, sessions: int, answers: int, length: int) -> int:
             run = session.active
             assert run
             session.finish(run.run_id, "completed", "stop", 3, usage=Usage(1234, 876))
-            spans.append((session.session_id, run.run_id, run.first_seq, session.head))
+            spans.append((session.session_id, run.first_seq))
         commit()
         for span in spans:
-            journal.events.fold_run(*span)
+            journal.events.fold_from(*span)
     return said
 
 
@@ -262,7 +286,7 @@ def test_people_read_each_message_in_one_row(tmp_path: Path) -> None:
         events, head = session.take(), head_of(session)
         write(journal, head, events)
         for span in ended_runs(events)[::2]:
-            journal.events.fold_run(session.session_id, *span)
+            journal.events.fold_from(session.session_id, span[1])
         with closing(sqlite3.connect(journal.path)) as database:
             found = database.execute(
                 "SELECT role, message_id, text, status FROM session_messages "
@@ -312,7 +336,7 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
                 write(journal, new_head, new_events)
             else:
                 for span in ended_runs(events):
-                    journal.events.fold_run(session.session_id, *span)
+                    journal.events.fold_from(session.session_id, span[1])
             check(journal, session.session_id, events)
             check_rows(journal, session.session_id, events)
             check(journal, new.session_id, new_events)

@@ -68,7 +68,7 @@ async def test_what_is_read_is_what_was_shipped(
         sent += await ship_all(supabase, journal, dice.randrange(3, 20))
         for span in ended_runs(written):
             if dice.random() < 0.3:
-                journal.events.fold_run(session.session_id, *span)
+                journal.events.fold_from(session.session_id, span[1])
     journal.file()
     sent += await ship_all(supabase, journal)
     for again in dice.sample(sent, min(4, len(sent))):
@@ -97,7 +97,7 @@ async def test_people_read_each_message_in_one_row(
         session = talk(seed)
         write(journal, head_of(session), events := session.take())
         for span in ended_runs(events)[::2]:
-            journal.events.fold_run(session.session_id, *span)
+            journal.events.fold_from(session.session_id, span[1])
         await ship_all(supabase, journal)
         found = json.loads(
             project.psql(
@@ -176,7 +176,7 @@ async def test_a_project_of_the_version_before_is_upgraded_in_place(
                 write(journal, head, events[cut:])
                 await ship_all(supabase, journal)
                 for span in ended_runs(events):
-                    journal.events.fold_run(session.session_id, *span)
+                    journal.events.fold_from(session.session_id, span[1])
                 await ship_all(supabase, journal)
             fetched = await supabase.fetch(session.session_id)
             assert fetched

@@ -38,14 +38,15 @@ class Events:
         self._database = database
         self._loose = loose
 
-    def fold_run(self, session_id: str, run_id: str, first: int, last: int) -> None:
-        """Join the neighbouring tokens of a finished run into one row each. All of the run is
-        written again, in order: whoever takes the rows in the order of their ids has the text
-        of a `done` before it, and no page of the file is left half empty."""
+    def fold_from(self, session_id: str, first: int) -> None:
+        """Join the neighbouring tokens of a session from `first` on, where a run begins that has
+        ended, into one row each. All from there on is written again: whoever takes the rows in the
+        order of their ids has them in the order of `seq`, and no page of the file is left half
+        empty."""
 
         def work(writer: sqlite3.Connection) -> None:
-            where = "session_id = ? AND seq BETWEEN ? AND ? AND run_id = ? ORDER BY seq"
-            rows = slim.rows(writer.execute(slim.SELECT + where, (session_id, first, last, run_id)))
+            where = "session_id = ? AND seq >= ? ORDER BY seq"
+            rows = slim.rows(writer.execute(slim.SELECT + where, (session_id, first)))
             known = {row.seq: row for row in rows}
             joined = merge(decode_event(row.event_type, row.payload) for row in rows)
             if len(joined) == len(rows):

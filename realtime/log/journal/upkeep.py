@@ -45,7 +45,7 @@ class Upkeep:
     def tend(self, events: int, ended: Iterable[Span]) -> None:
         """Do what so many committed events call for, and join the tokens of runs that ended."""
         for span in ended:
-            self._later(self._journal.events.fold_run, *span)
+            self._later(self._journal.events.fold_from, *span)
         self._file_later()
         self._events += events
         if self._events >= CHECKPOINT_EVENTS and self._checkpoint is None:
