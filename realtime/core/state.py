@@ -202,7 +202,8 @@ class State:
             self.branches.add(question, event.follows or self.branches.leaf)
             self.branches.add(event.message_id, question)
             run.answer.schema = self._questions[question].schema
-        self.branches.activate(event.message_id)
+        if event.message_id in self.branches:  # else its question is lost
+            self.branches.activate(event.message_id)
         self._answers[event.message_id] = run
 
     def _apply_done(self, event: Done) -> None:
