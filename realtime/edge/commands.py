@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -44,11 +44,10 @@ from ..protocol import (
     decode,
     entry,
 )
+from .access import Need, check_able, check_access, only_reads
 from .connections import Connection, Roster, member_of, user_of
-from .errors import Ack, draining
+from .errors import Ack
 from .transport import Transport
-
-Need = Literal["read", "full", "owner"]
 
 
 class Commands:
@@ -144,7 +143,7 @@ class Commands:
         connection.expiry.watch(user.exp)
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
-        self._refuse_when_unable()
+        check_able(self._hub)
         self._sessions.spend(user_of(connection))
         seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
@@ -165,8 +164,7 @@ class Commands:
             connection.watching.add(session_id)
 
         async with self._open(connection, session_id, "read") as seat:
-            shared = connection.shares.get(session_id)
-            if shared and shared.access == "read" and seat.owner != user_of(connection):
+            if only_reads(seat, user_of(connection), connection.shares.get(session_id)):
                 command.tools = None  # whoever only reads offers none
             payload = await seat.join(connection.sid, member_of(connection), command, enter)
             payload.guest_token, payload.you = connection.guest_token, user_of(connection)
@@ -186,7 +184,7 @@ class Commands:
         return {"ok": True}
 
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
-        self._refuse_when_unable()
+        check_able(self._hub)
         session_id = connection.named(command.session_id)
         found = await self._files.find(session_id, command.files[:MAX_FILES])
         async with self._open(connection, session_id) as seat:
@@ -197,12 +195,12 @@ class Commands:
             return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
-        self._refuse_when_unable()
+        check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
     async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
-        self._refuse_when_unable()
+        check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.regenerate(command, user_of(connection))
 
@@ -216,12 +214,12 @@ class Commands:
 
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            self._refuse_when_unable()
+            check_able(self._hub)
             return seat.approve(command, user_of(connection))
 
     async def _tool_result(self, connection: Connection, command: ClientResult) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            self._refuse_when_unable()
+            check_able(self._hub)
             return seat.take_result(command, user_of(connection))
 
     async def _history(self, connection: Connection, command: History) -> Ack:
@@ -294,19 +292,8 @@ class Commands:
         grant = connection.shares.get(session_id)
         key = connection.share_key(session_id)
         async with self._hub.open(session_id, user_id, share_key=key) as seat:
-            if grant and seat.owner != user_id:
-                if need == "owner":
-                    raise ProtocolError("forbidden", "only the session's owner may do this")
-                if need == "full" and grant.access == "read":
-                    raise ProtocolError("forbidden", "this share is read-only")
+            check_access(seat, user_id, grant, need)
             yield seat
-
-    def _refuse_when_unable(self) -> None:
-        """Nothing new is begun that could not be stored or finished."""
-        if self._hub.draining:
-            raise draining()
-        if self._hub.log.broken:
-            raise storage_unavailable()
 
 
 async def stored(ticket: Ticket) -> None:

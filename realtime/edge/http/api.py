@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from ...live.listing import past_sessions
 from ...log.store import Store
 from ...protocol import History, ProtocolError, entry, to_json
 from .caller import Callers
+from .routing import by
 
 OUTPUTS = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
 
@@ -66,8 +66,7 @@ class Api:
     async def output(self, request: web.Request) -> web.Response:
         """A tool's whole output, for whoever may read the session."""
         session_id, output_ref = (request.match_info[n] for n in ("session_id", "output_ref"))
-        share = self._callers.share(request, session_id)
-        key = share.key if share else None
+        key = self._callers.share_key(request, session_id)
         log = self._hub.log
         async with self._hub.open(session_id, await self._callers.user(request), share_key=key):
             found = await log.keeper.output(session_id, output_ref)
@@ -102,25 +101,14 @@ def public(row: SessionRow) -> dict[str, Any]:
 API: web.AppKey[Api] = web.AppKey("api", Api)
 
 
-def _by(
-    method: Callable[[Api, web.Request], Awaitable[web.Response]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """A handler by a method of the application's `Api`, which exists once it runs."""
-
-    async def handler(request: web.Request) -> web.Response:
-        return await method(request.app[API], request)
-
-    return handler
-
-
 async def preflight(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
 ROUTES = [
-    web.get("/api/info", _by(Api.info)),
-    web.get("/api/sessions", _by(Api.sessions)),
-    web.get("/api/sessions/{session_id}", _by(Api.session)),
-    web.get("/api/sessions/{session_id}/outputs/{output_ref}", _by(Api.output)),
+    web.get("/api/info", by(API, Api.info)),
+    web.get("/api/sessions", by(API, Api.sessions)),
+    web.get("/api/sessions/{session_id}", by(API, Api.session)),
+    web.get("/api/sessions/{session_id}/outputs/{output_ref}", by(API, Api.output)),
     web.options("/api/{path:.*}", preflight),
 ]

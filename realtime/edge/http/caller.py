@@ -33,3 +33,7 @@ class Callers:
         """The share of this session that the header `Share` holds."""
         share = self._shares.read(request.headers.get("Share", ""))
         return share if share and share.session_id == session_id else None
+
+    def share_key(self, request: web.Request, session_id: str) -> str | None:
+        share = self.share(request, session_id)
+        return share.key if share else None

@@ -13,6 +13,7 @@ from ...live.seat import Seat
 from ...protocol import Event, History, ProtocolError, entry, to_json
 from .api import as_download, public
 from .caller import Callers
+from .routing import by
 
 FORMATS = {
     "json": ("conversation.json", "application/json"),
@@ -33,8 +34,7 @@ class Exports:
         if wanted not in FORMATS:
             raise ProtocolError("bad_request", f"format must be {' or '.join(FORMATS)}")
         user_id = await self._callers.user(request)
-        share = self._callers.share(request, session_id)
-        key = share.key if share else None
+        key = self._callers.share_key(request, session_id)
         async with self._hub.open(session_id, user_id, share_key=key) as seat:
             if wanted == "json":
                 events = await whole(seat, leaf)
@@ -59,8 +59,4 @@ async def whole(seat: Seat, leaf: str | None) -> list[dict[str, Any]]:
 EXPORTS: web.AppKey[Exports] = web.AppKey("exports", Exports)
 
 
-async def export(request: web.Request) -> web.Response:
-    return await request.app[EXPORTS].export(request)
-
-
-ROUTES = [web.get("/api/sessions/{session_id}/export", export)]
+ROUTES = [web.get("/api/sessions/{session_id}/export", by(EXPORTS, Exports.export))]

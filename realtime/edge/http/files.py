@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from urllib.parse import quote
 
 from aiohttp import http_exceptions, web
 
 from ...auth.links import Links, SignedLink
-from ...auth.shares import Grant
 from ...core.rows import Missing
 from ...files.intake import too_large
 from ...files.store import Files
 from ...limits.buckets import Buckets, rate_limited
-from ...live.errors import storage_unavailable
 from ...live.hub import Hub
 from ...protocol import IMAGES, File, ProtocolError, kind_of
-from ..errors import draining
+from ..access import check_able, check_access
 from .api import as_json
 from .caller import Callers
+from .routing import by
 
 STALL_S = 30
 """How long an upload may say nothing."""
@@ -61,11 +60,10 @@ class FileApi:
         """Keep the body of the request as a file of the session."""
         session_id = request.match_info["session_id"]
         user_id = await self._callers.user(request)
-        self._refuse_when_unable()
-        share = self._callers.share(request, session_id)
-        async with self._hub.open(session_id, user_id, share_key=_key(share)) as seat:
-            if share and share.access == "read" and seat.owner != user_id:
-                raise ProtocolError("forbidden", "this share is read-only")
+        check_able(self._hub)
+        key = self._callers.share_key(request, session_id)
+        async with self._hub.open(session_id, user_id, share_key=key) as seat:
+            check_access(seat, user_id, self._callers.share(request, session_id), "full")
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise ProtocolError("bad_request", "send the file as it is, without Content-Encoding")
         if (request.content_length or 0) > self._files.most:
@@ -87,7 +85,7 @@ class FileApi:
         """A link to a file that needs no header, for a while."""
         user_id = await self._callers.user(request)
         session_id, file_id = _named(request)
-        key = _key(self._callers.share(request, session_id))
+        key = self._callers.share_key(request, session_id)
         await self._find(session_id, file_id, user_id, key)
         token, expires = self._links.token(SignedLink(user_id, session_id, file_id, key))
         url = f"api/sessions/{quote(session_id)}/files/{quote(file_id)}?token={token}"
@@ -104,7 +102,7 @@ class FileApi:
             self._callers.count(user_id)
         else:
             user_id = await self._callers.user(request)
-            key = _key(self._callers.share(request, session_id))
+            key = self._callers.share_key(request, session_id)
         file = await self._find(session_id, file_id, user_id, key)
         try:
             content = await self._files.content(session_id, file_id)
@@ -124,12 +122,6 @@ class FileApi:
         if not found:
             raise ProtocolError("not_found", "this session has no such file")
         return found[0]
-
-    def _refuse_when_unable(self) -> None:
-        if self._hub.draining:
-            raise draining()
-        if self._hub.log.broken:
-            raise storage_unavailable()
 
 
 def headers_of(file: File) -> dict[str, str]:
@@ -177,24 +169,11 @@ def _named(request: web.Request) -> tuple[str, str]:
     return request.match_info["session_id"], request.match_info["file_id"]
 
 
-def _key(share: Grant | None) -> str | None:
-    return share.key if share else None
-
-
 FILES: web.AppKey[FileApi] = web.AppKey("files", FileApi)
 
 
-def _by(
-    method: Callable[[FileApi, web.Request], Awaitable[web.StreamResponse]],
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await method(request.app[FILES], request)
-
-    return handler
-
-
 ROUTES = [
-    web.post("/api/sessions/{session_id}/files", _by(FileApi.upload)),
-    web.get("/api/sessions/{session_id}/files/{file_id}", _by(FileApi.file)),
-    web.post("/api/sessions/{session_id}/files/{file_id}/url", _by(FileApi.link)),
+    web.post("/api/sessions/{session_id}/files", by(FILES, FileApi.upload)),
+    web.get("/api/sessions/{session_id}/files/{file_id}", by(FILES, FileApi.file)),
+    web.post("/api/sessions/{session_id}/files/{file_id}/url", by(FILES, FileApi.link)),
 ]
