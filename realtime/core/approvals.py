@@ -54,7 +54,7 @@ def decided(
     call = replace(call, approval=approval, error=error)
     if error:
         return replace(call, status="denied")
-    return for_client(call, now) if call.client else replace(call, status="running")
+    return let_run(call, now)
 
 
 def _edited(
@@ -89,9 +89,10 @@ def arguments_hash(call: ToolCall) -> str:
     return hashlib.sha256(to_json([call.name, call.arguments])).hexdigest()
 
 
-def for_client(call: ToolCall, now: int) -> ToolCall:
-    """The call as clients may begin it."""
-    assert call.client
+def let_run(call: ToolCall, now: int) -> ToolCall:
+    """The call as it may begin: here, or in a client."""
+    if call.client is None:
+        return replace(call, status="running")
     client = replace(call.client, expires_at=now + call.client.timeout_ms)
     return replace(call, status="awaiting_client", client=client)
 

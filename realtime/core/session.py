@@ -39,6 +39,10 @@ def new_id() -> str:
     return str(uuid4())
 
 
+def started(run_id: str | None, message_id: str, model: str, user_id: str) -> Run:
+    return Run(run_id=run_id, message_id=message_id, status="started", model=model, user_id=user_id)
+
+
 class Session(RunRules):
     """A session's state and what may happen next. Only its owner in this process calls it."""
 
@@ -106,14 +110,8 @@ class Session(RunRules):
         elif not self.active:
             message.parent = self.branches.leaf
         self._append(message, now)
-        run = Run(
-            run_id=message.run_id,
-            message_id=self._ids(),
-            status="started",
-            model=model,
-            user_id=user_id,
-            parent=message.message_id,
-        )
+        run = started(message.run_id, self._ids(), model, user_id)
+        run.parent = message.message_id
         return self._enter(run, now)
 
     def is_duplicate(self, client_msg_id: str | None, user_id: str) -> bool:
@@ -196,14 +194,7 @@ class Session(RunRules):
                 "only the last answer can be continued, and only if it was interrupted or is "
                 "incomplete",
             )
-        onward = Run(
-            run_id=self._ids(),
-            message_id=run.answer.message_id,
-            status="started",
-            model=model,
-            user_id=user_id,
-        )
-        return self._enter(onward, now)
+        return self._enter(started(self._ids(), run.answer.message_id, model, user_id), now)
 
     def regenerate(
         self, command: Regenerate, user_id: str, model: str, now: int
@@ -220,16 +211,9 @@ class Session(RunRules):
             return "duplicate", known
         run = self._finished(command.run_id)
         self._check_quiet()
-        again = Run(
-            run_id=self._ids(),
-            message_id=self._ids(),
-            status="started",
-            model=model,
-            user_id=user_id,
-            parent=self.branches.parents[run.answer.message_id],
-            options=command.options,
-            client_msg_id=key,
-        )
+        again = started(self._ids(), self._ids(), model, user_id)
+        again.parent = self.branches.parents[run.answer.message_id]
+        again.options, again.client_msg_id = command.options, key
         return self._enter(again, now)
 
     def select(self, message_id: str, now: int) -> str:
@@ -264,13 +248,7 @@ class Session(RunRules):
         if self.active or not self.queue:
             return None
         run = self.queue[0]
-        event = Run(
-            run_id=run.run_id,
-            message_id=run.answer.message_id,
-            status="started",
-            model=model,
-            user_id=run.asker,
-        )
+        event = started(run.run_id, run.answer.message_id, model, run.asker)
         if run.user:  # else it goes on with an answer that has its place
             event.parent, event.follows = run.user.message_id, self.branches.leaf
         self._append(event, now)

@@ -267,20 +267,21 @@ class State:
                 return found
         return None
 
+    def _open_calls(self) -> list[ToolCall]:
+        """Those of the active run."""
+        return self.active.answer.open_calls() if self.active else []
+
     def pending(self) -> list[ToolCall]:
         """The calls that wait for a person."""
-        calls = self.active.answer.open_calls() if self.active else []
-        return [call for call in calls if call.status == "awaiting_approval"]
+        return [call for call in self._open_calls() if call.status == "awaiting_approval"]
 
     def pending_client_calls(self) -> list[ToolCall]:
         """The calls that wait for a device."""
-        calls = self.active.answer.open_calls() if self.active else []
-        return [call for call in calls if call.status == "awaiting_client"]
+        return [call for call in self._open_calls() if call.status == "awaiting_client"]
 
     def waits_for_people(self) -> bool:
         """Whether the active run cannot go on before a person decides, or a device answers."""
-        calls = self.active.answer.open_calls() if self.active else []
-        statuses = {call.status for call in calls}
+        statuses = {call.status for call in self._open_calls()}
         return bool(statuses & WAITING_TOOL) and "running" not in statuses
 
     def abandon_after(self) -> float | None:

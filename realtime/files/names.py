@@ -11,7 +11,7 @@ MAX_NAME = 120
 _ENDING = re.compile(r"\.[\w-]{1,16}$")
 
 
-def clean_name(raw: str) -> str:
+def clean_file_name(raw: str) -> str:
     """The name without folders, and without characters that nobody sees or that change how the
     rest is shown. A long one keeps its ending; where nothing is left, it is `file`."""
     name = unicodedata.normalize("NFC", raw.encode("utf-8", "replace").decode())

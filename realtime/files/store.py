@@ -16,7 +16,7 @@ from ..core.rows import Missing, StorageError
 from ..log.keeper import Keeper
 from ..protocol import File, ProtocolError
 from .intake import received
-from .names import clean_name
+from .names import clean_file_name
 from .sniff import sniffed
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Files:
 
         Raises `bad_request`, `too_large`, `not_found`, and `StorageError`; then nothing is kept.
         """
-        name = clean_name(name)
+        name = clean_file_name(name)
         async with received(chunks, self._keeper.incoming, self.most) as got:
             kind = sniffed(declared, name, got.head, is_text=got.is_text)
             file = File(str(uuid4()), name, kind, got.size)

@@ -34,7 +34,7 @@ from ..protocol import (
     ToolCall,
     Usage,
 )
-from ..runs.chain import Wait
+from ..runs.chain import Attempts, Wait
 from ..runs.execute import Job, conversation, execute
 from ..runs.outcome import Outcome, interrupted
 from ..tools import SessionTools
@@ -91,6 +91,10 @@ class Driver:
         self._reserve(run, request, Usage(0, 0))
         self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
+    def _attempts(self, run: RunState) -> Attempts:
+        """The run's way along the chain, from its beginning."""
+        return self._services.chain.begin(options_of(run, self._session).model)
+
     def advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
         if self._closed or self.draining:
@@ -125,8 +129,7 @@ class Driver:
         session, run = self._session, self._session.active
         if run and (self._task is None or self._task.done()):
             calls, held = run.answer.last_step(), to_take_up(run)
-            attempts = self._services.chain.begin(options_of(run, session).model)
-            if run.asker and held and attempts.hand_to(held.by):
+            if run.asker and held and self._attempts(run).hand_to(held.by):
                 self._ledger.change(lambda now: session.go_on(run, run.model, now))
                 self.start(run)
             elif run.asker and calls and all(self._may_go_on(call) for call in calls):
@@ -205,7 +208,7 @@ class Driver:
         session, services = self._session, self._services
         if not (outcome.again and services.continue_automatically and may_go_on(run, session)):
             return None
-        if not services.chain.begin(options_of(run, session).model).ready:
+        if not self._attempts(run).ready:
             return None
         try:
             services.budget.check_spending(
@@ -244,7 +247,7 @@ class Driver:
         """Record what the run produces. It reads on when all but its last tokens are
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
-        attempts = self._services.chain.begin(options_of(run, self._session).model)
+        attempts = self._attempts(run)
         outcome = Outcome(
             "failed",
             "error",

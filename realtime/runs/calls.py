@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..core.answer import as_text
-from ..core.approvals import arguments_hash, for_client
+from ..core.approvals import arguments_hash, let_run
 from ..core.held import Held
 from ..core.provider_state import ProviderState, keep
 from ..models import Finished, HostedCall, Thought, ToolCallReady, ToolCallStarted
@@ -175,7 +175,7 @@ async def _begin(call: ToolCall, tools: Tools, asker: str) -> ToolCall:
     if found.client:
         call = replace(call, client=ClientCall(round(found.deadline_s * 1000)))
     if not asks:
-        return for_client(call, now) if found.client else replace(call, status="running")
+        return let_run(call, now)
     expires_at = now + round(tools.approval_s * 1000)
     approval = Approval(expires_at, arguments_hash(call), asked_by=asker, editable=found.editable)
     return replace(call, status="awaiting_approval", approval=approval)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
+from ..core.answer import Answer
 from ..core.context import ContextWindow
 from ..core.continuing import to_take_up
 from ..core.held import Held, hold
@@ -156,21 +157,7 @@ async def execute(
                                 if told:
                                     yield [told]
                                     told = None
-                            events: list[Event] = []
-                            for item in batch:
-                                if isinstance(item, PLACED):
-                                    if events:
-                                        yield events
-                                        events = []
-                                    at = answer.length["text"] - writer.behind
-                                    if isinstance(item, Thought):
-                                        step.thought(item, at)
-                                    elif not writer.behind:  # else the log has it
-                                        said_here = partial(answer.text_from, begun)
-                                        events += sources_of(item, answer, at, said_here)
-                                else:
-                                    events += _taken(item, step, writer, job)
-                            if events:
+                            for events in _recorded(batch, step, writer, job, answer, begun):
                                 yield events
                     if step.finished is None:
                         raise failure("cut")
@@ -242,6 +229,29 @@ def _shown(item: ModelEvent, job: Job) -> bool:
     if isinstance(item, TextDelta):
         return item.kind == "text" or job.show_reasoning
     return isinstance(item, ToolCallStarted | ToolCallReady | HostedCall | Finished)
+
+
+def _recorded(
+    batch: list[ModelEvent], step: Step, writer: Writer, job: Job, answer: Answer, begun: int
+) -> Iterator[list[Event]]:
+    """The events that one read from the model becomes, to be recorded one list after the other:
+    what has its place in the text is placed behind what came before it. `begun`: where the step
+    begins."""
+    events: list[Event] = []
+    for item in batch:
+        if not isinstance(item, PLACED):
+            events += _taken(item, step, writer, job)
+            continue
+        if events:
+            yield events
+            events = []
+        at = answer.length["text"] - writer.behind
+        if isinstance(item, Thought):
+            step.thought(item, at)
+        elif not writer.behind:  # else the log has it
+            events += sources_of(item, answer, at, partial(answer.text_from, begun))
+    if events:
+        yield events
 
 
 def _taken(item: ModelEvent, step: Step, writer: Writer, job: Job) -> Sequence[Event]:

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from realtime.core.approvals import for_client
+from realtime.core.approvals import let_run
 from realtime.core.bounds import Bounds
 from realtime.core.continuing import MOST, may_go_on, newest, successor
 from realtime.core.session import Session
@@ -463,7 +463,7 @@ class Conversation(RuleBasedStateMachine):
         call.message_id = run.answer.message_id
         if client:
             call.client = ClientCall(CLIENT_MS)
-            call = call if asks else for_client(call, self.now)
+            call = call if asks else let_run(call, self.now)
         if asks:
             call.status = "awaiting_approval"
             call.approval = Approval(self.now + APPROVAL_MS, "hash", asked_by=run.asker)
