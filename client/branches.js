@@ -4,7 +4,7 @@
  * branch, `leaf`, says which of them count.
  */
 
-/** @param {import("./reducer.js").State} state @param {string} message_id @returns {string[]} the
+/** @param {{siblings: Record<string, string[]>}} state @param {string} message_id @returns {string[]} the
  *   message and those that stand in its place on other branches, in the order in which they began */
 export const siblings = (state, message_id) => state.siblings[message_id] ?? [message_id];
 

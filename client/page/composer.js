@@ -1,5 +1,7 @@
 /** The message box: it sends, grows with its text, and keeps a draft for a reload. */
 
+import { sends } from "./element.js";
+
 const DRAFT = "realtime.draft";
 const DRAFT_LENGTH = 100_000; // one that is longer could fill the storage of all the others
 
@@ -24,7 +26,7 @@ export class Composer {
     box.value = storage.getItem(DRAFT) ?? "";
     box.addEventListener("input", () => this.#fit());
     box.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // Safari ends a composition first
+      if (!sends(event)) return;
       event.preventDefault();
       this.#send();
     });

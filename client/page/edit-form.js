@@ -1,6 +1,6 @@
 /** A question that is written anew, in its place. */
 
-import { h } from "./element.js";
+import { h, sends } from "./element.js";
 
 /**
  * @param {string} text
@@ -17,7 +17,7 @@ export function editForm(text, save, close) {
   };
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (!sends(event)) return;
     event.preventDefault();
     submit();
   });

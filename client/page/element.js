@@ -9,6 +9,10 @@ export function text(element, value) {
   element.hidden = !value;
 }
 
+/** Whether a key sends what is written: Enter without Shift, and not to end a composition. */
+export const sends = ({ key, shiftKey, isComposing, keyCode }) =>
+  key === "Enter" && !shiftKey && !isComposing && keyCode !== 229; // Safari ends a composition first
+
 /**
  * An element. Strings among `children` become text, never markup.
  * @param {string} tag

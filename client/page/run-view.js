@@ -1,5 +1,6 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
+import { siblings } from "../branches.js";
 import { BranchBar } from "./branch-bar.js";
 import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
@@ -126,12 +127,12 @@ export class RunView {
     }));
   }
 
-  #drawBranches({ question, message, begun, done }, { branches: { siblings, quiet } }) {
+  #drawBranches({ question, message, begun, done }, { branches }) {
     const { question: asked, answer } = this.#branches;
     asked.element.hidden = !begun || !question;
-    asked.update(question, siblings[question] ?? [question], quiet);
+    asked.update(question, siblings(branches, question), branches.quiet);
     answer.element.hidden = !done || !message.message_id;
-    answer.update(message.message_id, siblings[message.message_id] ?? [message.message_id], quiet);
+    answer.update(message.message_id, siblings(branches, message.message_id), branches.quiet);
   }
 
   #edit() {

@@ -33,6 +33,7 @@ from .bounds import DEFAULT_BOUNDS, Bounds
 from .continuing import continuable
 from .run_rules import RunRules
 from .state import RunState
+from .user import User
 
 
 def new_id() -> str:
@@ -149,21 +150,23 @@ class Session(RunRules):
             raise ProtocolError("already_done", "this message waits no longer")
         return run
 
-    def change_queue(self, command: Queue, user_id: str, now: int) -> None:
+    def change_queue(self, command: Queue, user: User, now: int) -> None:
         """Edit or move what waits, as asked. Raises as the two do."""
         if edit := command.edit:
-            self.edit_queued(edit.run_id, edit.text, user_id, now)
+            self.edit_queued(edit.run_id, edit.text, user, now)
         elif move := command.move:
             self.move_queued(move.run_id, move.before, now)
 
-    def edit_queued(self, run_id: str, text: str, user_id: str, now: int) -> None:
-        """Change a message that waits. It is this user's from now on: what it leads to is done
-        with the rights of whoever wrote it. Raises as `send` does, and `waiting`."""
+    def edit_queued(self, run_id: str, text: str, user: User, now: int) -> None:
+        """Change a message that waits. It is this user's from now on, under their name: what it
+        leads to is done with the rights of whoever wrote it. Raises as `send` and `waiting` do."""
         message = self.waiting(run_id).user
         assert message
         self._bounds.check_text(text, empty=bool(message.files))
-        changed = msgspec.structs.replace(message, text=clean_text(text), user_id=user_id)
-        if (changed.text, user_id) != (message.text, message.user_id):
+        changed = msgspec.structs.replace(
+            message, text=clean_text(text), user_id=user.user_id, name=user.name
+        )
+        if (changed.text, changed.user_id) != (message.text, message.user_id):
             self._append(changed, now)
 
     def move_queued(self, run_id: str, before: str | None, now: int) -> None:

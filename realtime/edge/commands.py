@@ -206,7 +206,7 @@ class Commands:
 
     async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            return seat.queue(command, user_of(connection))
+            return seat.queue(command, member_of(connection))
 
     async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:

@@ -84,12 +84,12 @@ class Actor(Resident):
             seq=run.first_seq,
         )
 
-    def queue(self, command: Queue, user_id: str) -> Ack:
+    def queue(self, command: Queue, user: User) -> Ack:
         """Change what waits."""
         session, drop = self.session, command.drop
         if drop:
             return acked(self.driver.end(session.waiting(drop.run_id)).ticket)
-        change = self._ledger.change(lambda now: session.change_queue(command, user_id, now))
+        change = self._ledger.change(lambda now: session.change_queue(command, user, now))
         return acked(change[1])
 
     def select(self, message_id: str) -> Ack:

@@ -76,7 +76,7 @@ class Seat(Protocol):
         """Answer a question once more, as a run of this user."""
         ...
 
-    def queue(self, command: Queue, user_id: str) -> Ack:
+    def queue(self, command: Queue, user: User) -> Ack:
         """Change what waits; a message that is edited is this user's from now on."""
         ...
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from realtime.core import fold as server_fold
 from realtime.core.rows import Head
 from realtime.core.session import Session
+from realtime.core.user import User
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.protocol import (
@@ -89,7 +90,7 @@ class History:
                 if self.random.random() < 0.3:
                     session.move_queued(victim.run_id, other.run_id, self.now)
                 elif self.random.random() < 0.3:
-                    session.edit_queued(victim.run_id, "or rather?", "v", self.now)
+                    session.edit_queued(victim.run_id, "or rather?", User("v"), self.now)
                 else:
                     session.finish(victim.run_id, "cancelled", "cancelled", self.now)
             case _:

@@ -19,6 +19,7 @@ from realtime.core.continuing import MOST, may_go_on, newest, successor
 from realtime.core.session import Session
 from realtime.core.shown import on_branch
 from realtime.core.state import RunState, State
+from realtime.core.user import User
 from realtime.models import ToolResult
 from realtime.protocol import (
     EVENT_NAMES,
@@ -388,11 +389,11 @@ class Conversation(RuleBasedStateMachine):
         run_id = data.draw(st.sampled_from([*self.session.runs, "nobody's"]))
         if not text or run_id not in self.waiting:
             with self.refused("bad_request", "not_found", "already_done"):
-                self.session.edit_queued(run_id, text, user, self.now)
+                self.session.edit_queued(run_id, text, User(user), self.now)
             return
         run = self.session.runs[run_id]
         before = run.user and (run.user.text, run.asker)
-        self.session.edit_queued(run_id, text, user, self.now)
+        self.session.edit_queued(run_id, text, User(user), self.now)
         assert bool(self.commit()) == (before != (text, user))
         assert run.user
         assert (run.user.text, run.asker) == (text, user), "it is whose words it is"

@@ -140,48 +140,43 @@ async def test_what_the_sdk_says_of_a_bad_notification_is_not_in_the_log(
     assert not lines(caplog, "validate notification")
 
 
+async def called_in_vain(
+    site: Site, config: MakeConfig, monkeypatch: pytest.MonkeyPatch, body: bytes, **headers: str
+) -> str:
+    """A call that the site answers so, by HTTP: why its outcome is unknown."""
+    handle = site.handle
+
+    async def answered(request: web.Request) -> web.Response:
+        found = await handle(request)
+        if request.method == "POST" and (await request.json())["method"] == "tools/call":
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        return found
+
+    monkeypatch.setattr(site, "handle", answered)
+    await site.down()
+    await site.up()
+    async with running(config(s={"url": site.url})) as (box, _):
+        with pytest.raises(ToolError) as caught:
+            await call(box, "s__t")
+    assert caught.value.code == "unknown_outcome"
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("packed", [True, False])
 async def test_an_answer_by_http_without_end_is_not_read_to_its_end(
     site: Site, config: MakeConfig, monkeypatch: pytest.MonkeyPatch, packed: bool
 ) -> None:
     monkeypatch.setattr(wire, "MAX_EVENT", 100_000)
-    handle = site.handle
     said = b'{"jsonrpc": "2.0", "id": 1, "result": {"content": "' + b"x" * 5_000_000 + b'"}}'
 
-    async def answered(request: web.Request) -> web.Response:
-        found = await handle(request)
-        if request.method == "POST" and (await request.json())["method"] == "tools/call":
-            how = {"Content-Encoding": "gzip"} if packed else {}
-            body = gzip.compress(said) if packed else said
-            return web.Response(body=body, content_type="application/json", headers=how)
-        return found
-
-    monkeypatch.setattr(site, "handle", answered)
-    await site.down()
-    await site.up()
-    async with running(config(s={"url": site.url})) as (box, _):
-        with pytest.raises(ToolError) as caught:
-            await call(box, "s__t")
-    assert caught.value.code == "unknown_outcome"
+    how = {"Content-Encoding": "gzip"} if packed else {}
+    body = gzip.compress(said) if packed else said
+    await called_in_vain(site, config, monkeypatch, body, **how)
 
 
 async def test_an_answer_by_http_that_cannot_be_read_has_an_unknown_outcome(
     site: Site, config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handle = site.handle
-
-    async def answered(request: web.Request) -> web.Response:
-        found = await handle(request)
-        if request.method == "POST" and (await request.json())["method"] == "tools/call":
-            return web.Response(text='{"secret-4": "\\ud83d"}', content_type="application/json")
-        return found
-
-    monkeypatch.setattr(site, "handle", answered)
-    await site.down()
-    await site.up()
-    async with running(config(s={"url": site.url})) as (box, _):
-        with pytest.raises(ToolError) as caught:
-            await call(box, "s__t")
-    assert caught.value.code == "unknown_outcome"
-    assert "an answer that cannot be read" in str(caught.value)
-    assert "secret-4" not in str(caught.value)
+    why = await called_in_vain(site, config, monkeypatch, b'{"secret-4": "\\ud83d"}')
+    assert "an answer that cannot be read" in why
+    assert "secret-4" not in why

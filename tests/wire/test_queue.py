@@ -119,7 +119,7 @@ async def test_what_cannot_be_changed(queue: Waiting) -> None:
 @pytest.mark.parametrize("access", ["full", "read", None])
 async def test_who_may(queue: Waiting, device: Devices, access: str | None) -> None:
     """Whoever changes a message asks it: it is done with their rights."""
-    one, guest = queue.one, device(queue.one.url)
+    one, guest = queue.one, device(queue.one.url, name="Bob")
     you = (await guest.connect())["you"]
     session_id = one.auth["session_id"]
     if access:
@@ -128,6 +128,9 @@ async def test_who_may(queue: Waiting, device: Devices, access: str | None) -> N
     ack = await queue.change(guest, edit={"run_id": queue.runs[1], "text": "theirs"})
     code = {"full": None, "read": "forbidden", None: "not_found"}[access]
     assert ack.get("error", {}).get("code") == code
+    if ack["ok"]:
+        said = one.events("user_message", run_id=queue.runs[1])[-1]
+        assert (said["user_id"], said.get("name")) == (you, "Bob"), "whose words they are"
     await queue.asked()
     done = await one.done(queue.runs[1])
     assert done["user_id"] == (you if access == "full" else one.session["you"])
