@@ -39,6 +39,10 @@ class Branches:
             message_id = child
         return message_id
 
+    def next(self, message_id: str) -> str | None:
+        """The message behind this one that was last on the active branch."""
+        return self._active.get(message_id)
+
     def path(self, leaf: str | None) -> list[str]:
         """The messages of a branch, the first one first."""
         found: list[str] = []

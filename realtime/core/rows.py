@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 SummaryStatus = Literal["none", "pending", "done", "failed"]
+SessionStatus = Literal["idle", "running", "awaiting_approval", "failed"]
 
 
 class StorageError(Exception):
@@ -29,7 +30,12 @@ class HeldElsewhere(StorageError):
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
-    """The head of one session. Times are ms since the Unix epoch."""
+    """The head of one session. Times are ms since the Unix epoch.
+
+    `active_at`: when something was last said; None: nothing was. `last_text`: the beginning of
+    what that was. `status`: what goes on, or that the last answer failed. `unread`: whether an
+    answer has ended since the owner last watched.
+    """
 
     session_id: str
     user_id: str
@@ -39,6 +45,32 @@ class SessionRow(msgspec.Struct, kw_only=True):
     duration_seconds: float | None = None
     summary: str | None = None
     summary_status: SummaryStatus = "none"
+    title: str | None = None
+    pinned: bool = False
+    archived: bool = False
+    active_at: int | None = None
+    status: SessionStatus = "idle"
+    last_text: str | None = None
+    unread: bool = False
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """Where a session stands in a user's list: pinned ones first, then the newest."""
+
+    pinned: bool
+    active_at: int
+    session_id: str
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a user's list: sessions in which something was said, behind the place `before`.
+    `wanted`: words that stand in each of them; the last one may be a beginning."""
+
+    user_id: str
+    limit: int
+    before: Place | None = None
+    archived: bool = False
+    wanted: str = ""
 
 
 class EventRow(msgspec.Struct, kw_only=True):

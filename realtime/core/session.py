@@ -16,6 +16,7 @@ from ..protocol import (
     Error,
     File,
     Options,
+    Origin,
     ProtocolError,
     Queue,
     QueueOrder,
@@ -31,7 +32,7 @@ from ..protocol import (
 )
 from .bounds import DEFAULT_BOUNDS, Bounds
 from .continuing import continuable
-from .run_rules import RunRules
+from .list_rules import ListRules
 from .state import RunState
 from .user import User
 
@@ -44,7 +45,7 @@ def started(run_id: str | None, message_id: str, model: str, user_id: str) -> Ru
     return Run(run_id=run_id, message_id=message_id, status="started", model=model, user_id=user_id)
 
 
-class Session(RunRules):
+class Session(ListRules):
     """A session's state and what may happen next. Only its owner in this process calls it."""
 
     def __init__(
@@ -61,9 +62,17 @@ class Session(RunRules):
 
     # ------------------------------------------------------------- commands
 
-    def begin(self, user_id: str, now: int, options: Options | None = None) -> None:
+    def begin(
+        self,
+        user_id: str,
+        now: int,
+        options: Options | None = None,
+        forked_from: Origin | None = None,
+    ) -> None:
         """The first event of a new session."""
-        self._append(SessionStarted(user_id=user_id, start_time=now, options=options), now)
+        first = SessionStarted(user_id=user_id, start_time=now, options=options)
+        first.forked_from = forked_from
+        self._append(first, now)
 
     def send(
         self,

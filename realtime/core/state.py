@@ -16,6 +16,7 @@ from ..protocol import (
     CancelAfter,
     Done,
     Event,
+    Feedback,
     File,
     Options,
     QueuedRun,
@@ -25,6 +26,7 @@ from ..protocol import (
     Selected,
     SessionEnded,
     SessionStarted,
+    SessionUpdated,
     Sources,
     Summary,
     Token,
@@ -34,9 +36,12 @@ from ..protocol import (
 from .answer import Answer
 from .branches import Branches
 from .held import Held, held_in
-from .rows import SessionRow, SummaryStatus
+from .rows import SessionRow, SessionStatus, SummaryStatus
 
 FILTERED = "content_filter"
+FAILED = ("failed", "interrupted", "quota_exceeded")
+SHOWN = 200
+"""Characters of the newest text that a list shows."""
 
 
 class RunState:
@@ -98,6 +103,13 @@ class State:
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
         self.files: dict[str, File] = {}  # that events list
+        self.title: str | None = None
+        self.named = False  # by a person
+        self.pinned = False
+        self.archived = False
+        self.feedback: dict[tuple[str, str], Feedback] = {}  # by message and user
+        self.active_at: int | None = None  # something was said
+        self.last_text: str | None = None
         self._said = False  # since the last summary
         self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
         self._questions: dict[str, UserMessage] = {}
@@ -124,6 +136,10 @@ class State:
                 self.queue.sort(key=lambda run: event.order.index(run.run_id))
             case Selected():
                 self.branches.activate(event.message_id)
+            case SessionUpdated():
+                self._apply_updated(event)
+            case Feedback():
+                self.feedback[event.message_id, event.user_id] = event
             case SessionStarted():
                 self.user_id, self.start_time = event.user_id, event.start_time
                 self.options = event.options or self.options
@@ -152,10 +168,19 @@ class State:
         if not isinstance(event.parent, msgspec.UnsetType):
             self.branches.add(event.message_id, event.parent)
         self.files.update((file.id, file) for file in event.files)
-        self._reopen()
+        self.last_text = event.text[:SHOWN]
+        self._reopen(event.ts)
 
-    def _reopen(self) -> None:
-        self.ended, self._said = None, True
+    def _apply_updated(self, event: SessionUpdated) -> None:
+        if event.title is not None:
+            self.title, self.named = event.title, event.user_id is not None
+        if event.pinned is not None:
+            self.pinned = event.pinned
+        if event.archived is not None:
+            self.archived = event.archived
+
+    def _reopen(self, ts: int) -> None:
+        self.ended, self._said, self.active_at = None, True, ts
         if self.summary_status in ("pending", "failed"):
             self.summary_status = "none"
 
@@ -192,7 +217,7 @@ class State:
         self.runs[run_id] = run
         if event.user_id and event.client_msg_id:
             self._by_client_id[event.user_id, event.client_msg_id] = run
-        self._reopen()
+        self._reopen(event.ts)
         return run
 
     def _place(self, run: RunState, event: Run) -> None:
@@ -212,6 +237,8 @@ class State:
         run.answer.close(event)
         if run.refused:
             self._refused.add(event.message_id)
+        self.active_at = event.ts
+        self.last_text = run.answer.text()[:SHOWN] or self.last_text
         if run.started_at is None:
             run.behind = self.branches.leaf
         if run in self.queue:
@@ -229,7 +256,23 @@ class State:
             duration_seconds=self.ended.duration_seconds if self.ended else None,
             summary=self.summary,
             summary_status=self.summary_status,
+            title=self.title,
+            pinned=self.pinned,
+            archived=self.archived,
+            active_at=self.active_at,
+            status=self.status,
+            last_text=self.last_text,
         )
+
+    @property
+    def status(self) -> SessionStatus:
+        """What a list shows of the runs."""
+        if self.active and self.active.status == "awaiting_approval":
+            return "awaiting_approval"
+        if self.unfinished:
+            return "running"
+        done = self.started[-1].done if self.started else None
+        return "failed" if done and done.status in FAILED else "idle"
 
     @property
     def unfinished(self) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from ..core.fold import first_seq
 from ..core.provider_state import provider_state
+from ..core.rows import Head
 from ..protocol import (
     EVENT_NAMES,
     Done,
     Event,
+    Feedback,
     SessionEnded,
     SessionStarted,
+    SessionUpdated,
     Sources,
     Summary,
     Token,
@@ -43,12 +46,22 @@ def readable(event: Event) -> str:
             return shown if event.output is None else f"{shown}: {_short(event.output)}"
         case Sources():
             return " ".join(source.url or source.file_id or "" for source in event.sources)
+        case SessionUpdated():
+            return event.title or ", ".join(_marks(event))
+        case Feedback():
+            return f"{event.value or 'none'}: {event.comment or ''}".removesuffix(": ")
         case SessionStarted():
             return f"started by {event.user_id}"
         case SessionEnded():
             return f"ended after {event.duration_seconds:.1f} s"
         case _:
             return str(getattr(event, "status", ""))
+
+
+def _marks(event: SessionUpdated) -> Iterator[str]:
+    for name, value in (("pinned", event.pinned), ("archived", event.archived)):
+        if value is not None:
+            yield name if value else f"not {name}"
 
 
 def _short(value: Any) -> str:
@@ -59,13 +72,15 @@ def _short(value: Any) -> str:
 
 
 class Append(msgspec.Struct):
-    """Events of one session that are written together; `payloads`: each one's JSON."""
+    """Events of one session that are written together; `payloads`: each one's JSON; `head`: the
+    session's, where it changes."""
 
     session_id: str
     epoch: int
     events: Sequence[Event]
     payloads: list[bytes]
     only_tokens: bool
+    head: Head | None = None
 
 
 def encoded(session_id: str, epoch: int, events: Sequence[Event]) -> Append:

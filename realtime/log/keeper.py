@@ -88,6 +88,10 @@ class Keeper(Store, Protocol):
 
     async def row(self, session_id: str) -> SessionRow | None: ...
 
+    async def known(self, session_ids: Sequence[str]) -> set[str]:
+        """Those of these sessions that are kept here."""
+        ...
+
     async def open_sessions(self) -> list[Head]:
         """Sessions that have not ended."""
         ...

@@ -27,7 +27,7 @@ Ticket = asyncio.Future[None]
 logger = logging.getLogger(__name__)
 
 
-class _Waiting(Append):
+class _Waiting(Append, kw_only=True):
     """An append, and who waits for it."""
 
     ticket: Ticket
@@ -136,7 +136,7 @@ class Log:
             )  # the fault of one session fails that alone
             settle(ticket, refusal)
             return ticket
-        one = _Waiting(session_id, epoch, events, payloads, head is None, ticket)
+        one = _Waiting(session_id, epoch, events, payloads, head is None, head, ticket=ticket)
         pending.appends.append(one)
         if head:
             pending.heads[session_id] = head

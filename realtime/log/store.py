@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..core.rows import EventRow, SessionRow
+from ..core.rows import EventRow, Listing, SessionRow
 
 
 class Store(Protocol):
     """Sessions that are kept. Every method raises `StorageError`."""
 
-    async def list_sessions(
-        self, user_id: str | None, limit: int, *, said: bool = False
-    ) -> list[SessionRow]:
-        """The newest sessions first, of one user or of all; `said`: in which something was."""
+    async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """The newest sessions first, of one user or of all."""
+        ...
+
+    async def find_sessions(self, wanted: Listing) -> list[SessionRow]:
+        """A page of a user's list, in the order of their `Place`, the greatest first."""
         ...
 
     async def fetch(self, session_id: str) -> tuple[SessionRow, list[EventRow]] | None:

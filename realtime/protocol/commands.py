@@ -201,6 +201,49 @@ class Unshare(Command):
     session_id: str | None = None
 
 
+class Rename(Command):
+    """Give the session a title, in place of the one that the server made."""
+
+    title: str
+    session_id: str | None = None
+
+
+class Pin(Command):
+    """Keep the session at the top of the owner's list, or no longer."""
+
+    pinned: bool
+    session_id: str | None = None
+
+
+class Archive(Command):
+    """Take the session out of the owner's list, or put it back."""
+
+    archived: bool
+    session_id: str | None = None
+
+
+class Delete(Command):
+    """Delete a session for good, with all that belongs to it."""
+
+    session_id: str
+
+
+class Fork(Command):
+    """Copy the conversation, up to a message and its answer, into a new session."""
+
+    message_id: str
+    session_id: str | None = None
+
+
+class Rate(Command):
+    """Say what one thinks of an answer; null takes it back."""
+
+    message_id: str
+    value: Literal["up", "down"] | None
+    session_id: str | None = None
+    comment: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+
+
 class End(Command):
     """End the session now: cancel what runs or waits, no grace period, summary at once."""
 
@@ -223,5 +266,11 @@ COMMANDS: dict[str, type[Command]] = {
     "auth": Auth,
     "share": Share,
     "unshare": Unshare,
+    "rename": Rename,
+    "pin": Pin,
+    "archive": Archive,
+    "delete": Delete,
+    "fork": Fork,
+    "feedback": Rate,
     "end": End,
 }

@@ -35,6 +35,7 @@ ToolStatus = Literal[
 ]
 FinishReason = Literal["stop", "length", "content_filter", "limit", "cancelled", "error"]
 TextKind = Literal["text", "reasoning"]
+Vote = Literal["up", "down"]
 WAITING_TOOL = frozenset({"awaiting_approval", "awaiting_client"})
 OPEN_TOOL = frozenset({"streaming", "ready", "running"}) | WAITING_TOOL
 
@@ -51,10 +52,18 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     run_id: str | None = None
 
 
+class Origin(msgspec.Struct):
+    """The message of another session up to which this one was copied."""
+
+    session_id: str
+    message_id: str
+
+
 class SessionStarted(Event):
     user_id: str
     start_time: int
     options: Options | None = None
+    forked_from: Origin | None = None
 
 
 class UserMessage(Event):
@@ -217,6 +226,27 @@ class Selected(Event):
     message_id: str
 
 
+class SessionUpdated(Event):
+    """What the list of conversations shows of the session: what has changed of it. `user_id`: who
+    did it; without one the server gave the title, by `model`, for `usage`."""
+
+    title: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    user_id: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+
+
+class Feedback(Event):
+    """What a user thinks of an answer; it replaces what they said of it before."""
+
+    message_id: str
+    user_id: str
+    value: Vote | None
+    comment: str | None = None
+
+
 class SessionEnded(Event):
     end_time: int
     duration_seconds: float
@@ -238,12 +268,14 @@ EVENTS: dict[str, type[Event]] = {
     "done": Done,
     "queue": QueueOrder,
     "selected": Selected,
+    "session_updated": SessionUpdated,
+    "feedback": Feedback,
     "session_ended": SessionEnded,
     "summary": Summary,
 }
 EVENT_NAMES: dict[type[Event], str] = {kind: name for name, kind in EVENTS.items()}
 
-EPHEMERAL = ("session", "presence", "progress", "server")
+EPHEMERAL = ("session", "sessions", "presence", "progress", "server")
 """Events without `seq`: they may be lost, and nothing is built on them."""
 
 

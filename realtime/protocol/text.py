@@ -8,6 +8,9 @@ from typing import Any
 MAX_NAME = 64
 """Characters of a user's name."""
 
+MAX_TITLE = 120
+"""Characters of a session's title."""
+
 _UNSEEN = ("Cc", "Cf", "Cs")
 _JOINERS = "\u200c\u200d"  # some scripts need them, and emoji do
 
@@ -32,13 +35,21 @@ def clean(value: Any) -> Any:
 
 
 def clean_name(name: object) -> str | None:
-    """A user's name as everybody may see it: one line without control characters and without what
-    changes the direction of text, at most 64 characters. None where nothing is left."""
-    if not isinstance(name, str):
-        return None
-    spaced = " ".join(name[: 16 * MAX_NAME].split())
+    """A user's name as everybody may see it: one line of at most 64 characters. None where nothing
+    is left."""
+    return _one_line(name, MAX_NAME) if isinstance(name, str) else None
+
+
+def clean_title(title: str) -> str | None:
+    """A session's title: one line of at most 120 characters. None where nothing is left."""
+    return _one_line(title, MAX_TITLE)
+
+
+def _one_line(text: str, most: int) -> str | None:
+    """Without control characters, and without what changes the direction of text."""
+    spaced = " ".join(text[: 16 * most].split())
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
-    return " ".join(kept[:MAX_NAME].split()).strip(_JOINERS) or None
+    return " ".join(kept[:most].split()).strip(_JOINERS) or None
 
 
 def utf16_len(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ..core.rows import Batch, EventRow, Head, HeldElsewhere, SessionRow, Taken
+from ..core.rows import Batch, EventRow, Head, HeldElsewhere, Listing, SessionRow, Taken
 from .answers import from_response
 from .bucket import StorageBucket
 from .codec import decode_event, decode_head, encode_event, encode_head
@@ -195,14 +195,24 @@ class Supabase:
         """The worker ends and lets go of everything."""
         await self._rpc("leave_worker", {"worker": worker})
 
-    async def list_sessions(
-        self, user_id: str | None, limit: int, *, said: bool = False
-    ) -> list[SessionRow]:
+    async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """As `log.store.Store`."""
+        answer = await self._rpc("list_sessions", {"of_user": user_id, "max_sessions": limit})
+        return _converted(answer, list[SessionRow], "list_sessions")
+
+    async def find_sessions(self, wanted: Listing) -> list[SessionRow]:
         """As `log.store.Store`."""
         answer = await self._rpc(
-            "list_sessions", {"of_user": user_id, "max_sessions": limit, "said": said}
+            "find_sessions",
+            {
+                "of_user": wanted.user_id,
+                "max_sessions": wanted.limit,
+                "behind": msgspec.to_builtins(wanted.before),
+                "in_archive": wanted.archived,
+                "wanted": wanted.wanted,
+            },
         )
-        return _converted(answer, list[SessionRow], "list_sessions")
+        return _converted(answer, list[SessionRow], "find_sessions")
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         """As `log.store.Store`."""

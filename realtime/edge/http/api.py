@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from ...core.rows import SessionRow
+from ...core.rows import Listing, SessionRow
 from ...live.hub import Hub
-from ...live.listing import past_sessions
+from ...live.listing import as_place, as_text, listed, place_of
 from ...log.store import Store
-from ...protocol import History, ProtocolError, entry, to_json
+from ...protocol import History, ProtocolError, clean_text, entry, to_json
 from .caller import Callers
 from .routing import by
+
+LISTED, MOST_LISTED = 50, 200
+MAX_WANTED = 200  # characters
 
 OUTPUTS = {"json": ("output.json", "application/json"), "text": ("output.txt", "text/plain")}
 
@@ -39,10 +42,21 @@ class Api:
         return as_json(self._info)
 
     async def sessions(self, request: web.Request) -> web.Response:
-        """The caller's sessions in which something was said, newest first."""
-        user_id = await self._callers.user(request)
-        rows = await past_sessions(self._hub.log, self._shipped, user_id)
-        return as_json({"sessions": [public(row) for row in rows]})
+        """A page of the caller's sessions in which something was said."""
+        given = request.query
+        before, archived = given.get("before"), given.get("archived", "false")
+        if archived not in ("true", "false"):
+            raise ProtocolError("bad_request", "archived must be true or false")
+        wanted = Listing(
+            user_id=await self._callers.user(request),
+            limit=_limit(given.get("limit")),
+            before=as_place(before) if before else None,
+            archived=archived == "true",
+            wanted=clean_text(given.get("q", "")[:MAX_WANTED]),
+        )
+        rows = await listed(self._hub.log, self._shipped, wanted)
+        last = as_text(place_of(rows[-1])) if len(rows) == wanted.limit else None
+        return as_json({"sessions": [public(row) for row in rows], "next_before": last})
 
     async def session(self, request: web.Request) -> web.Response:
         """One session of the caller's: its row and its newest events, folded."""
@@ -91,6 +105,14 @@ def as_download(body: bytes, name: str, content_type: str) -> web.Response:
             "Cache-Control": "no-store",
         },
     )
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return LISTED
+    if not given.isdecimal() or not 1 <= int(given[:6]) <= MOST_LISTED:
+        raise ProtocolError("bad_request", f"limit must be a number from 1 to {MOST_LISTED}")
+    return int(given)
 
 
 def public(row: SessionRow) -> dict[str, Any]:

@@ -7,6 +7,7 @@ module; here are the transactions over several, and the notes in `meta`.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -17,7 +18,7 @@ from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
 from ...protocol import Done, Event, Run, ToolCall
 from ..encode import Append
-from . import checking, counts, events, heads, leaving, loose, slim
+from . import checking, counts, events, heads, leaving, loose, search, slim
 from .database import Database
 from .files import FileTable
 from .migrations import MIGRATIONS
@@ -41,6 +42,7 @@ class Journal:
         self.outputs = Outputs(self._database)
         self.quarantine = Quarantine(self._database)
         self.reports = Reports(self._database)
+        self.search = search.Search(self._database, self.heads)
         self.shipping = Shipping(self._database, self.heads)
         if owner:
             self._database.transaction(self._file_left)
@@ -119,6 +121,7 @@ class Journal:
                 if values := slim.of_row(writer, row):
                     writer.execute(events.INSERT_AT, (first + place, *values))
             counts.recount(writer, head.row.session_id)
+            search.rebuild(writer, head.row.session_id)
 
         self._database.transaction(work)
 
@@ -128,7 +131,7 @@ class Journal:
 
         def work(writer: sqlite3.Connection) -> None:
             self.quarantine.add_unshipped(writer, session_id, self.shipping.cursor())
-            leaving.leave(writer, [session_id])
+            leaving.leave(writer, session_id)
 
         self.file()
         self._database.transaction(work)
@@ -158,18 +161,36 @@ class Journal:
         )
         return bool(before and before[0][0])
 
-    def delete(self, session_ids: Sequence[str]) -> None:
-        """Remove sessions for good, with their files: no reader finds them any more. Their rows
-        stay until `tidy` has come to them."""
+    def delete(self, session_ids: Sequence[str], seconds: float = 1) -> Sequence[str]:
+        """Remove sessions for good, with their files and what the search knows of them, for about
+        so long: no reader finds them any more. Their rows stay until `tidy` has come to them.
+        Returns those that are left."""
+        until = time.monotonic() + seconds
+        gone: list[str] = []
 
         def work(writer: sqlite3.Connection) -> None:
-            leaving.leave(writer, session_ids)
-            keys = [(session_id,) for session_id in session_ids]
-            writer.executemany("DELETE FROM quarantine WHERE session_id = ?", keys)
-            self.files.delete(writer, (session_id for (session_id,) in keys))
+            for session_id in session_ids:
+                leaving.leave(writer, session_id)
+                writer.execute("DELETE FROM quarantine WHERE session_id = ?", (session_id,))
+                self.files.delete(writer, [session_id])
+                gone.append(session_id)
+                if time.monotonic() >= until:
+                    return
 
         self._database.transaction(work)
-        self.loose.forget(session_ids)
+        self.loose.forget(gone)
+        return session_ids[len(gone) :]
+
+    def index(self, seconds: float = 1) -> bool:
+        """Have the search follow the log for about so long. Whether there is more."""
+        more = False
+
+        def work(writer: sqlite3.Connection) -> None:
+            nonlocal more
+            more = search.follow(writer, seconds)
+
+        self._database.transaction(work)
+        return more
 
     def tidy(self, seconds: float = 1) -> bool:
         """Do for about so long what could wait: delete rows of deleted sessions, count those of

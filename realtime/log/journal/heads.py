@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from ...core.rows import Head, SessionRow
+from ...core.rows import Head, Listing, SessionRow
 from . import counts
 from .database import Database
+
+Values = tuple[Any, ...]
 
 SESSION = SessionRow.__struct_fields__
 COLUMNS = (*SESSION, "unfinished", "left_at", "share_key")
@@ -21,8 +23,9 @@ CHANGE = f"SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])}, revision = re
 UPDATE = f"UPDATE sessions {CHANGE} WHERE session_id = ?"
 BEGIN = f"{INSERT} ON CONFLICT (session_id) DO UPDATE {CHANGE}"
 SELECT = f"SELECT {', '.join(COLUMNS)}, revision FROM sessions WHERE "  # noqa: S608
-SAID = """EXISTS (SELECT 1 FROM log WHERE
-    log.session = sessions.key AND event_type = 'user_message')"""
+LISTED = "user_id = ? AND archived = ? AND active_at IS NOT NULL"
+BEHIND = "(pinned, active_at, session_id) < (?, ?, ?)"
+IN_ORDER = "ORDER BY pinned DESC, active_at DESC, session_id DESC LIMIT ?"
 SHIPPED = """revision <= shipped AND NOT EXISTS (SELECT 1 FROM log WHERE
     log.session = sessions.key
     AND id > coalesce((SELECT value FROM meta WHERE name = 'shipped'), 0))"""
@@ -52,15 +55,28 @@ class Heads:
         heads = self._where("session_id = ?", session_id)
         return heads[0] if heads else None
 
-    def list_sessions(self, user_id: str | None, limit: int, said: bool) -> list[SessionRow]:
-        """The newest first, of a user or of all; `said`: in which something was said."""
+    def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        """The newest first, of a user or of all."""
         of_user = "TRUE" if user_id is None else "user_id = ?1"
+        heads = self._where(f"{of_user} ORDER BY start_time DESC LIMIT ?2", user_id, limit)
+        return [head.row for head in heads]
+
+    def page(self, wanted: Listing) -> list[SessionRow]:
+        """As `log.store.Store.find_sessions`, without words."""
+        where, values = placed(wanted)
         heads = self._where(
-            f"{of_user} AND {SAID if said else 'TRUE'} ORDER BY start_time DESC LIMIT ?2",
-            user_id,
-            limit,
+            f"{LISTED}{where} {IN_ORDER}", wanted.user_id, wanted.archived, *values, wanted.limit
         )
         return [head.row for head in heads]
+
+    def known(self, session_ids: Sequence[str]) -> set[str]:
+        """Those of these sessions that are in the journal."""
+        marks = ", ".join("?" * len(session_ids))
+        found = self._database.query(
+            f"SELECT session_id FROM sessions WHERE session_id IN ({marks})",  # noqa: S608
+            tuple(session_ids),
+        )
+        return {session_id for (session_id,) in found}
 
     def open_sessions(self) -> list[Head]:
         return self._where("end_time IS NULL")
@@ -84,9 +100,20 @@ class Heads:
     def _where(self, where: str, *values: Any) -> list[Head]:
         rows = self._database.query(SELECT + where, values)
         return [
-            Head(SessionRow(**dict(zip(SESSION, row, strict=False))), bool(row[-4]), *row[-3:])
+            Head(
+                msgspec.convert(dict(zip(SESSION, row, strict=False)), SessionRow, strict=False),
+                bool(row[-4]),
+                *row[-3:],
+            )
             for row in rows
         ]
+
+
+def placed(wanted: Listing) -> tuple[str, Values]:
+    """What comes behind a place, as a condition and its values."""
+    if wanted.before is None:
+        return "", ()
+    return f" AND {BEHIND}", msgspec.structs.astuple(wanted.before)
 
 
 def head_values(head: Head) -> tuple[Any, ...]:

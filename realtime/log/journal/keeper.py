@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from ...core.rows import Batch, EventRow, Head, Refused, SessionRow
+from ...core.rows import Batch, EventRow, Head, Listing, Refused, SessionRow
 from ...protocol import Event, File
 from ..encode import Append
 from ..keeper import Span
 from . import Journal, pages
-from .upkeep import Upkeep
+from .upkeep import PIECE_S, Upkeep
 
-DELETED_AT_ONCE = 50
+SEARCH_PIECES = 10  # that a search waits for, where its index is behind
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -42,6 +43,7 @@ class JournalKeeper:
             raise
         if heads:  # else there are tokens alone, which are loose
             self.news.set()
+            self._upkeep.index_later()
         return gone
 
     def begin(self) -> asyncio.Task[None]:
@@ -66,9 +68,11 @@ class JournalKeeper:
         return await self._write(add, session_id, user_id, file, digest, content, now)
 
     async def delete(self, session_ids: list[str]) -> None:
-        for first in range(0, len(session_ids), DELETED_AT_ONCE):
-            await self._write(self.journal.delete, session_ids[first : first + DELETED_AT_ONCE])
-            await asyncio.sleep(0)
+        left: Sequence[str] = session_ids
+        while left:
+            begun = time.monotonic()
+            left = await self._write(self.journal.delete, left, PIECE_S)
+            await asyncio.sleep(time.monotonic() - begun if left else 0)
         await self._upkeep.tidy()
 
     async def showing_early(self, now: bool) -> bool:
@@ -108,10 +112,19 @@ class JournalKeeper:
         head = await self._read(self.journal.heads.find, session_id)
         return head.row if head else None
 
-    async def list_sessions(
-        self, user_id: str | None, limit: int, *, said: bool = False
-    ) -> list[SessionRow]:
-        return await self._read(self.journal.heads.list_sessions, user_id, limit, said)
+    async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        return await self._read(self.journal.heads.list_sessions, user_id, limit)
+
+    async def find_sessions(self, wanted: Listing) -> list[SessionRow]:
+        if not wanted.wanted:
+            return await self._read(self.journal.heads.page, wanted)
+        for _ in range(SEARCH_PIECES):
+            if not await self._write(self.journal.index, PIECE_S):
+                break
+        return await self._read(self.journal.search.find, wanted)
+
+    async def known(self, session_ids: Sequence[str]) -> set[str]:
+        return await self._read(self.journal.heads.known, session_ids)
 
     async def open_sessions(self) -> list[Head]:
         return await self._read(self.journal.heads.open_sessions)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+
+from . import search
 
 ROWS = 5  # between two looks at the clock: on a cold disk a row takes its time
 
@@ -16,17 +17,16 @@ _SOME_ROWS = f"SELECT id FROM log WHERE session = ? LIMIT {ROWS}"  # noqa: S608
 _AN_OUTPUT = "SELECT id FROM outputs WHERE session_id = ? LIMIT 1"
 
 
-def leave(writer: sqlite3.Connection, session_ids: Iterable[str]) -> None:
-    """Take sessions out of the journal: nobody finds them any more. Inside of a transaction."""
-    for session_id in session_ids:
-        place = (session_id,)
-        writer.execute(_NOTE, place)
-        writer.execute(
-            "DELETE FROM counts WHERE session IN (SELECT session FROM leaving "
-            "WHERE session_id = ?)",
-            place,
-        )
-        writer.execute("DELETE FROM sessions WHERE session_id = ?", place)
+def leave(writer: sqlite3.Connection, session_id: str) -> None:
+    """Take a session out of the journal: nobody finds it any more. Inside of a transaction."""
+    place = (session_id,)
+    search.forget(writer, session_id)
+    writer.execute(_NOTE, place)
+    writer.execute(
+        "DELETE FROM counts WHERE session IN (SELECT session FROM leaving WHERE session_id = ?)",
+        place,
+    )
+    writer.execute("DELETE FROM sessions WHERE session_id = ?", place)
 
 
 def sweep(writer: sqlite3.Connection, seconds: float) -> bool:

@@ -166,4 +166,25 @@ MIGRATIONS = (
         ON sessions (start_time DESC, user_id, end_time, duration_seconds);
     CREATE INDEX sessions_by_end ON sessions (end_time) WHERE end_time IS NOT NULL;
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN title TEXT;
+    ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN active_at INTEGER;
+    ALTER TABLE sessions ADD COLUMN status TEXT NOT NULL DEFAULT 'idle';
+    ALTER TABLE sessions ADD COLUMN last_text TEXT;
+    ALTER TABLE sessions ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN doc INTEGER;
+    UPDATE sessions SET active_at = coalesce(end_time, start_time) WHERE EXISTS (
+        SELECT 1 FROM log WHERE log.session = sessions.key AND event_type = 'user_message');
+    CREATE INDEX sessions_listed
+        ON sessions (user_id, archived, pinned DESC, active_at DESC, session_id DESC)
+        WHERE active_at IS NOT NULL;
+    CREATE UNIQUE INDEX sessions_by_doc
+        ON sessions (doc, archived, pinned, active_at, session_id) WHERE doc IS NOT NULL;
+    CREATE VIRTUAL TABLE said_fts USING fts5 (
+        words, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
+    DROP INDEX events_done;
+    CREATE INDEX log_used ON log (created_at) WHERE event_type IN ('done', 'session_updated');
+    """,
 )

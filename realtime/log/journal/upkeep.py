@@ -15,6 +15,7 @@ from . import Journal
 
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 FILE_S = 0.5  # how long tokens stay loose
+INDEX_S = 1.0  # how far the search may be behind while nobody searches
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 PIECE_S = 0.01  # a commit may have to wait so long for work that could wait itself
 PIECES_A_CHECKPOINT = 30
@@ -39,8 +40,9 @@ class Upkeep:
         self._events = 0  # since the last checkpoint
         self._checkpoint: asyncio.Future[None] | None = None
         self._filing: asyncio.TimerHandle | None = None
+        self._indexing: asyncio.TimerHandle | None = None
         self._beside: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[bool | None]] = set()
 
     def tend(self, events: int, ended: Iterable[Span]) -> None:
         """Do what so many committed events call for, and join the tokens of runs that ended."""
@@ -78,15 +80,27 @@ class Upkeep:
         self._filing = None
         self._later(self._journal.file, FILED_AT_ONCE)
 
-    def _later(self, work: Callable[..., None], *args: Any) -> None:
+    def index_later(self) -> None:
+        """Something was said: have the search know it."""
+        if self._indexing is None:
+            self._indexing = asyncio.get_running_loop().call_later(INDEX_S, self._index)
+
+    def _index(self) -> None:
+        self._indexing = None
+        if not self._paused:
+            self._later(self._journal.index, PIECE_S)
+
+    def _later(self, work: Callable[..., bool | None], *args: Any) -> None:
         """Bring rows into a better form, when the writing thread comes to it."""
 
-        def done(future: asyncio.Future[None]) -> None:
+        def done(future: asyncio.Future[bool | None]) -> None:
             self._tasks.discard(future)
             if future.cancelled():
                 return
             if error := future.exception():
                 logger.warning("%s%r failed: %s", work.__name__, args, error)
+            elif future.result():  # there is more of it
+                self.index_later()
             self._news.set()
             self._file_later()
 
@@ -96,7 +110,7 @@ class Upkeep:
 
     def begin(self) -> asyncio.Task[None]:
         """Do what an earlier process left, and look whether the file is sound."""
-        return self._start(self.tidy(), self._check())
+        return self._start(self.tidy(), self._catch_up(), self._check())
 
     def tidy_soon(self) -> None:
         self._start(self.tidy())
@@ -115,11 +129,19 @@ class Upkeep:
         return task
 
     async def tidy(self) -> None:
-        """Do in pieces what could wait, with a rest behind each as long as itself."""
+        """Do what could wait."""
+        await self._in_pieces(self._journal.tidy)
+
+    async def _catch_up(self) -> None:
+        """Have the search know what an earlier process left, or one before there was a search."""
+        await self._in_pieces(self._journal.index)
+
+    async def _in_pieces(self, work: Callable[[float], bool]) -> None:
+        """With a rest behind each as long as itself."""
         loop = asyncio.get_running_loop()
         for number in count(1):
             begun = loop.time()
-            if not await loop.run_in_executor(self._writer, self._journal.tidy, PIECE_S):
+            if not await loop.run_in_executor(self._writer, work, PIECE_S):
                 return
             if number % PIECES_A_CHECKPOINT == 0:
                 await loop.run_in_executor(self._readers, self._journal.checkpoint)
@@ -142,7 +164,8 @@ class Upkeep:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
-        if self._filing:
-            self._filing.cancel()
+        for timer in (self._filing, self._indexing):
+            if timer:
+                timer.cancel()
         self._later(self._journal.file)
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,84 @@
+"""What people do with a conversation as a whole: its title, its place in the list, copies of it,
+and what they think of its answers. The rules, without I/O, clock or asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..protocol import (
+    Event,
+    Feedback,
+    ProtocolError,
+    Rate,
+    SessionUpdated,
+    Usage,
+    clean_title,
+)
+from .fork import copied
+from .run_rules import RunRules
+
+
+class ListRules(RunRules):
+    """A session's state, and what may be done with all of it. Times are ms since the Unix epoch."""
+
+    def rename(self, title: str, user_id: str, now: int) -> None:
+        """Give it a person's title. Raises `bad_request`."""
+        cleaned = clean_title(title)
+        if cleaned is None:
+            raise ProtocolError("bad_request", "a title needs at least one visible character")
+        if (cleaned, True) != (self.title, self.named):
+            self._append(SessionUpdated(title=cleaned, user_id=user_id), now)
+
+    def entitle(self, title: str, model: str, usage: Usage, now: int) -> bool:
+        """Give it the title that a model made. False where it has one by now."""
+        if self.title is not None:
+            return False
+        self._append(SessionUpdated(title=title, model=model, usage=usage), now)
+        return True
+
+    def pin(self, pinned: bool, user_id: str, now: int) -> None:
+        if pinned != self.pinned:
+            self._append(SessionUpdated(pinned=pinned, user_id=user_id), now)
+
+    def archive(self, archived: bool, user_id: str, now: int) -> None:
+        if archived != self.archived:
+            self._append(SessionUpdated(archived=archived, user_id=user_id), now)
+
+    def rate(self, command: Rate, user_id: str, now: int) -> None:
+        """Note what a user thinks of an answer that has ended. Raises `not_found`, `busy`."""
+        run = self._answers.get(command.message_id)
+        if run is None:
+            raise ProtocolError("not_found", "no answer with this id in this session")
+        if run.done is None:
+            raise ProtocolError("busy", "this answer is still running", retryable=True)
+        known = self.feedback.get((command.message_id, user_id))
+        before = (known.value, known.comment) if known else (None, None)
+        if (command.value, command.comment) != before:
+            said = Feedback(
+                message_id=command.message_id,
+                user_id=user_id,
+                value=command.value,
+                comment=command.comment,
+            )
+            self._append(said, now)
+
+    def runs_up_to(self, message_id: str) -> set[str]:
+        """The runs of the branch that ends with a message, or with the answer to it that was last
+        active. Raises `not_found`, `busy`."""
+        if message_id not in self.branches:
+            raise ProtocolError("not_found", "no message with this id in this session")
+        answered = message_id in self._answers
+        path = set(self.branches.path(message_id if answered else self.branches.next(message_id)))
+        runs = [run for run in self.started if run.answer.message_id in path]
+        if any(run.done is None for run in runs):
+            raise ProtocolError("busy", "this answer is still running", retryable=True)
+        return {run.run_id for run in runs}
+
+    def copy(self, events: Iterable[Event], runs: set[str], files: dict[str, str]) -> None:
+        """Take in what these runs of another session left, as it was and when it was. `files`: the
+        ids of copies of their files, by the id there; those that are not in it are left out."""
+        for event in copied(events, runs, files):
+            event.session_id, event.seq = self.session_id, self.head + 1
+            self.apply(event)
+            self._new.append(event)

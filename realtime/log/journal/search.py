@@ -1,0 +1,142 @@
+"""Which words stand in which session: the table `said_fts`, with a document for each session.
+
+It follows the log behind a cursor, in the writing thread, so no commit waits for it; whoever
+searches has it brought up first. A session's document grows by the words of each text. With
+`detail=none` and no content it holds nothing but them. Deleting takes the words from the texts,
+so it goes before the texts do.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from ...core.rows import Listing, SessionRow, StorageError
+from ...protocol import Done, Event, SessionUpdated, UserMessage
+from . import heads, slim
+from .database import Database
+from .words import of_owner, question, words
+
+ROWS = 50  # between two looks at the clock
+
+_SAID = "event_type IN ('user_message', 'done', 'session_updated')"
+_CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
+_LAST = f"SELECT max(id) FROM (SELECT id FROM log WHERE id > ? ORDER BY id LIMIT {ROWS})"  # noqa: S608
+_TOKENS = """SELECT content FROM events WHERE session_id = ? AND run_id = ?
+    AND event_type = 'token' AND CAST(payload AS TEXT) ->> 'kind' = 'text' ORDER BY seq"""
+_DOC = "SELECT doc, user_id FROM sessions WHERE session_id = ?"
+_NEW_DOC = """UPDATE sessions SET doc =
+    (SELECT coalesce(max(doc), 0) + 1 FROM sessions WHERE doc IS NOT NULL) WHERE session_id = ?"""
+_ADD = "INSERT INTO said_fts (rowid, words) VALUES (?, ?)"
+_DELETE = "INSERT INTO said_fts (said_fts, rowid, words) VALUES ('delete', ?, ?)"
+
+
+class Search:
+    """Every method raises `StorageError`."""
+
+    def __init__(self, database: Database, table: heads.Heads) -> None:
+        self._database = database
+        self._heads = table
+
+    def find(self, wanted: Listing) -> list[SessionRow]:
+        """A page of those of a user's sessions in which all the words stand."""
+        asked = question(wanted.wanted, wanted.user_id)
+        if not asked:
+            return []
+        where, values = heads.placed(wanted)
+        found = self._database.query(
+            f"""SELECT session_id FROM said_fts CROSS JOIN sessions ON doc = said_fts.rowid
+                WHERE said_fts MATCH ? AND archived = ?{where} {heads.IN_ORDER}""",  # noqa: S608
+            (asked, wanted.archived, *values, wanted.limit),
+        )
+        rows = [self._heads.find(session_id) for (session_id,) in found]
+        return [head.row for head in rows if head and head.row.user_id == wanted.user_id]
+
+
+def follow(writer: sqlite3.Connection, seconds: float) -> bool:
+    """Take in what was said since, for about so long; whether there is more. Inside of a
+    transaction."""
+    until = time.monotonic() + seconds
+    ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(-(2**62),)]
+    while True:
+        (last,) = writer.execute(_LAST, (cursor,)).fetchone()
+        if last is None:
+            return False
+        found = f"id > ? AND id <= ? AND {_SAID} ORDER BY id"
+        for event in _events(writer.execute(slim.SELECT + found, (cursor, last))):
+            _take_in(writer, event)
+        cursor = last
+        writer.execute("INSERT OR REPLACE INTO meta VALUES ('indexed', ?)", (cursor,))
+        if time.monotonic() >= until:
+            return True
+
+
+def rebuild(writer: sqlite3.Connection, session_id: str) -> None:
+    """Make the document of a session anew, from what stands in its rows and counts. Inside of a
+    transaction."""
+    said = _said(writer, session_id)
+    forget(writer, session_id)
+    titles = [event for event in said if isinstance(event, SessionUpdated) and event.title]
+    found = set().union(
+        *(_words(writer, event) for event in said if event not in titles or event is titles[-1])
+    )
+    _add(writer, session_id, found)
+
+
+def forget(writer: sqlite3.Connection, session_id: str) -> None:
+    """Take a session out, whose rows are there still. Inside of a transaction."""
+    found = writer.execute(_DOC, (session_id,)).fetchone()
+    if found is None or found[0] is None:
+        return
+    doc, user_id = found
+    every = set().union(*(_words(writer, event) for event in _said(writer, session_id)))
+    writer.execute(_DELETE, (doc, " ".join(sorted(every | {of_owner(user_id)}))))
+    writer.execute("UPDATE sessions SET doc = NULL WHERE session_id = ?", (session_id,))
+
+
+def _take_in(writer: sqlite3.Connection, event: Event) -> None:
+    if isinstance(event, SessionUpdated):
+        if event.title:
+            rebuild(writer, event.session_id)  # the title before it is not found any more
+        return
+    _add(writer, event.session_id, _words(writer, event))
+
+
+def _add(writer: sqlite3.Connection, session_id: str, found: set[str]) -> None:
+    if not found:
+        return
+    doc, user_id = writer.execute(_DOC, (session_id,)).fetchone()
+    if doc is None:
+        writer.execute(_NEW_DOC, (session_id,))
+        (doc, _) = writer.execute(_DOC, (session_id,)).fetchone()
+        found = found | {of_owner(user_id)}
+    writer.execute(_ADD, (doc, " ".join(sorted(found))))
+
+
+def _words(writer: sqlite3.Connection, event: Event) -> set[str]:
+    match event:
+        case UserMessage():
+            return words(event.text)
+        case SessionUpdated():
+            return words(event.title or "")
+        case Done(text=None, text_len=length) if length:  # too long to be repeated
+            pieces = writer.execute(_TOKENS, (event.session_id, event.run_id))
+            return words("".join(piece for (piece,) in pieces))
+        case Done():
+            return words(event.text or "")
+    return set()
+
+
+def _said(writer: sqlite3.Connection, session_id: str) -> list[Event]:
+    where = f"session_id = ? AND {_SAID} ORDER BY seq"
+    return _events(writer.execute(slim.SELECT + where, (session_id,)))
+
+
+def _events(found: Iterable[slim.Values]) -> list[Event]:
+    try:
+        return slim.events(found)
+    except msgspec.DecodeError as error:
+        raise StorageError(f"a row cannot be read: {error}") from error

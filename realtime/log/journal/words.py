@@ -1,0 +1,66 @@
+"""The words of a text, as the search knows them: without case and accents, and of scripts that put
+no spaces between words each two neighbouring characters.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from unicodedata import normalize
+
+LONGEST = 32  # characters of a word
+MOST = 16  # words of a question
+
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+"""Thai, Lao, Burmese, Khmer, kana, Han, and Hangul, whose words end in particles."""
+
+_MARKS = "\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff"
+"""Of Hebrew, Arabic and the scripts of India: parts of words that are no letters."""
+
+_ASCII = re.compile("[a-z0-9]+")
+_RUNS = re.compile(f"([{_UNSPACED}]+)|((?:[^\\W_{_UNSPACED}]|[{_MARKS}])+)")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def words(text: str) -> set[str]:
+    return set(_in_order(text))
+
+
+def question(wanted: str, owner: str) -> str:
+    """Asks FTS5 for the sessions of an owner in which all these words stand, of the last one at
+    least the beginning. Empty where there are none."""
+    found = list(dict.fromkeys(_in_order(wanted)))[:MOST]
+    if not found:
+        return ""
+    last = found[-1]
+    begun = last if len(last) > 2 or _single(last) else ""
+    terms = [f'"{word}"' for word in (found[:-1] if begun else found)]
+    if begun:
+        terms.append(f'"{begun}" *')
+    return " AND ".join([f'"{of_owner(owner)}"', *terms])
+
+
+def of_owner(user_id: str) -> str:
+    """A word that stands in each session of a user, and in no text."""
+    return "owner" + blake2b(user_id.encode("utf-8", "replace"), digest_size=10).hexdigest()
+
+
+def _in_order(text: str) -> list[str]:
+    if text.isascii():
+        return [word[:LONGEST] for word in _ASCII.findall(text.lower())]
+    plain = normalize("NFC", _ACCENTS.sub("", normalize("NFKD", text.casefold())))
+    found: list[str] = []
+    for run, word in _RUNS.findall(plain):
+        if word:
+            found.append(word[:LONGEST])
+        else:
+            found += [run[at : at + 2] for at in range(max(1, len(run) - 1))]
+    return found
+
+
+def _single(word: str) -> bool:
+    """Whether it is one character of an unspaced script."""
+    return len(word) == 1 and not word.isascii()
