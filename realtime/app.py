@@ -20,6 +20,7 @@ from .auth.shares import Shares
 from .auth.supabase import SupabaseTokens
 from .background.retention import keep
 from .background.summary import Summariser
+from .background.titles import Titler
 from .build.info import public_info
 from .build.parts import (
     auth_secret,
@@ -36,7 +37,7 @@ from .edge.commands import Commands
 from .edge.connections import Connections, Roster
 from .edge.door import Door
 from .edge.errors import RETRY_MS
-from .edge.http import api, export, files, health, metrics, static
+from .edge.http import api, export, files, health, metrics, sessions, static
 from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
@@ -120,6 +121,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
             *health.ROUTES,
             metrics.route(settings.metrics_token),
             *api.ROUTES,
+            *sessions.ROUTES,
             *files.ROUTES,
             *export.ROUTES,
         ]
@@ -157,25 +159,27 @@ async def _running(
         if settings.mcp_config:
             await connect_mcp(settings, box, undo)
         ended: asyncio.Queue[str] = asyncio.Queue()
+        answered: asyncio.Queue[str] = asyncio.Queue()
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
+        services = Services(
+            log=log,
+            chain=chain,
+            tools=box,
+            instructions=settings.instructions,
+            budget=await budget_of_today(settings, log),
+            count=RunCount(),
+            on_progress=transport.progress,
+            files=kept,
+            options=default_options(settings),
+            prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
+            show_reasoning=settings.show_reasoning,
+            client_tools=settings.client_tools,
+            continue_automatically=settings.continue_automatically,
+        )
         hub = Hub(
-            Services(
-                log=log,
-                chain=chain,
-                tools=box,
-                instructions=settings.instructions,
-                budget=await budget_of_today(settings, log),
-                count=RunCount(),
-                on_progress=transport.progress,
-                files=kept,
-                options=default_options(settings),
-                prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
-                show_reasoning=settings.show_reasoning,
-                client_tools=settings.client_tools,
-                continue_automatically=settings.continue_automatically,
-            ),
+            services,
             transport,
             session_options=settings.session_options,
             grace_s=settings.grace_seconds,
@@ -183,6 +187,7 @@ async def _running(
             bounds=bounds,
             archive=leases,
             on_ended=ended.put_nowait,
+            on_answered=answered.put_nowait if settings.titles else lambda session_id: None,
         )
         shipper = make_shipper(log, hub, supabase, leases)
         if shipper:
@@ -210,7 +215,8 @@ async def _running(
         info = public_info(settings, chain, bounds)
         callers = Callers(auth, shares, user_rate)
         app[export.EXPORTS] = export.Exports(hub, callers)
-        app[api.API] = api.Api(hub, callers, info=info, shipped=supabase)
+        app[api.API] = api.Api(hub, callers, info=info)
+        app[sessions.SESSIONS] = sessions.SessionList(hub, callers, shipped=supabase)
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(secret), uploads)
         shipping = (lambda: shipper.state) if shipper else None
@@ -221,13 +227,15 @@ async def _running(
         )
 
         await refuse_what_cannot_work(settings, chain, supabase)
-        summariser = Summariser(hub, chain, ended)
+        summariser, titler = Summariser(hub, chain, ended), Titler(hub, services, answered)
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
         keeper.begin()
         await summariser.start()
         undo.push_async_callback(summariser.stop)
+        titler.start()
+        undo.push_async_callback(titler.stop)
         if supabase and leases and shipper:
             shipper.start()
             undo.callback(asyncio.create_task(sweep(leases, supabase, hub.finish)).cancel)

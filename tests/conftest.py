@@ -33,6 +33,7 @@ def settings(tmp_path: Path) -> Settings:
         grace_seconds=30,
         drain_seconds=2,
         spare_loopback=True,
+        titles=False,  # requests to the model are counted; tests/wire/test_titles.py
         continue_automatically=False,  # what breaks off stays so; tests/wire/test_automatic.py
     )
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from ..core.rows import StorageError
+from ..core.usage import Meter
 from ..live.hub import Hub
 from ..models import (
     AssistantText,
@@ -123,7 +124,8 @@ class Summariser:
             try:
                 async with asyncio.timeout(DEADLINE_S):
                     said = transcribe(actor.session.context())
-                    text = await ask(self._chain.begin(), Request(INSTRUCTIONS, (UserText(said),)))
+                    request = Request(INSTRUCTIONS, (UserText(said),))
+                    text = await ask(self._chain.begin(), request, Meter({}))
                     text = text[:MAX_TRANSCRIPT]
             except (ModelError, TimeoutError) as failure:
                 logger.warning("no summary: %s", failure, extra={"session_id": session_id})

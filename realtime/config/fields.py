@@ -96,6 +96,12 @@ class Fields:
         "the provider cut it, and after a restart. false: somebody has to continue it.",
         parse_flag,
     )
+    titles: bool = setting(
+        True,
+        "The model gives each conversation a title after its first answer, which counts towards "
+        "the budgets. A person's title takes its place. false: it has none until then.",
+        parse_flag,
+    )
     fallbacks: tuple[ModelEntry, ...] = setting(
         (),
         "Models that answer when MODEL cannot, in this order, comma separated. Each is NAME on "

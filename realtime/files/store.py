@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -22,6 +23,7 @@ from .sniff import sniffed
 logger = logging.getLogger(__name__)
 
 FILE_BYTES = 20 * 1024 * 1024
+PIECE = 256 * 1024
 
 
 class Bucket(Protocol):
@@ -48,6 +50,16 @@ class Content(msgspec.Struct):
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     """Bytes that are there already, as what comes in."""
     yield data
+
+
+async def _pieces_of(path: Path | None) -> AsyncIterator[bytes]:
+    """The bytes of a file on the disk. Raises `Missing`."""
+    try:
+        with await asyncio.to_thread(open, path or "", "rb") as file:
+            while piece := await asyncio.to_thread(file.read, PIECE):
+                yield piece
+    except FileNotFoundError as error:
+        raise Missing from error
 
 
 class Files:
@@ -79,6 +91,20 @@ class Files:
                 await self.forget([session_id])
                 raise ProtocolError("not_found", "the session was deleted meanwhile")
         return file
+
+    async def copy(
+        self, session_id: str, new_session_id: str, user_id: str, files: Iterable[File]
+    ) -> dict[str, str]:
+        """Copy files of one session into another: the ids of the copies, by the id before. One
+        whose content is gone is left out. Raises `StorageError`."""
+        copies = {}
+        for file in files:
+            with contextlib.suppress(Missing):
+                content = await self.content(session_id, file.id)
+                chunks = content.pieces or _pieces_of(content.path)
+                new = await self.add(new_session_id, user_id, file.name, file.type, chunks)
+                copies[file.id] = new.id
+        return copies
 
     async def find(self, session_id: str, file_ids: Sequence[str]) -> list[File]:
         """Those of these files that the session has. Raises `StorageError`."""

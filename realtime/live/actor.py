@@ -17,12 +17,16 @@ from ..protocol import (
     Approve,
     ClientResult,
     Error,
+    Event,
     File,
     Options,
+    Origin,
     Queue,
+    Rate,
     Regenerate,
     Send,
     Stop,
+    Usage,
 )
 from .ack import Ack, acked, stopped
 from .attached import attached
@@ -35,8 +39,16 @@ from .schema import check_schema
 class Actor(Resident):
     """One session and what may be asked of it. Only the hub makes and forgets it."""
 
-    def begin(self, user_id: str, options: Options | None = None) -> Ticket:
-        return self._ledger.change(lambda now: self.session.begin(user_id, now, options))[1]
+    def begin(
+        self, user_id: str, options: Options | None = None, forked_from: Origin | None = None
+    ) -> Ticket:
+        return self._ledger.change(
+            lambda now: self.session.begin(user_id, now, options, forked_from)
+        )[1]
+
+    def copy(self, events: Sequence[Event], runs: set[str], files: dict[str, str]) -> Ticket:
+        """Take in what runs of another session left."""
+        return self._ledger.copy(lambda now: self.session.copy(events, runs, files))
 
     def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`
@@ -133,6 +145,28 @@ class Actor(Resident):
             lambda now: session.take_result(command.tool_call_id, *answer, user_id, now)
         )
         return acked(ticket, status="resolved")
+
+    def rename(self, title: str, user_id: str) -> Ack:
+        return self._done(lambda now: self.session.rename(title, user_id, now))
+
+    def pin(self, pinned: bool, user_id: str) -> Ack:
+        return self._done(lambda now: self.session.pin(pinned, user_id, now))
+
+    def archive(self, archived: bool, user_id: str) -> Ack:
+        return self._done(lambda now: self.session.archive(archived, user_id, now))
+
+    def rate(self, command: Rate, user_id: str) -> Ack:
+        return self._done(lambda now: self.session.rate(command, user_id, now))
+
+    def _done(self, rule: Callable[[int], None]) -> Ack:
+        return acked(self._ledger.change(rule)[1])
+
+    def entitle(self, title: str, model: str, usage: Usage) -> Ticket | None:
+        """Store a title that a model made. None where there is one by now."""
+        stored, ticket = self._ledger.change(
+            lambda now: self.session.entitle(title, model, usage, now)
+        )
+        return ticket if stored else None
 
     def end(self) -> Ack:
         """End the session now, with everything that runs or waits."""

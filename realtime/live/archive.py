@@ -27,6 +27,10 @@ class Archive(Protocol):
         """It is no longer in memory: another worker may have it, once all of it is shipped."""
         ...
 
+    async def delete(self, session_ids: list[str]) -> None:
+        """Remove sessions for good, there. Raises `StorageError`."""
+        ...
+
     async def take(self, session_id: str, epoch: int | None) -> Taken | None:
         """Be the one that writes a session. `epoch`: of the journal's copy, if there is one.
 

@@ -18,5 +18,7 @@ class Host(msgspec.Struct, frozen=True):
     abandon_s: float
     check_options: Callable[[Options], None]
     on_ended: Callable[[str], None]
+    on_answered: Callable[[str], None]
+    """A session without a title has an answer."""
     on_idle: Callable[[str], None]
     on_presence: Callable[[Present], None]

@@ -10,15 +10,16 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..core.bounds import Bounds
-from ..core.rows import StorageError
+from ..core.fork import files_in
+from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
-from ..protocol import Options, Present, Progress, ProtocolError, ToolDeclaration
+from ..protocol import Options, Origin, Present, Progress, ProtocolError, ToolDeclaration
 from .actor import Actor
 from .archive import Archive, stored
-from .errors import not_yours
+from .errors import not_yours, storage_unavailable
 from .host import Host
 from .options import check_options
 from .recovery import Recovery
@@ -35,6 +36,11 @@ class Rooms(Protocol):
 
     def broadcast(self, append: Append) -> None: ...
     def presence(self, present: Present) -> None: ...
+    def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
+        """Tell a user's devices what has changed in their list."""
+        ...
+
+    def leave(self, sid: str, session_id: str) -> None: ...
     def progress(self, report: Progress) -> None: ...
     def drop(self, session_id: str) -> None:
         """Close the sockets' transports, so that they come back and resume."""
@@ -55,6 +61,7 @@ class Hub:
         session_options: Sequence[str] = (),
         archive: Archive | None = None,
         on_ended: Callable[[str], None] = lambda session_id: None,
+        on_answered: Callable[[str], None] = lambda session_id: None,
     ) -> None:
         self.log = log = services.log
         self.draining = False
@@ -75,6 +82,7 @@ class Hub:
                 check_options, models=services.chain.choices, names=frozenset(session_options)
             ),
             on_ended=on_ended,
+            on_answered=on_answered,
             on_idle=self._forget,
             on_presence=rooms.presence,
         )
@@ -91,12 +99,54 @@ class Hub:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
             self._host.check_options(options)
+        return self._new(user_id, options, tools or ())
+
+    def _new(
+        self,
+        user_id: str,
+        options: Options | None,
+        tools: Sequence[ToolDeclaration] = (),
+        forked_from: Origin | None = None,
+    ) -> tuple[Actor, Ticket]:
         actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
-        actor.driver.tools.declare(tools or ())
+        actor.driver.tools.declare(tools)
         self._actors[actor.session.session_id] = actor
         if self._archive:
             self._archive.began(actor.session.session_id)
-        return actor, actor.begin(user_id, options)
+        return actor, actor.begin(user_id, options, forked_from)
+
+    async def fork(self, source: Seat, user_id: str, message_id: str) -> Seat:
+        """Copy a conversation, up to a message and its answer, into a new session of this user.
+        Raises `not_found`, `busy`, `storage_unavailable`."""
+        runs = source.runs_up_to(message_id)
+        origin = Origin(source.session_id, message_id)
+        copy, ticket = self._new(user_id, source.options, forked_from=origin)
+        copy.pins += 1
+        try:
+            found = await self.log.keeper.session(source.session_id)
+            events = found[1] if found else []
+            await ticket
+            given = files_in(events, runs).values()
+            files = self._host.services.files
+            copies = await files.copy(source.session_id, copy.session_id, user_id, given)
+            await copy.copy(events, runs, copies)
+        except StorageError:
+            raise storage_unavailable() from None
+        finally:
+            copy.pins -= 1
+            copy.settle()
+        return copy
+
+    async def delete(self, seat: Seat, sid: str | None = None) -> None:
+        """Delete a session for good, wherever it is. Its devices come back and are told that it
+        is gone; `sid`: the one that asked for it, which knows. Raises `StorageError`."""
+        session_id, owner = seat.session_id, seat.owner
+        if self._archive:
+            await self._archive.delete([session_id])
+        if sid:
+            self._rooms.leave(sid, session_id)
+        await self.lost(session_id, deleted=True)
+        self._rooms.listed(owner, [], [session_id])
 
     def leave(self, session_id: str, sid: str) -> None:
         """A device watches the session no more."""
@@ -106,7 +156,7 @@ class Hub:
     def rename(self, session_id: str, sid: str, user: User) -> None:
         """The user of a device that watches the session has another name."""
         if actor := self._actors.get(session_id):
-            actor.rename(sid, user)
+            actor.renamed(sid, user)
 
     @asynccontextmanager
     async def open(
@@ -172,6 +222,7 @@ class Hub:
             self._host,
             left_at=head.left_at,
             share_key=head.share_key,
+            unread=head.row.unread,
             draining=self.draining,
         )
         self._actors[session_id] = actor
@@ -211,6 +262,8 @@ class Hub:
 
     def published(self, append: Append) -> None:
         self._rooms.broadcast(append)
+        if append.head and append.head.row.active_at is not None:
+            self._rooms.listed(append.head.row.user_id, [append.head.row], [])
         if actor := self._actors.get(append.session_id):
             actor.published(append)
 

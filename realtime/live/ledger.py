@@ -23,8 +23,9 @@ T = TypeVar("T")
 class Ledger:
     """The one place where a session changes.
 
-    `left_at`, when the last device left, and `share_key` are parts of the session's head
-    that no event tells of: the next change stores them.
+    `left_at`, when the last device left, `share_key`, and `unread` are parts of the session's head
+    that no event tells of: the next change stores them. An answer is unread that ends while its
+    owner does not watch.
     """
 
     def __init__(
@@ -32,16 +33,20 @@ class Ledger:
         session: Session,
         services: Services,
         *,
+        watched: Callable[[], bool],
         left_at: int | None = None,
         share_key: str | None = None,
+        unread: bool = False,
     ) -> None:
         self.left_at = max(left_at or 0, session.last_ts)
         self.share_key = share_key
+        self.unread = unread
+        self._watched = watched
         self.closed = False
         self.tail = Tail(services.log, session.session_id, session.head)
         self._session = session
         self._services = services
-        self._aside = (self.left_at, share_key)  # as it is stored
+        self._aside = self._now_aside()  # as it is stored
 
     def change(self, rule: Callable[[int], T]) -> tuple[T, Ticket]:
         """Apply a rule of the session at this time (ms), and hand the events that it appends to
@@ -52,22 +57,30 @@ class Ledger:
         return result, self._commit()
 
     def note(self) -> Ticket:
-        """Store `left_at` and `share_key`."""
+        """Store what no event tells of."""
         return self.change(lambda now: None)[1]
 
-    def _commit(self) -> Ticket:
+    def copy(self, rule: Callable[[int], None]) -> Ticket:
+        """The same for a rule that takes in what happened elsewhere, and was counted there."""
+        rule(now_ms())
+        return self._commit(follow=False)
+
+    def _now_aside(self) -> tuple[int, str | None, bool]:
+        return self.left_at, self.share_key, self.unread
+
+    def _commit(self, *, follow: bool = True) -> Ticket:
         session = self._session
         if self.closed:
             return _lost()
         events = session.take()
-        aside = (self.left_at, self.share_key)
-        if not events and aside == self._aside:
+        if not events and self._now_aside() == self._aside:
             return self.committed(session.head)
         head = first = None
         if not events or not only_tokens(events):
-            head = Head(session.row(), session.unfinished, *aside)
-            self._aside = aside
-            first = self._follow(events)
+            first = self._follow(events) if follow else None
+            head = Head(session.row(), session.unfinished, self.left_at, self.share_key)
+            head.row.unread = self.unread
+            self._aside = self._now_aside()
         return self._services.log.append(
             session.session_id, session.epoch, events, head=head, fold=first
         )
@@ -85,6 +98,7 @@ class Ledger:
                 run = self._session.runs[event.run_id or ""]
                 self._services.budget.settle(self.payers(run), run.run_id, event.usage)
                 self._services.count.add(event)
+                self.unread = not self._watched()
                 if run.started_at is not None:
                     first = run.first_seq if first is None else min(first, run.first_seq)
         self.occupy()

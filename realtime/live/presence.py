@@ -32,6 +32,10 @@ class Presence:
         if not self.devices:
             self.excuse()
 
+    def has(self, user_id: str) -> bool:
+        """Whether this user watches, on any device."""
+        return any(user.user_id == user_id for user in self.devices.values())
+
     def people(self) -> list[Person]:
         """Who is here, each once, in the order of arrival."""
         names: dict[str, str | None] = {}

@@ -19,9 +19,11 @@ from ..core.user import User
 from ..log.encode import Append
 from ..log.log import Ticket
 from ..protocol import (
+    Done,
     File,
     History,
     Join,
+    Options,
     Present,
     SessionEnded,
     SessionPayload,
@@ -48,13 +50,21 @@ class Resident:
         *,
         left_at: int | None = None,
         share_key: str | None = None,
+        unread: bool = False,
         draining: bool = False,
     ) -> None:
         self.session = session
         self.presence = Presence()
         self.pins = 0  # callers that hold it in memory just now
         self._host = host
-        self._ledger = Ledger(session, host.services, left_at=left_at, share_key=share_key)
+        self._ledger = Ledger(
+            session,
+            host.services,
+            watched=lambda: self.presence.has(session.user_id),
+            left_at=left_at,
+            share_key=share_key,
+            unread=unread,
+        )
         self._tail = self._ledger.tail
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
 
@@ -66,11 +76,20 @@ class Resident:
     def owner(self) -> str:
         return self.session.user_id
 
+    @property
+    def options(self) -> Options:
+        return self.session.options
+
     def row(self) -> SessionRow:
-        return self.session.row()
+        row = self.session.row()
+        row.unread = self._ledger.unread
+        return row
 
     def exchanges(self, leaf: str | None) -> list[tuple[UserMessage, Answer]]:
         return self.session.exchanges(leaf_of(self.session, leaf))
+
+    def runs_up_to(self, message_id: str) -> set[str]:
+        return self.session.runs_up_to(message_id)
 
     def file(self, file_id: str) -> File | None:
         return self.session.files.get(file_id)
@@ -86,6 +105,8 @@ class Resident:
         if any(isinstance(event, ToolCall) and let_on(event) for event in events):
             self.driver.decided()
             self.presence.excuse()  # a wait for people is nobody's absence
+        if self.session.title is None and any(isinstance(event, Done) for event in events):
+            self._host.on_answered(self.session_id)
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._host.on_ended(self.session_id)
         self.settle()
@@ -142,6 +163,9 @@ class Resident:
         if page.seq >= tail.committed:
             enter()
             self.presence.enter(sid, user)
+            if self._ledger.unread and user.user_id == self.owner:
+                self._ledger.unread = False
+                self._ledger.note()
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
         told = payload(session, tail.committed, page, mode, self.driver.model_for(None))
         told.people = self.presence.people()
@@ -166,7 +190,7 @@ class Resident:
                 self._ledger.note()
             self.settle()
 
-    def rename(self, sid: str, user: User) -> None:
+    def renamed(self, sid: str, user: User) -> None:
         """A device's user has another name."""
         if sid in self.presence.devices:
             self.presence.enter(sid, user)

@@ -15,7 +15,9 @@ from ..protocol import (
     File,
     History,
     Join,
+    Options,
     Queue,
+    Rate,
     Regenerate,
     Send,
     SessionPayload,
@@ -38,6 +40,9 @@ class Seat(Protocol):
     def owner(self) -> str:
         """The user whose session it is."""
         ...
+
+    @property
+    def options(self) -> Options: ...
 
     def row(self) -> SessionRow: ...
 
@@ -90,6 +95,23 @@ class Seat(Protocol):
 
     def take_result(self, command: ClientResult, user_id: str) -> Ack:
         """Take a device's answer to a call that waits for one."""
+        ...
+
+    def rename(self, title: str, user_id: str) -> Ack:
+        """Give it a person's title."""
+        ...
+
+    def pin(self, pinned: bool, user_id: str) -> Ack: ...
+
+    def archive(self, archived: bool, user_id: str) -> Ack: ...
+
+    def rate(self, command: Rate, user_id: str) -> Ack:
+        """Note what a user thinks of an answer."""
+        ...
+
+    def runs_up_to(self, message_id: str) -> set[str]:
+        """The runs of the branch that ends with a message and its answer. Raises `not_found`,
+        `busy`."""
         ...
 
     def end(self) -> Ack: ...

@@ -31,6 +31,7 @@ from . import (
 MAX_COUNT = 2000
 
 _INTRODUCTION = "I am the **demo model**: a small script without any AI in it, so you need no key. "
+_TITLE = re.compile(r"\ba title of\b")
 _SUMMARY = re.compile(r"\bsummari[sz]e\b", re.IGNORECASE)
 _COUNT = re.compile(r"\bcount (?:up )?to (\d{1,9})\b", re.IGNORECASE)
 _NAME = re.compile(r"\bmy name is ([^\W\d_][\w'’-]*)", re.IGNORECASE)
@@ -78,6 +79,8 @@ def _answer(request: Request) -> tuple[str, tuple[ToolSpec, str] | None]:
     context = request.context
     said = [item.text for item in context if isinstance(item, UserText)]
     newest = said[-1] if said else ""
+    if _TITLE.search(request.instructions):
+        return _title(newest), None
     if _SUMMARY.search(request.instructions) or _is_summary_request(newest):
         return _summary(context), None
     question = _newest_question(context)
@@ -173,6 +176,12 @@ def _figures(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 # --------------------------------------------------------------------- the texts
+
+
+def _title(exchange: str) -> str:
+    """The first words of the first question."""
+    said = [line for line in exchange.splitlines() if line.strip() and not line.startswith("#")]
+    return " ".join(said[0].split()[:6]).rstrip(".,;:!?") if said else "New conversation"
 
 
 def _is_summary_request(text: str) -> bool:

@@ -10,7 +10,7 @@ from .codec import as_event, decode, decode_event, entry, to_json
 from .commands import (
     COMMANDS,
     Approve,
-    Archive,
+    ArchiveSession,
     Auth,
     CancelAfter,
     ClientFailure,
@@ -108,7 +108,7 @@ __all__ = [
     "ActiveRun",
     "Approval",
     "Approve",
-    "Archive",
+    "ArchiveSession",
     "Auth",
     "CancelAfter",
     "CitedSource",

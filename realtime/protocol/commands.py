@@ -215,7 +215,7 @@ class Pin(Command):
     session_id: str | None = None
 
 
-class Archive(Command):
+class ArchiveSession(Command):
     """Take the session out of the owner's list, or put it back."""
 
     archived: bool
@@ -268,7 +268,7 @@ COMMANDS: dict[str, type[Command]] = {
     "unshare": Unshare,
     "rename": Rename,
     "pin": Pin,
-    "archive": Archive,
+    "archive": ArchiveSession,
     "delete": Delete,
     "fork": Fork,
     "feedback": Rate,

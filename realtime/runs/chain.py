@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
+from ..core.usage import Meter
 from ..models import ErrorKind, Finished, Model, ModelError, Request, TextDelta
 from ..models.errors import failure
-from ..protocol import Kind, clean_text
+from ..protocol import Kind, Usage, clean_text
 
 RETRIES = 3  # of one step, whichever models it asks
 BUDGET_S = 20.0  # from a step's first call to its last retry
@@ -246,12 +247,12 @@ class Attempts:
         return Switch(reason, before, self.model.name)
 
 
-async def ask(attempts: Attempts, request: Request) -> str:
+async def ask(attempts: Attempts, request: Request, meter: Meter) -> str:
     """A whole answer at once, for those who show nothing of it. Raises `ModelError`."""
     attempts.step()
     while True:
         try:
-            return await _whole(attempts, request)
+            return await _whole(attempts, request, meter)
         except ModelError as error:
             match attempts.failed(error, spoke=False):
                 case Wait(seconds=seconds):
@@ -260,14 +261,25 @@ async def ask(attempts: Attempts, request: Request) -> str:
                     raise
 
 
-async def _whole(attempts: Attempts, request: Request) -> str:
+async def _whole(attempts: Attempts, request: Request, meter: Meter) -> str:
     pieces: list[str] = []
     finished = False
-    async with aclosing(attempts.model.stream(request)) as stream:
-        async for events in stream:
-            attempts.answered()
-            pieces += [e.text for e in events if isinstance(e, TextDelta) and e.kind == "text"]
-            finished = finished or any(isinstance(event, Finished) for event in events)
+    meter.begin(attempts.model.name, request)
+    try:
+        async with aclosing(attempts.model.stream(request)) as stream:
+            async for events in stream:
+                attempts.answered()
+                for event in events:
+                    match event:
+                        case TextDelta(text=text, kind=kind):
+                            meter.written += len(text)
+                            pieces += [text] if kind == "text" else []
+                        case Usage():
+                            meter.counted(event)
+                        case Finished():
+                            finished = True
+    finally:
+        meter.end(billed=finished or meter.written > 0)
     text = clean_text("".join(pieces)).strip()
     if not finished or not text:
         raise failure("cut")

@@ -56,6 +56,12 @@ class Leases:
         self._held.discard(session_id)
         self._left.add(session_id)
 
+    async def delete(self, session_ids: list[str]) -> None:
+        """As `Archive.delete`."""
+        await self._supabase.delete(session_ids)
+        for session_id in session_ids:
+            self.lost(session_id)
+
     async def take(self, session_id: str, epoch: int | None) -> Taken | None:
         """As `Archive.take`. Where Supabase is away, what the journal has is held on trust:
         an outage is no reason to be silent, and fencing tells later."""

@@ -340,7 +340,7 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
             check(journal, session.session_id, events)
             check_rows(journal, session.session_id, events)
             check(journal, new.session_id, new_events)
-            listed = journal.heads.list_sessions(None, 10, True)
+            listed = journal.heads.list_sessions(None, 10)
             assert {row.session_id for row in listed} == {session.session_id, new.session_id}
     with closing(Journal(path)) as journal:
         journal.delete([session.session_id, new.session_id])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.core.rows import Listing, Place
 from realtime.log.encode import encoded, event_values
 from realtime.log.journal import Journal, database, leaving, upkeep
 from realtime.log.journal.database import Database
@@ -119,8 +120,11 @@ def test_no_question_scans_the_log_or_sorts_all_sessions(
     monkeypatch.setattr(Database, "query", noted)
     for user in (None, "u"):
         journal.reports.figures(user, 1)
-        for said in (True, False):
-            journal.heads.list_sessions(user, 200, said)
+        journal.heads.list_sessions(user, 200)
+    for before in (None, Place(True, 5, "s")):
+        for words in ("", "two words"):
+            wanted = Listing(user_id="u", limit=50, before=before, wanted=words)
+            (journal.search.find if words else journal.heads.page)(wanted)
     journal.heads.ended_before(5, 200, True)
     journal.heads.open_sessions()
     journal.heads.unsummarised()
@@ -181,7 +185,7 @@ def test_what_is_deleted_is_gone_at_once_and_a_crash_leaves_nothing(tmp_path: Pa
     journal.delete([session.session_id])
     assert journal.session(session.session_id) is None
     assert journal.events.rows(session.session_id) == []
-    assert journal.heads.list_sessions(None, 10, False) == []
+    assert journal.heads.list_sessions(None, 10) == []
     assert journal.shipping.unshipped(10).events == []
     assert not journal.write([encoded(session.session_id, 1, events[:1])], [head]), "begun anew"
     assert "log" in leftovers(path)
@@ -236,6 +240,6 @@ async def test_a_large_file_is_looked_through_after_the_start(
         assert (f"{path} is damaged" in caplog.text) is not sound
     with closing(Journal(str(path))) as journal:
         assert journal.set_aside, "as what is found at the start"
-        assert journal.heads.list_sessions(None, 10, False) == []
+        assert journal.heads.list_sessions(None, 10) == []
     with closing(Journal(str(path))) as journal:
         assert not journal.set_aside

@@ -37,6 +37,7 @@ class World:
             "OPENAI_BASE_URL": source.url,
             "AUTH_SECRET": "a-secret-for-tests-of-32-characters",
             "LOG_LEVEL": "WARNING",
+            "TITLES": "false",
             **environ,
         }
         self._running = AsyncExitStack()

@@ -41,6 +41,11 @@ def payloads(command: str, session_id: Any) -> dict[str, Any]:
         "regenerate": {"run_id": MISSING},
         "select": {"message_id": MISSING},
         "queue": {"drop": {"run_id": MISSING}},
+        "rename": {"title": "A title"},
+        "pin": {"pinned": True},
+        "archive": {"archived": True},
+        "fork": {"message_id": MISSING},
+        "feedback": {"message_id": MISSING, "value": "up"},
     }
     named = {} if command in ("create", "auth") else {"session_id": session_id}
     return {**named, **own.get(command, {})}

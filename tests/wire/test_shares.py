@@ -35,7 +35,7 @@ async def test_a_share_goes_as_far_as_it_says(serve: Serve, device: Devices) -> 
     reader = device(running.url, session_id=session_id, share=read)
     joined = await reader.connect()
     assert (joined["head"], joined["access"]) == (one.last_seq, "read")
-    allowed = {"create", "auth", "join", "history", "leave"}
+    allowed = {"create", "auth", "join", "history", "leave", "fork"}
     for command in set(COMMANDS) - allowed:
         ack = await reader.call(command, payloads(command, session_id))
         assert ack["error"]["code"] == "forbidden", command

@@ -11,7 +11,7 @@ from ...core.transcript import markdown
 from ...live.hub import Hub
 from ...live.seat import Seat
 from ...protocol import Event, History, ProtocolError, entry, to_json
-from .api import as_download, public
+from .answers import as_download, public
 from .caller import Callers
 from .routing import by
 

@@ -19,7 +19,7 @@ from ...limits.buckets import Buckets, rate_limited
 from ...live.hub import Hub
 from ...protocol import IMAGES, File, ProtocolError, kind_of
 from ..access import check_able, check_access
-from .api import as_json
+from .answers import as_json
 from .caller import Callers
 from .routing import by
 

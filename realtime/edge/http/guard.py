@@ -50,6 +50,7 @@ def guard(
         origin = request.headers.get("Origin")
         if origin in listed and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Share"
             response.headers["Vary"] = "Origin"
         return response

@@ -33,6 +33,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ...core.rows import SessionRow
 from ...log.encode import Append
 from ...protocol import EVENT_NAMES, Present, Progress, to_json
 from .engine import Engine
@@ -54,6 +55,10 @@ OnDisconnect = Callable[[str, str], None]
 
 def room_of(session_id: str) -> str:
     return f"session:{session_id}"
+
+
+def room_of_user(user_id: str) -> str:
+    return f"user:{user_id}"
 
 
 def _event(name: str, payload: bytes) -> bytes:
@@ -159,6 +164,15 @@ class Transport(SocketServer):
                 for event, payload in zip(append.events, append.payloads, strict=True)
             ]
             self._put_all(members, events)
+
+    def enter_list(self, sid: str, user_id: str) -> None:
+        """Show a socket what changes in the list of this user, who is its own."""
+        self.manager.basic_enter_room(sid, NAMESPACE, room_of_user(user_id))
+
+    def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
+        if members := self._members(room_of_user(user_id)):
+            payload = {"sessions": changed, "deleted": deleted}
+            self._put_all(members, [_event("sessions", to_json(payload))])
 
     def presence(self, present: Present) -> None:
         self._put_all(

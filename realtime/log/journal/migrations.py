@@ -183,7 +183,7 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX sessions_by_doc
         ON sessions (doc, archived, pinned, active_at, session_id) WHERE doc IS NOT NULL;
     CREATE VIRTUAL TABLE said_fts USING fts5 (
-        words, content = '', columnsize = 0, detail = none, tokenize = 'ascii');
+        words, content = '', detail = none, tokenize = 'ascii');
     DROP INDEX events_done;
     CREATE INDEX log_used ON log (created_at) WHERE event_type IN ('done', 'session_updated');
     """,

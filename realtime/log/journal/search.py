@@ -93,7 +93,9 @@ def forget(writer: sqlite3.Connection, session_id: str) -> None:
         return
     doc, user_id = found
     every = set().union(*(_words(writer, event) for event in _said(writer, session_id)))
-    writer.execute(_DELETE, (doc, " ".join(sorted(every | {of_owner(user_id)}))))
+    row = (doc, " ".join(sorted(every | {of_owner(user_id)})))
+    writer.execute(_ADD, row)  # FTS5 refuses to delete more words than it has
+    writer.execute(_DELETE, row)
     writer.execute("UPDATE sessions SET doc = NULL WHERE session_id = ?", (session_id,))
 
 

@@ -1,0 +1,108 @@
+"""The list of a user's sessions over HTTP: read, searched and changed."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from ...core.rows import Listing
+from ...live.hub import Hub
+from ...live.listing import as_place, as_text, listed, place_of
+from ...log.store import Store
+from ...protocol import ProtocolError, clean_text
+from ..access import check_able
+from .answers import as_json, public
+from .caller import Callers
+from .routing import by
+
+LISTED, MOST_LISTED = 50, 200
+MAX_WANTED = 200  # characters
+MAX_BODY = 4096
+
+
+class Change(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be different; what is left out stays."""
+
+    title: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+class SessionList:
+    """`shipped`: the store that the journal is shipped to."""
+
+    def __init__(self, hub: Hub, callers: Callers, *, shipped: Store | None) -> None:
+        self._hub = hub
+        self._callers = callers
+        self._shipped = shipped
+
+    async def page(self, request: web.Request) -> web.Response:
+        """A page of the caller's sessions in which something was said."""
+        given = request.query
+        before, archived = given.get("before"), given.get("archived", "false")
+        if archived not in ("true", "false"):
+            raise ProtocolError("bad_request", "archived must be true or false")
+        wanted = Listing(
+            user_id=await self._callers.user(request),
+            limit=_limit(given.get("limit")),
+            before=as_place(before) if before else None,
+            archived=archived == "true",
+            wanted=clean_text(given.get("q", "")[:MAX_WANTED]).strip(),
+        )
+        rows = await listed(self._hub.log, self._shipped, wanted)
+        last = as_text(place_of(rows[-1])) if len(rows) == wanted.limit else None
+        return as_json({"sessions": [public(row) for row in rows], "next_before": last})
+
+    async def change(self, request: web.Request) -> web.Response:
+        """Rename, pin or archive a session of the caller's."""
+        session_id, user_id = request.match_info["session_id"], await self._callers.user(request)
+        async with self._hub.open(session_id, user_id) as seat:
+            change = await _body(request)
+            check_able(self._hub)
+            if change.title is not None:
+                await seat.rename(change.title, user_id)
+            if change.pinned is not None:
+                await seat.pin(change.pinned, user_id)
+            if change.archived is not None:
+                await seat.archive(change.archived, user_id)
+            row = seat.row()
+        return as_json({"session": public(row)})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete a session of the caller's for good."""
+        session_id, user_id = request.match_info["session_id"], await self._callers.user(request)
+        async with self._hub.open(session_id, user_id) as seat:
+            await self._hub.delete(seat)
+        return web.Response(status=204)
+
+
+async def _body(request: web.Request) -> Change:
+    """Raises `bad_request`, `too_large`."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise ProtocolError("too_large", f"the body is larger than {MAX_BODY} bytes")
+    body = b""
+    async for piece in request.content.iter_chunked(MAX_BODY):
+        body += piece
+        if len(body) > MAX_BODY:
+            raise ProtocolError("too_large", f"the body is larger than {MAX_BODY} bytes")
+    try:
+        return msgspec.json.decode(body, type=Change)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return LISTED
+    if not given.isdecimal() or not 1 <= int(given[:6]) <= MOST_LISTED:
+        raise ProtocolError("bad_request", f"limit must be a number from 1 to {MOST_LISTED}")
+    return int(given)
+
+
+SESSIONS: web.AppKey[SessionList] = web.AppKey("sessions", SessionList)
+
+ROUTES = [
+    web.get("/api/sessions", by(SESSIONS, SessionList.page)),
+    web.patch("/api/sessions/{session_id}", by(SESSIONS, SessionList.change)),
+    web.delete("/api/sessions/{session_id}", by(SESSIONS, SessionList.delete)),
+]
