@@ -1,0 +1,141 @@
+"""Copies of a conversation, and what people think of its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from realtime.models import AssistantText, TextDelta, UserText
+from tests.support.attach import ask, png, uploaded
+from tests.support.device import Device
+from tests.support.fold import fold
+from tests.support.scripted import ScriptedModel, asks, says
+from tests.support.serving import Serve
+from tests.wire.people import Devices
+from tests.wire.test_list import listed
+
+TOOLS = "tests.dialects.tools"
+
+
+async def forked(one: Device, message_id: str) -> dict[str, Any]:
+    """The session payload of a copy, which the device watches then."""
+    ack = await one.call("fork", {"message_id": message_id})
+    assert ack["ok"], ack
+    return await one.call("join", {"session_id": ack["session_id"]})
+
+
+def texts(payload: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(run["user_text"], run["text"]) for run in fold(payload["events"])]
+
+
+async def test_a_copy_has_the_branch_up_to_a_message_and_goes_on_alone(
+    serve: Serve, device: Devices
+) -> None:
+    model = ScriptedModel(says("one"), says("uno"), says("two"), says("three"), says("four"))
+    running = await serve(model)
+    one = device(running.url)
+    await one.connect()
+    first = await one.ask("1")
+    await one.call("regenerate", {"run_id": first["run_id"]})
+    again = (await one.durable("done", 2))[1]
+    second = await one.ask("2")
+    await one.ask("3")
+    copy = await forked(one, second["message_id"])
+    assert texts(copy) == [("1", "uno"), ("2", "two")]
+    assert copy["events"][0]["forked_from"] == {
+        "session_id": one.session["session_id"],
+        "message_id": second["message_id"],
+    }
+    assert {event["usage"]["input_tokens"] for event in copy["events"] if "usage" in event} == {0}
+    (row,) = [row for row in await listed(one) if row["session_id"] == copy["session_id"]]
+    assert row["last_text"] == "two"
+    two = device(running.url, token=one.auth["token"], session_id=copy["session_id"])
+    assert texts(await two.connect()) == [("1", "uno"), ("2", "two")]
+    await two.ask("and then?")
+    context = model.requests[-1].context
+    assert [i.text for i in context if isinstance(i, UserText | AssistantText)] == [
+        *("1", "uno", "2", "two", "and then?")
+    ]
+    assert len(one.events("user_message")) == 3, "the first conversation knows nothing of it"
+    by_question = await forked(one, one.events("user_message")[1]["message_id"])
+    assert texts(by_question) == [("1", "uno"), ("2", "two")], "a question with its answer"
+    other = await one.call(
+        "fork", {"message_id": first["message_id"], "session_id": one.session["session_id"]}
+    )
+    joined = await one.call("join", {"session_id": other["session_id"]})
+    assert texts(joined) == [("1", "one")], "of another branch"
+    assert again["message_id"] != first["message_id"]
+
+
+async def test_a_copy_survives_a_restart_with_its_tools_and_files(
+    serve: Serve, device: Devices
+) -> None:
+    model = ScriptedModel(asks(("fetch_user_analytics", '{"query": "all"}')), says("So it is."))
+    running = await serve(model)
+    one = device(running.url)
+    await one.connect()
+    file = await uploaded(one, png(), "a.png")
+    ack = await one.send("", files=[file["id"]], session_id=one.session["session_id"])
+    if not ack["ok"]:  # this model takes no images
+        file = await uploaded(one, b"some text", "a.txt", "text/plain")
+        ack = await one.send("", files=[file["id"]])
+    done = await one.done(ack["run_id"])
+    copy = await forked(one, done["message_id"])
+    await running.stop()
+    running = await serve(model)
+    two = device(running.url, token=one.auth["token"], session_id=copy["session_id"])
+    joined = await two.connect()
+    (mine,) = next(e for e in joined["events"] if e["event"] == "user_message")["files"]
+    assert (mine["name"], mine["id"] != file["id"]) == (file["name"], True)
+    url = f"{running.url}/api/sessions/{copy['session_id']}/files/{mine['id']}"
+    assert (await ask("GET", url, one.auth["token"])).body == b"some text"
+    calls = [e for e in joined["events"] if e["event"] == "tool_call"]
+    assert [call["status"] for call in calls] == ["completed"]
+    assert (await two.call("delete", {"session_id": one.session["session_id"]}))["ok"]
+    assert (await ask("GET", url, one.auth["token"])).body == b"some text"
+
+
+async def test_who_may_read_may_copy_and_what_runs_is_busy(serve: Serve, device: Devices) -> None:
+    gate = asyncio.Event()
+    running = await serve(ScriptedModel(says("yes"), [[TextDelta("w")], gate, *says("ait")]))
+    one = device(running.url)
+    await one.connect()
+    done = await one.ask("hello")
+    read = (await one.call("share", {"access": "read"}))["share"]
+    guest = device(running.url, session_id=one.session["session_id"], share=read)
+    theirs = (await guest.connect())["you"]
+    copy = await forked(guest, done["message_id"])
+    assert (copy["user_id"], copy["access"]) == (theirs, "owner")
+    ack = await one.send("wait")
+    await one.durable("token", run_id=ack["run_id"])
+    for message_id, code in ((ack["message_id"], "busy"), ("x", "not_found")):
+        refused = await one.call("fork", {"message_id": message_id})
+        assert refused["error"]["code"] == code
+    assert texts(await forked(guest, done["message_id"])) == [("hello", "yes")]
+    gate.set()
+
+
+async def test_feedback_is_an_event_of_whoever_may_write(serve: Serve, device: Devices) -> None:
+    running = await serve(ScriptedModel(says("yes")))
+    one = device(running.url)
+    me = (await one.connect())["user_id"]
+    done = await one.ask("hello")
+    rate = {"message_id": done["message_id"], "value": "down", "comment": "too short"}
+    for _ in range(2):
+        assert (await one.call("feedback", rate))["ok"]
+    (event,) = one.events("feedback")
+    assert {key: event[key] for key in rate} == rate
+    assert event["user_id"] == me
+    assert (await one.call("feedback", {**rate, "value": None, "comment": None}))["ok"]
+    assert [event["value"] for event in await one.durable("feedback", 2)] == ["down", None]
+    for wrong, code in (
+        ({**rate, "value": "maybe"}, "bad_request"),
+        ({"message_id": done["message_id"]}, "bad_request"),
+        ({**rate, "message_id": "x"}, "not_found"),
+        ({**rate, "message_id": one.events("user_message")[0]["message_id"]}, "not_found"),
+        ({**rate, "comment": "x" * 1001}, "bad_request"),
+    ):
+        assert (await one.call("feedback", wrong))["error"]["code"] == code, wrong
+    two = device(running.url, token=one.auth["token"], session_id=one.session["session_id"])
+    joined = await two.connect()
+    assert [e["value"] for e in joined["events"] if e["event"] == "feedback"] == ["down", None]
