@@ -1,9 +1,9 @@
-"""The events of some runs, as a copy of them in another session has them. No I/O."""
+"""A part of a conversation, as a copy of it in another session has it. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,14 +14,27 @@ from .provider_state import keep_provider_state, provider_state
 E = TypeVar("E", ToolCall, Done)
 
 
-def copied(events: Iterable[Event], runs: set[str], files: dict[str, str]) -> Iterator[Event]:
+class Part(NamedTuple):
+    """What is copied: the messages of a branch, and the runs that answered on it."""
+
+    messages: set[str]
+    runs: set[str]
+
+    def has(self, event: Event) -> bool:
+        """A question may be of another run, whose answer is on another branch."""
+        if isinstance(event, UserMessage) and event.message_id in self.messages:
+            return True
+        return event.run_id in self.runs
+
+
+def copied(events: Iterable[Event], part: Part, files: dict[str, str]) -> Iterator[Event]:
     """Each as it was, at the time when it was. What was used for it is counted where it was asked,
     and a file has the id of its copy: `files`, by the id that it had."""
 
     def mapped(given: tuple[File, ...]) -> tuple[File, ...]:
         return tuple(replace(one, id=files[one.id]) for one in given if one.id in files)
 
-    for event in merge(event for event in events if event.run_id in runs):
+    for event in merge(filter(part.has, events)):
         match event:
             case UserMessage():
                 yield replace(event, replaces=None, files=mapped(event.files))
@@ -36,14 +49,15 @@ def copied(events: Iterable[Event], runs: set[str], files: dict[str, str]) -> It
                 yield replace(event)
 
 
-def files_in(events: Iterable[Event], runs: set[str]) -> dict[str, File]:
-    """The files that these runs list, by id."""
-    return {
+def files_in(events: Iterable[Event], part: Part) -> list[File]:
+    """The files that a part lists, each once."""
+    listed = {
         file.id: file
-        for event in events
-        if isinstance(event, UserMessage | ToolCall) and event.run_id in runs
+        for event in filter(part.has, events)
+        if isinstance(event, UserMessage | ToolCall)
         for file in event.files
     }
+    return list(listed.values())
 
 
 def _with_state(event: E, new: E) -> E:

@@ -15,7 +15,7 @@ from ..protocol import (
     Usage,
     clean_title,
 )
-from .fork import copied
+from .fork import Part, copied
 from .run_rules import RunRules
 
 
@@ -63,9 +63,9 @@ class ListRules(RunRules):
             )
             self._append(said, now)
 
-    def runs_up_to(self, message_id: str) -> set[str]:
-        """The runs of the branch that ends with a message, or with the answer to it that was last
-        active. Raises `not_found`, `busy`."""
+    def part_up_to(self, message_id: str) -> Part:
+        """The branch that ends with a message, or with the answer to it that was last active.
+        Raises `not_found`, `busy`."""
         if message_id not in self.branches:
             raise ProtocolError("not_found", "no message with this id in this session")
         answered = message_id in self._answers
@@ -73,12 +73,12 @@ class ListRules(RunRules):
         runs = [run for run in self.started if run.answer.message_id in path]
         if any(run.done is None for run in runs):
             raise ProtocolError("busy", "this answer is still running", retryable=True)
-        return {run.run_id for run in runs}
+        return Part(path, {run.run_id for run in runs})
 
-    def copy(self, events: Iterable[Event], runs: set[str], files: dict[str, str]) -> None:
-        """Take in what these runs of another session left, as it was and when it was. `files`: the
-        ids of copies of their files, by the id there; those that are not in it are left out."""
-        for event in copied(events, runs, files):
+    def copy(self, events: Iterable[Event], part: Part, files: dict[str, str]) -> None:
+        """Take in a part of another session, as it was and when it was. `files`: the ids of copies
+        of its files, by the id there; those that are not in it are left out."""
+        for event in copied(events, part, files):
             event.session_id, event.seq = self.session_id, self.head + 1
             self.apply(event)
             self._new.append(event)

@@ -316,7 +316,7 @@ class Commands:
         check_able(self._hub)
         session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "read") as seat:
-            seat.runs_up_to(command.message_id)
+            seat.part_up_to(command.message_id)
             self._sessions.spend(user_of(connection))
             copy = await self._hub.fork(seat, user_of(connection), command.message_id)
         return {"ok": True, "session_id": copy.session_id}

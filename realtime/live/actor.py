@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..core.continuing import newest
+from ..core.fork import Part
 from ..core.state import RunState
 from ..core.user import User
 from ..limits.budget import payers
@@ -46,9 +47,9 @@ class Actor(Resident):
             lambda now: self.session.begin(user_id, now, options, forked_from)
         )[1]
 
-    def copy(self, events: Sequence[Event], runs: set[str], files: dict[str, str]) -> Ticket:
-        """Take in what runs of another session left."""
-        return self._ledger.copy(lambda now: self.session.copy(events, runs, files))
+    def copy(self, events: Sequence[Event], part: Part, files: dict[str, str]) -> Ticket:
+        """Take in a part of another session."""
+        return self._ledger.copy(lambda now: self.session.copy(events, part, files))
 
     def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`

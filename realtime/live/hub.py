@@ -118,7 +118,7 @@ class Hub:
     async def fork(self, source: Seat, user_id: str, message_id: str) -> Seat:
         """Copy a conversation, up to a message and its answer, into a new session of this user.
         Raises `not_found`, `busy`, `storage_unavailable`."""
-        runs = source.runs_up_to(message_id)
+        part = source.part_up_to(message_id)
         origin = Origin(source.session_id, message_id)
         copy, ticket = self._new(user_id, source.options, forked_from=origin)
         copy.pins += 1
@@ -126,10 +126,10 @@ class Hub:
             found = await self.log.keeper.session(source.session_id)
             events = found[1] if found else []
             await ticket
-            given = files_in(events, runs).values()
+            given = files_in(events, part)
             files = self._host.services.files
             copies = await files.copy(source.session_id, copy.session_id, user_id, given)
-            await copy.copy(events, runs, copies)
+            await copy.copy(events, part, copies)
         except StorageError:
             raise storage_unavailable() from None
         finally:

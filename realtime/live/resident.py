@@ -12,6 +12,7 @@ from functools import partial
 
 from ..core.answer import Answer
 from ..core.approvals import let_on
+from ..core.fork import Part
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
@@ -88,8 +89,8 @@ class Resident:
     def exchanges(self, leaf: str | None) -> list[tuple[UserMessage, Answer]]:
         return self.session.exchanges(leaf_of(self.session, leaf))
 
-    def runs_up_to(self, message_id: str) -> set[str]:
-        return self.session.runs_up_to(message_id)
+    def part_up_to(self, message_id: str) -> Part:
+        return self.session.part_up_to(message_id)
 
     def file(self, file_id: str) -> File | None:
         return self.session.files.get(file_id)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..core.answer import Answer
+from ..core.fork import Part
 from ..core.rows import SessionRow
 from ..core.user import User
 from ..log.log import Ticket
@@ -109,9 +110,8 @@ class Seat(Protocol):
         """Note what a user thinks of an answer."""
         ...
 
-    def runs_up_to(self, message_id: str) -> set[str]:
-        """The runs of the branch that ends with a message and its answer. Raises `not_found`,
-        `busy`."""
+    def part_up_to(self, message_id: str) -> Part:
+        """The branch that ends with a message and its answer. Raises `not_found`, `busy`."""
         ...
 
     def end(self) -> Ack: ...

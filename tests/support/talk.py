@@ -16,6 +16,7 @@ from realtime.protocol import (
     Error,
     Event,
     ProtocolError,
+    Rate,
     Regenerate,
     Run,
     Send,
@@ -88,6 +89,8 @@ def talk(seed: int, runs: int = 5, owner: str = "owner") -> Session:
             error=error,
             value=value,
         )
+        if dice.random() < 0.4:
+            label(session, dice, user, now)
     if dice.random() < 0.5:
         session.end(now, now)
         if session.ended:
@@ -112,6 +115,26 @@ def went_on(session: Session, dice: random.Random, user: str, now: int) -> bool:
     except ProtocolError:
         return False
     return True
+
+
+def label(session: Session, dice: random.Random, user: str, now: int) -> None:
+    """What people, and a model, say of it as a whole."""
+    title = dice.choice(["A title", "done", "\U0001f600?"])
+    match dice.randrange(5):
+        case 0:
+            session.rename(title, user, now)
+        case 1:
+            session.entitle(title, "m", Usage(3, 4, cost=0.5), now)
+        case 2:
+            session.pin(dice.random() < 0.7, user, now)
+        case 3:
+            session.archive(dice.random() < 0.7, user, now)
+        case 4:
+            rated = session.started[-1].answer.message_id
+            value = dice.choice(["up", "down", None])
+            comment = dice.choice([None, "up", LONG[:900]])
+            rate = Rate(message_id=rated, value=value, comment=comment)
+            session.rate(rate, user, now)
 
 
 def say(session: Session, text: str, now: int, kind: str = "text") -> None:

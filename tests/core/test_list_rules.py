@@ -1,0 +1,92 @@
+"""Copies of any part of any session say what the original says; labels are a fold like the rest."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import to_builtins
+
+from realtime.core.provider_state import provider_state
+from realtime.core.session import Session
+from realtime.protocol import Event, ProtocolError, Send, Usage
+from tests.support.states import fill
+from tests.support.talk import talk
+
+
+def said(session: Session, leaf: str | None) -> list[object]:
+    """What a branch says, to readers and to a model."""
+    return [
+        (
+            question.text,
+            answer.text(),
+            [to_builtins(call) | {"seq": 0, "ts": 0} for call in answer.calls.values()],
+            sorted(map(str, answer.sources)),
+        )
+        for question, answer in session.exchanges(leaf)
+    ]
+
+
+def read_back(session: Session, events: list[Event]) -> Session:
+    again = Session(session.session_id)
+    for event in events:
+        again.apply(event)
+    return again
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.randoms())
+def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
+    session = talk(seed, runs=7)
+    events = session.take()
+    fill(events)
+    message_id = dice.choice([*session.branches.parents])  # type: ignore[attr-defined]
+    copy = Session("copy")
+    copy.begin("somebody", 99)
+    part = session.part_up_to(message_id)
+    copy.copy(events, part, {})
+    copied = copy.take()
+    assert [event.seq for event in copied] == list(range(1, len(copied) + 1))
+    assert {event.session_id for event in copied} == {"copy"}
+    leaf = copy.branches.leaf
+    assert leaf is not None
+    assert message_id in (leaf, copy.branches.parents[leaf])
+    mine, theirs = said(copy, None), said(session, leaf)
+    for text in (mine, theirs):
+        for exchange in text:
+            for one in exchange[2]:  # type: ignore[index]
+                one.pop("session_id", None)
+    assert mine == theirs
+    kept = [s for event in copied if type(event).__name__ != "Run" and (s := provider_state(event))]
+    assert all(b"for-the-provider-only" in state for state in kept)
+    again = read_back(copy, copied)
+    assert (said(again, None), again.row(), again.context()) == (
+        said(copy, None),
+        copy.row(),
+        copy.context(),
+    )
+    assert not again.unfinished
+    command = Send(text="goes on", client_msg_id="new")
+    assert copy.send(command, "somebody", "m", 100)[0] == "started"
+    assert len(copy.exchanges()) == len(mine) + 1
+
+
+@given(st.integers(0, 10_000))
+def test_labels_are_read_back_as_they_were(seed: int) -> None:
+    session = talk(seed)
+    again = read_back(session, session.take())
+    assert again.row() == session.row()
+    assert again.feedback == session.feedback
+
+
+def test_a_model_names_a_session_once_and_a_person_whenever() -> None:
+    session = Session("s")
+    session.begin("u", 1)
+    assert session.entitle("By a model", "m", Usage(1, 1), 2)
+    assert not session.entitle("Again", "m", Usage(1, 1), 2)
+    session.rename("Mine", "u", 3)
+    session.rename("Mine", "u", 3)
+    assert len(session.take()) == 3
+    with pytest.raises(ProtocolError, match="visible"):
+        session.rename("\u202e \n", "u", 4)
+    assert session.row().active_at is None, "nothing was said"
