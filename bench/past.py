@@ -20,11 +20,15 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realtime.core.rows import Head
+from msgspec import structs
+
+from realtime.core.rows import Head, Listing
 from realtime.core.session import Session, new_id
+from realtime.live.listing import place_of
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
@@ -42,12 +46,23 @@ START_TRIES = 3
 Row = dict[str, Any]
 
 
+def vocabulary(dice: random.Random) -> list[str]:
+    """Made up, the most frequent words first."""
+    return ["".join(dice.choices("etaoinshrdlu", k=dice.randrange(2, 9))) for _ in range(20_000)]
+
+
+WORDS = vocabulary(random.Random(1))
+OFTEN, RARE, BEGUN = WORDS[0], f"{WORDS[9000]} {WORDS[9001]}", WORDS[500][:3]
+"""What is searched for: a word that is everywhere, two rare ones, and a beginning."""
+
+
 def build(path: Path, sessions: int, gigabytes: float) -> None:
     """A journal of so many ended sessions of 90 days and about so many bytes. One user has
     10,000 of them, or a tenth; the others have ten each."""
     dice = random.Random(1)
-    words = ["".join(dice.choices("etaoinshrdlu", k=dice.randrange(2, 9))) for _ in range(3000)]
-    pool = " ".join(dice.choices(words, k=200_000))
+    words = vocabulary(dice)
+    often = [1 / (place + 2) for place in range(len(words))]  # as in texts that people write
+    pool = " ".join(dice.choices(words, often, k=200_000))
     answers = max(1, round(gigabytes * 1e9 / sessions / (1.35 * ANSWER)))
     heavy = min(HEAVY_SESSIONS, sessions // 10)
     journal = Journal(str(path), synchronous="OFF")
@@ -74,6 +89,8 @@ def build(path: Path, sessions: int, gigabytes: float) -> None:
             parts = [encoded(one.session_id, 1, events) for one, events in spoken]
             journal.write(parts, [Head(one.row(), False, at) for one, _ in spoken])
             spoken = []
+            while journal.index():
+                pass
         if number % 1000 == 0:
             journal.checkpoint()
             print(f"\r{number} of {sessions} sessions", end="", file=sys.stderr, flush=True)
@@ -164,7 +181,8 @@ async def scanning(keeper: JournalKeeper) -> None:
     """A reader that asks for all there is, again and again."""
     while True:
         await keeper.figures(None, 0)
-        await keeper.list_sessions(None, 200, said=True)
+        await keeper.find_sessions(Listing(user_id=HEAVY, limit=50))
+        await keeper.find_sessions(Listing(user_id=HEAVY, limit=50, wanted=RARE))
 
 
 async def measured(path: Path, keeper: JournalKeeper) -> Row:
@@ -175,8 +193,12 @@ async def measured(path: Path, keeper: JournalKeeper) -> Row:
     row["figures_all_ms"] = await timed_ms(lambda: keeper.figures(None, 0))
     row["figures_month_ms"] = await timed_ms(lambda: keeper.figures(None, month))
     row["figures_user_ms"] = await timed_ms(lambda: keeper.figures(HEAVY, 0))
-    row["list_ms"] = await timed_ms(lambda: keeper.list_sessions(None, 200, said=True))
-    row["list_user_ms"] = await timed_ms(lambda: keeper.list_sessions(HEAVY, 200, said=True))
+    for name, wanted in (("list", ""), ("often", OFTEN), ("rare", RARE), ("begun", BEGUN)):
+        page = Listing(user_id=HEAVY, limit=50, wanted=wanted)
+        last = (await keeper.find_sessions(page))[-1:]
+        behind = structs.replace(page, before=place_of(last[0]) if last else None)
+        asked = [partial(keeper.find_sessions, one) for one in (page, behind)]
+        row[f"{name}_ms"] = max([await timed_ms(one) for one in asked])
     return row
 
 
@@ -240,8 +262,10 @@ SHOWN = {
     "figures_all_ms": "figures ms",
     "figures_month_ms": "of 30 days",
     "figures_user_ms": "of a user",
-    "list_ms": "list ms",
-    "list_user_ms": "of a user",
+    "list_ms": "list of a user ms",
+    "often_ms": "search for a word that is everywhere",
+    "rare_ms": "for two rare words",
+    "begun_ms": "for a beginning",
     "commit_p99_ms": "commit p99 ms",
     "commit_scanned_p99_ms": "while scanned",
     "delete_pause_ms": "longest commit while deleting, ms",

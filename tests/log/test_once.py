@@ -223,6 +223,7 @@ def speak(journal: Journal, sessions: int, answers: int, length: int) -> int:
         commit()
         for span in spans:
             journal.events.fold_from(*span)
+        journal.index()
     return said
 
 
@@ -246,6 +247,7 @@ def test_a_byte_of_text_takes_at_most_1_4_in_the_file(
     size = Path(journal.path).stat().st_size - pages_of_search
     assert said > 6_000_000
     assert size / said < 1.4, f"{size} bytes for {said} bytes of text"
+    assert 0 < pages_of_search / said < 0.4, f"{pages_of_search} bytes for the search"
 
 
 def test_a_long_output_is_not_stored_twice(tmp_path: Path) -> None:

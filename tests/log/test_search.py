@@ -1,0 +1,147 @@
+"""The search knows the words that stand in the rows, and nothing else: never those of a session
+that was deleted."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.core.rows import Listing
+from realtime.core.session import Session
+from realtime.log.encode import encoded
+from realtime.log.journal import Journal
+from realtime.log.journal.words import words
+from realtime.protocol import Done, Send, SessionUpdated, Usage, UserMessage
+from tests.log.test_once import finish, write
+from tests.support.talk import ended_runs, head_of, say, talk
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(str(tmp_path / "j.db"))) as opened:
+        yield opened
+
+
+def found(journal: Journal, wanted: str, user: str = "owner") -> set[str]:
+    while journal.index():
+        pass
+    asked = Listing(user_id=user, limit=50, wanted=wanted)
+    return {row.session_id for row in journal.search.find(asked)}
+
+
+def vocabulary(path: str) -> set[str]:
+    """Every word that the index has."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, said_fts, row)")
+        return {term for (term,) in database.execute("SELECT term FROM temp.terms")}
+
+
+def said(session: Session, text: str, answer: str = "yes") -> None:
+    session.send(Send(text=text, client_msg_id=text), session.user_id, "m", 2)
+    run = session.active
+    assert run
+    say(session, answer, 3)
+    session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 1))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32))
+def test_it_has_the_words_of_the_rows_and_of_nothing_that_is_gone(seed: int) -> None:
+    dice = random.Random(seed)
+    talks = [talk(seed + number, runs=3) for number in range(3)]
+    logs = [session.take() for session in talks]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "j.db")
+        with closing(Journal(path)) as journal:
+            for session, events in zip(talks, logs, strict=True):
+                cut = dice.randrange(1, len(events))
+                for part in (events[:cut], events[cut:]):
+                    write(journal, head_of(session), part)
+                    if dice.random() < 0.5:
+                        journal.index()
+                for _, first, _ in ended_runs(events):
+                    if dice.random() < 0.5:
+                        journal.events.fold_from(session.session_id, first)
+            while journal.index():
+                pass
+            for gone in range(3):
+                expected = set()
+                for session, events in list(zip(talks, logs, strict=True))[gone:]:
+                    texts = [e.text for e in events if isinstance(e, UserMessage | Done) and e.text]
+                    texts += [session.title] if session.title else []
+                    for text in texts:
+                        expected |= words(text)
+                known = {word for word in vocabulary(path) if not word.startswith("owner")}
+                assert known == expected
+                if dice.random() < 0.3:
+                    journal.void(talks[gone].session_id)
+                else:
+                    journal.delete([talks[gone].session_id])
+                finish(journal)
+            assert vocabulary(path) == set()
+
+
+def test_the_newest_title_is_found_and_an_older_one_is_not(journal: Journal) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "a common question", "with an answer")
+    session.rename("Zebra", "owner", 5)
+    write(journal, head_of(session), session.take())
+    assert found(journal, "zebra common answer") == {"s"}
+    session.rename("Okapi", "owner", 6)
+    write(journal, head_of(session), session.take())
+    assert (found(journal, "zebra"), found(journal, "okapi question")) == (set(), {"s"})
+    assert isinstance(journal.events.after("s", session.head - 1)[0], SessionUpdated)
+
+
+def test_an_answer_that_done_does_not_repeat_is_found(journal: Journal) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    session.send(Send(text="all?", client_msg_id="1"), "owner", "m", 2)
+    run = session.active
+    assert run
+    for number in range(40):
+        say(session, f"word{number} " * 300, 3)
+    session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 1))
+    events = session.take()
+    assert events[-1].text is None  # type: ignore[attr-defined]
+    write(journal, head_of(session), events)
+    assert found(journal, "word0 word39") == {"s"}
+    journal.delete(["s"])
+    assert vocabulary(journal.path) == set()
+
+
+def test_a_session_that_is_adopted_is_found(journal: Journal, tmp_path: Path) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "where is the pelican?")
+    write(journal, head_of(session), session.take())
+    with closing(Journal(str(tmp_path / "other.db"))) as other:
+        other.adopt(head_of(session), journal.events.rows("s"))
+        assert found(other, "pelican") == {"s"}
+        other.void("s")
+        assert vocabulary(other.path) == set()
+
+
+def test_many_sessions_are_deleted_some_at_a_time(journal: Journal) -> None:
+    ids = []
+    for number in range(40):
+        session = Session(f"s{number}")
+        session.begin("owner", 1)
+        said(session, f"question {number}", "a long answer of many different words " * 50)
+        journal.write([encoded(session.session_id, 1, session.take())], [head_of(session)])
+        ids.append(session.session_id)
+    assert len(found(journal, "question")) == 40
+    left = journal.delete(ids, 0)
+    assert len(left) == 39
+    while left:
+        left = journal.delete(left, 0.002)
+    assert vocabulary(journal.path) == set()
