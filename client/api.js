@@ -15,10 +15,16 @@ export class Api {
     this.#bearer = bearer;
   }
 
-  /** @returns {Promise<object[]>} the user's sessions, newest first; none without a token */
-  async sessions() {
-    if (!(await this.#bearer())) return [];
-    return (await this.#json("sessions")).sessions;
+  /**
+   * A page of the user's sessions, pinned ones first, then the newest; none without a token.
+   * @param {{before?: string, q?: string, archived?: boolean, limit?: number}} [wanted]  `before`:
+   *   the `next_before` of the page before; `q`: words that stand in each
+   * @returns {Promise<{sessions: object[], next_before: string | null}>}
+   */
+  async sessions(wanted = {}) {
+    if (!(await this.#bearer())) return { sessions: [], next_before: null };
+    const given = Object.entries(wanted).filter(([, value]) => value !== undefined);
+    return this.#json(`sessions?${new URLSearchParams(given)}`);
   }
 
   /**

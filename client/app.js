@@ -29,7 +29,7 @@ let asking = false; // for email and password
 let viewing = null; // the past session that is read now
 let following = true; // the reader is at the end, and stays there
 let due = false; // a drawing
-let listed = { session_id: null, ended: null, summary: null }; // what the list of past sessions follows
+let listed = { session_id: null, ended: null, live: false }; // what the list of past sessions follows
 
 // the page may be mounted under a prefix
 const options = { path: new URL("./socket.io/", location.href).pathname };
@@ -85,7 +85,7 @@ const transcript = new Transcript($("transcript"), {
 }, (file_id) => client.fileUrl(file_id));
 
 const past = new PastSessions($("past-sessions"), $("no-past"), {
-  sessions: () => api.sessions(),
+  sessions: (wanted) => api.sessions(wanted),
   current: () => (client.state.ended ? null : client.state.session_id),
   chosen: (session) => attempt(view(session)),
 });
@@ -164,10 +164,13 @@ function ending(ended, summary) {
   $("ending-hint").hidden = Boolean(viewing);
 }
 
-function refreshPast({ session_id, ended, summary }) {
+/** The session on the page is in the list once it has ended. */
+function refreshPast({ session_id, ended }) {
   const before = listed;
-  listed = { session_id, ended, summary };
-  if (Object.keys(listed).some((key) => listed[key] !== before[key])) past.refresh();
+  const live = client.connection === "live";
+  listed = { session_id, ended, live };
+  if (live && !before.live) past.refresh(); // what changed while nobody could tell us
+  else if (Object.keys(listed).some((key) => listed[key] !== before[key])) past.draw();
 }
 
 // ------------------------------------------------------------------ actions
@@ -299,6 +302,7 @@ addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()))
 document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
 
 client.subscribe(schedule);
+client.onList((change) => past.take(change));
 $("start-session").disabled = false; // from here on no click is lost
 if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
 attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));

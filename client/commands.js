@@ -110,6 +110,45 @@ export class Commands {
     return this.#command("approve", { tool_call_id, decision, reason, arguments: edited });
   }
 
+  /** Give the session a title. @param {string} title @param {string} [session_id]  of another one */
+  setTitle(title, session_id) {
+    return this.#command("rename", { title, session_id });
+  }
+
+  /** Keep the session at the top of the list. @param {boolean} pinned @param {string} [session_id] */
+  pin(pinned, session_id) {
+    return this.#command("pin", { pinned, session_id });
+  }
+
+  /** Take the session out of the list. @param {boolean} archived @param {string} [session_id] */
+  archive(archived, session_id) {
+    return this.#command("archive", { archived, session_id });
+  }
+
+  /** Delete a session for good. @param {string} session_id */
+  delete(session_id) {
+    return this.request("delete", { session_id });
+  }
+
+  /**
+   * Copy the conversation, up to a message and its answer, into a new session.
+   * @param {string} message_id
+   * @returns {Promise<string>} the new session's id, to be opened
+   */
+  async fork(message_id) {
+    return (await this.#command("fork", { message_id })).session_id;
+  }
+
+  /**
+   * Say what one thinks of an answer.
+   * @param {string} message_id
+   * @param {"up" | "down" | null} value  null takes it back
+   * @param {string} [comment]
+   */
+  rate(message_id, value, comment) {
+    return this.#command("feedback", { message_id, value, comment });
+  }
+
   /** End the session, for every device. */
   end() {
     return this.#command("end", {});
@@ -141,6 +180,7 @@ export class Commands {
   }
 
   #command(name, payload) {
-    return this.request(name, { session_id: this.state.session_id, ...payload });
+    const { session_id = this.state.session_id, ...rest } = payload;
+    return this.request(name, { session_id, ...rest });
   }
 }

@@ -20,10 +20,14 @@
  *   last_seq: number, start_time: number | null, runs: Run[], aside: Run[], leaf: string | null,
  *   siblings: Record<string, string[]>,
  *   ended: {end_time: number, duration_seconds: number} | null,
- *   summary: {status: string, text?: string} | null, next_before_seq: number | null}} State
+ *   summary: {status: string, text?: string} | null, next_before_seq: number | null,
+ *   title: string | null, pinned: boolean, archived: boolean,
+ *   forked_from: {session_id: string, message_id: string} | null,
+ *   feedback: Record<string, Record<string, {value: string | null, comment?: string}>>}} State
  *   `runs`: those of the active branch, in the order of the context. Runs that wait in the queue
  *   come last. `aside`: those of other branches that are known. `leaf`: the last answer of the
  *   active branch; `siblings`: of messages that have any, see `siblings()` in `branches.js`.
+ *   `feedback`: by message and user.
  */
 
 import { arranged, withSibling } from "./branches.js";
@@ -44,6 +48,11 @@ export const initial = () => ({
   ended: null,
   summary: null,
   next_before_seq: null,
+  title: null,
+  pinned: false,
+  archived: false,
+  forked_from: null,
+  feedback: {},
 });
 
 /**
@@ -82,6 +91,7 @@ export function load(state, payload) {
   if (payload.mode === "snapshot") {
     next = payload.events.reduce(fold, next);
     next.next_before_seq = payload.next_before_seq ?? null;
+    for (const name of ["title", "pinned", "archived"]) next[name] = payload[name] ?? next[name];
     return { state: { ...withBranch(next, payload), last_seq: payload.seq }, verdict: "applied" };
   }
   for (const event of payload.events) {
@@ -119,6 +129,8 @@ export function prepend(state, page) {
   return {
     ...state,
     start_time: older.start_time ?? state.start_time,
+    forked_from: older.forked_from ?? state.forked_from,
+    feedback: { ...older.feedback, ...state.feedback },
     user_id: state.user_id ?? older.user_id,
     runs: [
       ...begun.map((run) => whole(run, among(state.runs, run))),
@@ -148,7 +160,16 @@ const folds = {
     ...state,
     user_id: event.user_id,
     start_time: event.start_time,
+    forked_from: event.forked_from ?? null,
   }),
+
+  session_updated: (state, event) => ({ ...state, ...pick(event, ["title", "pinned", "archived"]) }),
+
+  feedback(state, event) {
+    const others = state.feedback[event.message_id];
+    const mine = { ...others, [event.user_id]: pick(event, ["value", "comment"]) };
+    return { ...state, feedback: { ...state.feedback, [event.message_id]: mine } };
+  },
 
   user_message: (state, event) =>
     change(reopened(state), event, (run) => ({

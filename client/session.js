@@ -48,6 +48,7 @@ export class SessionClient extends Commands {
   progress = new Map();
 
   #subscribers = new Set();
+  #listeners = new Set(); // of the list
   #where;
   #here = new Here();
   #opening = deferred();
@@ -129,6 +130,17 @@ export class SessionClient extends Commands {
   subscribe(listener) {
     this.#subscribers.add(listener);
     return () => this.#subscribers.delete(listener);
+  }
+
+  /**
+   * Hear what changes in the user's list of sessions.
+   * @param {(change: {sessions: object[], deleted: string[]}) => void} listener  rows as those of
+   *   `Api.sessions`; `listWith` of `list.js` puts them in their place
+   * @returns {() => void} ends it
+   */
+  onList(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** The session that a reload would come back to. */
@@ -250,6 +262,7 @@ export class SessionClient extends Commands {
     if (name === "presence") this.#here.take(payload);
     else if (name === "progress") this.progress.set(payload.tool_call_id, payload);
     else if (name === "server") this.#notified(payload);
+    else if (name === "sessions") for (const listener of this.#listeners) listener(payload);
     else if (typeof payload.seq === "number") return this.#log.take({ ...payload, event: name });
     this.#changed();
   }

@@ -1,21 +1,22 @@
 /** The list of the user's past sessions. */
 
+import { listWith } from "../list.js";
 import { h } from "./element.js";
 import { lasting, summaryLine, when } from "./format.js";
-
-const AGAIN_MS = 10_000;
 
 export class PastSessions {
   #list;
   #empty;
   #parts;
-  #timer;
+  #rows = [];
+  #before = null; // where the next page begins
 
   /**
    * @param {HTMLElement} list
    * @param {HTMLElement} empty  shown while there are none
    * @param {object} parts
-   * @param {() => Promise<object[]>} parts.sessions  reads the rows
+   * @param {(wanted: {before?: string}) => Promise<{sessions: object[], next_before: string | null}>}
+   *   parts.sessions  reads a page of rows
    * @param {() => string | null} parts.current  the session on the page, which is not a past one
    * @param {(session: object) => void} parts.chosen
    */
@@ -25,27 +26,49 @@ export class PastSessions {
     this.#parts = parts;
   }
 
-  /** Read the list anew; again after a while, as long as one still has to end or be summarised. */
+  /** Read the list anew. */
   async refresh() {
-    clearTimeout(this.#timer);
-    const sessions = await this.#parts.sessions().catch(() => []);
-    const past = sessions.filter((session) => session.session_id !== this.#parts.current());
+    const page = await this.#parts.sessions({}).catch(() => null);
+    this.#rows = page?.sessions ?? [];
+    this.#before = page?.next_before ?? null;
+    this.draw();
+  }
+
+  /** Take what the server tells of the list. */
+  take(change) {
+    this.#rows = listWith(this.#rows, change);
+    this.draw();
+  }
+
+  draw() {
+    const past = this.#rows.filter((session) => session.session_id !== this.#parts.current());
     this.#empty.hidden = past.length > 0;
-    this.#list.replaceChildren(...past.map((session) => this.#item(session)));
-    if (past.some((session) => !session.end_time || session.summary_status === "pending")) {
-      this.#timer = setTimeout(() => this.refresh(), AGAIN_MS);
-    }
+    const items = past.map((session) => this.#item(session));
+    if (this.#before) items.push(this.#more());
+    this.#list.replaceChildren(...items);
+  }
+
+  async #next() {
+    const page = await this.#parts.sessions({ before: this.#before }).catch(() => null);
+    if (!page) return;
+    this.#before = page.next_before;
+    this.take({ sessions: page.sessions, deleted: [] });
+  }
+
+  #more() {
+    const button = h("button", { type: "button", onclick: () => this.#next() }, "Older sessions");
+    return h("li", { class: "more" }, button);
   }
 
   #item(session) {
-    const { start_time, end_time, duration_seconds, summary, summary_status } = session;
+    const { active_at, end_time, duration_seconds, summary, summary_status, title } = session;
     const length = end_time ? lasting(duration_seconds ?? 0) : "open";
     const line =
-      summary ?? (end_time && summary_status !== "none" ? summaryLine({ status: summary_status }) : "");
+      title ?? summary ?? (end_time && summary_status !== "none" ? summaryLine({ status: summary_status }) : "");
     const button = h(
       "button",
       { type: "button", onclick: () => this.#parts.chosen(session) },
-      h("span", { class: "date" }, when(start_time)),
+      h("span", { class: "date" }, when(active_at)),
       h("span", { class: "length" }, length),
       h("span", { class: "summary" }, line),
     );

@@ -51,3 +51,6 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     leaf: str | None = None
     siblings: dict[str, list[str]] = {}
     people: list[Person] = []
+    title: str | None = None
+    pinned: bool = False
+    archived: bool = False

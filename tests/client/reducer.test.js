@@ -257,3 +257,23 @@ test(`${ROUNDS} random histories: older pages put in front lead to the whole`, (
     assert.deepEqual(state.runs.map((run) => run.message.parts), live(events).runs.map((run) => run.message.parts), `seed ${seed}`);
   }
 });
+
+test("the title, its marks and feedback are a fold, and a snapshot says them", () => {
+  let state = initial();
+  const take = (event, fields) => {
+    ({ state } = apply(state, { event, seq: state.last_seq + 1, ts: 1, session_id: "s", ...fields }));
+  };
+  take("session_started", { user_id: "u", start_time: 1, forked_from: { session_id: "o", message_id: "m" } });
+  take("session_updated", { title: "By a model" });
+  take("session_updated", { title: "Mine", user_id: "u" });
+  take("session_updated", { pinned: true, user_id: "u" });
+  take("feedback", { message_id: "a", user_id: "u", value: "up" });
+  take("feedback", { message_id: "a", user_id: "v", value: "down", comment: "no" });
+  take("feedback", { message_id: "a", user_id: "u", value: null });
+  assert.deepEqual([state.title, state.pinned, state.archived], ["Mine", true, false]);
+  assert.equal(state.forked_from.message_id, "m");
+  assert.deepEqual(state.feedback.a, { u: { value: null }, v: { value: "down", comment: "no" } });
+  const page = { mode: "snapshot", session_id: "s", user_id: "u", epoch: 1, seq: 9, events: [] };
+  const loaded = load(initial(), { ...page, title: "Mine", archived: true }).state;
+  assert.deepEqual([loaded.title, loaded.pinned, loaded.archived], ["Mine", false, true]);
+});

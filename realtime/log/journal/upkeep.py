@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from itertools import count
 from typing import Any
@@ -110,16 +110,16 @@ class Upkeep:
 
     def begin(self) -> asyncio.Task[None]:
         """Do what an earlier process left, and look whether the file is sound."""
-        return self._start(self.tidy(), self._catch_up(), self._check())
+        return self._start(self.tidy, self._catch_up, self._check)
 
     def tidy_soon(self) -> None:
-        self._start(self.tidy())
+        self._start(self.tidy)
 
-    def _start(self, *works: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, *works: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         async def one_by_one() -> None:
             try:
                 for work in works:
-                    await work
+                    await work()
             except StorageError as error:
                 logger.warning("upkeep of the journal failed: %s", error)
 
