@@ -180,9 +180,9 @@ def test_every_error_code_in_the_code_is_one_of_them() -> None:
 def test_every_route_stands_there(settings: Settings) -> None:
     app = create_app(settings)
     served = {
-        f"GET {route.resource.canonical}"
+        f"{route.method} {route.resource.canonical}"
         for route in app.router.routes()
-        if route.method == "GET"
+        if route.method in ("GET", "PATCH", "DELETE")
         and route.resource
         and route.resource.canonical  # "" is the way to "/" below a prefix
         and "socket.io" not in route.resource.canonical
