@@ -15,10 +15,11 @@ E = TypeVar("E", ToolCall, Done)
 
 
 class Part(NamedTuple):
-    """What is copied: the messages of a branch, and the runs that answered on it."""
+    """What is copied: the messages of a branch, the runs that answered on it, and the title."""
 
     messages: set[str]
     runs: set[str]
+    title: str | None
 
     def has(self, event: Event) -> bool:
         """A question may be of another run, whose answer is on another branch."""

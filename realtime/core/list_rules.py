@@ -73,11 +73,13 @@ class ListRules(RunRules):
         runs = [run for run in self.started if run.answer.message_id in path]
         if any(run.done is None for run in runs):
             raise ProtocolError("busy", "this answer is still running", retryable=True)
-        return Part(path, {run.run_id for run in runs})
+        return Part(path, {run.run_id for run in runs}, self.title)
 
-    def copy(self, events: Iterable[Event], part: Part, files: dict[str, str]) -> None:
+    def copy(self, events: Iterable[Event], part: Part, files: dict[str, str], now: int) -> None:
         """Take in a part of another session, as it was and when it was. `files`: the ids of copies
         of its files, by the id there; those that are not in it are left out."""
+        if part.title:
+            self._append(SessionUpdated(title=part.title, user_id=self.user_id), now)
         for event in copied(events, part, files):
             event.session_id, event.seq = self.session_id, self.head + 1
             self.apply(event)

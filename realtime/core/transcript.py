@@ -11,12 +11,11 @@ from .answer import Answer
 Exchanges = Iterable[tuple[UserMessage, Answer]]
 
 
-def markdown(exchanges: Exchanges) -> str:
+def markdown(exchanges: Exchanges, title: str | None = None) -> str:
     """Questions under the names of who asked them, answers under "Assistant", each with its tool
     calls, and with the files that came along."""
-    return "\n\n".join(
-        block for question, answer in exchanges for block in _blocks(question, answer)
-    )
+    blocks = [block for question, answer in exchanges for block in _blocks(question, answer)]
+    return "\n\n".join([f"# {title}", *blocks] if title else blocks)
 
 
 def _blocks(question: UserMessage, answer: Answer) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Actor(Resident):
 
     def copy(self, events: Sequence[Event], part: Part, files: dict[str, str]) -> Ticket:
         """Take in a part of another session."""
-        return self._ledger.copy(lambda now: self.session.copy(events, part, files))
+        return self._ledger.copy(lambda now: self.session.copy(events, part, files, now))
 
     def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`

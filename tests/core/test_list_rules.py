@@ -44,10 +44,11 @@ def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
     copy = Session("copy")
     copy.begin("somebody", 99)
     part = session.part_up_to(message_id)
-    copy.copy(events, part, {})
+    copy.copy(events, part, {}, 100)
     copied = copy.take()
     assert [event.seq for event in copied] == list(range(1, len(copied) + 1))
     assert {event.session_id for event in copied} == {"copy"}
+    assert copy.title == session.title
     leaf = copy.branches.leaf
     assert leaf is not None
     assert message_id in (leaf, copy.branches.parents[leaf])

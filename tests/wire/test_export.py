@@ -45,7 +45,9 @@ async def test_the_active_branch_or_another(serve: Serve, device: Devices) -> No
     text = (await fetch(f"{url}?format=markdown", one.auth["token"])).text
     lines = [line for line in text.splitlines() if line and not line.startswith("## User, 20")]
     assert lines == ["one", "## Assistant", "A", "two, better", "## Assistant", "C **c**"]
+    await one.call("rename", {"title": "A title"})
     other = await fetch(f"{url}?format=markdown&leaf={asked[1]}", one.auth["token"])
+    assert other.text.startswith("# A title\n\n## User, 20")
     assert other.text.endswith(
         "two\n\n## Assistant\n\n*Tool no_such_tool: failed*\n\nI look.\n\nfound.\n"
     )

@@ -40,7 +40,8 @@ class Exports:
                 events = await whole(seat, leaf)
                 body = to_json({"session": public(seat.row()), "events": events})
             else:
-                body = (markdown(seat.exchanges(leaf)) + "\n").encode("utf-8", "replace")
+                text = markdown(seat.exchanges(leaf), seat.row().title) + "\n"
+                body = text.encode("utf-8", "replace")
         return as_download(body, *FORMATS[wanted])
 
 
