@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from ..core.rows import Listing, Place, SessionRow, StorageError
-from ..log.log import Log
+from ..log.keeper import Keeper
 from ..log.store import Store
 from ..protocol import ProtocolError
 
 logger = logging.getLogger(__name__)
 
 
-async def listed(log: Log, shipped: Store | None, wanted: Listing) -> list[SessionRow]:
+class ListPage(NamedTuple):
+    """`before`: where the next page begins; None: there is none."""
+
+    rows: list[SessionRow]
+    before: Place | None
+
+
+async def listed(keeper: Keeper, shipped: Store | None, wanted: Listing) -> ListPage:
     """A page of them, from the journal and from the store that it is shipped to. What the journal
     has of a session counts."""
-    rows = await log.keeper.find_sessions(wanted)
+    rows = await keeper.find_sessions(wanted)
+    horizon = _horizon(rows, wanted)
     if shipped:
         try:
             stored = await shipped.find_sessions(wanted)
-            known = await log.keeper.known([row.session_id for row in stored])
+            known = await keeper.known([row.session_id for row in stored])
         except StorageError as error:
             logger.warning("sessions listed from the journal only: %s", error)
         else:
             rows += [row for row in stored if row.session_id not in known]
-    return sorted(rows, key=place_of, reverse=True)[: wanted.limit]
+            horizon = max(filter(None, [horizon, _horizon(stored, wanted)]), default=None)
+    rows.sort(key=place_of, reverse=True)
+    if horizon:
+        rows = [row for row in rows if place_of(row) >= horizon]
+    if len(rows) > wanted.limit:
+        rows = rows[: wanted.limit]
+        horizon = place_of(rows[-1])
+    return ListPage(rows, horizon)
+
+
+def _horizon(rows: list[SessionRow], wanted: Listing) -> Place | None:
+    """Behind it a store may have more."""
+    return place_of(rows[-1]) if len(rows) == wanted.limit else None
 
 
 def place_of(row: SessionRow) -> Place:

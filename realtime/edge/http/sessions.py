@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ...core.rows import Listing
 from ...live.hub import Hub
-from ...live.listing import as_place, as_text, listed, place_of
+from ...live.listing import as_place, as_text, listed
 from ...log.store import Store
 from ...protocol import ProtocolError, clean_text
 from ..access import check_able
@@ -49,9 +49,9 @@ class SessionList:
             archived=archived == "true",
             wanted=clean_text(given.get("q", "")[:MAX_WANTED]).strip(),
         )
-        rows = await listed(self._hub.log, self._shipped, wanted)
-        last = as_text(place_of(rows[-1])) if len(rows) == wanted.limit else None
-        return as_json({"sessions": [public(row) for row in rows], "next_before": last})
+        rows, behind = await listed(self._hub.log.keeper, self._shipped, wanted)
+        page = {"sessions": [public(row) for row in rows]}
+        return as_json(page | {"next_before": as_text(behind) if behind else None})
 
     async def change(self, request: web.Request) -> web.Response:
         """Rename, pin or archive a session of the caller's."""
