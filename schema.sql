@@ -128,6 +128,19 @@ begin
         end if;
     end if;
 
+    -- What an older server stored is listed by its end.
+    if to_regprocedure('public.ship_event(jsonb)') is not null and not exists (
+        select from pg_attribute
+        where attrelid = 'public.sessions'::regclass and attname = 'active_at'
+    ) then
+        alter table public.sessions add column active_at timestamptz;
+        update public.sessions s set active_at = coalesce(s.end_time, s.start_time)
+        where exists (
+            select from public.session_events e
+            where e.session_id = s.session_id and e.event_type = 'user_message'
+        );
+    end if;
+
     if not exists (
         select from pg_attribute
         where attrelid = 'public.sessions'::regclass and attname = 'summary_status'
@@ -151,7 +164,17 @@ alter table public.sessions
     add column if not exists worker text,
     add column if not exists held boolean not null default false,
     add column if not exists taken_from text,
+    add column if not exists title text,
+    add column if not exists pinned boolean not null default false,
+    add column if not exists archived boolean not null default false,
+    add column if not exists active_at timestamptz,
+    add column if not exists status text not null default 'idle',
+    add column if not exists last_text text,
+    add column if not exists unread boolean not null default false,
     alter column start_time set default now(),
+    drop constraint if exists sessions_status_check,
+    add constraint sessions_status_check
+        check (status in ('idle', 'running', 'awaiting_approval', 'failed')),
     drop constraint if exists sessions_epoch_check,
     add constraint sessions_epoch_check check (epoch >= 1),
     drop constraint if exists sessions_summary_status_check,
@@ -178,6 +201,63 @@ alter table public.session_events
             and epoch >= 1 and first_seq >= 1 and first_seq <= seq)
     );
 
+-- ------------------------------------------------------------------------- search
+
+-- A text as the search reads it: without case, accents and punctuation, one space between words.
+create or replace function public.search_text(said text) returns text
+language sql immutable strict parallel safe security invoker set search_path = '' as $$
+    select btrim(regexp_replace(
+        replace(lower(normalize(
+            regexp_replace(normalize(said, nfkd), '[\u0300-\u036f]', '', 'g'), nfc)), 'ß', 'ss'),
+        '[\u0001-\u002f\u003a-\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\ufe10-\ufe1f\ufe30-\ufe6f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff\U0001f000-\U0001faff]+',
+        ' ', 'g'
+    ))
+$$;
+
+-- Characters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han; and
+-- Hangul, whose words end in particles.
+create or replace function public.search_unspaced() returns text
+language sql immutable parallel safe security invoker set search_path = '' as $$
+    select '\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u'
+        '3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff'
+$$;
+
+-- The words of a text; of scripts without spaces each two neighbouring characters.
+create or replace function public.search_words(said text) returns tsvector
+language sql immutable strict parallel safe cost 2000
+security invoker set search_path = '' as $$
+    with cut as (
+        select distinct piece from unnest(string_to_array(public.search_text(said), ' ')) as piece
+        where piece <> ''
+    ), script (unspaced) as (
+        select public.search_unspaced()
+    )
+    select array_to_tsvector(coalesce(array_agg(distinct w.word), '{}')) from (
+        select left(piece, 32) as word from cut, script
+        where piece !~ ('[' || unspaced || ']')
+        union all
+        select coalesce(left(run[2], 32), substr(run[1], at, 2)) from cut cross join script
+        cross join lateral regexp_matches(
+            piece, '([' || unspaced || ']+)|([^' || unspaced || ']+)', 'g') as run
+        cross join lateral generate_series(
+            1, case when run[2] is null then greatest(1, length(run[1]) - 1) else 1 end) as at
+        where piece ~ ('[' || unspaced || ']')
+    ) w
+$$;
+
+-- Each word of a question as a tsquery: the last one as a beginning, if that says enough.
+create or replace function public.search_queries(wanted text) returns text[]
+language sql immutable strict parallel safe security invoker set search_path = '' as $$
+    select coalesce(array_agg(
+        quote_literal(word) || case when word = begun then ':*' else '' end), '{}')
+    from (select public.search_text(wanted) as plain, public.search_unspaced() as unspaced) as q
+    cross join lateral (select coalesce(
+        substring(plain from '(?:^|[^' || unspaced || '])([' || unspaced || '])$'),
+        left(substring(plain from '[^ ' || unspaced || ']{3,}$'), 32)
+    ) as begun) as ending
+    cross join unnest(tsvector_to_array(public.search_words(wanted))) as word
+$$;
+
 -- ----------------------------------------------------------------------- indexes
 
 create unique index if not exists session_events_session_id_epoch_seq_key
@@ -187,11 +267,16 @@ create index if not exists session_events_session_id_created_at_idx
 create index if not exists session_events_done_idx
     on public.session_events (created_at) where event_type = 'done';
 -- What was said, which is in the rows of messages and of tokens.
-drop index if exists public.session_events_search_idx;
-create index if not exists session_events_said_idx
-    on public.session_events using gin (to_tsvector('simple', left(content, 100000)))
+drop index if exists public.session_events_search_idx, public.session_events_said_idx;
+create index if not exists session_events_words_idx
+    on public.session_events using gin (public.search_words(left(content, 100000)))
     with (gin_pending_list_limit = 128)
     where event_type = 'user_message' or payload ->> 'kind' = 'text';
+create index if not exists sessions_title_words_idx
+    on public.sessions using gin (public.search_words(title)) where title is not null;
+create index if not exists sessions_listed_idx on public.sessions
+    (user_id, archived, pinned, active_at, (session_id::text) collate "C")
+    where active_at is not null;
 create index if not exists session_events_counted_idx
     on public.session_events (session_id) where event_type in ('user_message', 'done');
 create index if not exists sessions_start_time_idx on public.sessions (start_time desc);
@@ -253,6 +338,17 @@ comment on column public.sessions.share_key is
 comment on column public.sessions.worker is 'The server process that writes it, or wrote it last.';
 comment on column public.sessions.held is
     'Whether that worker holds it still; nobody else may write it while the worker is alive.';
+comment on column public.sessions.title is
+    'By a model, from the first exchange, or by a person. Null: none yet.';
+comment on column public.sessions.pinned is 'Kept at the top of its owner''s list.';
+comment on column public.sessions.archived is 'Taken out of its owner''s list.';
+comment on column public.sessions.active_at is
+    'When something was last said. Null: nothing was, and it is in no list.';
+comment on column public.sessions.status is
+    'idle, running, awaiting_approval; failed: the last answer did, or broke off.';
+comment on column public.sessions.last_text is 'The beginning of what was last said.';
+comment on column public.sessions.unread is
+    'An answer has ended since the owner last watched.';
 comment on column public.sessions.taken_from is 'The worker that lost it by not being heard of.';
 
 comment on table public.session_events is
@@ -261,7 +357,8 @@ comment on table public.session_events is
 comment on column public.session_events.id is 'Identity of the row; no order is meant by it.';
 comment on column public.session_events.session_id is 'The conversation it belongs to.';
 comment on column public.session_events.event_type is
-    'session_started, user_message, run, token, tool_call, done, session_ended, summary.';
+    'session_started, user_message, run, token, tool_call, done, session_updated, feedback, '
+    'session_ended, summary, and others.';
 comment on column public.session_events.content is
     'For people: the text of a message, a tool call in one line, a status. The text of a done '
     'event is in the rows of its tokens; session_messages has each message in one row.';
@@ -483,16 +580,23 @@ language plpgsql security invoker set search_path = '' as $function$
 declare
     epoch_zero constant timestamptz := '1970-01-01 00:00:00+00';
     named public.sessions.session_id%type := head ->> 'session_id';
+    listed constant boolean := head ? 'status';  -- an older server knows of no list
 begin
     insert into public.sessions as s (
         session_id, user_id, epoch, start_time, end_time, duration_seconds,
-        summary, summary_status, left_at, share_key, revision, worker, held, updated_at
+        summary, summary_status, title, pinned, archived, active_at, status, last_text, unread,
+        left_at, share_key, revision, worker, held, updated_at
     ) values (
         named, head ->> 'user_id', (head ->> 'epoch')::integer,
         epoch_zero + (head ->> 'start_time')::bigint * interval '1 millisecond',
         epoch_zero + (head ->> 'end_time')::bigint * interval '1 millisecond',
         (head ->> 'duration_seconds')::double precision,
         head ->> 'summary', head ->> 'summary_status',
+        head ->> 'title', coalesce((head ->> 'pinned')::boolean, false),
+        coalesce((head ->> 'archived')::boolean, false),
+        epoch_zero + (head ->> 'active_at')::bigint * interval '1 millisecond',
+        coalesce(head ->> 'status', 'idle'), head ->> 'last_text',
+        coalesce((head ->> 'unread')::boolean, false),
         epoch_zero + (head ->> 'left_at')::bigint * interval '1 millisecond',
         head ->> 'share_key', coalesce((head ->> 'revision')::bigint, 0), writer, true, now()
     )
@@ -501,16 +605,28 @@ begin
         start_time = excluded.start_time, end_time = excluded.end_time,
         duration_seconds = excluded.duration_seconds,
         summary = excluded.summary, summary_status = excluded.summary_status,
+        title = case when listed then excluded.title else s.title end,
+        pinned = case when listed then excluded.pinned else s.pinned end,
+        archived = case when listed then excluded.archived else s.archived end,
+        active_at = case when listed then excluded.active_at else s.active_at end,
+        status = case when listed then excluded.status else s.status end,
+        last_text = case when listed then excluded.last_text else s.last_text end,
+        unread = case when listed then excluded.unread else s.unread end,
         left_at = excluded.left_at, share_key = excluded.share_key,
         revision = excluded.revision, worker = excluded.worker, held = true,
         updated_at = excluded.updated_at
     where (s.epoch, s.revision) <= (excluded.epoch, excluded.revision)
-      and (s.user_id, s.epoch, s.start_time, s.end_time, s.duration_seconds,
-           s.summary, s.summary_status, s.left_at, s.share_key, s.revision, s.worker, s.held)
-          is distinct from
-          (excluded.user_id, excluded.epoch, excluded.start_time, excluded.end_time,
-           excluded.duration_seconds, excluded.summary, excluded.summary_status,
-           excluded.left_at, excluded.share_key, excluded.revision, excluded.worker, true);
+      and ((s.user_id, s.epoch, s.start_time, s.end_time, s.duration_seconds,
+            s.summary, s.summary_status, s.left_at, s.share_key, s.revision, s.worker, s.held)
+           is distinct from
+           (excluded.user_id, excluded.epoch, excluded.start_time, excluded.end_time,
+            excluded.duration_seconds, excluded.summary, excluded.summary_status,
+            excluded.left_at, excluded.share_key, excluded.revision, excluded.worker, true)
+        or listed and
+           (s.title, s.pinned, s.archived, s.active_at, s.status, s.last_text, s.unread)
+           is distinct from
+           (excluded.title, excluded.pinned, excluded.archived, excluded.active_at,
+            excluded.status, excluded.last_text, excluded.unread));
     return found;
 end
 $function$;
@@ -875,6 +991,21 @@ begin
 end
 $function$;
 
+-- A session as the server's rows have it (times in ms since 1970).
+create or replace function public.session_row(s public.sessions) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select jsonb_build_object(
+        'session_id', s.session_id, 'user_id', s.user_id, 'epoch', s.epoch,
+        'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
+        'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
+        'duration_seconds', s.duration_seconds,
+        'summary', s.summary, 'summary_status', s.summary_status, 'title', s.title,
+        'pinned', s.pinned, 'archived', s.archived,
+        'active_at', (extract(epoch from s.active_at) * 1000)::bigint,
+        'status', s.status, 'last_text', s.last_text, 'unread', s.unread
+    )
+$$;
+
 -- A session and its log behind after_seq, at most max_events rows of it, oldest first, as
 -- ship_batch takes them (payload as its text); null where there is none. Of a seq that was
 -- written under two epochs the later counts, and with it everything that it began anew.
@@ -893,12 +1024,7 @@ begin
         return null;
     end;
 
-    select jsonb_build_object(
-        'session_id', s.session_id, 'user_id', s.user_id, 'epoch', s.epoch,
-        'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
-        'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
-        'duration_seconds', s.duration_seconds,
-        'summary', s.summary, 'summary_status', s.summary_status,
+    select public.session_row(s) || jsonb_build_object(
         'left_at', (extract(epoch from s.left_at) * 1000)::bigint, 'share_key', s.share_key
     ) into head from public.sessions s where s.session_id = named;
     if head is null then
@@ -947,13 +1073,7 @@ create or replace function public.list_sessions(
     of_user text default null, max_sessions integer default 200, said boolean default false
 ) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(jsonb_build_object(
-        'session_id', s.session_id, 'user_id', s.user_id, 'epoch', s.epoch,
-        'start_time', (extract(epoch from s.start_time) * 1000)::bigint,
-        'end_time', (extract(epoch from s.end_time) * 1000)::bigint,
-        'duration_seconds', s.duration_seconds,
-        'summary', s.summary, 'summary_status', s.summary_status
-    ) order by s.start_time desc), '[]')
+    select coalesce(jsonb_agg(public.session_row(s) order by s.start_time desc), '[]')
     from (
         select f.* from (
             (select * from public.sessions n
@@ -972,6 +1092,50 @@ language sql stable security invoker set search_path = '' as $$
         ) f
     ) s
 $$;
+
+-- A page of a user's list: sessions in which something was said, pinned ones first, then the
+-- newest, behind a place ({pinned, active_at in ms, session_id}, or null). With `wanted` those in
+-- which all these words stand, in messages or in the title. The words are written into the
+-- statement, so that the planner knows how rare they are: it reads their index, or walks the list.
+create or replace function public.find_sessions(
+    of_user text, max_sessions integer, behind jsonb, in_archive boolean, wanted text
+) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $function$
+declare
+    queries constant text[] := public.search_queries(left(wanted, 1000));
+    statement text := 'select s from public.sessions s
+        where s.user_id = $1 and s.archived = $2 and s.active_at is not null';
+    query text;
+    found jsonb;
+begin
+    if wanted <> '' and queries = '{}' then
+        return '[]';
+    end if;
+    foreach query in array queries[:16] loop
+        statement := statement || format($words$ and s.session_id in (
+            select e.session_id from public.session_events e
+            where (e.event_type = 'user_message' or e.payload ->> 'kind' = 'text')
+              and public.search_words(left(e.content, 100000)) @@ %1$L::tsquery
+            union all
+            select t.session_id from public.sessions t
+            where t.title is not null and public.search_words(t.title) @@ %1$L::tsquery
+        )$words$, query);
+    end loop;
+    if behind is not null and behind <> 'null' then
+        statement := statement || '
+            and (s.pinned, s.active_at, (s.session_id::text) collate "C") < ($3, $4, $5)';
+    end if;
+    execute 'select coalesce(jsonb_agg(public.session_row(f.s)), ''[]'') from ('
+        || statement || '
+            order by s.pinned desc, s.active_at desc, (s.session_id::text) collate "C" desc
+            limit $6) f'
+    into found using of_user, in_archive, (behind ->> 'pinned')::boolean,
+        timestamptz '1970-01-01 00:00:00+00'
+            + (behind ->> 'active_at')::bigint * interval '1 millisecond',
+        behind ->> 'session_id', max_sessions;
+    return found;
+end
+$function$;
 
 -- Counts over the sessions that began at or after `since` (ms since 1970); of one user, or of
 -- all (null).
@@ -1010,7 +1174,7 @@ $$;
 
 -- Which of its versions this schema is; the server compares it with the one it needs.
 create or replace function public.realtime_schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 4 $$;
+language sql immutable security invoker set search_path = '' as $$ select 5 $$;
 
 -- How the project is, for `python -m realtime --check`.
 create or replace function public.realtime_health() returns jsonb
@@ -1044,6 +1208,9 @@ begin
         'public.abandoned_sessions(text, double precision, integer)',
         'public.renew_worker(text, double precision)', 'public.leave_worker(text)',
         'public.delete_sessions(jsonb)', 'public.list_sessions(text, integer, boolean)',
+        'public.find_sessions(text, integer, jsonb, boolean, text)',
+        'public.session_row(public.sessions)', 'public.search_text(text)',
+        'public.search_unspaced()', 'public.search_words(text)', 'public.search_queries(text)',
         'public.session_figures(text, bigint)', 'public.realtime_health()',
         'public.realtime_schema_version()'
     ] loop
@@ -1076,6 +1243,15 @@ comment on function public.renew_worker(text, double precision) is 'A worker is 
 comment on function public.leave_worker(text) is 'A worker has ended, and holds nothing more.';
 comment on function public.delete_sessions(jsonb) is 'Removes sessions for good.';
 comment on function public.list_sessions(text, integer, boolean) is 'Sessions, newest first.';
+comment on function public.find_sessions(text, integer, jsonb, boolean, text) is
+    'A page of a user''s list, or of what a search in it finds.';
+comment on function public.session_row(public.sessions) is
+    'A session as the server''s rows have it.';
+comment on function public.search_text(text) is 'A text as the search reads it.';
+comment on function public.search_unspaced() is
+    'Characters of scripts without spaces, as a part of a pattern.';
+comment on function public.search_words(text) is 'The words of a text, in any script.';
+comment on function public.search_queries(text) is 'The words of a question.';
 comment on function public.session_figures(text, bigint) is 'Counts over sessions.';
 comment on function public.realtime_health() is 'Version, clock, and tables that are not closed.';
 comment on function public.realtime_schema_version() is 'Version of this schema.';

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     import httpx
     import supabase
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """What `realtime_schema_version()` of schema.sql is."""
 
 OLDEST_SCHEMA = 2
-"""With this one everything works, but provider state is not stored, and with the one after it
-each text is stored several times."""
+"""With this one everything works, but provider state is not stored; with the one after it each
+text is stored several times; and with the next one there are no titles, pages and search."""
 
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
@@ -201,17 +201,25 @@ class Supabase:
         return _converted(answer, list[SessionRow], "list_sessions")
 
     async def find_sessions(self, wanted: Listing) -> list[SessionRow]:
-        """As `log.store.Store`."""
-        answer = await self._rpc(
-            "find_sessions",
-            {
-                "of_user": wanted.user_id,
-                "max_sessions": wanted.limit,
-                "behind": msgspec.to_builtins(wanted.before),
-                "in_archive": wanted.archived,
-                "wanted": wanted.wanted,
-            },
-        )
+        """As `log.store.Store`. With an older schema the newest sessions, and nothing else."""
+        try:
+            answer = await self._rpc(
+                "find_sessions",
+                {
+                    "of_user": wanted.user_id,
+                    "max_sessions": wanted.limit,
+                    "behind": msgspec.to_builtins(wanted.before),
+                    "in_archive": wanted.archived,
+                    "wanted": wanted.wanted,
+                },
+            )
+        except SupabaseError as error:
+            if error.kind not in ("schema_missing", "schema_unknown"):
+                raise
+            if wanted.before or wanted.archived or wanted.wanted:
+                return []
+            newest = {"of_user": wanted.user_id, "max_sessions": wanted.limit, "said": True}
+            answer = await self._rpc("list_sessions", newest)
         return _converted(answer, list[SessionRow], "find_sessions")
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:

@@ -36,8 +36,9 @@ def encode_head(head: Head) -> dict[str, Any]:
         "share_key": head.share_key,
     }
     data["user_id"] = clean_text(data["user_id"])
-    if data["summary"] is not None:
-        data["summary"] = clean_text(data["summary"])
+    for name in ("summary", "title", "last_text"):
+        if data[name] is not None:
+            data[name] = clean_text(data[name])
     return data
 
 
@@ -62,6 +63,7 @@ def decode_session(data: dict[str, Any]) -> SessionRow:
         "user_id": data["user_id"] or "",
         "start_time": milliseconds(data["start_time"]) or 0,
         "end_time": milliseconds(data["end_time"]),
+        "active_at": milliseconds(data.get("active_at")),
     }
     return msgspec.convert(known, SessionRow)
 

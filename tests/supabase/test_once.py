@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from realtime.core.fold import merge
-from realtime.core.rows import Batch, EventRow
+from realtime.core.rows import Batch, EventRow, Listing
 from realtime.log.journal import Journal
 from realtime.protocol import Done, Event, decode_event, to_json
 from realtime.supabase import Supabase
@@ -22,8 +23,8 @@ from tests.supabase.samples import new_id, ship
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 from tests.support.talk import ended_runs, head_of, talk
 
-VERSION_3 = Path(__file__).parent / "schema-3.sql"
-"""The schema that stored each text in several places."""
+BEFORE = [Path(__file__).parent / f"schema-{number}.sql" for number in (3, 4)]
+"""Schemas of older servers: the first stored each text in several places."""
 
 
 @pytest.fixture
@@ -154,23 +155,31 @@ async def test_a_byte_of_text_takes_at_most_1_8_with_its_indexes(
     assert size / said < 1.8, f"{size} bytes for {said} bytes of text"
 
 
-async def test_a_project_of_the_version_before_is_upgraded_in_place(
-    postgres: Postgres, journal: Journal
+@pytest.mark.parametrize("before", BEFORE, ids=["3", "4"])
+async def test_a_project_of_an_older_version_is_upgraded_in_place(
+    postgres: Postgres, journal: Journal, before: Path
 ) -> None:
     session = talk(11)
     events, head = session.take(), head_of(session)
     cut = next(at for at, event in enumerate(events) if isinstance(event, Done)) + 3
-    with SupabaseLite(postgres.database(), schema=VERSION_3.read_text()) as project:
+    with SupabaseLite(postgres.database(), schema=before.read_text()) as project:
         supabase = await Supabase.connect(project.url, project.secret_key)
         (told,) = await supabase.check()
-        assert "version 3" in told.message
+        assert f"version {before.stem[-1]}" in told.message
         write(journal, head, events[:cut])
         await ship_all(supabase, journal)
+        mine = Listing(user_id=session.user_id, limit=5)
+        assert [row.session_id for row in await supabase.find_sessions(mine)] == [
+            head.row.session_id
+        ]
+        assert await supabase.find_sessions(replace(mine, wanted="question")) == []
         for _ in range(2):
             project.psql(SCHEMA.read_text())
         project.stop()
         project.start()
         assert await supabase.check() == []
+        (listed,) = await supabase.find_sessions(mine)
+        assert listed.active_at
         for part in (events[:cut], events):
             if part is events:
                 write(journal, head, events[cut:])

@@ -15,12 +15,15 @@ BIG = ("sessions", "session_events")
 
 SEED = """
     insert into public.sessions
-        (session_id, user_id, start_time, end_time, duration_seconds, worker)
-    select gen_random_uuid(), 'user-' || n % 200, now() - n * interval '10 minutes', now(), 60, 'w'
+        (session_id, user_id, start_time, end_time, duration_seconds, worker, active_at, title)
+    select gen_random_uuid(), case when n % 10 = 0 then 'many' else 'user-' || n % 200 end,
+        now() - n * interval '10 minutes', now(), 60, 'w', now() - n * interval '10 minutes',
+        case when n % 3 = 0 then 'A title ' || n end
     from generate_series(1, 20000) n;
     insert into public.session_events
         (session_id, epoch, seq, first_seq, run_id, event_type, content, payload)
-    select s.session_id, 1, e.seq, e.seq, 'r', e.kind, 'text', e.payload
+    select s.session_id, 1, e.seq, e.seq, 'r', e.kind,
+        'text often ' || case when random() < 0.001 then 'rare' else 'beginning' end, e.payload
     from public.sessions s cross join (values
         (1, 'session_started', '{}'::jsonb), (2, 'user_message', '{"message_id": "q"}'),
         (3, 'run', '{"message_id": "a"}'),
@@ -69,6 +72,11 @@ def plans(connection: psycopg.Connection[tuple[object, ...]], statement: str) ->
         "select public.list_sessions(null, 200, true)",
         "select public.list_sessions('user-7', 200, true)",
         "select public.list_sessions('user-7', 200, false)",
+        "select public.find_sessions('user-7', 50, null, false, '')",
+        "select public.find_sessions('user-7', 50, {place}, true, '')",
+        "select public.find_sessions('user-7', 50, null, false, 'rare')",
+        "select public.find_sessions('user-7', 50, {place}, false, 'rare often beg')",
+        "select public.find_sessions('many', 50, null, false, 'often')",
         "select public.session_figures('user-7', 0)",
         "select public.session_figures(null, {recent})",
         "select public.read_session('{session}')",
@@ -98,6 +106,7 @@ def test_no_statement_scans_a_big_table(
     asked = statement
     for name, value in (
         ("session", str(session)),
+        ("place", '\'{"pinned": false, "active_at": 1, "session_id": "x"}\''),
         ("recent", str(int(time.time() * 1000) - 86_400_000)),
         ("head", head),
         ("event", event),

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from realtime.cli import admin
-from realtime.core.rows import Head
+from realtime.core.rows import Head, Listing, SessionRow
 from realtime.core.session import Session
+from realtime.live.listing import place_of
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
@@ -117,15 +119,93 @@ async def test_sessions_are_listed_newest_first(both: Both) -> None:
     for session in (older, silent, newer, spoken(new_id(), T0 + 4000)):
         await both.write(session)
 
-    async def listed(limit: int, *, said: bool = False) -> list[str]:
-        rows = await both.store.list_sessions(user, limit, said=said)
-        return [row.session_id for row in rows]
+    async def listed(limit: int) -> list[str]:
+        return [row.session_id for row in await both.store.list_sessions(user, limit)]
 
     assert await listed(10) == [silent.session_id, newer.session_id, older.session_id]
-    assert await listed(10, said=True) == [newer.session_id, older.session_id]
-    assert await listed(1, said=True) == [newer.session_id]
+    assert await listed(1) == [silent.session_id]
     everybody = await both.store.list_sessions(None, 10_000)
     assert set(await listed(10)) < {row.session_id for row in everybody}
+
+
+async def test_a_list_is_read_in_pages_pinned_ones_first(both: Both) -> None:
+    user = new_id()
+    sessions = [spoken(user, T0 + 1000 * number) for number in range(7)]
+    sessions[2].pin(True, user, T0 + 9000)
+    sessions[3].archive(True, user, T0 + 9000)
+    sessions[4].entitle("Named", "m", Usage(1, 2), T0 + 9000)
+    for session in (*sessions, begun(user), spoken(new_id())):
+        await both.write(session)
+    order = [sessions[at].session_id for at in (2, 6, 5, 4, 1, 0)]
+    found: list[SessionRow] = []
+    before = None
+    while rows := await both.store.find_sessions(Listing(user_id=user, limit=2, before=before)):
+        found += rows
+        before = place_of(rows[-1])
+    assert [row.session_id for row in found] == order
+    assert found == [one.row() for key in order for one in sessions if one.session_id == key]
+    archived = await both.store.find_sessions(Listing(user_id=user, limit=9, archived=True))
+    assert archived == [sessions[3].row()]
+
+
+TEXTS = [
+    ("Über die Größe der Bäume", ["größe", "UBER bäum", "grosse baume"], ["strauch", "bäu der x"]),
+    ("Le café près du musée", ["cafe musee", "MUSÉE", "mus"], ["the", "mu"]),
+    ("今天天气怎么样？北京下雨吗", ["天气", "北京天气", "雨"], ["上海", "气天"]),
+    ("東京タワーの高さは何メートルですか", ["東京", "タワー", "高さ"], ["大阪"]),
+    ("สวัสดีครับ วันนี้อากาศดี", ["อากาศ", "สวัสดี"], ["ฝนตก"]),
+    ("오늘 날씨가 어때요", ["날씨", "오늘"], ["내일"]),
+    ("आज मौसम कैसा है", ["मौसम", "आज कै"], ["बारिश"]),
+    (
+        "call get_user_by_id(42) twice; iPhone手机",
+        ["get_user_by_id", "user 42", "手机"],
+        ["get_usr"],
+    ),
+    ("emoji 🙂 and — dashes…", ["emoji dash"], ["🙂", "—", "'", "\\", "%", "emoji:*x"]),
+]
+
+
+@pytest.mark.parametrize(("text", "found", "missing"), TEXTS, ids=[t[0][:6] for t in TEXTS])
+async def test_words_are_found_in_any_script(
+    both: Both, text: str, found: list[str], missing: list[str]
+) -> None:
+    user = new_id()
+    asked, answered = spoken(user, T0, "Nothing."), spoken(user, T0 + 500, text)
+    _, run = asked.send(Send(text=text, client_msg_id="2"), user, "m", T0 + 40)
+    asked.finish(run.run_id, "completed", "stop", T0 + 50, usage=Usage(1, 1))
+    for session in (asked, answered, spoken(user), spoken(new_id(), T0, text)):
+        await both.write(session)
+
+    async def search(words: str) -> list[str]:
+        rows = await both.store.find_sessions(Listing(user_id=user, limit=9, wanted=words))
+        return [row.session_id for row in rows]
+
+    for words in found:
+        assert await search(words) == [answered.session_id, asked.session_id], words
+    for words in missing:
+        assert await search(words) == [], words
+    await both.store.delete([asked.session_id])
+    assert await search(found[0]) == [answered.session_id]
+
+
+async def test_words_stand_in_any_of_the_messages_or_in_the_newest_title(both: Both) -> None:
+    user = new_id()
+    session = spoken(user, T0, "A pelican.")
+    session.rename("Zebra", user, T0 + 60)
+    session.rename("Okapi", user, T0 + 70)
+    await both.write(session)
+
+    async def search(words: str, **more: object) -> int:
+        wanted = Listing(user_id=user, limit=9, wanted=words)
+        return len(await both.store.find_sessions(replace(wanted, **more)))
+
+    assert [await search(words) for words in ("okapi pelican is", "zebra", "okapi lion")] == [
+        1,
+        0,
+        0,
+    ]
+    assert await search("pelican", archived=True) == 0
+    assert await search("pelican", before=place_of(session.row())) == 0
 
 
 async def test_figures(both: Both) -> None:
