@@ -1103,6 +1103,7 @@ create or replace function public.find_sessions(
 language plpgsql stable security invoker set search_path = '' as $function$
 declare
     queries constant text[] := public.search_queries(left(wanted, 1000));
+    place constant jsonb := public.ship_json(behind);
     statement text := 'select s from public.sessions s
         where s.user_id = $1 and s.archived = $2 and s.active_at is not null';
     query text;
@@ -1121,7 +1122,7 @@ begin
             where t.title is not null and public.search_words(t.title) @@ %1$L::tsquery
         )$words$, query);
     end loop;
-    if behind is not null and behind <> 'null' then
+    if place <> 'null' then
         statement := statement || '
             and (s.pinned, s.active_at, (s.session_id::text) collate "C") < ($3, $4, $5)';
     end if;
@@ -1129,10 +1130,10 @@ begin
         || statement || '
             order by s.pinned desc, s.active_at desc, (s.session_id::text) collate "C" desc
             limit $6) f'
-    into found using of_user, in_archive, (behind ->> 'pinned')::boolean,
+    into found using of_user, in_archive, (place ->> 'pinned')::boolean,
         timestamptz '1970-01-01 00:00:00+00'
-            + (behind ->> 'active_at')::bigint * interval '1 millisecond',
-        behind ->> 'session_id', max_sessions;
+            + (place ->> 'active_at')::bigint * interval '1 millisecond',
+        place ->> 'session_id', max_sessions;
     return found;
 end
 $function$;

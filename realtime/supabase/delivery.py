@@ -34,7 +34,7 @@ class Delivery:
         self._leases = leases
         self._lasts = False
         self._withheld: dict[str, int] = {}
-        """The revision of a head whose summary cannot be sent, by session."""
+        """The revision of a head whose texts cannot be sent, by session."""
 
     async def ship(self, batch: Batch, released: Sequence[str], *, lasts: bool = False) -> Shipped:
         """All of a batch, but for the rows that the answer names. `lasts`: shipping has failed
@@ -88,12 +88,11 @@ class Delivery:
                 raise
             found.refused.append(as_refused(batch, error))
             if not batch.events:
-                await self._without_summary(batch)
+                await self._without_texts(batch)
         return found
 
-    async def _without_summary(self, batch: Batch) -> None:
-        """The text in a head is its summary. The rest goes, so that the events of the session
-        can follow."""
+    async def _without_texts(self, batch: Batch) -> None:
+        """The rest of a head goes, so that the events of the session can follow."""
         (head,) = batch.sessions
         self._withheld[head.row.session_id] = head.revision
         try:
@@ -115,4 +114,4 @@ class Delivery:
     def _sent(self, head: Head) -> Head:
         if self._withheld.get(head.row.session_id) != head.revision:
             return head
-        return replace(head, row=replace(head.row, summary=None))
+        return replace(head, row=replace(head.row, summary=None, title=None, last_text=None))
