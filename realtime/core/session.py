@@ -105,6 +105,7 @@ class Session(RunRules):
             files=tuple(files),
             on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
             schema=command.schema,
+            steer=command.if_busy == "steer" and self.active is not None,
         )
         if command.replaces:
             message.parent = self.branches.parents[command.replaces]
@@ -134,7 +135,7 @@ class Session(RunRules):
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
         most = self._bounds.queued
-        if self.active and command.if_busy == "queue" and len(self.queue) >= most:
+        if self.active and command.if_busy != "interrupt" and len(self.queue) >= most:
             raise ProtocolError(
                 "queue_full",
                 f"{most} messages are already waiting; wait until one is answered",
