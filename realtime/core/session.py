@@ -172,7 +172,8 @@ class Session(RunRules):
 
     def move_queued(self, run_id: str, before: str | None, now: int) -> None:
         """Have a message that waits go before another one, or behind all. Raises as `waiting`."""
-        order = [run.run_id for run in self.queue if run is not self.waiting(run_id)]
+        moved = self.waiting(run_id)
+        order = [run.run_id for run in self.queue if run is not moved]
         if before == run_id:
             return
         place = len(order) if before is None else order.index(self.waiting(before).run_id)
