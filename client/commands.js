@@ -10,11 +10,12 @@ export class Commands {
   /**
    * Say something, now or as soon as there is a connection.
    * @param {string} text
-   * @param {{files?: import("./files.js").File[], if_busy?: "queue" | "reject" | "interrupt",
+   * @param {{files?: import("./files.js").File[], if_busy?: "queue" | "reject" | "interrupt" | "steer",
    *   on_abandon?: string | object, replaces?: string, schema?: object}} [options]  `files`: as
    *   `upload` gave them; with any of them the text may be empty. `replaces`: the `message_id` of a
    *   question that this one takes the place of, on a branch of its own. `schema`: a JSON Schema
-   *   that the answer is held to; `run.done.value` is then what it says
+   *   that the answer is held to; `run.done.value` is then what it says. With `if_busy: "steer"` the
+   *   ack comes once it is known whether the answer under way takes the message in
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {

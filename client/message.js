@@ -1,10 +1,14 @@
 /**
- * One assistant message as a pure fold: text at its offsets, and tool calls between stretches of it.
+ * One assistant message as a pure fold: text at its offsets, and between stretches of it tool calls
+ * and the messages that it took in.
  *
  * @typedef {{type: "text", offset: number, text: string}} TextPart
  *   A stretch of the answer; `offset` counts the UTF-16 units before it.
  * @typedef {{type: "tool_call", offset: number, call: ToolCall}} CallPart
  *   A tool call where it first appeared; `offset` is the text's length at that moment.
+ * @typedef {{type: "message", offset: number, run_id: string,
+ *   user: import("./reducer.js").UserMessage | null}} MessagePart
+ *   What a user said meanwhile, where the answer took it in; null: it lies on an older page.
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string}, files?: import("./files.js").File[],
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
@@ -14,7 +18,7 @@
  * @typedef {{url?: string, title?: string, file_id?: string, start?: number, end?: number}} Source
  *   What the answer cites, and where in its text.
  * @typedef {{message_id: string, text_from: number, text: string, reasoning_from: number,
- *   reasoning: string, parts: (TextPart | CallPart)[], sources: Source[]}} Message
+ *   reasoning: string, parts: (TextPart | CallPart | MessagePart)[], sources: Source[]}} Message
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  */
 
@@ -60,6 +64,15 @@ export function placed(message, event) {
   return { ...message, parts: [...message.parts, { type: "tool_call", offset, call }] };
 }
 
+/** Put a user's message behind what there is; one that is there gets its words where they lacked. */
+export function tookIn(message, { run_id, user }) {
+  const at = message.parts.findIndex((part) => part.type === "message" && part.run_id === run_id);
+  const known = message.parts[at];
+  if (known) return known.user || !user ? message : { ...message, parts: message.parts.with(at, { ...known, user }) };
+  const offset = message.text_from + message.text.length;
+  return { ...message, parts: [...message.parts, { type: "message", offset, run_id, user }] };
+}
+
 /** Add what the answer cites. @param {Source[]} sources */
 export const cited = (message, sources) => ({ ...message, sources: [...message.sources, ...sources] });
 
@@ -68,7 +81,7 @@ const OPEN = ["streaming", "ready", "awaiting_approval", "awaiting_client", "run
 /** Cut the text back to `offset`; calls behind it are void, and those that have not closed. */
 export function cut(message, offset) {
   const parts = message.parts
-    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset && !OPEN.includes(part.call.status)))
+    .filter((part) => (part.type === "text" ? part.offset < offset : part.offset <= offset && !OPEN.includes(part.call?.status)))
     .map((part) =>
       part.type === "text" && part.offset + part.text.length > offset
         ? { ...part, text: part.text.slice(0, offset - part.offset) }
@@ -94,7 +107,9 @@ export function joinedMessages(older, newer) {
     message =
       part.type === "text"
         ? grown(message, { kind: "text", offset: part.offset, delta: part.text })
-        : placed(message, part.call);
+        : part.type === "message"
+          ? tookIn(message, part)
+          : placed(message, part.call);
   }
   message = grown(message, { kind: "reasoning", offset: reasoning_from, delta: reasoning });
   if (newer.sources.length) message = cited(message, newer.sources);

@@ -17,6 +17,7 @@ import { randomId } from "./random-id.js";
 
 const KEY = "realtime.outbox";
 const BREAKS = 3;
+const NEVER = 2 ** 31 - 1; // ms
 
 const broken = () =>
   new CommandError({
@@ -31,6 +32,7 @@ export class Outbox {
   entries = [];
   #parts;
   #acks = new Map(); // client_msg_id → the deferred ack
+  #stored = new Map(); // client_msg_id of one that steers → once the log holds it
   #flushing = false;
   #wake = () => {};
 
@@ -38,7 +40,7 @@ export class Outbox {
    * @param {object} parts
    * @param {import("./storage.js").Keep} parts.storage
    * @param {import("./limits.js").Limits} parts.limits
-   * @param {(name: string, payload: object) => Promise<object>} parts.request  sends a command
+   * @param {(name: string, payload: object, timeout?: number) => Promise<object>} parts.request  sends a command
    * @param {() => string | null} parts.live  the session that messages can be posted to now
    * @param {() => void} parts.changed
    */
@@ -90,6 +92,7 @@ export class Outbox {
     const ack = { ok: true, status: "duplicate", message_id, run_id, seq };
     if (entry?.status === "sending") this.#set(entry, { heard: ack });
     else if (entry) this.#acked(entry, ack);
+    this.#stored.get(client_msg_id)?.resolve(0);
   }
 
   /** What the log holds now is no longer on its way. */
@@ -119,6 +122,13 @@ export class Outbox {
 
   /** @returns {Promise<number>} ms until the next message may be posted */
   async #deliver(entry, tries) {
+    if (!steers(entry)) return this.#sent(entry, tries);
+    const stored = deferred(); // its ack may take long, and holds up nothing
+    this.#stored.set(entry.client_msg_id, stored);
+    return Promise.race([this.#sent(entry, tries), stored.promise]);
+  }
+
+  async #sent(entry, tries) {
     this.#set(entry, { status: "sending" });
     try {
       this.#acked(entry, await this.#post(entry));
@@ -145,7 +155,7 @@ export class Outbox {
 
   async #post(entry) {
     await this.#parts.limits.known;
-    return this.#parts.request("send", payload(entry));
+    return this.#parts.request("send", payload(entry), steers(entry) ? NEVER : undefined);
   }
 
   #next() {
@@ -178,6 +188,7 @@ export class Outbox {
   }
 
   #settle({ client_msg_id }, how, value) {
+    this.#stored.delete(client_msg_id);
     this.#acks.get(client_msg_id)?.[how](value);
     this.#acks.delete(client_msg_id);
   }
@@ -195,6 +206,8 @@ export class Outbox {
     this.#parts.changed();
   }
 }
+
+const steers = ({ options }) => options?.if_busy === "steer";
 
 /** Of the `send` command. */
 const payload = ({ session_id, client_msg_id, text, options: { files, ...options } = {} }) => ({

@@ -5,7 +5,8 @@
  * so a view may compare with `===` and redraw only what is new.
  *
  * @typedef {{message_id: string, client_msg_id: string, text: string, user_id: string, name?: string,
- *   ts: number, files?: import("./files.js").File[]}} UserMessage
+ *   ts: number, files?: import("./files.js").File[], steer?: boolean}} UserMessage
+ *   `steer`: while it waits, the answer under way may take it in
  * @typedef {import("./message.js").Message} Message
  * @typedef {import("./message.js").ToolCall} ToolCall
  * @typedef {{run_id: string, run_ids: string[], begun: boolean, user: UserMessage | null,
@@ -25,13 +26,13 @@
  *   forked_from: {session_id: string, message_id: string} | null,
  *   feedback: Record<string, Record<string, {value: string | null, comment?: string}>>}} State
  *   `runs`: those of the active branch, in the order of the context. Runs that wait in the queue
- *   come last. `aside`: those of other branches that are known. `leaf`: the last answer of the
+ *   come last. A message that an answer took in is a part of that, and no exchange. `aside`: those of other branches that are known. `leaf`: the last answer of the
  *   active branch; `siblings`: of messages that have any, see `siblings()` in `branches.js`.
  *   `feedback`: by message and user.
  */
 
 import { arranged, withSibling } from "./branches.js";
-import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed } from "./message.js";
+import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed, tookIn } from "./message.js";
 import { pick } from "./pick.js";
 
 /** @returns {State} */
@@ -117,10 +118,12 @@ function withBranch(state, { leaf = state.leaf, siblings = {} }) {
 export function prepend(state, page) {
   const older = page.events.reduce(fold, { ...initial(), session_id: state.session_id });
   const first = state.runs.find((run) => run.begun);
-  if (first && first.follows === undefined && older.leaf && !same(older.runs.at(-1), first)) {
+  if (first && first.follows === undefined && older.leaf && !same(older.runs.findLast((run) => run.begun), first)) {
     const linked = { ...first, follows: older.leaf };
     state = { ...state, runs: state.runs.map((run) => (run === first ? linked : run)) };
   }
+  state = { ...state, runs: state.runs.map((run) => worded(run, older.runs)) };
+  older.runs = older.runs.filter((run) => run.begun || !state.runs.some((other) => tookItIn(other, run)));
   const among = (runs, run) => runs.find((other) => same(run, other));
   const whole = (start, end) => (start && end ? joined(start, end) : (start ?? end));
   const [begun, waiting] = [true, false].map((is) => older.runs.filter((run) => run.begun === is));
@@ -174,7 +177,7 @@ const folds = {
   user_message: (state, event) =>
     change(reopened(state), event, (run) => ({
       ...run,
-      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "name", "files", "ts"]),
+      user: pick(event, ["message_id", "client_msg_id", "text", "user_id", "name", "files", "steer", "ts"]),
       question: event.message_id,
       follows: event.parent,
     })),
@@ -226,8 +229,9 @@ const folds = {
   sources: (state, event) =>
     change(state, event, (run) => ({ ...run, message: cited(named(run.message, event), event.sources) })),
 
-  done: (state, event) =>
-    change(state, event, (run) => ({
+  done(state, event) {
+    if (event.consumed_by) return consumed(state, event);
+    return change(state, event, (run) => ({
       ...run,
       begun: true,
       began: run.begun ? run.began : event.seq,
@@ -238,7 +242,8 @@ const folds = {
       message: event.text === undefined ? run.message : completed(run.message, event),
       // with `continued_by` the server goes on by itself, and the next event says so
       done: event.continued_by ? null : pick(event, ["status", "finish_reason", "usage", "duration_ms", "error", "value", "ts"]),
-    })),
+    }));
+  },
 
   session_ended: (state, event) => ({
     ...state,
@@ -254,6 +259,22 @@ const fold = (state, event) =>
 
 /** Saying something reopens an ended session. */
 const reopened = (state) => (state.ended ? { ...state, ended: null, summary: null } : state);
+
+/** An answer takes a message in, which waits no longer. */
+function consumed(state, { run_id, consumed_by }) {
+  const waiting = state.runs.find((run) => run.run_ids.includes(run_id));
+  const part = { run_id, user: waiting?.user ?? null };
+  const rest = { ...state, runs: state.runs.filter((run) => run !== waiting) };
+  return change(rest, { run_id: consumed_by }, (run) => ({ ...run, begun: true, message: tookIn(run.message, part) }));
+}
+
+const tookItIn = ({ message }, { run_id }) => message.parts.some((part) => part.type === "message" && part.run_id === run_id);
+
+/** A run whose answer took messages in, with the words of those that an older page has. */
+const worded = (run, older) =>
+  older
+    .filter((one) => one.user && tookItIn(run, one))
+    .reduce((whole, one) => ({ ...whole, message: tookIn(whole.message, one) }), run);
 
 /** A run has begun: its question and its answer take their places. */
 function begun(state, event) {

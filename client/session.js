@@ -93,7 +93,7 @@ export class SessionClient extends Commands {
     this.outbox = new Outbox({
       storage: own,
       limits: this.#limits,
-      request: (name, payload) => this.request(name, payload),
+      request: (name, payload, timeout) => this.request(name, payload, timeout),
       live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
       changed: () => this.#changed(),
     });
@@ -161,7 +161,7 @@ export class SessionClient extends Commands {
   /** Messages that the log does not hold yet. */
   get pending() {
     const { session_id } = this.state;
-    return this.outbox.entries.filter((entry) => !entry.session_id || entry.session_id === session_id);
+    return this.outbox.entries.filter((entry) => !entry.heard && (!entry.session_id || entry.session_id === session_id));
   }
 
   /** The bearer token for the HTTP API; undefined before the first connection. */

@@ -26,7 +26,10 @@ export function shown({ user_id, name }, owner, reader) {
 
 /** How many users there are: here, or among those who said something. */
 export const headcount = (state, people) =>
-  new Set([...people, ...state.runs.map((run) => run.user)].flatMap((one) => one?.user_id ?? [])).size;
+  new Set([...people, ...state.runs.flatMap(said)].flatMap((one) => one?.user_id ?? [])).size;
+
+/** Who asked, and who steered the answer. */
+const said = ({ user, message }) => [user, ...message.parts.map((part) => part.user)];
 
 /** Who is here, drawn anew when that changes. */
 export class PeopleLine {

@@ -7,6 +7,7 @@ import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
+import { SaidView } from "./said-view.js";
 import { ToolCard } from "./tool-card.js";
 
 const NOTICES = {
@@ -101,6 +102,7 @@ export class RunView {
       if (this.#parts[index]?.type !== part.type) this.#rebuild(index, part.type);
       const { view } = this.#parts[index];
       if (part.type === "text") view.update(part.text, Boolean(done) || index < parts.length - 1);
+      else if (part.type === "message") view.update(part.user, people);
       else view.update(part.call, { ...people, progress: progress.get(part.call.tool_call_id), writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
@@ -150,9 +152,14 @@ export class RunView {
   #rebuild(index, type) {
     for (const { view } of this.#parts.splice(index)) view.element.remove();
     if (!type) return;
-    const view = type === "text" ? new MarkdownView() : new ToolCard(this.#actions, this.#url);
+    const view = this.#part(type);
     this.#parts.push({ type, view });
     this.#body.append(view.element);
+  }
+
+  #part(type) {
+    if (type === "text") return new MarkdownView();
+    return type === "message" ? new SaidView(this.#url) : new ToolCard(this.#actions, this.#url);
   }
 
   #notices({ done, run_id, run_ids }, latest) {

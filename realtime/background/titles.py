@@ -90,4 +90,6 @@ def wanted(actor: Actor) -> bool:
     session = actor.session
     if session.title is not None or not 1 <= len(session.started) <= CHANCES:
         return False
+    if session.started[0].done is None:
+        return False
     return any(answer.text() for _, answer in session.exchanges()[:1])

@@ -100,7 +100,7 @@ def as_markdown(row: SessionRow, events: list[Event]) -> str:
                 parts.append(f"*{event.name}({arguments}): {event.status}*")
             case Sources():
                 parts.append("\n".join(f"- {cited(source)}" for source in event.sources))
-            case Done() if event.status != "completed":
+            case Done() if event.status not in ("completed", "consumed"):
                 parts.append(f"*{event.status}*")
             case Summary(status="done"):
                 parts += ["## Summary", event.text or ""]

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
-from ..models import AssistantText, Item, Thought, ToolRequest, ToolResult
-from ..protocol import OPEN_TOOL, CitedSource, Done, TextKind, Token, ToolCall, to_json, utf16_len
+from ..models import AssistantText, Item, Thought, ToolRequest, ToolResult, UserText
+from ..protocol import (
+    OPEN_TOOL,
+    CitedSource,
+    Done,
+    TextKind,
+    Token,
+    ToolCall,
+    UserMessage,
+    to_json,
+    utf16_len,
+)
 from .provider_state import ProviderState, kept
 
 
@@ -52,9 +63,11 @@ class CallPart:
 
 class StepFold:
     """What one model call, or several that went on with its text, wrote, in the order in which it
-    was written. `thoughts`: of runs that ended in it, each with its place in the text."""
+    was written. `thoughts`: of runs that ended in it, each with its place in the text. `said`: the
+    messages that the answer took in before it."""
 
     def __init__(self) -> None:
+        self.said: list[UserMessage] = []
         self.parts: list[TextPart | CallPart] = []
         self.thoughts: list[tuple[int, Thought]] = []
 
@@ -110,6 +123,11 @@ class Answer:
         if state := kept(event):
             self._states[event.tool_call_id] = state
 
+    def take_in(self, message: UserMessage) -> None:
+        """A user's message becomes a part of the answer, behind the step that is over."""
+        self._step().said.append(message)
+        self._growing = None
+
     def close(self, event: Done) -> None:
         """The run that wrote it has ended."""
         if state := kept(event):
@@ -144,12 +162,7 @@ class Answer:
 
     def text(self) -> str:
         """The text of the answer, without reasoning."""
-        return "".join(
-            part.text()
-            for step in self._steps
-            for part in step.parts
-            if isinstance(part, TextPart) and part.kind == "text"
-        )
+        return _text(self._steps)
 
     def text_from(self, offset: int) -> str:
         """The text behind an offset, without the line feeds that set it apart."""
@@ -163,8 +176,22 @@ class Answer:
 
     def newest_text(self) -> str:
         """The text since the last calls."""
-        parts = self._steps[-1].parts if self._steps else []
-        return "".join(p.text() for p in parts if isinstance(p, TextPart) and p.kind == "text")
+        return _text(self._steps[-1:])
+
+    @property
+    def steered(self) -> list[UserMessage]:
+        """The messages that it took in, in their order."""
+        return [message for step in self._steps for message in step.said]
+
+    def stretches(self) -> Iterator[tuple[list[UserMessage], list[ToolCall], str]]:
+        """The answer, cut where it took messages in: those, and the calls and the text up to the
+        next ones. The first stretch has none."""
+        later = (place for place, step in enumerate(self._steps) if step.said)
+        for begin, end in pairwise([0, *later, len(self._steps)]):
+            steps = self._steps[begin:end]
+            calls = [part.id for step in steps for part in step.parts if isinstance(part, CallPart)]
+            said = steps[0].said if steps else []
+            yield said, [self.calls[key] for key in calls], _text(steps)
 
     @property
     def steps(self) -> int:
@@ -183,8 +210,10 @@ class Answer:
 
     def items(self) -> Iterator[Item]:
         """The answer as a model's context: each step as it was written, then the results of its
-        calls; a call that never ran is left out."""
+        calls; a call that never ran is left out. Messages stand before the step that heard them."""
         for step in self._steps:
+            for message in step.said:
+                yield UserText(message.text, files=message.files, steers=True)
             results: list[Item] = []
             texts: list[TextPart] = []  # since the call before
             thoughts = step.thoughts
@@ -203,6 +232,15 @@ class Answer:
                 texts, thoughts = [], []
             yield from _placed(texts, thoughts)
             yield from results
+
+
+def _text(steps: Iterable[StepFold]) -> str:
+    return "".join(
+        part.text()
+        for step in steps
+        for part in step.parts
+        if isinstance(part, TextPart) and part.kind == "text"
+    )
 
 
 def _thoughts(state: ProviderState | None) -> list[tuple[int, Thought]]:

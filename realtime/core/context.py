@@ -94,10 +94,12 @@ def fit(items: Sequence[Item], budget: int) -> tuple[list[Item], bool]:
 
 
 def exchanges(items: Sequence[Item]) -> list[Exchange]:
-    """The items cut before each user's message; at least one exchange, perhaps empty."""
+    """The items cut before each user's message that began an answer; at least one exchange,
+    perhaps empty."""
     parts: list[Exchange] = [[]]
     for item in items:
-        if isinstance(item, UserText) and not item.ours and parts[-1]:
+        begins = isinstance(item, UserText) and not item.ours and not item.steers
+        if begins and parts[-1]:
             parts.append([])
         parts[-1].append(item)
     return parts

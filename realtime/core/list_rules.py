@@ -73,7 +73,11 @@ class ListRules(RunRules):
         runs = [run for run in self.started if run.answer.message_id in path]
         if any(run.done is None for run in runs):
             raise ProtocolError("busy", "this answer is still running", retryable=True)
-        return Part(path, {run.run_id for run in runs}, self.title)
+        ids = {run.run_id for run in runs}
+        taken = {
+            run.run_id for run in self.runs.values() if run.done and run.done.consumed_by in ids
+        }
+        return Part(path, ids | taken, self.title)
 
     def copy(self, events: Iterable[Event], part: Part, files: dict[str, str], now: int) -> None:
         """Take in a part of another session, as it was and when it was. `files`: the ids of copies

@@ -29,6 +29,7 @@ from .continuing import resumed
 from .ending import closed, repeated
 from .provider_state import ProviderState, keep
 from .state import RunState, State
+from .steering import steers
 from .usage import estimate
 
 
@@ -115,12 +116,13 @@ class RunRules(State):
         state: ProviderState | None = None,
         value: Any = msgspec.UNSET,
         then: Run | None = None,
+        consumed_by: str | None = None,
     ) -> bool:
         """End a run: close its open tool calls, then `done`. False where it had ended.
 
         `ended_at`: when it really ended, where that was before `now`. `state`: what the
         provider wants back with the end of the answer. `value`: what the answer is by its schema.
-        `then`: begins the run that goes on.
+        `then`: begins the run that goes on. `consumed_by`: the run that took the message in.
         """
         run = self.runs[run_id]
         if run.done:
@@ -142,6 +144,7 @@ class RunRules(State):
             error=error,
             value=value,
             continued_by=then.run_id if then else None,
+            consumed_by=consumed_by,
         )
         if state:
             keep(done, state)
@@ -149,6 +152,17 @@ class RunRules(State):
         if then:
             self._append(then, now)
         return True
+
+    def take_in(self, run_id: str, now: int) -> bool:
+        """Before a further step: the messages that steer the answer of this run join it, in their
+        order. False where there are none, or it has ended."""
+        run = self.runs[run_id]
+        steering = [] if run.done else [waiting for waiting in self.queue if steers(waiting, run)]
+        for waiting in steering:
+            self.finish(
+                waiting.run_id, "consumed", "stop", now, usage=Usage(0, 0), consumed_by=run_id
+            )
+        return bool(steering)
 
     def go_on(self, run: RunState, model: str, now: int) -> None:
         """After a crash: the active run takes its next step, or takes up the one under way."""

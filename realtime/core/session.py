@@ -114,6 +114,7 @@ class Session(ListRules):
             files=tuple(files),
             on_abandon=None if command.on_abandon == "continue" else command.on_abandon,
             schema=command.schema,
+            steer=command.if_busy == "steer" and self.active is not None,
         )
         if command.replaces:
             message.parent = self.branches.parents[command.replaces]
@@ -143,7 +144,7 @@ class Session(ListRules):
         if self.active and command.if_busy == "reject":
             raise ProtocolError("busy", "an answer is running; stop it or wait", retryable=True)
         most = self._bounds.queued
-        if self.active and command.if_busy == "queue" and len(self.queue) >= most:
+        if self.active and command.if_busy != "interrupt" and len(self.queue) >= most:
             raise ProtocolError(
                 "queue_full",
                 f"{most} messages are already waiting; wait until one is answered",
@@ -180,7 +181,8 @@ class Session(ListRules):
 
     def move_queued(self, run_id: str, before: str | None, now: int) -> None:
         """Have a message that waits go before another one, or behind all. Raises as `waiting`."""
-        order = [run.run_id for run in self.queue if run is not self.waiting(run_id)]
+        moved = self.waiting(run_id)
+        order = [run.run_id for run in self.queue if run is not moved]
         if before == run_id:
             return
         place = len(order) if before is None else order.index(self.waiting(before).run_id)

@@ -235,6 +235,9 @@ class State:
         run = self.runs[event.run_id or ""]
         run.done = event
         run.answer.close(event)
+        taker = self.runs.get(event.consumed_by or "")
+        if taker and run.user:
+            taker.answer.take_in(run.user)
         if run.refused:
             self._refused.add(event.message_id)
         self.active_at = event.ts

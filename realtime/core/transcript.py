@@ -13,20 +13,26 @@ Exchanges = Iterable[tuple[UserMessage, Answer]]
 
 def markdown(exchanges: Exchanges, title: str | None = None) -> str:
     """Questions under the names of who asked them, answers under "Assistant", each with its tool
-    calls, and with the files that came along."""
+    calls, and with the files that came along. What an answer took in stands at its place."""
     blocks = [block for question, answer in exchanges for block in _blocks(question, answer)]
     return "\n\n".join([f"# {title}", *blocks] if title else blocks)
 
 
 def _blocks(question: UserMessage, answer: Answer) -> Iterator[str]:
-    asked = datetime.fromtimestamp(question.ts / 1000, UTC)
-    name = " ".join((question.name or "User").split())
-    yield f"## {name}, {asked:%Y-%m-%d %H:%M} UTC"
-    if question.text:
-        yield question.text
-    yield from (f"*File: {file.name}*" for file in question.files)
-    yield "## Assistant"
-    for call in answer.calls.values():
-        yield f"*Tool {call.name}: {call.status}*"
-    if text := answer.text().strip():
-        yield text
+    yield from _said(question)
+    for steering, calls, text in answer.stretches():
+        for message in steering:
+            yield from _said(message)
+        yield "## Assistant"
+        yield from (f"*Tool {call.name}: {call.status}*" for call in calls)
+        if text := text.strip():
+            yield text
+
+
+def _said(message: UserMessage) -> Iterator[str]:
+    at = datetime.fromtimestamp(message.ts / 1000, UTC)
+    name = " ".join((message.name or "User").split())
+    yield f"## {name}, {at:%Y-%m-%d %H:%M} UTC"
+    if message.text:
+        yield message.text
+    yield from (f"*File: {file.name}*" for file in message.files)

@@ -124,12 +124,11 @@ def estimate(run: RunState, session: State) -> Usage:
     if run.started_at is None:
         return Usage(input_tokens=0, output_tokens=0, estimated=True)
     written = run.answer.size() - run.size_before
-    given = run.size_before + sum(
-        len(question.text)
-        + 4 * sum(map(file_tokens, question.files))
-        + (0 if answer is run.answer else answer.size())
-        for question, answer in session.exchanges(run.answer.message_id)
-    )
+    given = run.size_before
+    for question, answer in session.exchanges(run.answer.message_id):
+        for message in (question, *answer.steered):
+            given += len(message.text) + 4 * sum(map(file_tokens, message.files))
+        given += 0 if answer is run.answer else answer.size()
     calls = run.answer.steps + (not run.answer.last_step())
     return Usage(
         input_tokens=tokens(given * calls + written * (calls - 1) // 2),

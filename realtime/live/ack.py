@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from ..core.rows import StorageError
+from ..core.steering import Fate
 from ..log.log import Ticket
 from .driver import Ending
 from .errors import storage_unavailable
@@ -25,6 +26,16 @@ async def acked(ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
         except StorageError:
             raise storage_unavailable() from None
     return {"ok": True, **fields}
+
+
+async def steered(ticket: Ticket, decided: Awaitable[Fate], **fields: Any) -> dict[str, Any]:
+    """The ack of a message that may join the answer under way, once the log says whether it did.
+    Raises as `acked`."""
+    ack = await acked(ticket, **fields)
+    try:
+        return ack | {"status": await decided}
+    except StorageError:
+        raise storage_unavailable() from None
 
 
 async def stopped(ending: Ending, run_id: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ..protocol import (
     Stop,
     Usage,
 )
-from .ack import Ack, acked, stopped
+from .ack import Ack, acked, steered, stopped
 from .attached import attached
 from .client_result import answer_of
 from .options import one_more
@@ -60,7 +60,7 @@ class Actor(Resident):
             session.check_send(command)
             check_schema(command.schema)
             files = attached(command, found, session, self._host.services.chain)
-            self._admit(user_id, waits=command.if_busy == "queue")
+            self._admit(user_id, waits=command.if_busy in ("queue", "steer"))
             if command.if_busy == "interrupt" and session.active:
                 self.driver.end(session.active)
         return self._ask(
@@ -89,13 +89,14 @@ class Actor(Resident):
         (status, run), ticket = self._ledger.change(rule)
         if status == "started":
             self.driver.start(run)
-        return acked(
-            ticket,
-            status=status,
-            message_id=run.user.message_id if run.user else run.answer.message_id,
-            run_id=run.run_id,
-            seq=run.first_seq,
-        )
+        fields = {
+            "message_id": run.user.message_id if run.user else run.answer.message_id,
+            "run_id": run.run_id,
+            "seq": run.first_seq,
+        }
+        if status == "queued" and (decided := self._steering.of(run)):
+            return steered(ticket, decided, **fields)
+        return acked(ticket, status=status, **fields)
 
     def queue(self, command: Queue, user: User) -> Ack:
         """Change what waits."""

@@ -83,6 +83,7 @@ class Driver:
             self._session,
             self._services,
             before_call=partial(self._reserve, run),
+            take_in=partial(self._take_in, run),
             decided=self._decision,
         )
         self._run, self._meter = run, job.meter
@@ -119,6 +120,12 @@ class Driver:
         call = Usage(tokens_in(request), ANSWER_TOKENS)
         most = used + amount_of(priced(call, run.model, self._services.prices))
         budget.reserve(users, run.run_id, most)
+
+    async def _take_in(self, run: RunState) -> None:
+        """What waits to steer the answer joins it, before the model is asked again."""
+        taken, ticket = self._ledger.change(lambda now: self._session.take_in(run.run_id, now))
+        if taken:
+            await ticket
 
     def recover(self) -> None:
         """After loading: go on with what waited, and with a run that a crash caught between

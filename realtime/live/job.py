@@ -29,9 +29,10 @@ def job_of(
     services: Services,
     *,
     before_call: Callable[[Request, Usage], None],
+    take_in: Callable[[], Awaitable[None]],
     decided: Callable[[str], Awaitable[ToolCall]],
 ) -> Job:
-    """`before_call` and `decided` are as in `Job` and `Hooks`."""
+    """`before_call`, `take_in` and `decided` are as in `Job` and `Hooks`."""
     own = options_of(run, session)
     held = to_take_up(run)
     before = held.used if held else None
@@ -70,6 +71,7 @@ def job_of(
         instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
         before_call=before_call,
+        take_in=take_in,
         hooks=Hooks(
             asker=run.asker,
             context=lambda tool_call_id, reporter: ToolContext(

@@ -38,6 +38,7 @@ from .host import Host
 from .join import history, leaf_of, page_for, payload
 from .ledger import Ledger
 from .presence import Presence
+from .steering import Steering
 from .tail import Page
 
 
@@ -67,6 +68,7 @@ class Resident:
             unread=unread,
         )
         self._tail = self._ledger.tail
+        self._steering = Steering(session)
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
 
     @property
@@ -103,6 +105,7 @@ class Resident:
         self._tail.extend(events)
         if append.only_tokens:
             return
+        self._steering.look(self._tail.committed)
         if any(isinstance(event, ToolCall) and let_on(event) for event in events):
             self.driver.decided()
             self.presence.excuse()  # a wait for people is nobody's absence
@@ -117,6 +120,7 @@ class Resident:
         self.presence.cancel()
         self.driver.close()
         self._ledger.close()
+        self._steering.close()
 
     # ------------------------------------------------------------ sharing
 
@@ -240,6 +244,7 @@ class Resident:
         self._ledger.occupy()
 
     async def drain(self, deadline_s: float) -> None:
-        """Let the active run finish within the deadline; start nothing more."""
+        """Let the active run finish within the deadline; start nothing more. No ack waits on."""
         self.presence.cancel()
         await self.driver.drain(deadline_s)
+        self._steering.release()

@@ -79,11 +79,13 @@ class Media(msgspec.Struct, frozen=True):
 
 class UserText(msgspec.Struct, frozen=True):
     """`ours`: the server says it in the user's place, to have an answer go on. `files`: as the
-    conversation lists them; to a model they go as `Media`, or in the text."""
+    conversation lists them; to a model they go as `Media`, or in the text. `steers`: said while
+    the answer was under way, and a part of it."""
 
     text: str
     ours: bool = False
     files: tuple[File | Media, ...] = ()
+    steers: bool = False
 
     @property
     def media(self) -> list[Media]:

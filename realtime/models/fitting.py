@@ -18,6 +18,7 @@ from itertools import groupby
 from . import AssistantText, Item, Thought, ToolRequest, ToolResult, UserText
 
 NO_ANSWER = "[no answer]"
+MEANWHILE = "[the user says something meanwhile]"
 NO_OUTPUT = "[no output]"
 NO_WORDS = "[no words]"
 NO_THOUGHT = "[not kept]"
@@ -43,13 +44,18 @@ def fitted(context: Iterable[Item], by: str, *, calls: bool = True) -> list[Item
         if asked:
             for item in group:
                 if fitting and not isinstance(fitting[-1], AssistantText):
-                    fitting.append(AssistantText(NO_ANSWER))
+                    fitting.append(AssistantText(_between(item)))
                 fitting.append(item)
         elif answer := _answer(list(group)):
             fitting += answer if fitting else [UserText(EARLIER), *answer]
     if not fitting or not isinstance(fitting[-1], UserText | ToolResult):
         fitting.append(UserText(GO_ON))
     return fitting
+
+
+def _between(item: Item) -> str:
+    """What the model says before a message that follows no words of its own."""
+    return MEANWHILE if isinstance(item, UserText) and item.steers else NO_ANSWER
 
 
 @lru_cache(4096)

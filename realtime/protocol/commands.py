@@ -73,6 +73,7 @@ class Send(Command):
     """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
     `replaces`: a user's message that this one takes the place of, on a branch of its own.
     `files`: ids of files of this session; with any of them the text may be empty.
+    `if_busy`: with "steer" the answer under way takes the message in before its next step.
     `schema`: a JSON Schema that the answer is held to."""
 
     text: str
@@ -80,7 +81,7 @@ class Send(Command):
     session_id: str | None = None
     replaces: str | None = None
     files: list[str] = []
-    if_busy: Literal["queue", "reject", "interrupt"] = "queue"
+    if_busy: Literal["queue", "reject", "interrupt", "steer"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
     schema: dict[str, Any] | None = None
 

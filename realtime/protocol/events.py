@@ -14,6 +14,7 @@ from .options import Options
 RunStatus = Literal["started", "queued", "waiting", "fallback", "awaiting_approval", "resumed"]
 DoneStatus = Literal[
     "completed",
+    "consumed",
     "cancelled",
     "interrupted",
     "incomplete",
@@ -72,6 +73,7 @@ class UserMessage(Event):
 
     `parent`: the message that it follows, None at the beginning; left out while it waits, and in
     logs of older servers. `replaces`: the message that it was made from by an edit.
+    `steer`: it may join the answer under way instead of waiting for its own.
     """
 
     message_id: str
@@ -84,6 +86,7 @@ class UserMessage(Event):
     files: tuple[File, ...] = ()
     on_abandon: Literal["cancel"] | CancelAfter | None = None
     schema: dict[str, Any] | None = None
+    steer: bool = False
 
 
 class Run(Event, dict=True):
@@ -198,7 +201,8 @@ class Usage(msgspec.Struct, omit_defaults=True):
 class Done(Event, dict=True):
     """The end of a run: its last event, exactly once. `user_id`: the user who asked. `value`:
     what the answer is by the schema that was asked for; null is one. `continued_by`: the run that
-    goes on with the answer by itself, and begins with the next event."""
+    goes on with the answer by itself, and begins with the next event. `consumed_by`: the run whose
+    answer took the message in, before its next step."""
 
     status: DoneStatus
     finish_reason: FinishReason
@@ -212,6 +216,7 @@ class Done(Event, dict=True):
     error: Error | None = None
     value: Any = msgspec.UNSET
     continued_by: str | None = None
+    consumed_by: str | None = None
 
 
 class QueueOrder(Event):

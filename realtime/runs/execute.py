@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -76,12 +76,14 @@ MAX_CALLS = 16
 
 class Job(msgspec.Struct, frozen=True):
     """What a run is carried out with. `before_call` is told what the model is asked and what the
-    calls before came to; it raises `ProtocolError` where the call must not be made. `read` gives
+    calls before came to; it raises `ProtocolError` where the call must not be made. `take_in` is
+    awaited before each further step: what users said meanwhile is then in the answer. `read` gives
     the bytes of a file that the context lists."""
 
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], None]
+    take_in: Callable[[], Awaitable[None]]
     hooks: Hooks
     meter: Meter
     read: Read
@@ -116,9 +118,11 @@ async def execute(
             async for changes in parts:  # where a crash came between two steps
                 yield changes
         for _ in range(answer.steps - any(not call.hosted for call in known), MAX_STEPS):
+            after_calls = bool(answer.last_step())
+            if after_calls and not held:
+                await job.take_in()
             said = conversation(run, session)
             begun = answer.length["text"]
-            after_calls = bool(answer.last_step())
             apart = {kind for kind, length in answer.length.items() if length and after_calls}
             told: Run | None = None  # of a fallback; with text to lose, once its model speaks
             if held:

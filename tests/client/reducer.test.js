@@ -19,6 +19,11 @@ function live(events, state = load(initial(), page([], { mode: "live", seq: 0 })
 const snapshot = (events) =>
   load(initial(), page(folded(events), { mode: "snapshot", seq: events.at(-1)?.seq ?? 0 })).state;
 
+const tookIn = ({ parts }) => {
+  const messages = parts.filter(({ type }) => type === "message");
+  return messages.length && { messages: messages.map(({ user, offset }) => ({ text: user?.text ?? null, offset })) };
+};
+
 const shape = ({ runs }) => ({
   runs: runs.map(({ run_id, user, message, status }) => ({
     run_id,
@@ -29,6 +34,7 @@ const shape = ({ runs }) => ({
       .filter((part) => part.type === "tool_call")
       .map(({ call }) => ({ tool_call_id: call.tool_call_id, status: call.status })),
     status,
+    ...tookIn(message),
   })),
 });
 
@@ -276,4 +282,23 @@ test("the title, its marks and feedback are a fold, and a snapshot says them", (
   const page = { mode: "snapshot", session_id: "s", user_id: "u", epoch: 1, seq: 9, events: [] };
   const loaded = load(initial(), { ...page, title: "Mine", archived: true }).state;
   assert.deepEqual([loaded.title, loaded.pinned, loaded.archived], ["Mine", false, true]);
+});
+
+test("a message that an answer took in has its words once an older page tells them", () => {
+  const { events } = vectors.find(({ name }) => name.startsWith("a message that the answer under way takes in"));
+  const whole = live(events);
+  for (const cut of [6, 7, 8, 9, 10, 11, 12]) {
+    const newest = page(folded(events.slice(cut)), { mode: "snapshot", seq: 16, next_before_seq: cut + 1 });
+    const state = prepend(load(initial(), newest).state, { events: folded(events.slice(0, cut)), next_before_seq: null });
+    assert.deepEqual(shape(state), shape(whole), `cut at ${cut}`);
+    const [, , part] = state.runs[0].message.parts;
+    assert.deepEqual([part.type, part.user.text, part.user.steer], ["message", "in blue", true]);
+  }
+});
+
+test("what waits while an older page ends is followed by nothing", () => {
+  const { events } = vectors.find(({ name }) => name.startsWith("a message that the answer under way takes in"));
+  const newest = page(events.slice(11), { mode: "snapshot", seq: 16, next_before_seq: 12 });
+  const state = prepend(load(initial(), newest).state, { events: events.slice(0, 9), next_before_seq: null });
+  assert.equal(state.runs[0].follows, null);
 });

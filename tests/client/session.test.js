@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
+import { deferred } from "../../client/deferred.js";
 import { SessionClient } from "../../client/session.js";
 import { FakeServer, Store } from "./support/fake.js";
 import { history, random } from "./support/histories.js";
@@ -134,6 +135,37 @@ test("a lost ack is retried under the same id, over a new connection, in order",
   assert.deepEqual(texts(client), ["one", "two", "three"]);
   const ids = server.commands.filter(([name]) => name === "send").map(([, { client_msg_id }]) => client_msg_id);
   assert.equal(new Set(ids).size, 3);
+});
+
+test("the ack of a message that steers may take long, and holds up nothing", async () => {
+  const server = new FakeServer();
+  const { promise, resolve } = deferred();
+  server.steered = promise;
+  const client = connectTo(server, { ackTimeout: 30 });
+  await client.connect();
+  const steered = client.send("in blue", { if_busy: "steer" });
+  assert.equal((await client.send("then frame it")).status, "started");
+  assert.deepEqual([client.pending, texts(client)], [[], ["in blue", "then frame it"]]);
+  await new Promise((done) => setTimeout(done, 60)); // longer than other acks may take
+  resolve("consumed");
+  assert.equal((await steered).status, "consumed");
+  assert.deepEqual(client.outbox.entries, []);
+  assert.equal(server.commands.filter(([name]) => name === "send").length, 2);
+});
+
+test("a message that steers is sent, even if the connection ends before that is decided", async () => {
+  const server = new FakeServer();
+  server.steered = deferred().promise;
+  const tab = new Store();
+  const client = connectTo(server, { tab });
+  await client.connect();
+  const steered = client.send("in blue", { if_busy: "steer" });
+  await until(client, (now) => texts(now).includes("in blue"));
+  server.cut();
+  assert.equal((await steered).status, "duplicate");
+  await until(client, live);
+  assert.deepEqual([texts(client), client.outbox.entries], [["in blue"], []]);
+  assert.deepEqual(JSON.parse(tab.getItem("realtime.outbox")), []);
 });
 
 test("unsent messages survive a reload", async () => {

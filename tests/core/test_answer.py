@@ -12,9 +12,9 @@ from realtime.core.provider_state import (
     keep_provider_state,
     kept,
 )
-from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult
+from realtime.models import AssistantText, Item, Thought, ToolRequest, ToolResult, UserText
 from realtime.models.fitting import NO_THOUGHT
-from realtime.protocol import Done, Token, ToolCall, Usage, utf16_len
+from realtime.protocol import Done, File, Token, ToolCall, Usage, UserMessage, utf16_len
 
 BY = "m at host (responses)"
 A, B, C = ({"type": "reasoning", "id": id} for id in "abc")
@@ -150,3 +150,34 @@ def test_what_a_step_wrote_between_its_calls_stands_there() -> None:
         *(AssistantText("One."), asked("1"), AssistantText(" Two."), asked("2")),
         *(AssistantText(" Both."), result("1"), result("2"), AssistantText("\n\nFound.")),
     ]
+
+
+def said(text: str, *files: File) -> UserMessage:
+    return UserMessage(message_id=text, client_msg_id=text, text=text, user_id="u", files=files)
+
+
+def test_messages_that_it_took_in_stand_between_the_steps_and_are_no_step() -> None:
+    answer, file = Answer(), File("f", "blue.png", "image/png", 9)
+    says(answer, "I look.")
+    answer.set_call(call("1"))
+    completed(answer, "1")
+    messages = [said("in blue", file), said("and dark")]
+    for message in messages:
+        answer.take_in(message)
+    size = answer.size()
+    assert (answer.steps, answer.newest_text()) == (1, "")
+    assert [made.tool_call_id for made in answer.last_step()] == ["1"], "the next is to begin"
+    says(answer, "\n\nRed it is.")
+    answer.reset(len("I look."))  # the step is made again: it still has heard them
+    assert (answer.size(), answer.steered) == (size, messages)
+    says(answer, "\n\nBlue it is.")
+    assert answer.last_step() == []
+    steered = [UserText("in blue", files=(file,), steers=True), UserText("and dark", steers=True)]
+    assert list(answer.items()) == [
+        *(AssistantText("I look."), asked("1"), result("1")),
+        *(*steered, AssistantText("\n\nBlue it is.")),
+    ]
+    first, second = answer.stretches()
+    assert (first[0], [made.tool_call_id for made in first[1]], first[2]) == ([], ["1"], "I look.")
+    assert second == (messages, [], "\n\nBlue it is.")
+    assert list(Answer().stretches()) == [([], [], "")]

@@ -110,6 +110,22 @@ def test_the_last_step_of_the_newest_exchange_keeps_its_output() -> None:
     assert [len(result.output) < 9000 for result in results] == [True, False]
 
 
+def test_what_an_answer_took_in_is_a_part_of_its_exchange() -> None:
+    steers = UserText("in blue", steers=True)
+    items: list[Item] = [UserText("old"), AssistantText("x" * 400), UserText("paint it")]
+    items += [ToolRequest("1", "mix", "{}"), ToolResult("1", "y" * 9000), steers]
+    items += [ToolRequest("2", "mix", "{}"), ToolResult("2", "z" * 9000)]
+    assert [len(exchange) for exchange in exchanges(items)] == [2, 6]
+    kept, left_out = fit(items, 2700)
+    assert left_out
+    assert [item for item in kept if isinstance(item, UserText)] == [items[2], steers]
+    results = [item for item in kept if isinstance(item, ToolResult)]
+    assert [len(result.output) < 9000 for result in results] == [True, False]
+    window = ContextWindow(None)
+    assert window.keep_newest(items)
+    assert list(window.fit(items, 2**62)[0]) == items[2:]
+
+
 def test_old_files_become_notes_before_anything_else_is_shortened() -> None:
     def asked(name: str) -> UserText:
         return UserText("look", files=(File(name, name, "image/png", 9),))

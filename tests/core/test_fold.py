@@ -85,7 +85,9 @@ class History:
             case dice if dice < 0.88:
                 if len(session.queue) < 5:
                     self._say()
-            case dice if dice < 0.91 and session.queue:
+            case dice if dice < 0.9 and not run.answer.open_calls():
+                session.take_in(run.run_id, self.now)
+            case dice if dice < 0.92 and session.queue:
                 victim, other = self.random.choices(session.queue, k=2)
                 if self.random.random() < 0.3:
                     session.move_queued(victim.run_id, other.run_id, self.now)
@@ -110,7 +112,9 @@ class History:
     def _say(self) -> None:
         key = f"c{len(self.events)}-{self.now}"
         text = "".join(self.random.choices(WORDS[:-1], k=2)) + "?"
-        self.session.send(Send(text=text, client_msg_id=key), "u", "m", self.now)
+        steer = self.random.choice(["queue", "steer"])
+        command = Send(text=text, client_msg_id=key, if_busy=steer)  # type: ignore[arg-type]
+        self.session.send(command, "u", "m", self.now)
 
     def _branch(self) -> None:
         session = self.session

@@ -11,7 +11,7 @@ from realtime.core.provider_state import provider_state
 from realtime.core.session import Session
 from realtime.protocol import Event, ProtocolError, Send, Usage
 from tests.support.states import fill
-from tests.support.talk import talk
+from tests.support.talk import say, talk
 
 
 def said(session: Session, leaf: str | None) -> list[object]:
@@ -91,3 +91,23 @@ def test_a_model_names_a_session_once_and_a_person_whenever() -> None:
     with pytest.raises(ProtocolError, match="visible"):
         session.rename("\u202e \n", "u", 4)
     assert session.row().active_at is None, "nothing was said"
+
+
+def test_a_copy_has_what_an_answer_took_in() -> None:
+    session = Session("s")
+    session.begin("u", 1)
+    session.send(Send(text="first", client_msg_id="1"), "u", "m", 2)
+    run = session.active
+    assert run
+    say(session, "one ", 3)
+    steer = Send(text="in blue", client_msg_id="2", if_busy="steer")
+    assert session.send(steer, "u", "m", 4)[0] == "queued"
+    assert session.take_in(run.run_id, 5)
+    say(session, "two", 6)
+    session.finish(run.run_id, "completed", "stop", 7, usage=Usage(1, 1))
+    copy = Session("copy")
+    copy.begin("u", 8)
+    copy.copy(session.take(), session.part_up_to(run.answer.message_id), {}, 9)
+    (exchange,) = copy.exchanges()
+    assert [message.text for message in exchange[1].steered] == ["in blue"]
+    assert copy.context() == session.context()

@@ -20,7 +20,7 @@ from realtime.core.session import Session
 from realtime.core.shown import on_branch
 from realtime.core.state import RunState, State
 from realtime.core.user import User
-from realtime.models import ToolResult
+from realtime.models import ToolResult, UserText
 from realtime.protocol import (
     EVENT_NAMES,
     WAITING_TOOL,
@@ -112,6 +112,7 @@ class Conversation(RuleBasedStateMachine):
         self.branch: list[str] = []  # the messages that a model should see now
         self.last_on: dict[str, list[str]] = {}  # for each message, the branch it was last on
         self.step_at = 0  # where the text of the step under way begins
+        self.took: dict[str, list[UserMessage]] = {}  # messages that answers took in, by answer
 
     @initialize()
     def begin(self) -> None:
@@ -159,7 +160,7 @@ class Conversation(RuleBasedStateMachine):
         text=st.sampled_from(["hello", "what?", "and 😀"]),
         key=st.sampled_from("abcdefgh"),
         user=st.sampled_from([OWNER, GUEST]),
-        if_busy=st.sampled_from(["queue", "reject"]),
+        if_busy=st.sampled_from(["queue", "reject", "steer"]),
     )
     def send(self, text: str, key: str, user: str, if_busy: Any) -> None:
         command = Send(text=text, client_msg_id=key, if_busy=if_busy)
@@ -182,6 +183,8 @@ class Conversation(RuleBasedStateMachine):
             status, run = self.session.send(command, user, "m", self.now)
             assert status == ("queued" if busy else "started")
             assert [type(event).__name__ for event in self.commit()] == ["UserMessage", "Run"]
+            assert run.user
+            assert run.user.steer == (busy and if_busy == "steer")
             if not busy:
                 self.grown(run, run.user)
             self.said[user, key] = text, run.run_id
@@ -492,6 +495,27 @@ class Conversation(RuleBasedStateMachine):
         assert run.answer.length["text"] == self.step_at
         self.commit()
 
+    @precondition(lambda self: self.session.active and not self.session.active.answer.open_calls())
+    @rule()
+    def begin_a_further_step(self) -> None:
+        """What waits to steer the answer joins it, if it is of the user who asked."""
+        run = self.session.active
+        assert run
+        waiting = [(run_id, self.session.runs[run_id]) for run_id in self.waiting]
+        joins = {w: one.user for w, one in waiting if one.user and one.user.steer}
+        joins = {w: said for w, said in joins.items() if said.user_id == run.asker}
+        steps = run.answer.steps, run.answer.last_step(), run.answer.length["text"]
+        assert self.session.take_in(run.run_id, self.now) == bool(joins)
+        done = self.commit()
+        assert [(e.run_id, getattr(e, "consumed_by", None)) for e in done] == [
+            (run_id, run.run_id) for run_id in joins
+        ]
+        self.waiting = [run_id for run_id in self.waiting if run_id not in joins]
+        self.took.setdefault(run.answer.message_id, []).extend(joins.values())
+        assert steps == (run.answer.steps, run.answer.last_step(), run.answer.length["text"])
+        assert not self.session.take_in(run.run_id, self.now), "each message once"
+        self.step_at = run.answer.length["text"]
+
     @rule(waits=st.booleans())
     def break_off(self, waits: bool) -> None:
         """The server goes on by itself, in this process or in another."""
@@ -623,6 +647,21 @@ class Conversation(RuleBasedStateMachine):
         }
         several = {one: family for one, family in families.items() if len(family) > 1}
         assert branches.siblings(self.tree) == several
+
+    @invariant()
+    def what_an_answer_took_in_is_on_its_branch_alone(self) -> None:
+        expected = [said for answer in self.branch[1::2] for said in self.took.get(answer, [])]
+        refused = {r.answer.message_id for r in self.session.runs.values() if r.refused}
+        told = [
+            said for a in self.branch[1::2] if a not in refused for said in self.took.get(a, [])
+        ]
+        texts = [said.text for said in told]
+        context = self.session.context()
+        assert [i.text for i in context if isinstance(i, UserText) and i.steers] == texts
+        shown = on_branch(self.session, self.session.branches.leaf) or (lambda event: True)
+        all_taken = {said.message_id for taken in self.took.values() for said in taken}
+        asked = {e.message_id for e in self.events if isinstance(e, UserMessage) and shown(e)}
+        assert asked & all_taken == {said.message_id for said in expected}
 
     @invariant()
     def the_log_is_the_session(self) -> None:

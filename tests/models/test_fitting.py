@@ -20,7 +20,7 @@ from realtime.models import (
     chat,
     responses,
 )
-from realtime.models.fitting import EARLIER, GO_ON, NO_ANSWER, NO_OUTPUT, fitted, wire_id
+from realtime.models.fitting import EARLIER, GO_ON, MEANWHILE, NO_ANSWER, NO_OUTPUT, fitted, wire_id
 
 ME, OTHER = "me at here (chat)", "another at there (chat)"
 TEXTS = st.sampled_from(["", " ", "\n\n", "Hello.", "\n\nAnd more", "你好", "x" * 50])
@@ -46,7 +46,8 @@ def steps(draw: st.DrawFn) -> list[Item]:
     return items
 
 
-CONVERSATIONS = st.lists(st.one_of(st.builds(UserText, TEXTS).map(lambda item: [item]), steps()))
+SAID = st.builds(UserText, TEXTS, steers=st.booleans()).map(lambda item: [item])
+CONVERSATIONS = st.lists(st.one_of(SAID, steps()))
 
 
 def messages(context: list[Item]) -> list[dict[str, Any]]:
@@ -181,3 +182,14 @@ def test_an_id_is_the_same_each_time() -> None:
     ids = [wire_id(json.dumps(n)) for n in range(1000)]
     assert len(set(ids)) == 1000
     assert ids == [wire_id(json.dumps(n)) for n in range(1000)]
+
+
+def test_a_message_between_two_steps_is_announced() -> None:
+    """Strict templates take no user behind the result of a tool."""
+    steers = [UserText("in blue", steers=True), UserText("and dark", steers=True)]
+    call, result = ToolRequest(wire_id("1"), "mix", "{}"), ToolResult(wire_id("1"), "done")
+    first = UserText("paint it")
+    assert fitted([first, ToolRequest("1", "mix", "{}"), ToolResult("1", "done"), *steers], ME) == [
+        *(first, call, result, AssistantText(MEANWHILE), steers[0]),
+        *(AssistantText(MEANWHILE), steers[1]),
+    ]

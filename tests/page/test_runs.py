@@ -218,3 +218,26 @@ async def test_what_an_answer_cites_are_numbered_links(stage: Stage, chromium: B
     await expect(sources.locator("a")).to_have_attribute("href", "https://a.example/?q=1")
     await expect(sources.locator("a")).to_have_attribute("rel", "noopener noreferrer")
     await expect(page.locator(".tool-status")).to_have_text("completed, by the model's provider")
+
+
+async def test_a_message_that_the_answer_took_in_stands_in_it(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await watching(chromium, stage)
+    await stage.plays("tool_call", **CALL, status="running")
+    more = {"message_id": "q2", "client_msg_id": "c2", "text": "<b>in</b> euros", "steer": True}
+    await stage.plays("user_message", run_id="r2", user_id=OWNER, **more)
+    await stage.plays("run", run_id="r2", message_id="a2", status="queued", model="large")
+    await expect(page.locator(".run").last.get_by_text("Queued")).to_be_visible()
+    await stage.plays("tool_call", **CALL, status="completed", output="paid")
+    taken = {"message_id": "a2", "status": "consumed", "consumed_by": stage.log[1]["run_id"]}
+    await stage.plays("done", run_id="r2", **taken)
+    await stage.plays("token", offset=0, delta="In euros.", kind="text")
+    for _ in range(2):  # live, and from a snapshot
+        parts = page.locator(".message.assistant .parts > *")
+        await expect(parts).to_have_count(3)
+        await expect(parts.nth(1)).to_have_text("<b>in</b> euros")
+        await expect(parts.nth(1)).to_have_attribute("aria-label", "You")
+        await expect(parts.nth(2)).to_have_text("In euros.")
+        await expect(page.locator(".run")).to_have_count(1)
+        await page.reload()

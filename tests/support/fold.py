@@ -22,6 +22,7 @@ class _Exchange:
         self.user_text: str | None = None
         self.text = {"text": b"", "reasoning": b""}
         self.calls: dict[str, tuple[str, int]] = {}
+        self.took: list[tuple[str | None, int]] = []  # messages, each with its place
         self.status = "queued"
         self.question: str | None = None
         self.follows: str | None = None  # the answer before the question
@@ -52,7 +53,11 @@ class _Exchange:
                 {"tool_call_id": key, "status": status} for key, (status, _) in self.calls.items()
             ],
             "status": self.status,
+            **({"messages": messages} if (messages := self._messages()) else {}),
         }
+
+    def _messages(self) -> list[dict[str, Any]]:
+        return [{"text": text, "offset": offset} for text, offset in self.took]
 
 
 def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
@@ -92,6 +97,11 @@ def fold(entries: Iterable[Entry]) -> list[dict[str, Any]]:
                 run.calls[entry["tool_call_id"]] = (entry["status"], place)
             case "done":
                 run.status = entry["status"]
+        if taker_id := entry.get("consumed_by"):
+            taker = next(one for one in begun if taker_id in one.run_ids)
+            taker.took.append((run.user_text, len(taker.text["text"]) // 2))
+            waiting.remove(run)
+            continue
         waits = entry["event"] == "user_message" or entry.get("status") == "queued"
         if not run.begun and not waits:
             run.begun = True

@@ -33,6 +33,11 @@ const client = new SessionClient({
   },
 });
 
+const tookIn = ({ parts }) => {
+  const messages = parts.filter(({ type }) => type === "message");
+  return messages.length && { messages: messages.map(({ user, offset }) => ({ text: user?.text ?? null, offset })) };
+};
+
 const view = ({ runs, last_seq, session_id: id, epoch, next_before_seq }) => ({
   session_id: id,
   epoch,
@@ -47,6 +52,7 @@ const view = ({ runs, last_seq, session_id: id, epoch, next_before_seq }) => ({
       .filter(({ type }) => type === "tool_call")
       .map(({ call }) => ({ tool_call_id: call.tool_call_id, status: call.status })),
     status,
+    ...tookIn(message),
   })),
 });
 

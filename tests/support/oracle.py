@@ -147,7 +147,8 @@ def _check_tapes(verdict: Verdict, entries: list[Entry], tapes: Sequence[Tape]) 
         done = by_run.get(run["run_id"])
         if done and done.get("text") is not None and done["text"] != run["text"]:
             verdict.problems.append(f"{run['run_id']}: done.text is not what was streamed")
-        said = [tape for tape in tapes if tape.kind == "run" and tape.said == run["user_text"]]
+        texts = [run["user_text"], *(message["text"] for message in run.get("messages", ()))]
+        said = [tape for tape in tapes if tape.kind == "run" and tape.said in texts]
         if not said:
             continue
         if len(numbers) > max(tape.written for tape in said):

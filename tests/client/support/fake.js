@@ -20,6 +20,7 @@ export class FakeServer {
   refuse = null; // (name, payload) => error of the ack, or nothing
   refuseConnect = null; // error of the CONNECT
   model = "demo";
+  steered = Promise.resolve("consumed"); // what comes of messages that steer
 
   io = (settings) => new FakeSocket(this, settings);
 
@@ -57,12 +58,14 @@ export class FakeServer {
     if (name === "share") return { ok: true, share: "let-me-in" };
     if (name === "history") return { ok: true, events: this.log.slice(0, payload.before_seq - 1), next_before_seq: null };
     if (name !== "send") return { ok: true };
-    const { client_msg_id, text, session_id } = payload;
+    const { client_msg_id, text, session_id, if_busy } = payload;
     const known = this.log.find((entry) => entry.client_msg_id === client_msg_id);
     const entry = known ?? this.append({
       event: "user_message", run_id: `r-${client_msg_id}`, message_id: `q-${client_msg_id}`, client_msg_id, text, user_id: "u", session_id,
     });
-    return { ok: true, status: known ? "duplicate" : "started", message_id: entry.message_id, run_id: entry.run_id, seq: entry.seq };
+    const ack = { ok: true, message_id: entry.message_id, run_id: entry.run_id, seq: entry.seq };
+    if (if_busy === "steer" && !known) return this.steered.then((status) => ({ ...ack, status }));
+    return { ...ack, status: known ? "duplicate" : "started" };
   }
 
   /** Every connection ends, as after a lost network or, by `reason`, by the server. */
@@ -161,7 +164,7 @@ class FakeSocket {
             if (this.server.deaf || this.id !== id) return;
             if (JSON.stringify(sent).length > this.server.largestFrame) return this.drop("transport close");
             this.server.commands.push([name, sent]);
-            const ack = this.server.answer(this, name, sent);
+            const ack = await this.server.answer(this, name, sent);
             await soon();
             if (this.id !== id || this.server.swallowAcks) return;
             clearTimeout(timer);

@@ -75,7 +75,9 @@ export function history(seed, { length = 120, resets = true } = {}) {
       queue.push(run);
     } else if (dice < 0.12 && queue.length) {
       done(queue.splice(below(queue.length), 1)[0], "cancelled");
-    } else if (dice < 0.2) {
+    } else if (dice < 0.15 && queue.length && !active.open.length) {
+      takeIn();
+    } else if (dice < 0.22) {
       const call = { tool_call_id: `t${++calls}`, name: "look_up" };
       active.open.push(call);
       add("tool_call", active, { ...call, status: "streaming" });
@@ -97,6 +99,15 @@ export function history(seed, { length = 120, resets = true } = {}) {
     const run = { run_id: `r${++runs}`, message_id: `a${runs}`, text: "", reasoning: "", open: [], floor: 0 };
     add("user_message", run, { message_id: `q${runs}`, client_msg_id: `c${runs}`, text: `question ${runs}`, user_id: "u" });
     return run;
+  }
+
+  function takeIn() {
+    const [run] = queue.splice(below(queue.length), 1);
+    active.floor = active.text.length;
+    add("done", run, {
+      message_id: run.message_id, status: "consumed", finish_reason: "stop", text: "", text_len: 0, consumed_by: active.run_id,
+      usage: { input_tokens: 0, output_tokens: 0 }, model: "demo", duration_ms: 1,
+    });
   }
 
   function reset() {
