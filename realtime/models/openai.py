@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, cast
@@ -30,6 +30,7 @@ from openai import (
     omit,
 )
 
+from ..protocol import Kind
 from . import (
     AnswerKept,
     AssistantText,
@@ -132,6 +133,11 @@ class OpenAIModel:
             timeout=httpx2.Timeout(None, connect=connect_s, pool=connect_s),
             http_client=DefaultAioHttpClient(),
         )
+
+    @property
+    def refuses(self) -> Collection[Kind]:
+        """The kinds of files that it has been found not to take."""
+        return self._manners.blind
 
     async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
         """Answer once. Raises `ModelError`."""

@@ -147,7 +147,7 @@ async def execute(
                 if told is None:  # else nothing of the text is this model's yet
                     step.mark = _mark(run, attempts.model, apart, used)
                 meter.begin(attempts.model.name, request)
-                whole = await attached.given(request, attempts.link.takes)
+                whole = await attached.given(request, attempts.link.given)
                 try:
                     async with aclosing(attempts.model.stream(whole)) as stream:
                         async for batch in stream:
