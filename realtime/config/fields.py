@@ -189,7 +189,8 @@ class Fields:
     )
     retention_days: float = setting(
         0.0,
-        "Ended sessions are deleted from the journal after this many days. 0: never.",
+        "Ended sessions are deleted from the journal after this many days. 0: never. With "
+        "Supabase, once they are there, where they stay.",
         number(0, 36500),
     )
     supabase_url: str = setting(

@@ -53,6 +53,14 @@ class Keeper(Store, Protocol):
         kept elsewhere. `digest`: their SHA-256. False where there is no such session."""
         ...
 
+    async def note_strays(self, session_ids: Sequence[str]) -> None:
+        """Note deleted sessions whose files may still be kept elsewhere."""
+        ...
+
+    async def forget_strays(self, session_ids: Sequence[str]) -> None:
+        """Of these nothing is kept elsewhere any more."""
+        ...
+
     async def showing_early(self, now: bool) -> bool:
         """Note whether this process shows tokens before they are stored; True where the last
         one did, and did not end as it should."""
@@ -84,6 +92,10 @@ class Keeper(Store, Protocol):
 
     async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
         """Those of these files that the session has, and where the content of each lies."""
+        ...
+
+    async def strays(self) -> list[str]:
+        """The sessions that are noted so."""
         ...
 
     async def row(self, session_id: str) -> SessionRow | None: ...

@@ -65,6 +65,12 @@ class JournalKeeper:
         add = self.journal.files.add
         return await self._write(add, session_id, user_id, file, digest, content, now)
 
+    async def note_strays(self, session_ids: Sequence[str]) -> None:
+        await self._write(self.journal.files.note_strays, session_ids)
+
+    async def forget_strays(self, session_ids: Sequence[str]) -> None:
+        await self._write(self.journal.files.forget_strays, session_ids)
+
     async def delete(self, session_ids: list[str]) -> None:
         for first in range(0, len(session_ids), DELETED_AT_ONCE):
             await self._write(self.journal.delete, session_ids[first : first + DELETED_AT_ONCE])
@@ -103,6 +109,9 @@ class JournalKeeper:
     async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
         found = await self._read(self.journal.files.find, session_id, file_ids)
         return [(file, self.journal.files.path(digest)) for file, digest in found]
+
+    async def strays(self) -> list[str]:
+        return await self._read(self.journal.files.strays)
 
     async def row(self, session_id: str) -> SessionRow | None:
         head = await self._read(self.journal.heads.find, session_id)
