@@ -85,9 +85,9 @@ class Fields:
     )
     openai_background: bool = setting(
         False,
-        "true: when the connection breaks in mid-answer, or this server crashes, the answer goes "
-        "on where it broke. Works with the Responses API only, which then keeps the answers for "
-        "30 days.",
+        "true: when the connection breaks in mid-answer, or this server stops or crashes, the "
+        "answer goes on where it broke. Works with the Responses API only, which then keeps the "
+        "answers for 30 days.",
         parse_flag,
     )
     continue_automatically: bool = setting(

@@ -30,8 +30,9 @@ def job_of(
     *,
     before_call: Callable[[Request, Usage], None],
     decided: Callable[[str], Awaitable[ToolCall]],
+    stays: Callable[[], bool],
 ) -> Job:
-    """`before_call` and `decided` are as in `Job` and `Hooks`."""
+    """`before_call`, `decided` and `stays` are as in `Job` and `Hooks`."""
     own = options_of(run, session)
     held = to_take_up(run)
     before = held.used if held else None
@@ -90,6 +91,7 @@ def job_of(
         read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,
+        stays=stays,
     )
 
 

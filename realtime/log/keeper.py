@@ -38,6 +38,10 @@ class Keeper(Store, Protocol):
         """So many events are committed and published: time for what could wait."""
         ...
 
+    async def file(self) -> None:
+        """Bring what is kept in a form of its own into rows, so that all of it can be shipped."""
+        ...
+
     async def probe(self) -> None:
         """Whether anything can be stored, asked after a commit failed."""
         ...

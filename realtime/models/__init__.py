@@ -9,7 +9,7 @@ upstream request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -141,7 +141,9 @@ class Request(msgspec.Struct, frozen=True):
     `hosted`: the model may use the tools that its provider runs, if it has some.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
     abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
-    but the answer that the provider keeps under this id is read from its beginning."""
+    but the answer that the provider keeps under this id is read from its beginning. `stays` is
+    asked when the stream is closed before its end: whether the provider is to go on with an
+    answer that it keeps, for whoever reads it next."""
 
     instructions: str
     context: tuple[Item, ...]
@@ -152,6 +154,7 @@ class Request(msgspec.Struct, frozen=True):
     hosted: bool = False
     schema: dict[str, Any] | None = None
     kept: str = ""
+    stays: Callable[[], bool] = lambda: False
 
 
 # ------------------------------------------------------------------ the answer

@@ -195,7 +195,7 @@ class OpenAIModel:
                     raise broke  # else the answer is whole, only its usage may be lost
                 return
         finally:
-            if bookmark and bookmark.id and not answer.decoder.finished:
+            if bookmark and bookmark.id and not answer.decoder.finished and not request.stays():
                 self._cancel(bookmark.id)
 
     def _next_deadline(self, answer: Received, now: float, last: float, end: float) -> float:

@@ -77,7 +77,7 @@ MAX_CALLS = 16
 class Job(msgspec.Struct, frozen=True):
     """What a run is carried out with. `before_call` is told what the model is asked and what the
     calls before came to; it raises `ProtocolError` where the call must not be made. `read` gives
-    the bytes of a file that the context lists."""
+    the bytes of a file that the context lists. `stays` is as in `Request`."""
 
     instructions: str
     new_id: Callable[[], str]
@@ -87,6 +87,7 @@ class Job(msgspec.Struct, frozen=True):
     read: Read
     options: Options = Options()
     show_reasoning: bool = True
+    stays: Callable[[], bool] = lambda: False
 
 
 async def execute(
@@ -140,6 +141,7 @@ async def execute(
                     hosted=True,
                     schema=answer.schema,
                     kept=held.id if held else "",
+                    stays=job.stays,
                 )
                 used = meter.usage()
                 if not held:  # else it is paid for

@@ -52,6 +52,10 @@ class JournalKeeper:
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)
 
+    async def file(self) -> None:
+        await self._write(self.journal.file)
+        self.news.set()
+
     async def probe(self) -> None:
         await self._write(self.journal.probe)
         self._upkeep.resume()
