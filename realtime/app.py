@@ -239,6 +239,8 @@ async def _running(
         if supabase and leases and shipper:
             shipper.start()
             undo.callback(asyncio.create_task(sweep(leases, supabase, hub.finish)).cancel)
+        if bucket:
+            undo.callback(asyncio.create_task(kept.tidy()).cancel)
         if settings.retention_days:
             undo.callback(asyncio.create_task(keep(hub, settings.retention_days)).cancel)
         yield

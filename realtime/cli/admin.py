@@ -57,8 +57,10 @@ async def found(stores: Sequence[Store], session_id: str) -> tuple[SessionRow, l
     raise NoSuchSession(f"there is no session {session_id}")
 
 
-async def delete(stores: Sequence[Store], session_ids: Sequence[str], user_id: str | None) -> int:
-    """Remove sessions, and all of a user, from every store; how many.
+async def delete(
+    stores: Sequence[Store], session_ids: Sequence[str], user_id: str | None
+) -> set[str]:
+    """Remove sessions, and all of a user, from every store; which.
 
     The last store goes first: once it refuses what comes late, nothing brings one back.
     """
@@ -70,7 +72,7 @@ async def delete(stores: Sequence[Store], session_ids: Sequence[str], user_id: s
             named = [row.session_id for row in rows]
             deleted.update(named)
             await store.delete(named)
-    return len(deleted)
+    return deleted
 
 
 def as_json(row: SessionRow, events: list[Event]) -> str:

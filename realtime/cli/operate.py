@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ..config import Settings
+from ..files.store import Files
 from ..log.journal import Journal
 from ..log.journal.keeper import JournalKeeper
 from ..log.journal.quarantine import Quarantine, Quarantined
@@ -68,8 +69,8 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> int:
         if arguments.command == "quarantine":
             quarantine(keeper.journal.quarantine, arguments)
         else:
-            async with stores(settings, keeper) as found:
-                await sessions(found, arguments)
+            async with stores(settings, keeper) as (found, files):
+                await sessions(found, files, arguments)
     finally:
         await keeper.close()
     return 0
@@ -86,10 +87,12 @@ def the_journal(settings: Settings) -> Journal:
 
 
 @contextlib.asynccontextmanager
-async def stores(settings: Settings, here: Store) -> AsyncIterator[list[Store]]:
-    """The journal, which is `here`, and Supabase where it is set up."""
+async def stores(
+    settings: Settings, here: JournalKeeper
+) -> AsyncIterator[tuple[list[Store], Files]]:
+    """The journal, which is `here`, and Supabase where it is set up; and the sessions' files."""
     if not settings.supabase_url:
-        yield [here]
+        yield [here], Files(here)
         return
     from ..supabase import Supabase
 
@@ -97,12 +100,12 @@ async def stores(settings: Settings, here: Store) -> AsyncIterator[list[Store]]:
         settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
     )
     try:
-        yield [here, supabase]
+        yield [here, supabase], Files(here, bucket=supabase.bucket)
     finally:
         await supabase.close()
 
 
-async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
+async def sessions(found: list[Store], files: Files, arguments: argparse.Namespace) -> None:
     if arguments.action == "list":
         print(await admin.listing(found, arguments.user, arguments.limit))
     elif arguments.action == "delete":
@@ -111,7 +114,8 @@ async def sessions(found: list[Store], arguments: argparse.Namespace) -> None:
         for session_id in arguments.session_id:
             await admin.found(found, session_id)
         deleted = await admin.delete(found, arguments.session_id, arguments.user)
-        print(f"{deleted} deleted")
+        await files.forget(sorted(deleted))
+        print(f"{len(deleted)} deleted")
     else:
         row, events = await admin.found(found, arguments.session_id)
         as_json = arguments.action == "export" and arguments.format == "json"

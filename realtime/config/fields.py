@@ -85,9 +85,9 @@ class Fields:
     )
     openai_background: bool = setting(
         False,
-        "true: when the connection breaks in mid-answer, or this server crashes, the answer goes "
-        "on where it broke. Works with the Responses API only, which then keeps the answers for "
-        "30 days.",
+        "true: when the connection breaks in mid-answer, or this server stops or crashes, the "
+        "answer goes on where it broke. Works with the Responses API only, which then keeps the "
+        "answers for 30 days.",
         parse_flag,
     )
     continue_automatically: bool = setting(
@@ -195,7 +195,8 @@ class Fields:
     )
     retention_days: float = setting(
         0.0,
-        "Ended sessions are deleted from the journal after this many days. 0: never.",
+        "Ended sessions are deleted from the journal after this many days. 0: never. With "
+        "Supabase, once they are there, where they stay.",
         number(0, 36500),
     )
     supabase_url: str = setting(

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 FILE_BYTES = 20 * 1024 * 1024
 PIECE = 256 * 1024
+TIDY_S = 600.0
 
 
 class Bucket(Protocol):
@@ -134,12 +135,27 @@ class Files:
 
     async def forget(self, session_ids: Sequence[str]) -> None:
         """These sessions are deleted everywhere. What the journal keeps of them goes with their
-        rows."""
-        if not self._bucket:
+        rows; what cannot be removed from the bucket now is tried again. Raises `StorageError` of
+        the journal."""
+        if not self._bucket or not session_ids:
             return
+        await self._keeper.note_strays(session_ids)
         try:
             await self._bucket.delete(session_ids)
         except StorageError as error:
             logger.warning(
-                "the files of %s stay in Supabase Storage: %s", ", ".join(session_ids), error
+                "the files of %d deleted sessions stay in Supabase Storage for now: %s",
+                len(session_ids),
+                error,
             )
+        else:
+            await self._keeper.forget_strays(session_ids)
+
+    async def tidy(self, *, pause_s: float = TIDY_S) -> None:
+        """Remove what was left in the bucket, now and again until cancelled."""
+        while True:
+            try:
+                await self.forget(await self._keeper.strays())
+            except StorageError as error:
+                logger.warning("files of deleted sessions were not looked for: %s", error)
+            await asyncio.sleep(pause_s)

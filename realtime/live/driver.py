@@ -69,6 +69,7 @@ class Driver:
         self._task: asyncio.Task[None] | None = None
         self._meter: Meter | None = None
         self._closed = False
+        self._leaves = False  # the provider goes on with an answer that it keeps
         self._news = asyncio.Event()  # somebody decided on a call
 
     def model_for(self, own: Options | None) -> str:
@@ -85,6 +86,7 @@ class Driver:
             before_call=partial(self._reserve, run),
             take_in=partial(self._take_in, run),
             decided=self._decision,
+            stays=lambda: self._leaves and not run.done and bool(to_take_up(run)),
         )
         self._run, self._meter = run, job.meter
         context = tuple(conversation(run, self._session))
@@ -231,20 +233,25 @@ class Driver:
         return Wait(again.reason, again.seconds * longer) if again.seconds else None
 
     async def drain(self, deadline_s: float) -> None:
-        """Let the active run finish; end it `interrupted`, text kept, if it takes longer.
-        Nothing new starts; what is queued stays queued, and what waits for a person waits."""
+        """Let the active run finish; end it `interrupted`, text kept, if it takes longer, unless
+        its provider keeps the answer: the next process takes that up, as after a crash. Nothing
+        new starts; what is queued stays queued, and what waits for a person waits."""
         self.draining = True
         run = self._session.active
         if run and self._task and not self._session.waits_for_people():
             await asyncio.wait([self._task], timeout=deadline_s)
             if self._session.active is run and not self._session.waits_for_people():
-                self.end(run, interrupted("the server is stopping"))
+                if to_take_up(run):
+                    self.close()
+                else:
+                    self.end(run, interrupted("the server is stopping"))
         if self._session.waits_for_people():
             self.close()
 
-    def close(self) -> None:
-        """Cut the run off: the session is forgotten."""
-        self._closed = True
+    def close(self, *, deleted: bool = False) -> None:
+        """Cut the run off: the session is forgotten. An answer that the provider keeps is left
+        there for whoever takes the session up; of one that is `deleted` nobody does."""
+        self._closed, self._leaves = True, not deleted
         if run := self._session.active:
             self._services.budget.release(self._ledger.payers(run), run.run_id)
         if self._task:

@@ -248,7 +248,7 @@ class Hub:
 
     async def _void(self, session_id: str, deleted: bool) -> bool:
         if actor := self._actors.pop(session_id, None):
-            actor.close()
+            actor.close(deleted=deleted)
         await self.log.settled()
         if deleted:
             await self.log.keeper.delete([session_id])
@@ -311,6 +311,7 @@ class Hub:
         await asyncio.gather(*(actor.drain(deadline_s) for actor in list(self._actors.values())))
         try:
             await self.log.settled()
+            await self.log.keeper.file()
         except StorageError:
             logger.exception("the last events could not be stored")
 

@@ -31,8 +31,9 @@ def job_of(
     before_call: Callable[[Request, Usage], None],
     take_in: Callable[[], Awaitable[None]],
     decided: Callable[[str], Awaitable[ToolCall]],
+    stays: Callable[[], bool],
 ) -> Job:
-    """`before_call`, `take_in` and `decided` are as in `Job` and `Hooks`."""
+    """`before_call`, `take_in`, `decided` and `stays` are as in `Job` and `Hooks`."""
     own = options_of(run, session)
     held = to_take_up(run)
     before = held.used if held else None
@@ -92,6 +93,7 @@ def job_of(
         read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,
+        stays=stays,
     )
 
 

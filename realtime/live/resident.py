@@ -115,10 +115,10 @@ class Resident:
             self._host.on_ended(self.session_id)
         self.settle()
 
-    def close(self) -> None:
+    def close(self, *, deleted: bool = False) -> None:
         """Forget the session: what is not committed is gone, a run is cut off."""
         self.presence.cancel()
-        self.driver.close()
+        self.driver.close(deleted=deleted)
         self._ledger.close()
         self._steering.close()
 

@@ -38,6 +38,10 @@ class Keeper(Store, Protocol):
         """So many events are committed and published: time for what could wait."""
         ...
 
+    async def file(self) -> None:
+        """Bring what is kept in a form of its own into rows, so that all of it can be shipped."""
+        ...
+
     async def probe(self) -> None:
         """Whether anything can be stored, asked after a commit failed."""
         ...
@@ -51,6 +55,14 @@ class Keeper(Store, Protocol):
     ) -> bool:
         """Keep a file. `content`: where its bytes are, from where they are moved; None: they are
         kept elsewhere. `digest`: their SHA-256. False where there is no such session."""
+        ...
+
+    async def note_strays(self, session_ids: Sequence[str]) -> None:
+        """Note deleted sessions whose files may still be kept elsewhere."""
+        ...
+
+    async def forget_strays(self, session_ids: Sequence[str]) -> None:
+        """Of these nothing is kept elsewhere any more."""
         ...
 
     async def showing_early(self, now: bool) -> bool:
@@ -84,6 +96,10 @@ class Keeper(Store, Protocol):
 
     async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
         """Those of these files that the session has, and where the content of each lies."""
+        ...
+
+    async def strays(self) -> list[str]:
+        """The sessions that are noted so."""
         ...
 
     async def row(self, session_id: str) -> SessionRow | None: ...

@@ -9,12 +9,12 @@ upstream request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from ..protocol import File, Options, TextKind, Usage
+from ..protocol import File, Kind, Options, TextKind, Usage, kind_of
 
 ErrorKind = Literal[
     "quota",  # the account is out of money or over its limit: waiting does not help
@@ -39,7 +39,7 @@ class ModelError(Exception):
     field of the request that the provider does not take, as a path in the body: `temperature`,
     `reasoning.summary`, `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or
     `tools.NAME` where it refuses one of them; `messages.reasoning_content` for a field of a
-    message.
+    message; `files.image` or `files.pdf` where it takes no such files, `files` if it may be either.
     """
 
     def __init__(
@@ -75,6 +75,10 @@ class Media(msgspec.Struct, frozen=True):
     name: str
     type: str
     data: str
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.type)
 
 
 class UserText(msgspec.Struct, frozen=True):
@@ -139,7 +143,9 @@ class Request(msgspec.Struct, frozen=True):
     `hosted`: the model may use the tools that its provider runs, if it has some.
     `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
     abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
-    but the answer that the provider keeps under this id is read from its beginning."""
+    but the answer that the provider keeps under this id is read from its beginning. `stays` is
+    asked when the stream is closed before its end: whether the provider is to go on with an
+    answer that it keeps, for whoever reads it next."""
 
     instructions: str
     context: tuple[Item, ...]
@@ -150,6 +156,7 @@ class Request(msgspec.Struct, frozen=True):
     hosted: bool = False
     schema: dict[str, Any] | None = None
     kept: str = ""
+    stays: Callable[[], bool] = lambda: False
 
 
 # ------------------------------------------------------------------ the answer
@@ -237,7 +244,8 @@ ModelEvent = (
 
 class Model(Protocol):
     """`name` is what users see in `run.model`; `label` one line for the operator, which tells
-    this model of this server from all others."""
+    this model of this server from all others. One that finds out which files it does not take
+    has them in `refuses`."""
 
     name: str
     label: str

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ..protocol import to_json
+from ..protocol import Kind, to_json
 from . import (
     AssistantText,
     Item,
@@ -25,6 +25,7 @@ from . import (
     UserText,
 )
 from .fitting import NO_THOUGHT, fitted
+from .notes import without_media
 from .structured import in_words, is_object
 
 _LEFT_OUT = frozenset(
@@ -58,6 +59,7 @@ _SCHEMA_FIELD = re.compile(r"(?:text|response_format|schema)(?:\.|$)")
 _OF_SCHEMA = re.compile(r"grammar|json[ _]schema", re.IGNORECASE)
 """Some servers make a grammar of the tools and of the schema, and do not say which was wrong."""
 _TOOL = re.compile(r"tools(?:\[(\d+)\]|\.(.+))")
+_FILES: dict[Kind, str] = {"image": "images", "pdf": "PDF"}
 _SIGNATURE = {"google": {"thought_signature": "skip_thought_signature_validator"}}
 """What Google takes in place of the signature of a call that another model made."""
 
@@ -71,6 +73,7 @@ class Manners:
         self._tools: set[str] = set()  # that it refuses, by name
         self._taught: set[str] = set()
         self._unreadable: set[bytes] = set()  # digests of provider state
+        self.blind: set[Kind] = set()  # kinds of files that it does not take
 
     def shape(
         self, request: Request, by: str, *, in_field: bool = True, words: bool = False
@@ -107,8 +110,10 @@ class Manners:
         return [tool for tool in tools if _name_of(tool) not in self._tools]
 
     def _readable(self, item: Item) -> Item | None:
-        """The item without provider state that the model can no longer read."""
+        """The item without files and provider state that the model cannot read."""
         match item:
+            case UserText() if self.blind:
+                return without_media(item, self.blind)
             case Thought(data) if self._unreadable and _digest(data) in self._unreadable:
                 return None
             case ToolRequest(extra=extra) if extra and _digest(extra) in self._unreadable:
@@ -150,6 +155,8 @@ class Manners:
         param = error.param or ""
         if param == "provider_state:unreadable":
             return self._forget(request)
+        if param.startswith("files"):
+            return self._learn_files(param, request)
         of_schema = _SCHEMA_FIELD.match(param) or (
             param == "tools" and _OF_SCHEMA.search(error.detail)
         )
@@ -207,6 +214,16 @@ class Manners:
             return None
         _remember(self._unreadable, states)
         return "cannot read its earlier reasoning: leaving that out"
+
+    def _learn_files(self, param: str, request: Request) -> str | None:
+        """One kind at a time, of those that were sent: images are taken more often than PDF."""
+        sent = {m.kind for i in request.context if isinstance(i, UserText) for m in i.media}
+        meant: tuple[Kind, ...] = ("pdf", "image")
+        for kind in meant:
+            if param in ("files", f"files.{kind}") and kind in sent - self.blind:
+                self.blind.add(kind)
+                return f"does not take {_FILES[kind]}: naming them in words (takes= says so)"
+        return None
 
     def _learn_tool(self, named: re.Match[str], body: dict[str, Any]) -> str | None:
         names = [_name_of(tool) for tool in body.get("tools", ())]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
-from ..protocol import File
+from ..protocol import File, Kind
 from . import Media, UserText
 
 TEXT_BYTES = 100_000
@@ -13,7 +15,7 @@ TEXT_BYTES = 100_000
 _WORDS = {"image": "image", "pdf": "PDF"}
 
 
-def note(file: File, why: str = "") -> str:
+def note(file: File | Media, why: str = "") -> str:
     """`[image: name]`, and perhaps why it is not there."""
     return f"[{_WORDS.get(file.kind, 'file')}: {file.name}{why and f', {why}'}]"
 
@@ -23,6 +25,13 @@ def noted(item: UserText) -> UserText:
     notes = [note(file) for file in item.files if isinstance(file, File)]
     media = tuple(file for file in item.files if isinstance(file, Media))
     return replace(item, text=joined(item.text, notes), files=media)
+
+
+def without_media(item: UserText, kinds: Collection[Kind]) -> UserText:
+    """The text with a note in place of each file of these kinds that was to go along."""
+    left = tuple(file for file in item.files if file.kind not in kinds)
+    notes = [note(file) for file in item.files if file.kind in kinds]
+    return replace(item, text=joined(item.text, notes), files=left) if notes else item
 
 
 def joined(text: str, notes: list[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Literal, cast
@@ -30,6 +30,7 @@ from openai import (
     omit,
 )
 
+from ..protocol import Kind
 from . import (
     AnswerKept,
     AssistantText,
@@ -133,6 +134,11 @@ class OpenAIModel:
             http_client=DefaultAioHttpClient(),
         )
 
+    @property
+    def refuses(self) -> Collection[Kind]:
+        """The kinds of files that it has been found not to take."""
+        return self._manners.blind
+
     async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
         """Answer once. Raises `ModelError`."""
         now = asyncio.get_running_loop().time
@@ -189,7 +195,7 @@ class OpenAIModel:
                     raise broke  # else the answer is whole, only its usage may be lost
                 return
         finally:
-            if bookmark and bookmark.id and not answer.decoder.finished:
+            if bookmark and bookmark.id and not answer.decoder.finished and not request.stays():
                 self._cancel(bookmark.id)
 
     def _next_deadline(self, answer: Received, now: float, last: float, end: float) -> float:

@@ -48,6 +48,12 @@ class Link(msgspec.Struct, frozen=True):
     history_tokens: int = HISTORY_TOKENS
     takes: Collection[Kind] = ()
 
+    @property
+    def given(self) -> Collection[Kind]:
+        """What it takes, without what its server has refused since."""
+        refused: Collection[Kind] = getattr(self.model, "refuses", ())
+        return [kind for kind in self.takes if kind not in refused]
+
 
 class Wait(msgspec.Struct, frozen=True):
     """Call the same model again after so long."""
@@ -149,7 +155,7 @@ class Chain:
 
     def takes(self, choice: str | None) -> Collection[Kind]:
         """The kinds of files, beside text, that may be sent to a choice."""
-        return self.choices.get(choice or "", self._default).takes
+        return self.choices.get(choice or "", self._default).given
 
     def state(self) -> list[dict[str, Any]]:
         """The circuit breaker of each model, for the operator, in the order of `models`. Servers

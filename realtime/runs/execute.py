@@ -78,7 +78,7 @@ class Job(msgspec.Struct, frozen=True):
     """What a run is carried out with. `before_call` is told what the model is asked and what the
     calls before came to; it raises `ProtocolError` where the call must not be made. `take_in` is
     awaited before each further step: what users said meanwhile is then in the answer. `read` gives
-    the bytes of a file that the context lists."""
+    the bytes of a file that the context lists. `stays` is as in `Request`."""
 
     instructions: str
     new_id: Callable[[], str]
@@ -89,6 +89,7 @@ class Job(msgspec.Struct, frozen=True):
     read: Read
     options: Options = Options()
     show_reasoning: bool = True
+    stays: Callable[[], bool] = lambda: False
 
 
 async def execute(
@@ -144,6 +145,7 @@ async def execute(
                     hosted=True,
                     schema=answer.schema,
                     kept=held.id if held else "",
+                    stays=job.stays,
                 )
                 used = meter.usage()
                 if not held:  # else it is paid for
@@ -151,7 +153,7 @@ async def execute(
                 if told is None:  # else nothing of the text is this model's yet
                     step.mark = _mark(run, attempts.model, apart, used)
                 meter.begin(attempts.model.name, request)
-                whole = await attached.given(request, attempts.link.takes)
+                whole = await attached.given(request, attempts.link.given)
                 try:
                     async with aclosing(attempts.model.stream(whole)) as stream:
                         async for batch in stream:

@@ -228,10 +228,8 @@ class Supabase:
         return _converted(answer, dict[str, float], "session_figures")
 
     async def delete(self, session_ids: list[str]) -> None:
-        """Remove sessions for good, events, files and all; no late batch brings one back."""
+        """Remove sessions for good, all but their files; no late batch brings one back."""
         await self._rpc("delete_sessions", {"wanted": session_ids})
-        if self.bucket:
-            await self.bucket.delete(session_ids)
 
     async def check(self) -> list[SupabaseError]:
         """See that address, key and schema are right. Raises `SupabaseError` that says which of

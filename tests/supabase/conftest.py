@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from realtime.supabase import Supabase
+from realtime.supabase.bucket import StorageBucket
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 
@@ -32,3 +35,33 @@ async def supabase(project: SupabaseLite) -> AsyncIterator[Supabase]:
     client = await Supabase.connect(project.url, project.secret_key)
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def storing(postgres: Postgres) -> Iterator[SupabaseLite]:
+    """A project that has Storage."""
+    with SupabaseLite(postgres.database(), schema=SCHEMA.read_text(), storage=True) as lite:
+        yield lite
+
+
+@pytest.fixture
+async def bucket(storing: SupabaseLite) -> AsyncIterator[StorageBucket]:
+    made = StorageBucket(storing.url, storing.secret_key, "files")
+    await made.prepare()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def here(storing: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    def named(disk: str) -> dict[str, Any]:
+        return {
+            "supabase_url": storing.url,
+            "supabase_key": storing.secret_key,
+            "supabase_bucket": "files",
+            "database_path": str(tmp_path / f"{disk}.db"),
+            "grace_seconds": 0.2,
+            "file_mb": 5,
+        }
+
+    return named

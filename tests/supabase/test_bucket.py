@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,39 +21,9 @@ from tests.support.device import Device
 from tests.support.process import ROOT, process
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
-from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.supabase_lite import SupabaseLite
 
 Devices = Callable[..., Device]
-
-
-@pytest.fixture(scope="module")
-def storing(postgres: Postgres) -> Iterator[SupabaseLite]:
-    """A project that has Storage."""
-    with SupabaseLite(postgres.database(), schema=SCHEMA.read_text(), storage=True) as lite:
-        yield lite
-
-
-@pytest.fixture
-async def bucket(storing: SupabaseLite) -> AsyncIterator[StorageBucket]:
-    made = StorageBucket(storing.url, storing.secret_key, "files")
-    await made.prepare()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def here(storing: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    def named(disk: str) -> dict[str, Any]:
-        return {
-            "supabase_url": storing.url,
-            "supabase_key": storing.secret_key,
-            "supabase_bucket": "files",
-            "database_path": str(tmp_path / f"{disk}.db"),
-            "grace_seconds": 0.2,
-            "file_mb": 5,
-        }
-
-    return named
 
 
 def chain() -> Chain:

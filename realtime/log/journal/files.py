@@ -18,6 +18,8 @@ from .database import Database
 
 ADD = """INSERT INTO files (file_id, session_id, user_id, name, type, size, digest, created_at)
     SELECT ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8 FROM sessions WHERE session_id = ?1"""
+STRAY = "stray "
+"""Before the id of a deleted session, in `meta`: its files may still be in the bucket."""
 
 
 class FileTable:
@@ -75,6 +77,27 @@ class FileTable:
                 known = "SELECT 1 FROM files WHERE digest = ? LIMIT 1"
                 if not writer.execute(known, (digest,)).fetchone():
                     _remove(self.path(digest))
+
+    def note_strays(self, session_ids: Iterable[str]) -> None:
+        """Deleted sessions whose files may still be where no journal is."""
+        names = [(STRAY + session_id,) for session_id in session_ids]
+        self._database.transaction(
+            lambda writer: writer.executemany("INSERT OR IGNORE INTO meta VALUES (?, 1)", names)
+        )
+
+    def strays(self) -> list[str]:
+        """The sessions that are noted so."""
+        rows = self._database.query(
+            "SELECT name FROM meta WHERE name > ? AND name < ?", (STRAY, STRAY + "~")
+        )
+        return [name.removeprefix(STRAY) for (name,) in rows]
+
+    def forget_strays(self, session_ids: Iterable[str]) -> None:
+        """Nothing of these is left."""
+        names = [(STRAY + session_id,) for session_id in session_ids]
+        self._database.transaction(
+            lambda writer: writer.executemany("DELETE FROM meta WHERE name = ?", names)
+        )
 
     def _tidy(self) -> None:
         """Remove what a dead process left: contents half written, or that no row names."""

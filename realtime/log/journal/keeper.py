@@ -54,6 +54,10 @@ class JournalKeeper:
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._upkeep.tend(events, ended)
 
+    async def file(self) -> None:
+        await self._write(self.journal.file)
+        self.news.set()
+
     async def probe(self) -> None:
         await self._write(self.journal.probe)
         self._upkeep.resume()
@@ -66,6 +70,12 @@ class JournalKeeper:
     ) -> bool:
         add = self.journal.files.add
         return await self._write(add, session_id, user_id, file, digest, content, now)
+
+    async def note_strays(self, session_ids: Sequence[str]) -> None:
+        await self._write(self.journal.files.note_strays, session_ids)
+
+    async def forget_strays(self, session_ids: Sequence[str]) -> None:
+        await self._write(self.journal.files.forget_strays, session_ids)
 
     async def delete(self, session_ids: list[str]) -> None:
         left: Sequence[str] = session_ids
@@ -107,6 +117,9 @@ class JournalKeeper:
     async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
         found = await self._read(self.journal.files.find, session_id, file_ids)
         return [(file, self.journal.files.path(digest)) for file, digest in found]
+
+    async def strays(self) -> list[str]:
+        return await self._read(self.journal.files.strays)
 
     async def row(self, session_id: str) -> SessionRow | None:
         head = await self._read(self.journal.heads.find, session_id)

@@ -2,7 +2,8 @@
 
 Fields that an answer can do without are refused in many words, and half of them come without
 a `param`. A tool is `tools[N]` or `tools.NAME`, all of them `tools`; a field of a message is
-`messages.FIELD`. Five values ask for something else than to leave a field out:
+`messages.FIELD`, and files that it does not take are `files.image`, `files.pdf` or `files`. Five
+values ask for something else than to leave a field out:
 `messages.reasoning_content:missing`, `messages.thought_signature:missing`,
 `provider_state:unreadable`, `reasoning_effort:none` and `messages.system`.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 
 from .body import Said
+from .files import refused_files
 from .tables import any_of, named
 
 _NOT = r"(?: not|n[o'’]t)"
@@ -182,7 +184,7 @@ def refused(said: Said) -> str | None:
             return param
     if found := _TOO_MUCH.search(text):
         return found[1].lower()
-    return _one_tool(said)
+    return refused_files(said) or _one_tool(said)
 
 
 def guessed(said: Said, *, sure: bool) -> str | None:
