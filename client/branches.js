@@ -27,9 +27,26 @@ export function arranged(state) {
   };
 }
 
+/** Where a message stands among all of its siblings, of which `siblings` may be the nearest ones alone.
+ *   @returns {{place: number, count: number}} `place` from 1 */
+export const standing = (state, message_id) =>
+  state.sibling_counts[message_id] ?? {
+    place: siblings(state, message_id).indexOf(message_id) + 1,
+    count: siblings(state, message_id).length,
+  };
+
 /** The siblings of all, once a message has taken its place beside those of the same parent. */
 export function withSibling(siblings, message_id, others) {
   if (!others.length) return siblings;
   const family = [...new Set([...others.flatMap((id) => siblings[id] ?? [id]), message_id])];
   return { ...siblings, ...Object.fromEntries(family.map((id) => [id, family])) };
+}
+
+/** The counts of all, then; `others` as known before. */
+export function withCount(sibling_counts, message_id, others) {
+  const known = others.filter((id) => sibling_counts[id]);
+  if (!known.length || sibling_counts[message_id]) return sibling_counts;
+  const count = Math.max(...known.map((id) => sibling_counts[id].count)) + 1;
+  const grown = known.map((id) => [id, { ...sibling_counts[id], count }]);
+  return { ...sibling_counts, ...Object.fromEntries(grown), [message_id]: { place: count, count } };
 }

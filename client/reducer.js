@@ -19,19 +19,20 @@
  *   that it answers; `follows`: the answer before that, if it is known.
  * @typedef {{session_id: string | null, user_id: string | null, epoch: number | null,
  *   last_seq: number, start_time: number | null, runs: Run[], aside: Run[], leaf: string | null,
- *   siblings: Record<string, string[]>,
+ *   siblings: Record<string, string[]>, sibling_counts: Record<string, {place: number, count: number}>,
  *   ended: {end_time: number, duration_seconds: number} | null,
  *   summary: {status: string, text?: string} | null, next_before_seq: number | null,
  *   title: string | null, pinned: boolean, archived: boolean,
  *   forked_from: {session_id: string, message_id: string} | null,
  *   feedback: Record<string, Record<string, {value: string | null, comment?: string}>>}} State
  *   `runs`: those of the active branch, in the order of the context. Runs that wait in the queue
- *   come last. A message that an answer took in is a part of that, and no exchange. `aside`: those of other branches that are known. `leaf`: the last answer of the
- *   active branch; `siblings`: of messages that have any, see `siblings()` in `branches.js`.
- *   `feedback`: by message and user.
+ *   come last. A message that an answer took in is a part of that, and no exchange. `aside`: those
+ *   of other branches that are known. `leaf`: the last answer of the active branch; `siblings`: of
+ *   messages that have any, see `siblings()` in `branches.js`; `sibling_counts`: of those whose list
+ *   is not whole. `feedback`: by message and user.
  */
 
-import { arranged, withSibling } from "./branches.js";
+import { arranged, withCount, withSibling } from "./branches.js";
 import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed, tookIn } from "./message.js";
 import { pick } from "./pick.js";
 
@@ -46,6 +47,7 @@ export const initial = () => ({
   aside: [],
   leaf: null,
   siblings: {},
+  sibling_counts: {},
   ended: null,
   summary: null,
   next_before_seq: null,
@@ -104,8 +106,12 @@ export function load(state, payload) {
 }
 
 /** What the server says of the branches, which a page of one of them cannot show. */
-function withBranch(state, { leaf = state.leaf, siblings = {} }) {
-  const next = { ...state, siblings: { ...state.siblings, ...siblings } };
+function withBranch(state, { leaf = state.leaf, siblings = {}, sibling_counts = {} }) {
+  const next = {
+    ...state,
+    siblings: { ...state.siblings, ...siblings },
+    sibling_counts: { ...state.sibling_counts, ...sibling_counts },
+  };
   return leaf === state.leaf ? next : arranged({ ...next, leaf });
 }
 
@@ -142,6 +148,7 @@ export function prepend(state, page) {
       ...rest.filter((run) => !run.begun),
     ],
     siblings: { ...older.siblings, ...state.siblings, ...page.siblings },
+    sibling_counts: { ...state.sibling_counts, ...page.sibling_counts },
     next_before_seq: page.next_before_seq ?? null,
   };
 }
@@ -290,11 +297,17 @@ function begun(state, event) {
   const beside = all.filter(
     (other) => question && follows !== undefined && other.question && other.question !== question && other.follows === follows,
   );
-  let { siblings } = state;
-  siblings = withSibling(siblings, run.message.message_id, answers.map((other) => other.message.message_id));
-  siblings = withSibling(siblings, question, [...new Set(beside.map((other) => other.question))]);
+  let { siblings, sibling_counts } = state;
+  const families = [
+    [run.message.message_id, answers.map((other) => other.message.message_id)],
+    [question, [...new Set(beside.map((other) => other.question))]],
+  ];
+  for (const [message_id, others] of families) {
+    siblings = withSibling(siblings, message_id, others);
+    sibling_counts = withCount(sibling_counts, message_id, others);
+  }
   const runs = state.runs.map((other) => (other === run ? placed : other));
-  const next = { ...state, runs, siblings, leaf: run.message.message_id };
+  const next = { ...state, runs, siblings, sibling_counts, leaf: run.message.message_id };
   return state.aside.length || answers.length || beside.length ? arranged(next) : next;
 }
 

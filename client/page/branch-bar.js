@@ -27,12 +27,16 @@ export class BranchBar {
     this.element = h("div", { class: "branch-bar" }, this.#ways, this.#again);
   }
 
-  /** @param {string[]} family  the message and its siblings @param {boolean} quiet  nothing runs */
-  update(message_id, family, quiet) {
+  /**
+   * @param {string[]} family  the message and the siblings next to it
+   * @param {{place: number, count: number}} standing  among all of them
+   * @param {boolean} quiet  nothing runs
+   */
+  update(message_id, family, { place, count }, quiet) {
     this.#family = family;
     this.#at = family.indexOf(message_id);
     this.#ways.hidden = family.length < 2;
-    this.#place.textContent = `${this.#at + 1} / ${family.length}`;
+    this.#place.textContent = `${place} / ${count}`;
     this.#back.disabled = !quiet || this.#at <= 0;
     this.#onward.disabled = !quiet || this.#at >= family.length - 1;
     this.#again.disabled = !quiet;

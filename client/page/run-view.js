@@ -1,6 +1,6 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
-import { siblings } from "../branches.js";
+import { siblings, standing } from "../branches.js";
 import { BranchBar } from "./branch-bar.js";
 import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
@@ -132,9 +132,10 @@ export class RunView {
   #drawBranches({ question, message, begun, done }, { branches }) {
     const { question: asked, answer } = this.#branches;
     asked.element.hidden = !begun || !question;
-    asked.update(question, siblings(branches, question), branches.quiet);
+    asked.update(question, siblings(branches, question), standing(branches, question), branches.quiet);
     answer.element.hidden = !done || !message.message_id;
-    answer.update(message.message_id, siblings(branches, message.message_id), branches.quiet);
+    const { message_id } = message;
+    answer.update(message_id, siblings(branches, message_id), standing(branches, message_id), branches.quiet);
   }
 
   #edit() {

@@ -44,7 +44,7 @@ export class Transcript {
   update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
     const quiet = !activeRun(state) && !queued(state).length;
     if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
-      this.#branches = { siblings: state.siblings, quiet };
+      this.#branches = { siblings: state.siblings, sibling_counts: state.sibling_counts, quiet };
     }
     const several = headcount(state, here) > 1;
     const people = {

@@ -5,7 +5,13 @@ Questions and answers take turns on every path. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+
+def around(family: Sequence[str], message_id: str, most: int) -> Sequence[str]:
+    """At most so many siblings that stand next to a message, itself among them."""
+    first = max(0, min(family.index(message_id) - most // 2, len(family) - most))
+    return family[first : first + most]
 
 
 class Branches:

@@ -244,6 +244,7 @@ class Commands:
             "events": [entry(event) for event in page.events],
             "next_before_seq": page.next_before_seq,
             **({"siblings": page.siblings} if page.siblings else {}),
+            **({"sibling_counts": page.sibling_counts} if page.sibling_counts else {}),
         }
 
     async def _auth(self, connection: Connection, command: Auth) -> Ack:

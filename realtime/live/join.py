@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from ..core.branches import around
 from ..core.session import Session
 from ..core.shown import on_branch
 from ..protocol import (
+    MAX_PAGE_SIBLINGS,
+    MAX_SIBLINGS,
+    MIN_SIBLINGS,
     History,
     Join,
     ProtocolError,
     Run,
     SessionPayload,
+    SiblingCount,
     ToolCall,
     UserMessage,
     entry,
@@ -37,6 +42,7 @@ async def page_for(command: Join, session: Session, tail: Tail) -> tuple[Page, M
 
 def payload(session: Session, committed: int, page: Page, mode: Mode, model: str) -> SessionPayload:
     """The page and what is so just now."""
+    place(page, session)
     calls = [*session.pending(), *session.pending_client_calls()]
     waiting = _entries([call for call in calls if call.seq <= committed])
     return SessionPayload(
@@ -51,7 +57,8 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         next_before_seq=page.next_before_seq,
         active_run=session.active_view(),
         leaf=session.branches.leaf,
-        siblings=siblings(session, page),
+        siblings=page.siblings,
+        sibling_counts=page.sibling_counts,
         queue=session.queue_view(),
         pending_approvals=[call for call in waiting if call["status"] == "awaiting_approval"],
         pending_client_calls=[call for call in waiting if call["status"] == "awaiting_client"],
@@ -67,7 +74,7 @@ async def history(command: History, session: Session, tail: Tail) -> Page:
     """Older events of the active branch, or of another. Raises `not_found`, `StorageError`."""
     shown = on_branch(session, leaf_of(session, command.leaf))
     page = await tail.history(command.before_seq, command.limit, shown)
-    page.siblings = siblings(session, page)
+    place(page, session)
     return page
 
 
@@ -81,10 +88,18 @@ def leaf_of(session: Session, message_id: str | None) -> str | None:
     return session.branches.end_of(message_id)
 
 
-def siblings(session: Session, page: Page) -> dict[str, list[str]]:
-    """Of the messages that begin on this page."""
+def place(page: Page, session: Session) -> None:
+    """Say of the messages that begin on a page what stands beside them: of a large family the
+    nearest ones, and how many there are."""
     begun = {event.message_id for event in page.events if isinstance(event, UserMessage | Run)}
-    return session.branches.siblings(begun & session.branches.parents.keys())
+    families = session.branches.siblings(begun & session.branches.parents.keys())
+    most = MAX_PAGE_SIBLINGS // max(1, len(families))
+    most = max(MIN_SIBLINGS, min(MAX_SIBLINGS, most))
+    for message_id, family in families.items():
+        page.siblings[message_id] = list(around(family, message_id, most))
+        if len(family) > most:
+            count = SiblingCount(family.index(message_id) + 1, len(family))
+            page.sibling_counts[message_id] = count
 
 
 def _entries(waiting: list[ToolCall]) -> list[dict[str, Any]]:

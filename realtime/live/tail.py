@@ -12,7 +12,7 @@ from ..core.fold import first_seq, fitting, fold, merge, newest
 from ..core.rows import StorageError
 from ..core.shown import Shown
 from ..log.log import Log, Ticket, settle
-from ..protocol import MAX_PAGE_BYTES, Event
+from ..protocol import MAX_PAGE_BYTES, Event, SiblingCount
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
 TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
@@ -26,6 +26,7 @@ class Page(msgspec.Struct):
     seq: int
     next_before_seq: int | None = None
     siblings: dict[str, list[str]] = {}
+    sibling_counts: dict[str, SiblingCount] = {}
 
 
 class Tail:

@@ -70,7 +70,7 @@ class ModelError(Exception):
 
 
 class Media(msgspec.Struct, frozen=True):
-    """A file as a model takes it: an image or a PDF. `data`: its bytes in Base64."""
+    """A file as a model takes it, or makes it: an image or a PDF. `data`: its bytes in Base64."""
 
     name: str
     type: str
@@ -188,7 +188,7 @@ class ToolCallReady(msgspec.Struct, frozen=True):
 
 class HostedCall(msgspec.Struct, frozen=True):
     """A call that the provider makes itself, each time its state is known; `key` tells the calls
-    of one answer apart. `error`: in the provider's words."""
+    of one answer apart. `error`: in the provider's words. `made`: files that came of it."""
 
     key: str
     name: str
@@ -196,6 +196,7 @@ class HostedCall(msgspec.Struct, frozen=True):
     arguments: Any = None
     output: Any = None
     error: str | None = None
+    made: tuple[Media, ...] = ()
 
 
 class Citation(msgspec.Struct, frozen=True):

@@ -55,10 +55,12 @@ from .errors import (
 )
 from .manners import Manners
 from .reading import BROKEN, Reads, Received
-from .sse import EventDecoder
+from .sse import MAX_EVENT_BYTES, EventDecoder
 from .upload import Payload
 
 OPENAI_URL = "https://api.openai.com/v1"
+IMAGE_EVENT_BYTES = 64 * 1024 * 1024
+"""The longest event where the provider makes images: its last one has all of them."""
 NO_KEY = "none"  # the client insists on one
 _DRAIN_S = 0.1
 """How long to wait for the end of a finished answer, so that its connection can be kept."""
@@ -116,6 +118,8 @@ class OpenAIModel:
         self._background = background and api == "responses"
         self._schemas = schemas
         self._hosted = tuple(hosted) if api == "responses" else ()
+        draws = any(tool.get("type") == "image_generation" for tool in self._hosted)
+        self._longest = IMAGE_EVENT_BYTES if draws else MAX_EVENT_BYTES
         self._extras = is_openai(url) if extras is None else extras
         self._manners = Manners(() if show_reasoning else ("reasoning.summary",))
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -159,7 +163,7 @@ class OpenAIModel:
                     else:
                         response, body = await self._open(stack, request, deadline)
                     reads = stack.enter_context(Reads(reader(response)))
-                    answer.lines = EventDecoder()
+                    answer.lines = EventDecoder(self._longest)
                     document = b""  # where it may be one, and no stream
                     try:
                         while not answer.over:

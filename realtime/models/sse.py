@@ -98,7 +98,7 @@ class EventDecoder:
 
     def _check_size(self, size: int) -> None:
         if size > self._max:
-            raise ModelError("malformed", "The provider sent an event of over 4 MB.")
+            raise ModelError("malformed", f"The provider sent an event of over {self._max} bytes.")
 
 
 def _data(event: bytes) -> bytes:

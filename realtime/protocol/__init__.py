@@ -77,14 +77,17 @@ from .events import (
 )
 from .files import IMAGES, MAX_FILES, File, Kind, kind_of
 from .options import Effort, Options
-from .session import ActiveRun, QueuedRun, SessionPayload
+from .session import ActiveRun, QueuedRun, SessionPayload, SiblingCount
 from .sizes import (
     MAX_ARGUMENTS,
     MAX_DONE,
     MAX_DONE_TEXT,
     MAX_EVENT_BYTES,
     MAX_PAGE_BYTES,
+    MAX_PAGE_SIBLINGS,
     MAX_QUEUED_TEXT,
+    MAX_SIBLINGS,
+    MIN_SIBLINGS,
 )
 from .text import MAX_NAME, MAX_TITLE, clean, clean_name, clean_text, clean_title, utf16_len
 
@@ -101,8 +104,11 @@ __all__ = [
     "MAX_FILES",
     "MAX_NAME",
     "MAX_PAGE_BYTES",
+    "MAX_PAGE_SIBLINGS",
     "MAX_QUEUED_TEXT",
+    "MAX_SIBLINGS",
     "MAX_TITLE",
+    "MIN_SIBLINGS",
     "OPEN_TOOL",
     "WAITING_TOOL",
     "ActiveRun",
@@ -160,6 +166,7 @@ __all__ = [
     "SessionStarted",
     "SessionUpdated",
     "Share",
+    "SiblingCount",
     "Sources",
     "Stop",
     "Summary",

@@ -25,10 +25,18 @@ class QueuedRun(msgspec.Struct):
     user_id: str
 
 
+class SiblingCount(msgspec.Struct):
+    """`place`: that of the message among all of its siblings, from 1; `count`: of all."""
+
+    place: int
+    count: int
+
+
 class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The ephemeral `session` event, and the ack of `create` and `join`. `user_id` is the
     owner, `you` the user of the socket. `leaf`: the message that the active branch ends with.
-    `siblings`: of messages on this page that have any, they and their siblings, by message."""
+    `siblings`: of messages on this page that have any, they and their siblings, by message;
+    `sibling_counts`: of those whose list has the nearest ones alone."""
 
     session_id: str
     user_id: str
@@ -50,6 +58,7 @@ class SessionPayload(msgspec.Struct, kw_only=True, omit_defaults=True):
     active_run: ActiveRun | None = None
     leaf: str | None = None
     siblings: dict[str, list[str]] = {}
+    sibling_counts: dict[str, SiblingCount] = {}
     people: list[Person] = []
     title: str | None = None
     pinned: bool = False

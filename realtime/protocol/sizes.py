@@ -10,7 +10,18 @@ MAX_ARGUMENTS = 24 * 1024
 below an event's bound."""
 
 MAX_PAGE_BYTES = 110 * 1024
-"""Bound of the events in one `session` payload or `history` ack, which stays below 128 KB."""
+"""Bound of the events in one `session` payload or `history` ack, which stays below 128 KB, its
+siblings aside."""
+
+MAX_SIBLINGS = 50
+"""Messages in one list of siblings."""
+
+MAX_PAGE_SIBLINGS = 400
+"""Messages in all such lists of a page, if these are not very many: each has at least
+`MIN_SIBLINGS`."""
+
+MIN_SIBLINGS = 3
+"""The message, and the ones before and behind it."""
 
 MAX_QUEUED_TEXT = 500
 """Characters of a waiting message in `session.queue`; its event has all of it."""

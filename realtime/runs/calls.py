@@ -17,7 +17,7 @@ from ..core.answer import as_text
 from ..core.approvals import arguments_hash, let_run
 from ..core.held import Held
 from ..core.provider_state import ProviderState, keep
-from ..models import Finished, HostedCall, Thought, ToolCallReady, ToolCallStarted
+from ..models import Finished, HostedCall, Media, Thought, ToolCallReady, ToolCallStarted
 from ..protocol import (
     MAX_ARGUMENTS,
     OPEN_TOOL,
@@ -33,7 +33,7 @@ from ..protocol import (
     to_json,
 )
 from ..tools import Full, NewFile, Reporter, ToolContext, ToolError, Tools, error_value
-from .hosted import ended_unheard, hosted_call
+from .hosted import ended_unheard, hosted_call, new_file
 
 SETTLED = ("ready", "completed", "failed")
 """After these a model says nothing more of a call."""
@@ -54,6 +54,7 @@ class Step:
         self._next = iter([call.tool_call_id for call in known if not call.hosted])
         self._next_hosted = iter([call.tool_call_id for call in known if call.hosted])
         self._hosted: dict[str, ToolCall] = {}  # that have not ended
+        self.made: list[tuple[ToolCall, tuple[Media, ...]]] = []  # ended, with files to store
         self.state = ProviderState(by)  # of what comes next
         self.spoke = False
         self.finished: Finished | None = None
@@ -95,7 +96,20 @@ class Step:
         self._hosted.pop(key, None)
         if event.status in OPEN_TOOL:
             self._hosted[key] = event
+        if item.made and self._news(event):
+            self.made.append((event, item.made))
+            return []
         return self._news(event)
+
+    async def stored(self, hooks: Hooks) -> list[Event]:
+        """The provider's calls that made files, once these are stored, as far as they can be."""
+        made, self.made = self.made, []
+        ended: list[Event] = []
+        for call, media in made:
+            found = [await new_file(one) for one in media]
+            files = [await hooks.attach(call.tool_call_id, file) for file in found if file]
+            ended.append(replace(call, files=tuple(file for file in files if file)))
+        return ended
 
     def close_hosted(self, *, whole: bool) -> list[Event]:
         """At the end of the model's answer: the provider's calls of which it did not say more."""

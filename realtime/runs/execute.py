@@ -165,6 +165,8 @@ async def execute(
                                     told = None
                             for events in _recorded(batch, step, writer, job, answer, begun):
                                 yield events
+                            if step.made:
+                                yield await step.stored(job.hooks)
                     if step.finished is None:
                         raise failure("cut")
                     break

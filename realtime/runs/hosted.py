@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import binascii
+from base64 import b64decode
 from typing import Any
 
 from msgspec.structs import replace
 
-from ..models import HostedCall
+from ..models import HostedCall, Media
 from ..protocol import MAX_ARGUMENTS, Error, ToolCall, clean, clean_text, to_json
-from ..tools import ToolError, written
+from ..tools import NewFile, ToolError, written
+
+STEP = 4 * 64 * 1024  # a multiple of four
 
 
 def hosted_call(item: HostedCall, tool_call_id: str, message_id: str) -> ToolCall:
@@ -30,6 +35,20 @@ def ended_unheard(call: ToolCall, *, whole: bool) -> ToolCall:
         return replace(call, status="completed")
     unknown = Error("unknown_outcome", "the answer ended before this call did")
     return replace(call, status="failed", error=unknown)
+
+
+async def new_file(made: Media) -> NewFile | None:
+    """A file that the provider made, as those of tools are; None where it cannot be read."""
+    try:
+        return NewFile(made.name, made.type, await asyncio.to_thread(_from_base64, made.data))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _from_base64(data: str) -> bytes:
+    """In pieces, since one call over megabytes would hold up every thread."""
+    starts = range(0, len(data), STEP)
+    return b"".join([b64decode(data[start : start + STEP], validate=True) for start in starts])
 
 
 def _arguments(value: Any) -> Any:

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { siblings, standing } from "../../client/branches.js";
 import { activeRun, apply, initial, load, prepend, queued } from "../../client/reducer.js";
 import { folded, history, merged, page, random } from "./support/histories.js";
 
@@ -301,4 +302,22 @@ test("what waits while an older page ends is followed by nothing", () => {
   const newest = page(events.slice(11), { mode: "snapshot", seq: 16, next_before_seq: 12 });
   const state = prepend(load(initial(), newest).state, { events: events.slice(0, 9), next_before_seq: null });
   assert.equal(state.runs[0].follows, null);
+});
+
+test("of a large family the nearest are known, and which of how many a message is", () => {
+  const events = [
+    { event: "session_started", seq: 1, user_id: "u", start_time: 1 },
+    { event: "user_message", seq: 2, run_id: "r1", message_id: "q1", client_msg_id: "c1", text: "hi", user_id: "u", parent: null },
+    { event: "run", seq: 3, run_id: "r1", message_id: "a80", status: "started", model: "demo", parent: "q1" },
+    { event: "done", seq: 4, run_id: "r1", message_id: "a80", status: "completed", text: "", text_len: 0 },
+  ];
+  const told = { leaf: "a80", siblings: { a80: ["a79", "a80", "a81"] }, sibling_counts: { a80: { place: 80, count: 500 } } };
+  const state = load(initial(), { ...page(events, { mode: "snapshot", seq: 4 }), ...told }).state;
+  assert.deepEqual(standing(state, "a80"), { place: 80, count: 500 });
+  assert.deepEqual(standing(state, "q1"), { place: 1, count: 1 });
+  const again = { event: "run", seq: 5, run_id: "r2", message_id: "new", status: "started", model: "demo", parent: "q1" };
+  const next = live([again], state);
+  assert.deepEqual(siblings(next, "new"), ["a79", "a80", "a81", "new"]);
+  assert.deepEqual(standing(next, "new"), { place: 501, count: 501 });
+  assert.deepEqual(standing(next, "a80"), { place: 80, count: 501 });
 });

@@ -12,7 +12,7 @@ import pytest
 from realtime.models.openai import OpenAIModel
 from realtime.runs.chain import HISTORY_TOKENS, Chain, Link
 from tests.dialects.upstream import Act, Provider, Upstream, serving
-from tests.support.attach import uploaded
+from tests.support.attach import Got, ask, files_of, uploaded
 from tests.support.device import Device
 from tests.support.serving import Running, Serve
 
@@ -81,6 +81,10 @@ class Talk:
     async def upload(self, data: bytes, name: str, kind: str = "") -> str:
         """The id of a file of this session."""
         return str((await uploaded(self._device, data, name, kind))["id"])
+
+    async def download(self, file_id: str) -> Got:
+        """A file of this session, as a device reads it."""
+        return await ask("GET", f"{files_of(self._device)}/{file_id}", self._device.auth["token"])
 
     async def go_on(self, run_id: str, *plan: Act) -> dict[str, Any]:
         self.upstreams[0].plan = list(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ class HostedTools(OpenAIResponses):
     def __init__(self) -> None:
         super().__init__()
         self.searched: list[str] = []
+        self.drawn = b""
 
     def faults(self, body: Body) -> Iterator[Fault]:
         functions = []
@@ -45,6 +47,8 @@ class HostedTools(OpenAIResponses):
         return super().lost(body) + [id for id in self.searched if id not in sent]
 
     def play(self, act: Act, body: Body) -> list[Event]:
+        if act == "draw":
+            return self._draws()
         if act not in ("search", "search that lasts"):
             return super().play(act, body)
         output: list[Body] = []
@@ -70,6 +74,26 @@ class HostedTools(OpenAIResponses):
         place = {"item_id": message["id"], "output_index": len(output) - 1}
         events.insert(-1, event("response.output_text.annotation.added", annotation=cited, **place))
         events[-1] = event("response.output_item.done", item=message, output_index=len(output) - 1)
+        usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+        response = {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
+        return [*events, event("response.completed", response=response)]
+
+    def _draws(self) -> list[Event]:
+        """Its last event has the image once more."""
+        output: list[Body] = []
+        events: list[Event] = [event("response.created", response={"id": "resp_1", "output": []})]
+        events += self.thinks(output, keeps=False)
+        call: Body = {"type": "image_generation_call", "id": "ig_1", "status": "in_progress"}
+        at: dict[str, Any] = {"output_index": len(output)}
+        events.append(event("response.output_item.added", item=call, **at))
+        for status in ("in_progress", "generating"):
+            events.append(event(f"response.image_generation_call.{status}", item_id="ig_1", **at))
+        about = {"revised_prompt": "A red square.", "size": "2x2", "output_format": "png"}
+        drawn = base64.b64encode(self.drawn).decode()
+        call = {**call, "status": "completed", **about, "result": drawn}
+        output.append(call)
+        events.append(event("response.output_item.done", item=call, **at))
+        events += self.says(output, "Here it is.", "final_answer")
         usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
         response = {"id": "resp_1", "status": "completed", "output": output, "usage": usage}
         return [*events, event("response.completed", response=response)]

@@ -22,8 +22,8 @@ STRICT: tuple[type[Any], ...] = (
 each_strict = pytest.mark.parametrize("make", STRICT, ids=lambda make: make.name)
 
 
-async def completes(talk: Talk, text: str, answer: str, *plan: Any) -> None:
-    done = await talk.ask(text, *plan)
+async def completes(talk: Talk, text: str, answer: str, *plan: Any, **more: Any) -> None:
+    done = await talk.ask(text, *plan, **more)
     reasons = [fault.words for fault in talk.upstreams[0].refused]
     assert done["status"] == "completed", (text, done.get("error"), reasons)
     assert done["text"].endswith(answer)

@@ -26,6 +26,7 @@ Act = Literal[
     "wait",  # it begins, and says nothing
     "search",  # with a tool of the provider's
     "search that lasts",
+    "draw",  # with a tool of the provider's
 ]
 """What the model does with a request."""
 

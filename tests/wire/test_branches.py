@@ -130,6 +130,43 @@ async def test_an_answer_is_made_again_by_the_model_that_is_asked_for(
     assert shown(await fresh(device, one)) == [("hello", "small.")]
 
 
+async def test_a_large_family_is_told_in_part(serve: Serve, device: Devices) -> None:
+    """Every other one is reached from the ones that are listed."""
+    count = 80
+    model = ScriptedModel(*(says(str(number)) for number in range(count)))
+    one = device((await serve(model, commands_per_minute=10_000)).url)
+    await one.connect()
+    first = await ask(one, "hello")
+    for _ in range(count - 1):
+        await again(one, first["run_id"])
+    answers = [run["message_id"] for run in one.events("run", status="started")]
+
+    late = await fresh(device, one)
+    newest = answers[-1]
+    assert late.session["siblings"] == {newest: answers[-50:]}
+    assert late.session["sibling_counts"] == {newest: {"place": count, "count": count}}
+    reached, at = set(answers[-50:]), answers[-50]
+    while at != answers[0]:
+        page = await late.call("history", {"leaf": at})
+        place = answers.index(at)
+        assert page["sibling_counts"] == {at: {"place": place + 1, "count": count}}
+        listed = page["siblings"][at]
+        assert (len(listed), listed) == (50, answers[answers.index(listed[0]) :][:50])
+        reached |= {*listed}
+        at = listed[0]
+    assert reached == {*answers}
+
+    away = device(one.url, token=one.auth["token"], session_id=one.auth["session_id"])
+    away.auth |= {"epoch": 1, "after_seq": 1}
+    away.last_seq = 1  # a replay has all of them on few pages
+    page = await away.connect()
+    assert page["mode"] == "replay"
+    begun = {run["message_id"] for run in page["events"] if run["event"] == "run"}
+    assert len(begun) > 50
+    assert {message_id for message_id, family in page["siblings"].items()} == begun
+    assert len(to_json([page["siblings"], page["sibling_counts"]])) < 32 * 1024
+
+
 async def test_while_an_answer_runs_branches_are_read_and_not_changed(
     serve: Serve, device: Devices
 ) -> None:

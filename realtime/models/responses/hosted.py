@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .. import Citation, Cited, HostedCall, Thought
+from .. import Citation, Cited, HostedCall, Media, Thought
 
 NAMES = {
     "web_search_call": "web_search",
@@ -36,8 +36,8 @@ def ended(item: dict[str, Any], index: Any) -> HostedCall:
     failed = bool(error) or item.get("status") in ("failed", "incomplete", "cancelled")
     status: Literal["completed", "failed"] = "failed" if failed else "completed"
     why = str(error or "the provider could not make this call") if failed else None
-    output = None if failed else _output(item)
-    return HostedCall(_key(item, index), _name(item), status, _arguments(item), output, why)
+    output, made = (None, ()) if failed else (_output(item), _made(item))
+    return HostedCall(_key(item, index), _name(item), status, _arguments(item), output, why, made)
 
 
 def kept(item: dict[str, Any]) -> list[Thought]:
@@ -70,13 +70,26 @@ def _output(item: dict[str, Any]) -> Any:
     match item["type"]:
         case "image_generation_call":
             result = item.get("result")
-            return {"image_bytes": len(result) * 3 // 4} if isinstance(result, str) else None
+            if not isinstance(result, str):
+                return None
+            padding = result.count("=", max(0, len(result) - 2))
+            return {"image_bytes": len(result) * 3 // 4 - padding}
         case "code_interpreter_call":
             return item.get("outputs")
         case "file_search_call":
             return item.get("results")
         case _:
             return item.get("output")
+
+
+def _made(item: dict[str, Any]) -> tuple[Media, ...]:
+    """The image that came of a call."""
+    result = item.get("result")
+    if item["type"] != "image_generation_call" or not isinstance(result, str):
+        return ()
+    form = item.get("output_format")
+    form = form if form in ("png", "jpeg", "webp") else "png"
+    return (Media(f"image.{form}", f"image/{form}", result),)
 
 
 # ------------------------------------------------------------------ what it cites
