@@ -15,6 +15,7 @@ from realtime.app import create_app
 from realtime.config import Settings
 from realtime.edge.commands import Commands
 from realtime.edge.errors import STATUS
+from realtime.edge.list_commands import ListCommands
 from realtime.edge.runner import MAX_HEADER
 from realtime.edge.transport import MAX_FRAME
 from realtime.models import ErrorKind
@@ -259,7 +260,7 @@ def test_the_readme_fits_three_screens() -> None:
 
 
 def test_the_commands_have_handlers() -> None:
-    handlers = {name for name in vars(Commands) if name.startswith("_")}
+    handlers = {name for kind in (Commands, ListCommands) for name in vars(kind)}
     assert {f"_{name}" for name in COMMANDS} <= handlers
 
 

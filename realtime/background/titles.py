@@ -88,7 +88,7 @@ class Titler:
 def wanted(actor: Actor) -> bool:
     """Whether there is something to name, and nobody has named it."""
     session = actor.session
-    if session.title is not None or not 1 <= len(session.started) <= CHANCES:
+    if session.labels.title is not None or not 1 <= len(session.started) <= CHANCES:
         return False
     if session.started[0].done is None:
         return False

@@ -27,22 +27,22 @@ class ListRules(RunRules):
         cleaned = clean_title(title)
         if cleaned is None:
             raise ProtocolError("bad_request", "a title needs at least one visible character")
-        if (cleaned, True) != (self.title, self.named):
+        if (cleaned, True) != (self.labels.title, self.labels.named):
             self._append(SessionUpdated(title=cleaned, user_id=user_id), now)
 
     def entitle(self, title: str, model: str, usage: Usage, now: int) -> bool:
         """Give it the title that a model made. False where it has one by now."""
-        if self.title is not None:
+        if self.labels.title is not None:
             return False
         self._append(SessionUpdated(title=title, model=model, usage=usage), now)
         return True
 
     def pin(self, pinned: bool, user_id: str, now: int) -> None:
-        if pinned != self.pinned:
+        if pinned != self.labels.pinned:
             self._append(SessionUpdated(pinned=pinned, user_id=user_id), now)
 
     def archive(self, archived: bool, user_id: str, now: int) -> None:
-        if archived != self.archived:
+        if archived != self.labels.archived:
             self._append(SessionUpdated(archived=archived, user_id=user_id), now)
 
     def rate(self, command: Rate, user_id: str, now: int) -> None:
@@ -52,7 +52,7 @@ class ListRules(RunRules):
             raise ProtocolError("not_found", "no answer with this id in this session")
         if run.done is None:
             raise ProtocolError("busy", "this answer is still running", retryable=True)
-        known = self.feedback.get((command.message_id, user_id))
+        known = self.labels.feedback.get((command.message_id, user_id))
         before = (known.value, known.comment) if known else (None, None)
         if (command.value, command.comment) != before:
             said = Feedback(
@@ -77,7 +77,7 @@ class ListRules(RunRules):
         taken = {
             run.run_id for run in self.runs.values() if run.done and run.done.consumed_by in ids
         }
-        return Part(path, ids | taken, self.title)
+        return Part(path, ids | taken, self.labels.title)
 
     def copy(self, events: Iterable[Event], part: Part, files: dict[str, str], now: int) -> None:
         """Take in a part of another session, as it was and when it was. `files`: the ids of copies

@@ -36,12 +36,11 @@ from ..protocol import (
 from .answer import Answer
 from .branches import Branches
 from .held import Held, held_in
+from .labels import Labels
 from .rows import SessionRow, SessionStatus, SummaryStatus
 
 FILTERED = "content_filter"
 FAILED = ("failed", "interrupted", "quota_exceeded")
-SHOWN = 200
-"""Characters of the newest text that a list shows."""
 
 
 class RunState:
@@ -103,13 +102,7 @@ class State:
         self.summary: str | None = None
         self.summary_status: SummaryStatus = "none"
         self.files: dict[str, File] = {}  # that events list
-        self.title: str | None = None
-        self.named = False  # by a person
-        self.pinned = False
-        self.archived = False
-        self.feedback: dict[tuple[str, str], Feedback] = {}  # by message and user
-        self.active_at: int | None = None  # something was said
-        self.last_text: str | None = None
+        self.labels = Labels()
         self._said = False  # since the last summary
         self._by_client_id: dict[tuple[str, str], RunState] = {}  # by user and client_msg_id
         self._questions: dict[str, UserMessage] = {}
@@ -136,10 +129,8 @@ class State:
                 self.queue.sort(key=lambda run: event.order.index(run.run_id))
             case Selected():
                 self.branches.activate(event.message_id)
-            case SessionUpdated():
-                self._apply_updated(event)
-            case Feedback():
-                self.feedback[event.message_id, event.user_id] = event
+            case SessionUpdated() | Feedback():
+                self.labels.apply(event)
             case SessionStarted():
                 self.user_id, self.start_time = event.user_id, event.start_time
                 self.options = event.options or self.options
@@ -168,19 +159,11 @@ class State:
         if not isinstance(event.parent, msgspec.UnsetType):
             self.branches.add(event.message_id, event.parent)
         self.files.update((file.id, file) for file in event.files)
-        self.last_text = event.text[:SHOWN]
-        self._reopen(event.ts)
+        self._reopen(event.text, event.ts)
 
-    def _apply_updated(self, event: SessionUpdated) -> None:
-        if event.title is not None:
-            self.title, self.named = event.title, event.user_id is not None
-        if event.pinned is not None:
-            self.pinned = event.pinned
-        if event.archived is not None:
-            self.archived = event.archived
-
-    def _reopen(self, ts: int) -> None:
-        self.ended, self._said, self.active_at = None, True, ts
+    def _reopen(self, text: str, at: int) -> None:
+        self.ended, self._said = None, True
+        self.labels.said(text, at)
         if self.summary_status in ("pending", "failed"):
             self.summary_status = "none"
 
@@ -217,7 +200,7 @@ class State:
         self.runs[run_id] = run
         if event.user_id and event.client_msg_id:
             self._by_client_id[event.user_id, event.client_msg_id] = run
-        self._reopen(event.ts)
+        self._reopen("", event.ts)
         return run
 
     def _place(self, run: RunState, event: Run) -> None:
@@ -240,8 +223,7 @@ class State:
             taker.answer.take_in(run.user)
         if run.refused:
             self._refused.add(event.message_id)
-        self.active_at = event.ts
-        self.last_text = run.answer.text()[:SHOWN] or self.last_text
+        self.labels.said(run.answer.text(), event.ts)
         if run.started_at is None:
             run.behind = self.branches.leaf
         if run in self.queue:
@@ -259,12 +241,12 @@ class State:
             duration_seconds=self.ended.duration_seconds if self.ended else None,
             summary=self.summary,
             summary_status=self.summary_status,
-            title=self.title,
-            pinned=self.pinned,
-            archived=self.archived,
-            active_at=self.active_at,
+            title=self.labels.title,
+            pinned=self.labels.pinned,
+            archived=self.labels.archived,
+            active_at=self.labels.active_at,
             status=self.status,
-            last_text=self.last_text,
+            last_text=self.labels.last_text,
         )
 
     @property

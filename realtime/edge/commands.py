@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -23,24 +23,18 @@ from ..protocol import (
     COMMANDS,
     MAX_FILES,
     Approve,
-    ArchiveSession,
     Auth,
     ClientResult,
     Continue,
     Create,
-    Delete,
     End,
-    Fork,
     Handshake,
     History,
     Join,
     Leave,
-    Pin,
     ProtocolError,
     Queue,
-    Rate,
     Regenerate,
-    Rename,
     Select,
     Send,
     SessionPayload,
@@ -53,6 +47,7 @@ from ..protocol import (
 from .access import Need, check_able, check_access, only_reads
 from .connections import Connection, Roster, member_of, user_of
 from .errors import Ack
+from .list_commands import Handlers, ListCommands
 from .transport import Transport
 
 
@@ -76,8 +71,8 @@ class Commands:
         self._shares = shares
         self._files = files
         self._sessions = sessions
-        self._handlers: dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
-        self._handlers = {
+        self._handlers: Handlers = {
+            **ListCommands(hub, self._open, sessions).handlers,
             "create": self._create,
             "join": self._join,
             "leave": self._leave,
@@ -93,12 +88,6 @@ class Commands:
             "auth": self._auth,
             "share": self._share,
             "unshare": self._unshare,
-            "rename": self._rename_session,
-            "pin": self._pin,
-            "archive": self._archive,
-            "delete": self._delete,
-            "fork": self._fork,
-            "feedback": self._feedback,
             "end": self._end,
         }
 
@@ -289,42 +278,6 @@ class Commands:
             if shared and not mine and session_id in other.watching:
                 self._transport.shut(other.sid)
         return {"ok": True}
-
-    async def _rename_session(self, connection: Connection, command: Rename) -> Awaitable[Ack]:
-        async with self._own(connection, command.session_id) as seat:
-            return seat.rename(command.title, user_of(connection))
-
-    async def _pin(self, connection: Connection, command: Pin) -> Awaitable[Ack]:
-        async with self._own(connection, command.session_id) as seat:
-            return seat.pin(command.pinned, user_of(connection))
-
-    async def _archive(self, connection: Connection, command: ArchiveSession) -> Awaitable[Ack]:
-        async with self._own(connection, command.session_id) as seat:
-            return seat.archive(command.archived, user_of(connection))
-
-    def _own(
-        self, connection: Connection, session_id: str | None
-    ) -> AbstractAsyncContextManager[Seat]:
-        return self._open(connection, connection.named(session_id), "owner")
-
-    async def _delete(self, connection: Connection, command: Delete) -> Ack:
-        async with self._own(connection, command.session_id) as seat:
-            connection.watching.discard(command.session_id)
-            await self._hub.delete(seat, connection.sid)
-        return {"ok": True}
-
-    async def _fork(self, connection: Connection, command: Fork) -> Ack:
-        check_able(self._hub)
-        session_id = connection.named(command.session_id)
-        async with self._open(connection, session_id, "read") as seat:
-            seat.part_up_to(command.message_id)
-            self._sessions.spend(user_of(connection))
-            copy = await self._hub.fork(seat, user_of(connection), command.message_id)
-        return {"ok": True, "session_id": copy.session_id}
-
-    async def _feedback(self, connection: Connection, command: Rate) -> Awaitable[Ack]:
-        async with self._open(connection, connection.named(command.session_id)) as seat:
-            return seat.rate(command, user_of(connection))
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:

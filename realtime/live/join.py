@@ -63,9 +63,9 @@ def payload(session: Session, committed: int, page: Page, mode: Mode, model: str
         pending_approvals=[call for call in waiting if call["status"] == "awaiting_approval"],
         pending_client_calls=[call for call in waiting if call["status"] == "awaiting_client"],
         ended=session.ended is not None,
-        title=session.title,
-        pinned=session.pinned,
-        archived=session.archived,
+        title=session.labels.title,
+        pinned=session.labels.pinned,
+        archived=session.labels.archived,
         model=model,
     )
 

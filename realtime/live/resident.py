@@ -109,7 +109,7 @@ class Resident:
         if any(isinstance(event, ToolCall) and let_on(event) for event in events):
             self.driver.decided()
             self.presence.excuse()  # a wait for people is nobody's absence
-        if self.session.title is None and any(isinstance(event, Done) for event in events):
+        if self.session.labels.title is None and any(isinstance(event, Done) for event in events):
             self._host.on_answered(self.session_id)
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._host.on_ended(self.session_id)

@@ -48,7 +48,7 @@ def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
     copied = copy.take()
     assert [event.seq for event in copied] == list(range(1, len(copied) + 1))
     assert {event.session_id for event in copied} == {"copy"}
-    assert copy.title == session.title
+    assert copy.labels.title == session.labels.title
     leaf = copy.branches.leaf
     assert leaf is not None
     assert message_id in (leaf, copy.branches.parents[leaf])
@@ -77,7 +77,7 @@ def test_labels_are_read_back_as_they_were(seed: int) -> None:
     session = talk(seed)
     again = read_back(session, session.take())
     assert again.row() == session.row()
-    assert again.feedback == session.feedback
+    assert again.labels.feedback == session.labels.feedback
 
 
 def test_a_model_names_a_session_once_and_a_person_whenever() -> None:

@@ -76,7 +76,7 @@ def test_it_has_the_words_of_the_rows_and_of_nothing_that_is_gone(seed: int) -> 
                 expected = set()
                 for session, events in list(zip(talks, logs, strict=True))[gone:]:
                     texts = [e.text for e in events if isinstance(e, UserMessage | Done) and e.text]
-                    texts += [session.title] if session.title else []
+                    texts += [session.labels.title] if session.labels.title else []
                     for text in texts:
                         expected |= words(text)
                 known = {word for word in vocabulary(path) if not word.startswith("owner")}
