@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.core.fold import first_seq, fold, merge
-from realtime.core.rows import Head, Refused
+from realtime.core.rows import Head, Listing, Refused
 from realtime.core.session import Session
 from realtime.log.encode import encoded, event_values
 from realtime.log.journal import Journal, pages
@@ -332,6 +332,12 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
         with closing(Journal(path)) as journal:
             if turn == 0:
                 check(journal, session.session_id, events[:cut])
+                (listed,) = journal.heads.page(Listing(user_id="owner", limit=5))
+                assert listed.active_at == 1, "it has not ended"
+                while journal.index():
+                    pass
+                wanted = Listing(user_id="owner", limit=5, wanted="quest")
+                assert len(journal.search.find(wanted)) == 1, "what is old is found"
                 batch = journal.shipping.unshipped(10_000)
                 assert [row.seq for row in batch.events] == list(range(1, cut + 1))
                 write(journal, head, events[cut:])  # half of it old, half of it new
@@ -342,8 +348,8 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
             check(journal, session.session_id, events)
             check_rows(journal, session.session_id, events)
             check(journal, new.session_id, new_events)
-            listed = journal.heads.list_sessions(None, 10)
-            assert {row.session_id for row in listed} == {session.session_id, new.session_id}
+            rows = journal.heads.list_sessions(None, 10)
+            assert {row.session_id for row in rows} == {session.session_id, new.session_id}
     with closing(Journal(path)) as journal:
         journal.delete([session.session_id, new.session_id])
         finish(journal)
