@@ -21,7 +21,8 @@ from realtime.log.encode import encoded, event_values
 from realtime.log.journal import Journal, pages
 from realtime.log.journal.database import Database
 from realtime.log.journal.migrations import MIGRATIONS
-from realtime.protocol import Done, Event, Send, Usage, decode_event, to_json
+from realtime.log.journal.words import words
+from realtime.protocol import Done, Event, Send, Usage, UserMessage, decode_event, to_json
 from tests.support.talk import ended_runs, head_of, say, talk
 
 VERSION_BEFORE = 7
@@ -336,7 +337,9 @@ def test_a_journal_of_the_version_before_is_upgraded_in_place(tmp_path: Path) ->
                 assert listed.active_at == 1, "it has not ended"
                 while journal.index():
                     pass
-                wanted = Listing(user_id="owner", limit=5, wanted="quest")
+                texts = [e.text for e in events[:cut] if isinstance(e, UserMessage)]
+                said = next(text for text in texts if words(text))
+                wanted = Listing(user_id="owner", limit=5, wanted=said[:200])
                 assert len(journal.search.find(wanted)) == 1, "what is old is found"
                 batch = journal.shipping.unshipped(10_000)
                 assert [row.seq for row in batch.events] == list(range(1, cut + 1))
