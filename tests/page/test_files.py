@@ -6,6 +6,7 @@ import asyncio
 import base64
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from aiohttp import web
 from playwright.async_api import FilePayload, Page, expect
 
 from realtime.edge.http import files as routes
+from realtime.models import HostedCall, Media
 from realtime.runs.chain import Chain, Link
 from realtime.tools import ToolContext, tool
 from tests.support.attach import png
@@ -190,3 +192,16 @@ async def test_what_a_tool_made_is_shown_and_a_script_is_not_run(
     assert (await download.value).suggested_filename.endswith(".html")
     assert await page.locator(".tool-card img").count() == 1
     assert dialogs == []
+
+
+async def test_what_a_tool_of_the_provider_made_is_shown(serve: Serve, page: Page) -> None:
+    made = Media("image.png", "image/png", base64.b64encode(png(40, 30)).decode())
+    call = partial(HostedCall, "0", "image_generation")
+    script = [[call("running")], [call("completed", made=(made,))], *says("Here it is.")]
+    running = await serve(sighted(script))
+    await begin(page, running.url)
+    await page.get_by_test_id("message-box").fill("Draw.")
+    await page.get_by_test_id("send").click()
+    await loaded(page, ".tool-card")
+    await page.reload()
+    await loaded(page, ".tool-card")
