@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,10 +78,13 @@ class JournalKeeper:
 
     async def delete(self, session_ids: list[str]) -> None:
         left: Sequence[str] = session_ids
-        while left:
-            begun = time.monotonic()
-            left = await self._write(self.journal.delete, left, PIECE_S)
-            await asyncio.sleep(time.monotonic() - begun if left else 0)
+
+        def some(seconds: float) -> bool:
+            nonlocal left
+            left = self.journal.delete(left, seconds)
+            return bool(left)
+
+        await self._upkeep.in_pieces(some)
         await self._upkeep.tidy()
 
     async def showing_early(self, now: bool) -> bool:

@@ -18,7 +18,7 @@ FILE_S = 0.5  # how long tokens stay loose
 INDEX_S = 1.0  # how far the search may be behind while nobody searches
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 PIECE_S = 0.01  # a commit may have to wait so long for work that could wait itself
-PIECES_A_CHECKPOINT = 30
+PIECES_A_CHECKPOINT = 10
 CHECK_AFTER_S = 5.0  # once the start is through
 CHECK_RESTS = 4  # times as long as the piece before, so that a core has time for answers
 
@@ -130,14 +130,14 @@ class Upkeep:
 
     async def tidy(self) -> None:
         """Do what could wait."""
-        await self._in_pieces(self._journal.tidy)
+        await self.in_pieces(self._journal.tidy)
 
     async def _catch_up(self) -> None:
         """Have the search know what an earlier process left, or one before there was a search."""
-        await self._in_pieces(self._journal.index)
+        await self.in_pieces(self._journal.index)
 
-    async def _in_pieces(self, work: Callable[[float], bool]) -> None:
-        """With a rest behind each as long as itself."""
+    async def in_pieces(self, work: Callable[[float], bool]) -> None:
+        """Work for as long as there is some, with a rest behind each piece as long as itself."""
         loop = asyncio.get_running_loop()
         for number in count(1):
             begun = loop.time()
