@@ -30,9 +30,9 @@ class Branches:
         self.parents.setdefault(message_id, parent)
 
     def activate(self, leaf: str) -> None:
-        self.leaf = leaf
+        before, self.leaf = self.leaf, leaf
         child = leaf
-        while child in self.parents:
+        while child != before and child in self.parents:  # the path to the leaf before is active
             parent = self.parents[child]
             self._active[parent] = child
             if parent is None:

@@ -40,6 +40,7 @@ def found(journal: Journal, wanted: str, user: str = "owner") -> set[str]:
 def vocabulary(path: str) -> set[str]:
     """Every word that the index has."""
     with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO said_fts (said_fts) VALUES ('integrity-check')")
         database.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, said_fts, row)")
         return {term for (term,) in database.execute("SELECT term FROM temp.terms")}
 

@@ -144,7 +144,10 @@ class Upkeep:
             if not await loop.run_in_executor(self._writer, work, PIECE_S):
                 return
             if number % PIECES_A_CHECKPOINT == 0:
-                await loop.run_in_executor(self._readers, self._journal.checkpoint)
+                # once beside the commits, and what they wrote meanwhile without them: only then
+                # does the write-ahead log begin anew
+                for thread in (self._readers, self._writer):
+                    await loop.run_in_executor(thread, self._journal.checkpoint)
             await asyncio.sleep(loop.time() - begun)
 
     async def _check(self) -> None:
