@@ -120,11 +120,16 @@ class Hub:
         Raises `not_found`, `busy`, `storage_unavailable`."""
         part = source.part_up_to(message_id)
         origin = Origin(source.session_id, message_id)
+        try:
+            found = await self.log.keeper.session(source.session_id)
+        except StorageError:
+            raise storage_unavailable() from None
+        if found is None:  # it was deleted meanwhile
+            raise not_yours()
+        events = found[1]
         copy, ticket = self._new(user_id, source.options, forked_from=origin)
         copy.pins += 1
         try:
-            found = await self.log.keeper.session(source.session_id)
-            events = found[1] if found else []
             await ticket
             given = files_in(events, part)
             files = self._host.services.files

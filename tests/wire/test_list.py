@@ -161,7 +161,13 @@ async def test_pages_hold_each_session_once_pinned_ones_first(
             break
         before = {"before": got["next_before"]}
     assert found == expected
-    for wrong in ({"before": "x"}, {"limit": "0"}, {"limit": "201"}, {"archived": "maybe"}):
+    for wrong in (
+        {"before": "x"},
+        {"limit": "0"},
+        {"limit": "201"},
+        {"limit": "000200500"},
+        {"archived": "maybe"},
+    ):
         asked = "&".join(f"{name}={value}" for name, value in wrong.items())
         got = await ask("GET", f"{one.url}/api/sessions?{asked}", one.auth["token"])
         assert (got.status, got.code) == (400, "bad_request"), wrong

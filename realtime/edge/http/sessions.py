@@ -94,7 +94,9 @@ async def _body(request: web.Request) -> Change:
 def _limit(given: str | None) -> int:
     if given is None:
         return LISTED
-    if not given.isdecimal() or not 1 <= int(given[:6]) <= MOST_LISTED:
+    if not (
+        given.isascii() and given.isdecimal() and len(given) < 4 and 1 <= int(given) <= MOST_LISTED
+    ):
         raise ProtocolError("bad_request", f"limit must be a number from 1 to {MOST_LISTED}")
     return int(given)
 

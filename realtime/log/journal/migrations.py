@@ -187,4 +187,11 @@ MIGRATIONS = (
     DROP INDEX events_done;
     CREATE INDEX log_used ON log (created_at) WHERE event_type IN ('done', 'session_updated');
     """,
+    """
+    DROP TABLE said_fts;
+    CREATE VIRTUAL TABLE said_fts USING fts5 (
+        words, content = '', detail = none, tokenize = 'ascii');
+    UPDATE sessions SET doc = NULL WHERE doc IS NOT NULL;
+    DELETE FROM meta WHERE name = 'indexed';
+    """,
 )

@@ -21,7 +21,6 @@ from .database import Database
 from .words import of_owner, question, words
 
 ROWS = 50  # between two looks at the clock
-BEGINNING = -(2**62)
 
 _SAID = "event_type IN ('user_message', 'done', 'session_updated')"
 _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
@@ -61,7 +60,7 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
     """Take in what was said since, for about so long; whether there is more. Inside of a
     transaction."""
     until = time.monotonic() + seconds
-    cursor = _cursor(writer)
+    ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(-(2**62),)]
     while True:
         (last,) = writer.execute(_LAST, (cursor,)).fetchone()
         if last is None:
@@ -93,11 +92,12 @@ def forget(writer: sqlite3.Connection, session_id: str) -> None:
     if found is None or found[0] is None:
         return
     doc, user_id = found
-    cursor = _cursor(writer)
-    late = _said(writer, session_id, cursor)  # FTS5 refuses to delete more words than it has
-    _add(writer, session_id, set().union(*(_words(writer, event) for event in late)))
     every = set().union(*(_words(writer, event) for event in _said(writer, session_id)))
-    writer.execute(_DELETE, (doc, " ".join(sorted(every | {of_owner(user_id)}))))
+    row = (doc, " ".join(sorted(every | {of_owner(user_id)})))
+    # FTS5 counts words, and takes itself for damaged where it loses more than it was given. Not all
+    # of these may be in it: what came last is not, nor is an older title.
+    writer.execute(_ADD, row)
+    writer.execute(_DELETE, row)
     writer.execute("UPDATE sessions SET doc = NULL WHERE session_id = ?", (session_id,))
 
 
@@ -134,16 +134,9 @@ def _words(writer: sqlite3.Connection, event: Event) -> set[str]:
     return set()
 
 
-def _cursor(writer: sqlite3.Connection) -> int:
-    """The last row that is taken in."""
-    ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(BEGINNING,)]
-    return int(cursor)
-
-
-def _said(writer: sqlite3.Connection, session_id: str, after: int = BEGINNING) -> list[Event]:
-    """What stands in the rows of a session behind that of an id."""
-    where = f"session_id = ? AND id > ? AND {_SAID} ORDER BY seq"
-    return _events(writer.execute(slim.SELECT + where, (session_id, after)))
+def _said(writer: sqlite3.Connection, session_id: str) -> list[Event]:
+    where = f"session_id = ? AND {_SAID} ORDER BY seq"
+    return _events(writer.execute(slim.SELECT + where, (session_id,)))
 
 
 def _events(found: Iterable[slim.Values]) -> list[Event]:

@@ -42,7 +42,7 @@ class Upkeep:
         self._filing: asyncio.TimerHandle | None = None
         self._indexing: asyncio.TimerHandle | None = None
         self._beside: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Future[bool | None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def tend(self, events: int, ended: Iterable[Span]) -> None:
         """Do what so many committed events call for, and join the tokens of runs that ended."""
@@ -86,21 +86,23 @@ class Upkeep:
             self._indexing = asyncio.get_running_loop().call_later(INDEX_S, self._index)
 
     def _index(self) -> None:
-        self._indexing = None
-        if not self._paused:
-            self._later(self._journal.index, PIECE_S)
+        def done(task: asyncio.Task[None]) -> None:
+            self._indexing = None
 
-    def _later(self, work: Callable[..., bool | None], *args: Any) -> None:
+        if self._paused:
+            self._indexing = None
+        else:
+            self._start(self._catch_up).add_done_callback(done)
+
+    def _later(self, work: Callable[..., None], *args: Any) -> None:
         """Bring rows into a better form, when the writing thread comes to it."""
 
-        def done(future: asyncio.Future[bool | None]) -> None:
+        def done(future: asyncio.Future[None]) -> None:
             self._tasks.discard(future)
             if future.cancelled():
                 return
             if error := future.exception():
                 logger.warning("%s%r failed: %s", work.__name__, args, error)
-            elif future.result():  # there is more of it
-                self.index_later()
             self._news.set()
             self._file_later()
 

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from unicodedata import normalize
 
 LONGEST = 32  # characters of a word
+OWNER = "\u00b6"
 MOST = 16  # words of a question
 
 _UNSPACED = (
@@ -44,8 +45,9 @@ def question(wanted: str, owner: str) -> str:
 
 
 def of_owner(user_id: str) -> str:
-    """A word that stands in each session of a user, and in no text."""
-    return "owner" + blake2b(user_id.encode("utf-8", "replace"), digest_size=10).hexdigest()
+    """A word that stands in each session of a user, and in no text: there is no such character in
+    the words of one."""
+    return OWNER + blake2b(user_id.encode("utf-8", "replace"), digest_size=10).hexdigest()
 
 
 def _in_order(text: str) -> list[str]:
