@@ -66,8 +66,7 @@ class ListRules(RunRules):
     def part_up_to(self, message_id: str) -> Part:
         """The branch that ends with a message, or with the answer to it that was last active.
         Raises `not_found`, `busy`."""
-        if message_id not in self.branches:
-            raise ProtocolError("not_found", "no message with this id in this session")
+        self.check_message(message_id)
         answered = message_id in self._answers
         path = set(self.branches.path(message_id if answered else self.branches.next(message_id)))
         runs = [run for run in self.started if run.answer.message_id in path]

@@ -50,6 +50,11 @@ class RunRules(State):
         taken, self._new = self._new, []
         return taken
 
+    def check_message(self, message_id: str) -> None:
+        """Whether a message is on any branch. Raises `not_found`."""
+        if message_id not in self.branches:
+            raise ProtocolError("not_found", "no message with this id in this session")
+
     def record(self, run_id: str, events: Iterable[Event], now: int) -> bool:
         """Append what a run produced; tokens get their place in the message. False, and nothing
         is appended, once it has ended."""

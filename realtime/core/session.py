@@ -233,8 +233,7 @@ class Session(ListRules):
     def select(self, message_id: str, now: int) -> str:
         """Make the branch of a message the active one, up to the leaf that was last active behind
         it, which is returned. Raises `not_found`, `busy`."""
-        if message_id not in self.branches:
-            raise ProtocolError("not_found", "no message with this id in this session")
+        self.check_message(message_id)
         self._check_quiet()
         leaf = self.branches.end_of(message_id)
         if leaf != self.branches.leaf:

@@ -223,7 +223,7 @@ class State:
             taker.answer.take_in(run.user)
         if run.refused:
             self._refused.add(event.message_id)
-        self.labels.said(run.answer.text(), event.ts)
+        self.labels.said(run.answer.text() if event.text is None else event.text, event.ts)
         if run.started_at is None:
             run.behind = self.branches.leaf
         if run in self.queue:

@@ -23,7 +23,6 @@ from .sniff import sniffed
 logger = logging.getLogger(__name__)
 
 FILE_BYTES = 20 * 1024 * 1024
-PIECE = 256 * 1024
 TIDY_S = 600.0
 
 
@@ -51,16 +50,6 @@ class Content(msgspec.Struct):
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
     """Bytes that are there already, as what comes in."""
     yield data
-
-
-async def _pieces_of(path: Path | None) -> AsyncIterator[bytes]:
-    """The bytes of a file on the disk. Raises `Missing`."""
-    try:
-        with await asyncio.to_thread(open, path or "", "rb") as file:
-            while piece := await asyncio.to_thread(file.read, PIECE):
-                yield piece
-    except FileNotFoundError as error:
-        raise Missing from error
 
 
 class Files:
@@ -101,9 +90,8 @@ class Files:
         copies = {}
         for file in files:
             with contextlib.suppress(Missing):
-                content = await self.content(session_id, file.id)
-                chunks = content.pieces or _pieces_of(content.path)
-                new = await self.add(new_session_id, user_id, file.name, file.type, chunks)
+                data = pieces(await self.read(session_id, file.id))
+                new = await self.add(new_session_id, user_id, file.name, file.type, data)
                 copies[file.id] = new.id
         return copies
 

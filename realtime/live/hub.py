@@ -19,7 +19,7 @@ from ..log.log import Ticket
 from ..protocol import Options, Origin, Present, Progress, ProtocolError, ToolDeclaration
 from .actor import Actor
 from .archive import Archive, stored
-from .errors import not_yours, storage_unavailable
+from .errors import not_yours
 from .host import Host
 from .options import check_options
 from .recovery import Recovery
@@ -117,29 +117,20 @@ class Hub:
 
     async def fork(self, source: Seat, user_id: str, message_id: str) -> Seat:
         """Copy a conversation, up to a message and its answer, into a new session of this user.
-        Raises `not_found`, `busy`, `storage_unavailable`."""
+        Raises `not_found`, `busy`, `StorageError`."""
         part = source.part_up_to(message_id)
         origin = Origin(source.session_id, message_id)
-        try:
-            found = await self.log.keeper.session(source.session_id)
-        except StorageError:
-            raise storage_unavailable() from None
+        found = await self.log.keeper.session(source.session_id)
         if found is None:  # it was deleted meanwhile
             raise not_yours()
         events = found[1]
         copy, ticket = self._new(user_id, source.options, forked_from=origin)
-        copy.pins += 1
-        try:
+        async with self.hold(copy.session_id):
             await ticket
             given = files_in(events, part)
             files = self._host.services.files
             copies = await files.copy(source.session_id, copy.session_id, user_id, given)
             await copy.copy(events, part, copies)
-        except StorageError:
-            raise storage_unavailable() from None
-        finally:
-            copy.pins -= 1
-            copy.settle()
         return copy
 
     async def delete(self, seat: Seat, sid: str | None = None) -> None:

@@ -13,7 +13,6 @@ from ..protocol import (
     MIN_SIBLINGS,
     History,
     Join,
-    ProtocolError,
     Run,
     SessionPayload,
     SiblingCount,
@@ -83,8 +82,7 @@ def leaf_of(session: Session, message_id: str | None) -> str | None:
     `not_found`."""
     if message_id is None:
         return session.branches.leaf
-    if message_id not in session.branches:
-        raise ProtocolError("not_found", "no message with this id in this session")
+    session.check_message(message_id)
     return session.branches.end_of(message_id)
 
 

@@ -61,7 +61,7 @@ class Ledger:
         return self.change(lambda now: None)[1]
 
     def copy(self, rule: Callable[[int], None]) -> Ticket:
-        """The same for a rule that takes in what happened elsewhere, and was counted there."""
+        """As `change`, for a rule that takes in what happened elsewhere, and was counted there."""
         rule(now_ms())
         return self._commit(follow=False)
 

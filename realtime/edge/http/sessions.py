@@ -78,8 +78,6 @@ class SessionList:
 
 async def _body(request: web.Request) -> Change:
     """Raises `bad_request`, `too_large`."""
-    if (request.content_length or 0) > MAX_BODY:
-        raise ProtocolError("too_large", f"the body is larger than {MAX_BODY} bytes")
     body = b""
     async for piece in request.content.iter_chunked(MAX_BODY):
         body += piece

@@ -11,8 +11,7 @@ import msgspec
 from ...core.rows import Head, Listing, SessionRow
 from . import counts
 from .database import Database
-
-Values = tuple[Any, ...]
+from .slim import Values
 
 SESSION = SessionRow.__struct_fields__
 COLUMNS = (*SESSION, "unfinished", "left_at", "share_key")

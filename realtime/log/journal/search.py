@@ -29,7 +29,8 @@ _TOKENS = """SELECT content FROM events WHERE session_id = ? AND run_id = ?
     AND event_type = 'token' AND CAST(payload AS TEXT) ->> 'kind' = 'text' ORDER BY seq"""
 _DOC = "SELECT doc, user_id FROM sessions WHERE session_id = ?"
 _NEW_DOC = """UPDATE sessions SET doc =
-    (SELECT coalesce(max(doc), 0) + 1 FROM sessions WHERE doc IS NOT NULL) WHERE session_id = ?"""
+    (SELECT coalesce(max(doc), 0) + 1 FROM sessions WHERE doc IS NOT NULL)
+    WHERE session_id = ? RETURNING doc"""
 _ADD = "INSERT INTO said_fts (rowid, words) VALUES (?, ?)"
 _DELETE = "INSERT INTO said_fts (said_fts, rowid, words) VALUES ('delete', ?, ?)"
 
@@ -114,8 +115,7 @@ def _add(writer: sqlite3.Connection, session_id: str, found: set[str]) -> None:
         return
     doc, user_id = writer.execute(_DOC, (session_id,)).fetchone()
     if doc is None:
-        writer.execute(_NEW_DOC, (session_id,))
-        (doc, _) = writer.execute(_DOC, (session_id,)).fetchone()
+        (doc,) = writer.execute(_NEW_DOC, (session_id,)).fetchone()
         found = found | {of_owner(user_id)}
     writer.execute(_ADD, (doc, " ".join(sorted(found))))
 

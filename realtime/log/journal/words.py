@@ -9,8 +9,8 @@ from hashlib import blake2b
 from unicodedata import normalize
 
 LONGEST = 32  # characters of a word
-OWNER = "\u00b6"
 MOST = 16  # words of a question
+OWNER = "\u00b6"  # begins the word of an owner; in no text does a word have it
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -36,17 +36,14 @@ def question(wanted: str, owner: str) -> str:
     found = list(dict.fromkeys(_in_order(wanted)))[:MOST]
     if not found:
         return ""
-    last = found[-1]
-    begun = last if len(last) > 2 or _single(last) else ""
-    terms = [f'"{word}"' for word in (found[:-1] if begun else found)]
-    if begun:
-        terms.append(f'"{begun}" *')
+    terms = [f'"{word}"' for word in found]
+    if len(found[-1]) > 2 or _single(found[-1]):
+        terms[-1] += " *"
     return " AND ".join([f'"{of_owner(owner)}"', *terms])
 
 
 def of_owner(user_id: str) -> str:
-    """A word that stands in each session of a user, and in no text: there is no such character in
-    the words of one."""
+    """A word that stands in each session of a user, and in no text."""
     return OWNER + blake2b(user_id.encode("utf-8", "replace"), digest_size=10).hexdigest()
 
 
