@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..core.rows import SessionRow
 from ..protocol import Options, Present
 from .services import Services
 
@@ -22,3 +23,5 @@ class Host(msgspec.Struct, frozen=True):
     """A session without a title has an answer."""
     on_idle: Callable[[str], None]
     on_presence: Callable[[Present], None]
+    on_listed: Callable[[SessionRow], None]
+    """The row of a session has changed, in which something was said."""

@@ -85,6 +85,7 @@ class Hub:
             on_answered=on_answered,
             on_idle=self._forget,
             on_presence=rooms.presence,
+            on_listed=lambda row: rooms.listed(row.user_id, [row], []),
         )
         log.start(self)
 
@@ -258,8 +259,6 @@ class Hub:
 
     def published(self, append: Append) -> None:
         self._rooms.broadcast(append)
-        if append.head and append.head.row.active_at is not None:
-            self._rooms.listed(append.head.row.user_id, [append.head.row], [])
         if actor := self._actors.get(append.session_id):
             actor.published(append)
 

@@ -69,6 +69,7 @@ class Resident:
         )
         self._tail = self._ledger.tail
         self._steering = Steering(session)
+        self._listed: SessionRow | None = None  # as it was told
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
 
     @property
@@ -105,6 +106,8 @@ class Resident:
         self._tail.extend(events)
         if append.only_tokens:
             return
+        if append.head:
+            self._list(append.head.row)
         self._steering.look(self._tail.committed)
         if any(isinstance(event, ToolCall) and let_on(event) for event in events):
             self.driver.decided()
@@ -114,6 +117,12 @@ class Resident:
         if self.session.ended and any(isinstance(event, SessionEnded) for event in events):
             self._host.on_ended(self.session_id)
         self.settle()
+
+    def _list(self, row: SessionRow) -> None:
+        """Tell of a row, unless it is as it was told."""
+        if row.active_at is not None and row != self._listed:
+            self._listed = row
+            self._host.on_listed(row)
 
     def close(self, *, deleted: bool = False) -> None:
         """Forget the session: what is not committed is gone, a run is cut off."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -118,6 +119,17 @@ async def test_each_device_of_the_user_is_told_what_the_list_shows(
     joined = await one.call("join", {"session_id": session_id})
     assert joined["error"]["code"] == "not_found"
     assert not [name for name, _ in stranger.record if name == "sessions"]
+
+
+async def test_a_row_is_told_when_it_has_changed_and_only_then(
+    serve: Serve, device: Devices
+) -> None:
+    one = device((await serve()).url)
+    await one.connect()
+    await one.ask("fetch internal user analytics")
+    assert len(one.events("tool_call")) > 2, "each with a new head"
+    rows = [payload["sessions"] for name, payload in one.record if name == "sessions"]
+    assert all(before != after for before, after in pairwise(rows))
 
 
 async def test_it_shows_what_waits_what_failed_and_what_is_unread(
