@@ -4,7 +4,6 @@ nothing is asked twice."""
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.support.keeping import (
     shows,
     text,
     thought,
+    whole,
 )
 from tests.support.process import process
 
@@ -42,17 +42,7 @@ async def test_the_rest_is_read_after_each_kill(tmp_path: Path) -> None:
             assert min(seq for seq, _ in kept_rows(scene)) < one.events("token")[0]["seq"]
             await scene.restart()
         await keeper.make(100)
-        for device in (one, two):
-            done = await device.done(run_id)
-            assert done["status"] == "completed"
-            assert done["text"] == text(device) == "".join(first) + "\n\n" + "".join(second)
-            assert text(device, "reasoning") == "Hm. \n\nSo."
-            assert done["usage"] == USAGE, "counted once"
-            assert len(device.events("done")) == 1
-        assert len(keeper.asked) == 1
-        assert keeper.read == [None] * 3
-        assert keeper.cancelled == []
-        assert SECRET_ID not in json.dumps([one.seen, two.seen, one.pages, one.notices])
+        await whole(keeper, (one, two), run_id, first, second)
         session_id = one.auth["session_id"]
         export = (sys.executable, "-m", "realtime", "sessions", "export", session_id)
         async with process(*export, cwd=tmp_path) as command:

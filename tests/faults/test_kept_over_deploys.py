@@ -4,22 +4,20 @@ there, and the next process reads the rest of it in the same run."""
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.keeping import (
     SECRET_ID,
-    USAGE,
     WORDS,
     Keeper,
     call,
     keeping,
     said,
     shows,
-    text,
     thought,
+    whole,
 )
 from tests.support.world import World
 
@@ -53,17 +51,7 @@ async def test_the_rest_is_read_after_each_deploy(tmp_path: Path) -> None:
             await shows(one, shown, kind)
             await deploy(scene)
         await keeper.make(100)
-        for device in (one, two):
-            done = await device.done(run_id)
-            assert done["status"] == "completed"
-            assert done["text"] == text(device) == "".join(first) + "\n\n" + "".join(second)
-            assert text(device, "reasoning") == "Hm. \n\nSo."
-            assert done["usage"] == USAGE, "counted once"
-            assert len(device.events("done")) == 1
-        assert len(keeper.asked) == 1
-        assert keeper.read == [None] * 3
-        assert keeper.cancelled == []
-        assert SECRET_ID not in json.dumps([one.seen, two.seen, one.pages, one.notices])
+        await whole(keeper, (one, two), run_id, first, second)
 
 
 async def test_a_deploy_before_the_first_word(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from realtime.supabase import Supabase
 from realtime.supabase.bucket import StorageBucket
+from tests.supabase.disks import Here, disks
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 
 
@@ -53,15 +53,5 @@ async def bucket(storing: SupabaseLite) -> AsyncIterator[StorageBucket]:
 
 
 @pytest.fixture
-def here(storing: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    def named(disk: str) -> dict[str, Any]:
-        return {
-            "supabase_url": storing.url,
-            "supabase_key": storing.secret_key,
-            "supabase_bucket": "files",
-            "database_path": str(tmp_path / f"{disk}.db"),
-            "grace_seconds": 0.2,
-            "file_mb": 5,
-        }
-
-    return named
+def here(storing: SupabaseLite, tmp_path: Path) -> Here:
+    return disks(storing, tmp_path, supabase_bucket="files", grace_seconds=0.2, file_mb=5)

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +15,7 @@ from realtime.core.rows import Missing
 from realtime.runs.chain import Chain, Link
 from realtime.supabase import SupabaseError
 from realtime.supabase.bucket import AT_ONCE, StorageBucket
+from tests.supabase.disks import Here, kept, seeing
 from tests.support.attach import PDF, ask, files_of, png, upload, uploaded
 from tests.support.device import Device
 from tests.support.process import ROOT, process
@@ -24,16 +24,6 @@ from tests.support.serving import Serve
 from tests.support.supabase_lite import SupabaseLite
 
 Devices = Callable[..., Device]
-
-
-def chain() -> Chain:
-    return Chain([Link(ScriptedModel(says("I see.")), "", takes=("image", "pdf"))])
-
-
-def kept(project: SupabaseLite, session_id: str) -> int:
-    """How many files of a session are in the bucket."""
-    sql = f"select count(*) from storage.objects where name like '{session_id}/%'"
-    return int(project.psql(sql))
 
 
 async def read(bucket: StorageBucket, session_id: str, file_id: str) -> bytes:
@@ -88,21 +78,21 @@ async def test_what_is_wrong_with_a_bucket_is_told(storing: SupabaseLite, tmp_pa
 
 
 async def test_a_public_bucket_stops_the_start(
-    serve: Serve, here: Callable[[str], dict[str, Any]], storing: SupabaseLite
+    serve: Serve, here: Here, storing: SupabaseLite
 ) -> None:
     storing.psql("insert into storage.buckets (id, name, public) values ('shown', 'shown', true)")
     with pytest.raises(ConfigError, match="is public"):
-        await serve(chain(), **{**here("a"), "supabase_bucket": "shown"})
+        await serve(seeing(), **{**here("a"), "supabase_bucket": "shown"})
 
 
 async def test_a_server_that_takes_a_session_over_has_its_files(
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     storing: SupabaseLite,
     tmp_path: Path,
 ) -> None:
-    old = await serve(chain(), **here("old"))
+    old = await serve(seeing(), **here("old"))
     one = device(old.url)
     await one.connect()
     session_id = one.session["session_id"]
@@ -136,10 +126,10 @@ async def test_a_server_that_takes_a_session_over_has_its_files(
 
 
 async def test_files_go_with_a_session_that_is_deleted(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], storing: SupabaseLite
+    serve: Serve, device: Devices, here: Here, storing: SupabaseLite
 ) -> None:
     settings = here("old")
-    running = await serve(chain(), **settings)
+    running = await serve(seeing(), **settings)
     one = device(running.url)
     await one.connect()
     session_id = one.session["session_id"]
@@ -163,9 +153,9 @@ async def test_files_go_with_a_session_that_is_deleted(
 
 
 async def test_while_storage_is_away_uploads_are_refused_and_the_chat_goes_on(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], storing: SupabaseLite
+    serve: Serve, device: Devices, here: Here, storing: SupabaseLite
 ) -> None:
-    running = await serve(chain(), **here("away"))
+    running = await serve(seeing(), **here("away"))
     one = device(running.url)
     await one.connect()
     file = await uploaded(one, png())

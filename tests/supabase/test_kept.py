@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from realtime.models.openai import OpenAIModel
+from tests.supabase.disks import Here, disks
 from tests.support.device import Device
 from tests.support.keeping import WORDS, Keeper, providing, said
 from tests.support.serving import Serve
@@ -25,21 +25,12 @@ def asking(keeper: Keeper) -> OpenAIModel:
 
 
 @pytest.fixture
-def here(project: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    def named(disk: str) -> dict[str, Any]:
-        return {
-            "supabase_url": project.url,
-            "supabase_key": project.secret_key,
-            "database_path": str(tmp_path / f"{disk}.db"),
-            "grace_seconds": 60,
-            "drain_seconds": 0.1,
-        }
-
-    return named
+def here(project: SupabaseLite, tmp_path: Path) -> Here:
+    return disks(project, tmp_path, grace_seconds=60, drain_seconds=0.1)
 
 
 async def test_whoever_takes_the_session_finishes_the_answer(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+    serve: Serve, device: Devices, here: Here, project: SupabaseLite
 ) -> None:
     async with providing(said(WORDS)) as keeper:
         models = asking(keeper), asking(keeper)
@@ -76,7 +67,7 @@ async def test_whoever_takes_the_session_finishes_the_answer(
 
 
 async def test_a_session_that_is_deleted_cancels_its_answer(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+    serve: Serve, device: Devices, here: Here, project: SupabaseLite
 ) -> None:
     async with providing(said(WORDS)) as keeper:
         model = asking(keeper)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,6 +14,7 @@ import pytest
 from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.supabase import leases
+from tests.supabase.disks import Here, disks
 from tests.support.device import Device
 from tests.support.fetch import fetch
 from tests.support.proxy import proxy
@@ -27,18 +27,8 @@ Devices = Callable[..., Device]
 
 
 @pytest.fixture
-def here(project: SupabaseLite, tmp_path: Path) -> Callable[[str], dict[str, Any]]:
-    """Settings of a server with a disk of its own."""
-
-    def named(disk: str) -> dict[str, Any]:
-        return {
-            "supabase_url": project.url,
-            "supabase_key": project.secret_key,
-            "database_path": str(tmp_path / f"{disk}.db"),
-            "grace_seconds": 0.2,
-        }
-
-    return named
+def here(project: SupabaseLite, tmp_path: Path) -> Here:
+    return disks(project, tmp_path, grace_seconds=0.2)
 
 
 async def met(device: Devices, running: Running) -> tuple[Device, str]:
@@ -66,7 +56,7 @@ async def until(project: SupabaseLite, sql: str, wanted: str) -> None:
 
 
 async def test_a_deploy_hands_sessions_over_at_once(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+    serve: Serve, device: Devices, here: Here, project: SupabaseLite
 ) -> None:
     model = ScriptedModel(says("Hello."))
     old, new = await serve(model, **here("old")), await serve(model, **here("new"))
@@ -92,7 +82,7 @@ async def test_a_deploy_hands_sessions_over_at_once(
 async def test_a_server_that_lost_a_session_shows_its_devices_out(
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     project: SupabaseLite,
 ) -> None:
     model = ScriptedModel(says("Hello."))
@@ -132,7 +122,7 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
     goes_on: bool,
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     project: SupabaseLite,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -170,7 +160,7 @@ async def test_what_a_wiped_disk_left_is_finished_by_another(
 async def test_a_session_of_which_only_the_head_arrived_begins_anew(
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     project: SupabaseLite,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -196,7 +186,7 @@ async def test_a_session_of_which_only_the_head_arrived_begins_anew(
 
 
 async def test_a_head_is_shipped_without_an_event(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], project: SupabaseLite
+    serve: Serve, device: Devices, here: Here, project: SupabaseLite
 ) -> None:
     running = await serve(ScriptedModel(says("Hello.")), **{**here("one"), "grace_seconds": 60})
     one = device(running.url)
@@ -213,7 +203,7 @@ async def test_a_head_is_shipped_without_an_event(
 async def test_provider_state_moves_with_its_session(
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     project: SupabaseLite,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

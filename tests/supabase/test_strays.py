@@ -7,7 +7,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,27 +16,16 @@ from realtime.files.store import Files
 from realtime.live.clock import now_ms
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
-from realtime.runs.chain import Chain, Link
 from realtime.supabase.bucket import StorageBucket
+from tests.supabase.disks import Here, kept, seeing
 from tests.supabase.gateway import Gateway
 from tests.support.attach import ask, files_of, png, uploaded
 from tests.support.device import Device
 from tests.support.process import ROOT, process
-from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 from tests.support.supabase_lite import SupabaseLite
 
 Devices = Callable[..., Device]
-
-
-def chain() -> Chain:
-    return Chain([Link(ScriptedModel(says("I see.")), "", takes=("image", "pdf"))])
-
-
-def kept(project: SupabaseLite, session_id: str) -> int:
-    """How many files of a session are in the bucket."""
-    sql = f"select count(*) from storage.objects where name like '{session_id}/%'"
-    return int(project.psql(sql))
 
 
 async def shipped(project: SupabaseLite, session_id: str, event: str) -> None:
@@ -52,9 +40,9 @@ async def shipped(project: SupabaseLite, session_id: str, event: str) -> None:
 
 
 async def test_retention_leaves_the_files_of_a_session_that_stays_in_supabase(
-    serve: Serve, device: Devices, here: Callable[[str], dict[str, Any]], storing: SupabaseLite
+    serve: Serve, device: Devices, here: Here, storing: SupabaseLite
 ) -> None:
-    running = await serve(chain(), **here("kept"))
+    running = await serve(seeing(), **here("kept"))
     one = device(running.url)
     await one.connect()
     session_id, hub = one.session["session_id"], running.server.hub
@@ -82,14 +70,14 @@ def no_lists(body: bytes) -> web.Response | None:
 async def test_what_storage_would_not_remove_is_removed_later(
     serve: Serve,
     device: Devices,
-    here: Callable[[str], dict[str, Any]],
+    here: Here,
     storing: SupabaseLite,
     by: str,
 ) -> None:
     gateway = Gateway(storing.url)
     async with gateway.running():
         settings = {**here(by), "supabase_url": gateway.url, "grace_seconds": 30}
-        running = await serve(chain(), **settings)
+        running = await serve(seeing(), **settings)
         one = device(running.url)
         await one.connect()
         session_id = one.session["session_id"]
@@ -119,7 +107,7 @@ async def test_what_storage_would_not_remove_is_removed_later(
         await one.drop()
         await running.stop()
         gateway.firewall = lambda body: None
-        again = await serve(chain(), **settings)
+        again = await serve(seeing(), **settings)
         async with asyncio.timeout(15):
             while await again.server.hub.log.keeper.strays():
                 await asyncio.sleep(0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,25 @@ def text(one: Recorder, kind: str = "text") -> str:
 
 async def shows(one: Recorder, wanted: str, kind: str = "text") -> None:
     await one.until(lambda: text(one, kind).endswith(wanted) or None)
+
+
+async def whole(
+    keeper: Keeper, devices: Sequence[Recorder], run_id: str, first: list[str], second: list[str]
+) -> None:
+    """All devices have both parts of an answer with thoughts, asked and counted once, read three
+    times; and none was told where the provider keeps it."""
+    for device in devices:
+        done = await device.done(run_id)
+        assert done["status"] == "completed"
+        assert done["text"] == text(device) == "".join(first) + "\n\n" + "".join(second)
+        assert text(device, "reasoning") == "Hm. \n\nSo."
+        assert done["usage"] == USAGE, "counted once"
+        assert len(device.events("done")) == 1
+    assert len(keeper.asked) == 1
+    assert keeper.read == [None] * 3
+    assert keeper.cancelled == []
+    told = [[device.seen, device.pages, device.notices] for device in devices]
+    assert SECRET_ID not in json.dumps(told)
 
 
 def kept_rows(scene: World) -> list[tuple[int, str]]:
