@@ -418,7 +418,8 @@ comment on column public.session_events.payload is
 comment on column public.session_events.text_from is
     'Of a done event: its text is the content of its text tokens from this seq on.';
 comment on column public.session_events.status is 'payload''s status, for filters.';
-comment on column public.session_events.usage is 'Of a done event: tokens used.';
+comment on column public.session_events.usage is
+    'Of a done event, and of a title that a model made: tokens used.';
 
 comment on table public.realtime_provider_state is
     'JSON that a model''s provider wants back later with an event: signatures, encrypted '
@@ -494,13 +495,15 @@ cross join lateral (
             where n.event_type = 'done'
               and n.status in ('failed', 'interrupted', 'quota_exceeded')
         ) as failed,
-        sum((n.usage ->> 'input_tokens')::bigint) as input_tokens,
-        sum((n.usage ->> 'output_tokens')::bigint) as output_tokens,
+        sum((n.usage ->> 'input_tokens')::bigint)
+            filter (where n.event_type = 'done') as input_tokens,
+        sum((n.usage ->> 'output_tokens')::bigint)
+            filter (where n.event_type = 'done') as output_tokens,
         max(n.created_at) as last_event
     from public.session_events n where n.session_id = s.session_id
 ) e;
 comment on view public.session_overview is
-    'One line a session: messages, answers, failures, tokens. Row level security holds.';
+    'One line a session: messages, answers, failures, tokens of answers. Row level security holds.';
 
 -- One line a message, for people who read along. An answer that is under way, or longer than
 -- its done event repeats, is put together from its tokens.
@@ -625,7 +628,8 @@ language plpgsql security invoker set search_path = '' as $function$
 declare
     epoch_zero constant timestamptz := '1970-01-01 00:00:00+00';
     named public.sessions.session_id%type := head ->> 'session_id';
-    listed constant boolean := head ? 'status';  -- an older server knows of no list
+    -- An older server knows of no list: it changes nothing there, but what it wrote is listed.
+    listed constant boolean := head ? 'status';
 begin
     insert into public.sessions as s (
         session_id, user_id, epoch, start_time, end_time, duration_seconds,
@@ -653,7 +657,13 @@ begin
         title = case when listed then excluded.title else s.title end,
         pinned = case when listed then excluded.pinned else s.pinned end,
         archived = case when listed then excluded.archived else s.archived end,
-        active_at = case when listed then excluded.active_at else s.active_at end,
+        active_at = case when listed then excluded.active_at else coalesce(s.active_at, (
+            select coalesce(excluded.end_time, excluded.start_time)
+            from public.session_events e
+            where e.session_id = named
+              and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+            limit 1
+        )) end,
         status = case when listed then excluded.status else s.status end,
         last_text = case when listed then excluded.last_text else s.last_text end,
         unread = case when listed then excluded.unread else s.unread end,
