@@ -1123,7 +1123,8 @@ end
 $function$;
 
 -- Sessions, the newest first, as the server's rows have them; of one user, or of all (null).
--- With `said`, those in which something was said.
+-- With `said`, those in which something was said; each is looked at by itself (`limit`), since the
+-- planner would rather read the messages of all.
 create or replace function public.list_sessions(
     of_user text default null, max_sessions integer default 200, said boolean default false
 ) returns jsonb
@@ -1132,16 +1133,18 @@ language sql stable security invoker set search_path = '' as $$
     from (
         select f.* from (
             (select * from public.sessions n
-             where of_user is null and (not said or exists (
-                select from public.session_events e where e.session_id = n.session_id
+             where of_user is null and (not said or (
+                select true from public.session_events e where e.session_id = n.session_id
                   and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+                limit 1
              ))
              order by n.start_time desc limit max_sessions)
             union all
             (select * from public.sessions n
-             where n.user_id = of_user and (not said or exists (
-                select from public.session_events e where e.session_id = n.session_id
+             where n.user_id = of_user and (not said or (
+                select true from public.session_events e where e.session_id = n.session_id
                   and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+                limit 1
              ))
              order by n.start_time desc limit max_sessions)
         ) f
