@@ -203,14 +203,42 @@ alter table public.session_events
 
 -- ------------------------------------------------------------------------- search
 
+-- Characters that end a word: punctuation, signs, and the marks of scripts whose words are cut there.
+-- As the server's journal has them (a test compares them all), and written out, since what \w
+-- matches depends on the database's locale.
+create or replace function public.search_separators() returns text
+language sql immutable parallel safe security invoker set search_path = '' as $$
+    select
+        '\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u00d7\u00f7\u02c2-\u02c5'
+        '\u02d2-\u02eb\u02ed\u02ef-\u02ff\u0375\u03f6\u0482-\u0489\u055a-\u055f\u0589-\u058f'
+        '\u05f3-\u060f\u061b-\u061f\u066a-\u066d\u06d4\u06d6-\u06e4\u06e7-\u06ed\u06fd-\u06fe'
+        '\u0700-\u070f\u0711\u0730-\u074a\u07a6-\u07b0\u07eb-\u07f3\u07f6-\u07f9\u07fd-\u07ff'
+        '\u0816-\u0819\u081b-\u0823\u0825-\u0827\u0829-\u083e\u0859-\u085e\u0888\u0890-\u089f'
+        '\u08ca-\u08ff\u0f01-\u0f1f\u0f34-\u0f3f\u0f71-\u0f87\u0f8d-\u0fda\u10fb\u135d-\u1368'
+        '\u1390-\u1399\u1400\u166d-\u166e\u1680\u169b-\u169c\u16eb-\u16ed\u1712-\u1715'
+        '\u1732-\u1736\u1752-\u1753\u1772-\u1773\u1800-\u180f\u1885-\u1886\u18a9\u1920-\u1945'
+        '\u19de-\u19ff\u1a17-\u1a1f\u1a55-\u1a7f\u1aa0-\u1aa6\u1aa8-\u1b04\u1b34-\u1b44'
+        '\u1b5a-\u1b82\u1ba1-\u1bad\u1be6-\u1bff\u1c24-\u1c3f\u1c7e-\u1c7f\u1cc0-\u1ce8\u1ced'
+        '\u1cf4\u1cf7-\u1cf9\u1dc0-\u1dff\u200b-\u212e\u213a-\u214d\u214f\u218a-\u244a'
+        '\u2500-\u2775\u2794-\u2bff\u2ce5-\u2cea\u2cef-\u2cf1\u2cf9-\u2cfc\u2cfe-\u2cff'
+        '\u2d70-\u2d7f\u2de0-\u2e2e\u2e30-\u3004\u3008-\u3020\u302a-\u3030\u3037\u303d-\u303f'
+        '\u3190-\u3191\u31c0-\u31e3\u327f\u4dc0-\u4dff\ua490-\ua4c6\ua4fe-\ua4ff\ua60d-\ua60f'
+        '\ua66f-\ua67e\ua69e-\ua69f\ua6f0-\ua716\ua720-\ua721\ua789-\ua78a\ua802\ua806\ua80b'
+        '\ua823-\ua82c\ua836-\ua839\ua874-\ua881\ua8b4-\ua8cf\ua8e0-\ua8f1\ua8f8-\ua8fa\ua8fc'
+        '\ua8ff\ua926-\ua92f\ua947-\ua95f\ua980-\ua983\ua9b3-\ua9cd\ua9de-\ua9df\ua9e5'
+        '\uaa29-\uaa36\uaa43\uaa4c-\uaa4d\uaa5c-\uaa5f\uaa77-\uaa79\uaa7b-\uaa7d\uaab0'
+        '\uaab2-\uaab4\uaab7-\uaab8\uaabe-\uaabf\uaac1\uaade-\uaadf\uaaeb-\uaaf1\uaaf5-\uaaf6'
+        '\uab5b\uab6a-\uab6b\uabe3-\uabed\ufb1e-\ufe46\ufeff-\ufffd\U0001f000-\U0001faff'
+$$;
+
 -- A text as the search reads it: without case, accents and punctuation, one space between words.
 create or replace function public.search_text(said text) returns text
 language sql immutable strict parallel safe security invoker set search_path = '' as $$
     select btrim(regexp_replace(
-        replace(lower(normalize(
-            regexp_replace(normalize(said, nfkd), '[\u0300-\u036f]', '', 'g'), nfc)), 'ß', 'ss'),
-        '[\u0001-\u002f\u003a-\u0060\u007b-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\ufe10-\ufe1f\ufe30-\ufe6f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\ufff0-\uffff\U0001f000-\U0001faff]+',
-        ' ', 'g'
+        replace(replace(lower(normalize(
+            regexp_replace(normalize(said, nfkd), '[\u0300-\u036f]', '', 'g'), nfc)),
+            'ß', 'ss'), 'ς', 'σ'),
+        '[' || public.search_separators() || ']+', ' ', 'g'
     ))
 $$;
 
@@ -222,40 +250,53 @@ language sql immutable parallel safe security invoker set search_path = '' as $$
         '3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff'
 $$;
 
--- The words of a text; of scripts without spaces each two neighbouring characters.
-create or replace function public.search_words(said text) returns tsvector
-language sql immutable strict parallel safe cost 2000
-security invoker set search_path = '' as $$
+-- The words of a text in its order; of scripts without spaces each two neighbouring characters.
+create or replace function public.search_list(said text) returns text[]
+language sql immutable strict parallel safe security invoker set search_path = '' as $$
     with cut as (
-        select distinct piece from unnest(string_to_array(public.search_text(said), ' ')) as piece
+        select piece, place
+        from unnest(string_to_array(public.search_text(said), ' ')) with ordinality as p (piece, place)
         where piece <> ''
     ), script (unspaced) as (
         select public.search_unspaced()
     )
-    select array_to_tsvector(coalesce(array_agg(distinct w.word), '{}')) from (
-        select left(piece, 32) as word from cut, script
+    select coalesce(array_agg(w.word order by w.place, w.part, w.at), '{}') from (
+        select left(piece, 32) as word, place, 1 as part, 1 as at from cut, script
         where piece !~ ('[' || unspaced || ']')
         union all
-        select coalesce(left(run[2], 32), substr(run[1], at, 2)) from cut cross join script
+        select coalesce(left(run[2], 32), substr(run[1], at, 2)), place, part, at
+        from cut cross join script
         cross join lateral regexp_matches(
-            piece, '([' || unspaced || ']+)|([^' || unspaced || ']+)', 'g') as run
+            piece, '([' || unspaced || ']+)|([^' || unspaced || ']+)', 'g'
+        ) with ordinality as r (run, part)
         cross join lateral generate_series(
             1, case when run[2] is null then greatest(1, length(run[1]) - 1) else 1 end) as at
         where piece ~ ('[' || unspaced || ']')
     ) w
 $$;
 
--- Each word of a question as a tsquery: the last one as a beginning, if that says enough.
+-- The words of a text, each once.
+create or replace function public.search_words(said text) returns tsvector
+language sql immutable strict parallel safe cost 2000
+security invoker set search_path = '' as $$
+    select array_to_tsvector(public.search_list(said))
+$$;
+
+-- Each word of a question as a tsquery, the first 16: the last one as a beginning, if that says
+-- enough.
 create or replace function public.search_queries(wanted text) returns text[]
 language sql immutable strict parallel safe security invoker set search_path = '' as $$
+    with asked as (
+        select word, min(place) as place
+        from unnest(public.search_list(wanted)) with ordinality as w (word, place)
+        group by word order by 2 limit 16
+    )
     select coalesce(array_agg(
-        quote_literal(word) || case when word = begun then ':*' else '' end), '{}')
-    from (select public.search_text(wanted) as plain, public.search_unspaced() as unspaced) as q
-    cross join lateral (select coalesce(
-        substring(plain from '(?:^|[^' || unspaced || '])([' || unspaced || '])$'),
-        left(substring(plain from '[^ ' || unspaced || ']{3,}$'), 32)
-    ) as begun) as ending
-    cross join unnest(tsvector_to_array(public.search_words(wanted))) as word
+        quote_literal(word) || case
+            when place = (select max(place) from asked)
+              and (length(word) > 2 or length(word) = 1 and word > e'\x7f' collate "C")
+            then ':*' else '' end order by place), '{}')
+    from asked
 $$;
 
 -- ----------------------------------------------------------------------- indexes
@@ -266,14 +307,18 @@ create index if not exists session_events_session_id_created_at_idx
     on public.session_events (session_id, created_at);
 create index if not exists session_events_done_idx
     on public.session_events (created_at) where event_type = 'done';
--- What was said, which is in the rows of messages and of tokens.
-drop index if exists public.session_events_search_idx, public.session_events_said_idx;
-create index if not exists session_events_words_idx
-    on public.session_events using gin (public.search_words(left(content, 100000)))
-    with (gin_pending_list_limit = 128)
-    where event_type = 'user_message' or payload ->> 'kind' = 'text';
-create index if not exists sessions_title_words_idx
-    on public.sessions using gin (public.search_words(title)) where title is not null;
+-- What was said, which is in the rows of messages and of tokens. The condition is in the expression:
+-- the planner ignores statistics of an index that has one, and would not know which words are rare.
+-- The names are new whenever the words are, so that no index keeps the words of an older function.
+drop index if exists public.session_events_search_idx, public.session_events_said_idx,
+    public.session_events_words_idx, public.sessions_title_words_idx;
+create index if not exists session_events_search_words_idx
+    on public.session_events using gin (public.search_words(
+        case when event_type = 'user_message' or payload ->> 'kind' = 'text'
+            then left(content, 100000) end))
+    with (gin_pending_list_limit = 128);
+create index if not exists sessions_search_words_idx
+    on public.sessions using gin (public.search_words(title));
 create index if not exists sessions_listed_idx on public.sessions
     (user_id, archived, pinned, active_at, (session_id::text) collate "C")
     where active_at is not null;
@@ -373,7 +418,8 @@ comment on column public.session_events.payload is
 comment on column public.session_events.text_from is
     'Of a done event: its text is the content of its text tokens from this seq on.';
 comment on column public.session_events.status is 'payload''s status, for filters.';
-comment on column public.session_events.usage is 'Of a done event: tokens used.';
+comment on column public.session_events.usage is
+    'Of a done event, and of a title that a model made: tokens used.';
 
 comment on table public.realtime_provider_state is
     'JSON that a model''s provider wants back later with an event: signatures, encrypted '
@@ -449,13 +495,15 @@ cross join lateral (
             where n.event_type = 'done'
               and n.status in ('failed', 'interrupted', 'quota_exceeded')
         ) as failed,
-        sum((n.usage ->> 'input_tokens')::bigint) as input_tokens,
-        sum((n.usage ->> 'output_tokens')::bigint) as output_tokens,
+        sum((n.usage ->> 'input_tokens')::bigint)
+            filter (where n.event_type = 'done') as input_tokens,
+        sum((n.usage ->> 'output_tokens')::bigint)
+            filter (where n.event_type = 'done') as output_tokens,
         max(n.created_at) as last_event
     from public.session_events n where n.session_id = s.session_id
 ) e;
 comment on view public.session_overview is
-    'One line a session: messages, answers, failures, tokens. Row level security holds.';
+    'One line a session: messages, answers, failures, tokens of answers. Row level security holds.';
 
 -- One line a message, for people who read along. An answer that is under way, or longer than
 -- its done event repeats, is put together from its tokens.
@@ -580,7 +628,8 @@ language plpgsql security invoker set search_path = '' as $function$
 declare
     epoch_zero constant timestamptz := '1970-01-01 00:00:00+00';
     named public.sessions.session_id%type := head ->> 'session_id';
-    listed constant boolean := head ? 'status';  -- an older server knows of no list
+    -- An older server knows of no list: it changes nothing there, but what it wrote is listed.
+    listed constant boolean := head ? 'status';
 begin
     insert into public.sessions as s (
         session_id, user_id, epoch, start_time, end_time, duration_seconds,
@@ -608,7 +657,13 @@ begin
         title = case when listed then excluded.title else s.title end,
         pinned = case when listed then excluded.pinned else s.pinned end,
         archived = case when listed then excluded.archived else s.archived end,
-        active_at = case when listed then excluded.active_at else s.active_at end,
+        active_at = case when listed then excluded.active_at else coalesce(s.active_at, (
+            select coalesce(excluded.end_time, excluded.start_time)
+            from public.session_events e
+            where e.session_id = named
+              and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+            limit 1
+        )) end,
         status = case when listed then excluded.status else s.status end,
         last_text = case when listed then excluded.last_text else s.last_text end,
         unread = case when listed then excluded.unread else s.unread end,
@@ -1068,7 +1123,8 @@ end
 $function$;
 
 -- Sessions, the newest first, as the server's rows have them; of one user, or of all (null).
--- With `said`, those in which something was said.
+-- With `said`, those in which something was said; each is looked at by itself (`limit`), since the
+-- planner would rather read the messages of all.
 create or replace function public.list_sessions(
     of_user text default null, max_sessions integer default 200, said boolean default false
 ) returns jsonb
@@ -1077,16 +1133,18 @@ language sql stable security invoker set search_path = '' as $$
     from (
         select f.* from (
             (select * from public.sessions n
-             where of_user is null and (not said or exists (
-                select from public.session_events e where e.session_id = n.session_id
+             where of_user is null and (not said or (
+                select true from public.session_events e where e.session_id = n.session_id
                   and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+                limit 1
              ))
              order by n.start_time desc limit max_sessions)
             union all
             (select * from public.sessions n
-             where n.user_id = of_user and (not said or exists (
-                select from public.session_events e where e.session_id = n.session_id
+             where n.user_id = of_user and (not said or (
+                select true from public.session_events e where e.session_id = n.session_id
                   and e.event_type in ('user_message', 'done') and e.event_type = 'user_message'
+                limit 1
              ))
              order by n.start_time desc limit max_sessions)
         ) f
@@ -1096,7 +1154,7 @@ $$;
 -- A page of a user's list: sessions in which something was said, pinned ones first, then the
 -- newest, behind a place ({pinned, active_at in ms, session_id}, or null). With `wanted` those in
 -- which all these words stand, in messages or in the title. The words are written into the
--- statement, so that the planner knows how rare they are: it reads their index, or walks the list.
+-- statement, so that the planner knows how rare each is.
 create or replace function public.find_sessions(
     of_user text, max_sessions integer, behind jsonb, in_archive boolean, wanted text
 ) returns jsonb
@@ -1112,14 +1170,15 @@ begin
     if wanted <> '' and queries = '{}' then
         return '[]';
     end if;
-    foreach query in array queries[:16] loop
+    foreach query in array queries loop
         statement := statement || format($words$ and s.session_id in (
             select e.session_id from public.session_events e
-            where (e.event_type = 'user_message' or e.payload ->> 'kind' = 'text')
-              and public.search_words(left(e.content, 100000)) @@ %1$L::tsquery
+            where public.search_words(
+                case when e.event_type = 'user_message' or e.payload ->> 'kind' = 'text'
+                    then left(e.content, 100000) end) @@ %1$L::tsquery
             union all
             select t.session_id from public.sessions t
-            where t.title is not null and public.search_words(t.title) @@ %1$L::tsquery
+            where public.search_words(t.title) @@ %1$L::tsquery
         )$words$, query);
     end loop;
     if place <> 'null' then
@@ -1211,7 +1270,8 @@ begin
         'public.delete_sessions(jsonb)', 'public.list_sessions(text, integer, boolean)',
         'public.find_sessions(text, integer, jsonb, boolean, text)',
         'public.session_row(public.sessions)', 'public.search_text(text)',
-        'public.search_unspaced()', 'public.search_words(text)', 'public.search_queries(text)',
+        'public.search_separators()', 'public.search_unspaced()', 'public.search_list(text)',
+        'public.search_words(text)', 'public.search_queries(text)',
         'public.session_figures(text, bigint)', 'public.realtime_health()',
         'public.realtime_schema_version()'
     ] loop
@@ -1249,8 +1309,11 @@ comment on function public.find_sessions(text, integer, jsonb, boolean, text) is
 comment on function public.session_row(public.sessions) is
     'A session as the server''s rows have it.';
 comment on function public.search_text(text) is 'A text as the search reads it.';
+comment on function public.search_separators() is
+    'Characters between words, as a part of a pattern.';
 comment on function public.search_unspaced() is
     'Characters of scripts without spaces, as a part of a pattern.';
+comment on function public.search_list(text) is 'The words of a text in its order.';
 comment on function public.search_words(text) is 'The words of a text, in any script.';
 comment on function public.search_queries(text) is 'The words of a question.';
 comment on function public.session_figures(text, bigint) is 'Counts over sessions.';

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from uuid import UUID
 
 import msgspec
 import pytest
 
+from realtime.core.rows import Listing, SessionRow
 from realtime.supabase import Supabase, SupabaseError
-from realtime.supabase.codec import milliseconds
+from realtime.supabase.codec import encode_head, milliseconds
 from realtime.supabase.shipped import Lost
-from tests.supabase.samples import T0, batch, event, new_id, plain, session, ship, token
+from tests.supabase.samples import (
+    T0,
+    batch,
+    event,
+    head_of,
+    new_id,
+    plain,
+    session,
+    ship,
+    token,
+)
 from tests.support.supabase_lite import SupabaseLite
 
 
@@ -151,6 +163,45 @@ async def test_an_older_head_never_undoes_a_newer_one(supabase: Supabase) -> Non
     late = await supabase.ship(batch(ended, event(ended, 2), cursor=9), "worker-1", 60)
     assert late.lost == [Lost(old.session_id, "taken")]
     assert (await supabase.fetch(old.session_id) or (None,))[0] == raised
+
+
+LISTED = ("title", "pinned", "archived", "active_at", "status", "last_text", "unread")
+
+
+def ship_as_an_older_server(project: SupabaseLite, head: SessionRow, revision: int) -> None:
+    """A head without the fields of the list."""
+    sent = encode_head(head_of(head, revision))
+    for name in LISTED:
+        del sent[name]
+    text = json.dumps([sent])
+    answer = project.psql(f"select public.ship_batch($head${text}$head$, '[]', 'worker-1', 60)")
+    assert json.loads(answer)["refused"] == []
+
+
+async def test_a_head_of_an_older_server_resets_nothing_of_the_list(
+    supabase: Supabase, project: SupabaseLite
+) -> None:
+    fields = {"title": "Tea", "pinned": True, "archived": True, "active_at": T0 + 9}
+    marks = {"status": "failed", "last_text": "Well.", "unread": True}
+    head = session(user_id=new_id(), **fields, **marks)
+    await ship(supabase, batch(head, event(head, 1), cursor=5))
+    ended = msgspec.structs.replace(head, end_time=T0 + 70, summary_status="pending")
+    ship_as_an_older_server(project, ended, 6)
+    assert await supabase.list_sessions(head.user_id, 5) == [ended]
+
+
+async def test_what_an_older_server_began_is_listed(
+    supabase: Supabase, project: SupabaseLite
+) -> None:
+    user = new_id()
+    said, silent = session(user_id=user), session(user_id=user)
+    for head in (said, silent):
+        ship_as_an_older_server(project, head, 1)
+    await ship(supabase, batch(event(said, 1)))
+    for head in (said, silent):
+        ship_as_an_older_server(project, msgspec.structs.replace(head, end_time=T0 + 70), 2)
+    (row,) = await supabase.find_sessions(Listing(user_id=user, limit=5))
+    assert (row.session_id, row.active_at) == (said.session_id, T0 + 70)
 
 
 async def test_of_two_epochs_the_newer_log_counts(supabase: Supabase) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from realtime.core.rows import HeldElsewhere, SessionRow, Taken
+from realtime.core.rows import HeldElsewhere, SessionRow, StorageError, Taken
 from realtime.supabase import Leases, Supabase
 from realtime.supabase.shipped import Lost
 from tests.supabase.samples import T0, batch, event, head_of, new_id, session
@@ -152,6 +152,28 @@ async def test_a_deleted_session_never_comes_back(supabase: Supabase) -> None:
     assert late.lost == [Lost(head.session_id, "deleted")]
     assert await supabase.fetch(head.session_id) is None
     assert await supabase.take(head.session_id, "one", LEASE_S, 1) == Taken(None, [])
+
+
+async def test_a_worker_forgets_what_it_deletes(supabase: Supabase) -> None:
+    leases = Leases(supabase, new_id())
+    gone, stays = session(), session()
+    for head in (gone, stays):
+        leases.began(head.session_id)
+        await supabase.ship(batch(head, event(head, 1)), leases.worker, LEASE_S)
+    await leases.delete([gone.session_id])
+    assert [leases.holds(head.session_id) for head in (gone, stays)] == [False, True]
+    assert await supabase.fetch(gone.session_id) is None
+    assert await supabase.fetch(stays.session_id)
+
+
+async def test_a_delete_that_fails_forgets_nothing(project: SupabaseLite) -> None:
+    supabase = await Supabase.connect(project.url, project.secret_key)
+    leases = Leases(supabase, new_id())
+    leases.began(session_id := new_id())
+    await supabase.close()
+    with pytest.raises(StorageError):
+        await leases.delete([session_id])
+    assert leases.holds(session_id)
 
 
 async def test_what_is_read_back_has_all_of_the_head(supabase: Supabase) -> None:

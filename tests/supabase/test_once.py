@@ -23,8 +23,8 @@ from tests.supabase.samples import new_id, ship
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
 from tests.support.talk import ended_runs, head_of, talk
 
-BEFORE = [Path(__file__).parent / f"schema-{number}.sql" for number in (3, 4)]
-"""Schemas of older servers: the first stored each text in several places."""
+BEFORE = [Path(__file__).parent / f"schema-{number}.sql" for number in (2, 3, 4)]
+"""Schemas of older servers: the first two stored each text in several places."""
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ async def test_a_byte_of_text_takes_at_most_1_8_with_its_indexes(
     assert size / said < 1.8, f"{size} bytes for {said} bytes of text"
 
 
-@pytest.mark.parametrize("before", BEFORE, ids=["3", "4"])
+@pytest.mark.parametrize("before", BEFORE, ids=["2", "3", "4"])
 async def test_a_project_of_an_older_version_is_upgraded_in_place(
     postgres: Postgres, journal: Journal, before: Path
 ) -> None:
@@ -178,7 +178,8 @@ async def test_a_project_of_an_older_version_is_upgraded_in_place(
         project.start()
         assert await supabase.check() == []
         (listed,) = await supabase.find_sessions(mine)
-        assert listed.active_at
+        assert listed.active_at == (listed.end_time or listed.start_time)
+        assert (listed.title, listed.pinned, listed.status) == (None, False, "idle")
         for part in (events[:cut], events):
             if part is events:
                 write(journal, head, events[cut:])

@@ -77,6 +77,9 @@ def plans(connection: psycopg.Connection[tuple[object, ...]], statement: str) ->
         "select public.find_sessions('user-7', 50, null, false, 'rare')",
         "select public.find_sessions('user-7', 50, {place}, false, 'rare often beg')",
         "select public.find_sessions('many', 50, null, false, 'often')",
+        "select public.find_sessions('many', 50, null, false, 'rare often beg')",
+        "select public.find_sessions('many', 50, {place}, false, '')",
+        "select public.find_sessions('user-7', 50, null, false, 'often text beg')",
         "select public.session_figures('user-7', 0)",
         "select public.session_figures(null, {recent})",
         "select public.read_session('{session}')",
@@ -124,3 +127,20 @@ def test_no_statement_scans_a_big_table(
 def test_a_scan_would_be_seen(seeded: psycopg.Connection[tuple[object, ...]]) -> None:
     found = plans(seeded, "select count(content) from public.session_events")
     assert "Seq Scan on session_events" in found
+
+
+@pytest.mark.parametrize(
+    ("word", "least", "most"), [("often", 20_000, 60_000), ("rare", 1, 1000), ("none", 0, 1000)]
+)
+def test_the_planner_knows_how_rare_a_word_is(
+    seeded: psycopg.Connection[tuple[object, ...]], word: str, least: int, most: int
+) -> None:
+    """From statistics of the index, which a partial one would not give."""
+    explained = seeded.execute(
+        f"""explain select from public.session_events where public.search_words(
+            case when event_type = 'user_message' or payload ->> 'kind' = 'text'
+                then left(content, 100000) end) @@ '{word}'::tsquery""".encode()
+    ).fetchall()
+    estimate = re.search(r"rows=(\d+)", str(explained[0]))
+    assert estimate
+    assert least <= int(estimate[1]) <= most

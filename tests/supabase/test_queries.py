@@ -33,6 +33,7 @@ async def user(supabase: Supabase, project: SupabaseLite) -> str:
     usage = {"input_tokens": 5, "output_tokens": 9}
     good = json.dumps({"status": "completed", "usage": usage}).encode()
     bad = {"status": "failed", "usage": usage, "error": {"code": "x", "message": "no model"}}
+    title = json.dumps({"title": "Tea", "model": "m", "usage": usage}).encode()
     asked = f"Which green tea, {name}?"
     await ship(
         supabase,
@@ -42,6 +43,7 @@ async def user(supabase: Supabase, project: SupabaseLite) -> str:
             event(long, 2, "done", content="Sencha.", payload=good, run_id="r1"),
             event(long, 3, content="And why?", run_id="r2"),
             event(long, 4, "done", payload=json.dumps(bad).encode(), run_id="r2"),
+            event(long, 5, "session_updated", content="Tea", payload=title),
             event(short, 1, content="Nothing."),
         ),
     )
@@ -55,6 +57,16 @@ async def user(supabase: Supabase, project: SupabaseLite) -> str:
 def test_usage(project: SupabaseLite, user: str) -> None:
     (row,) = [row for row in rows(project, USAGE) if row["user_id"] == user]
     assert (row["answers"], row["input_tokens"], row["output_tokens"]) == (2, 10, 18)
+
+
+async def test_a_title_s_usage_is_no_answer_s(
+    supabase: Supabase, project: SupabaseLite, user: str
+) -> None:
+    statement = f"select * from session_overview where user_id = '{user}' and answers > 0"
+    (row,) = rows(project, statement)
+    figures = await supabase.figures(user, 0)
+    for found in (row, figures):
+        assert [found[name] for name in ("answers", "input_tokens", "output_tokens")] == [2, 10, 18]
 
 
 def test_longest_sessions(project: SupabaseLite, user: str) -> None:
@@ -73,7 +85,7 @@ def test_failed_runs(project: SupabaseLite, user: str) -> None:
 def test_search_uses_its_index(project: SupabaseLite, user: str) -> None:
     assert f"Which green tea, {user}?" in [row["content"] for row in rows(project, SEARCH)]
     plan = project.psql(f"set enable_seqscan = off; explain {SEARCH}")
-    assert "session_events_words_idx" in plan
+    assert "session_events_search_words_idx" in plan
 
 
 def test_the_overview_shows_users_their_own(project: SupabaseLite, user: str) -> None:

@@ -120,7 +120,12 @@ class Postgres:
                 *self._as_user,
                 self.bin / "initdb",
                 *("-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8"),
-                *("--locale=C", "--no-sync"),
+                *(
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                    "--no-sync",
+                ),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
