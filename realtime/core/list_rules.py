@@ -15,7 +15,7 @@ from ..protocol import (
     Usage,
     clean_title,
 )
-from .fork import Part, copied
+from .fork import Part
 from .run_rules import RunRules
 
 
@@ -78,12 +78,9 @@ class ListRules(RunRules):
         }
         return Part(path, ids | taken, self.labels.title)
 
-    def copy(self, events: Iterable[Event], part: Part, files: dict[str, str], now: int) -> None:
-        """Take in a part of another session, as it was and when it was. `files`: the ids of copies
-        of its files, by the id there; those that are not in it are left out."""
-        if part.title:
-            self._append(SessionUpdated(title=part.title, user_id=self.user_id), now)
-        for event in copied(events, part, files):
+    def copy(self, events: Iterable[Event]) -> None:
+        """Take in events of another session, as they were and when they were."""
+        for event in events:
             event.session_id, event.seq = self.session_id, self.head + 1
             self.apply(event)
             self._new.append(event)

@@ -6,10 +6,11 @@ and the log. A method that changes something returns the ticket of its commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from ..core.continuing import newest
-from ..core.fork import Part
+from ..core.fork import in_pieces
 from ..core.state import RunState
 from ..core.user import User
 from ..limits.budget import payers
@@ -36,6 +37,8 @@ from .options import one_more
 from .resident import Resident
 from .schema import check_schema
 
+COPIED_AT_ONCE = 20  # events of a fork in a commit, which take some 10 ms
+
 
 class Actor(Resident):
     """One session and what may be asked of it. Only the hub makes and forgets it."""
@@ -47,9 +50,16 @@ class Actor(Resident):
             lambda now: self.session.begin(user_id, now, options, forked_from)
         )[1]
 
-    def copy(self, events: Sequence[Event], part: Part, files: dict[str, str]) -> Ticket:
-        """Take in a part of another session."""
-        return self._ledger.copy(lambda now: self.session.copy(events, part, files, now))
+    async def copy(self, events: Iterable[Event], title: str | None) -> None:
+        """Take in a conversation: some of it in each commit, since others wait for that. Its list
+        is told in the end. Raises `StorageError`."""
+        self.quiet = True
+        if title:
+            await self._ledger.change(lambda now: self.session.rename(title, self.owner, now))[1]
+        for piece in in_pieces(events, COPIED_AT_ONCE):
+            await self._ledger.copy(partial(self.session.copy, piece))
+        self.quiet = False
+        self._list(self.row())
 
     def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
         """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`

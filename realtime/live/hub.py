@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..core.bounds import Bounds
-from ..core.fork import files_in
+from ..core.fork import copied, files_in
 from ..core.rows import SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.user import User
@@ -131,7 +131,7 @@ class Hub:
             given = files_in(events, part)
             files = self._host.services.files
             copies = await files.copy(source.session_id, copy.session_id, user_id, given)
-            await copy.copy(events, part, copies)
+            await copy.copy(copied(events, part, copies), part.title)
         return copy
 
     async def delete(self, seat: Seat, sid: str | None = None) -> None:

@@ -70,6 +70,7 @@ class Resident:
         self._tail = self._ledger.tail
         self._steering = Steering(session)
         self._listed: SessionRow | None = None  # as it was told
+        self.quiet = False  # nothing is told
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
 
     @property
@@ -120,7 +121,7 @@ class Resident:
 
     def _list(self, row: SessionRow) -> None:
         """Tell of a row, unless it is as it was told."""
-        if row.active_at is not None and row != self._listed:
+        if row.active_at is not None and row != self._listed and not self.quiet:
             self._listed = row
             self._host.on_listed(row)
 

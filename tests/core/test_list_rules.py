@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
+from realtime.core.fork import copied, in_pieces
 from realtime.core.provider_state import provider_state
 from realtime.core.session import Session
-from realtime.protocol import Event, ProtocolError, Send, Usage
+from realtime.protocol import Done, Event, ProtocolError, Send, Usage
 from tests.support.states import fill
 from tests.support.talk import say, talk
 
@@ -44,11 +45,14 @@ def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
     copy = Session("copy")
     copy.begin("somebody", 99)
     part = session.part_up_to(message_id)
-    copy.copy(events, part, {}, 100)
-    copied = copy.take()
-    assert [event.seq for event in copied] == list(range(1, len(copied) + 1))
-    assert {event.session_id for event in copied} == {"copy"}
-    assert copy.labels.title == session.labels.title
+    pieces = list(in_pieces(copied(events, part, {}), 20))
+    assert all(isinstance(piece[-1], Done) for piece in pieces[:-1])
+    for piece in pieces:
+        copy.copy(piece)
+        assert copy.active is None, "each piece leaves a sound conversation"
+    taken = copy.take()
+    assert [event.seq for event in taken] == list(range(1, len(taken) + 1))
+    assert {event.session_id for event in taken} == {"copy"}
     leaf = copy.branches.leaf
     assert leaf is not None
     assert message_id in (leaf, copy.branches.parents[leaf])
@@ -58,9 +62,9 @@ def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
             for one in exchange[2]:  # type: ignore[index]
                 one.pop("session_id", None)
     assert mine == theirs
-    kept = [s for event in copied if type(event).__name__ != "Run" and (s := provider_state(event))]
+    kept = [s for event in taken if type(event).__name__ != "Run" and (s := provider_state(event))]
     assert all(b"for-the-provider-only" in state for state in kept)
-    again = read_back(copy, copied)
+    again = read_back(copy, taken)
     assert (said(again, None), again.row(), again.context()) == (
         said(copy, None),
         copy.row(),
@@ -107,7 +111,7 @@ def test_a_copy_has_what_an_answer_took_in() -> None:
     session.finish(run.run_id, "completed", "stop", 7, usage=Usage(1, 1))
     copy = Session("copy")
     copy.begin("u", 8)
-    copy.copy(session.take(), session.part_up_to(run.answer.message_id), {}, 9)
+    copy.copy(copied(session.take(), session.part_up_to(run.answer.message_id), {}))
     (exchange,) = copy.exchanges()
     assert [message.text for message in exchange[1].steered] == ["in blue"]
     assert copy.context() == session.context()

@@ -98,6 +98,36 @@ async def test_a_copy_survives_a_restart_with_its_tools_and_files(
     assert (await ask("GET", url, one.auth["token"])).body == b"some text"
 
 
+async def test_a_long_copy_holds_up_nobody_and_is_told_once(
+    serve: Serve, device: Devices
+) -> None:
+    running = await serve(ScriptedModel(*(says(f"answer {n}") for n in range(62))))
+    one = device(running.url)
+    await one.connect()
+    other = device(running.url)
+    await other.connect()
+    for n in range(60):
+        done = await one.ask(f"question {n}")
+    assert (await one.call("rename", {"title": "Long"}))["ok"]
+    await one.wait("sessions", since=len(one.record) - 1)
+    before = len(one.record)
+    there = {"message_id": done["message_id"]}
+    copying = asyncio.create_task(one.call("fork", there))
+    await asyncio.sleep(0)
+    await other.ask("meanwhile")
+    assert not copying.done(), "others' commits go between those of the copy"
+    ack = await copying
+    await one.ask("and then?", session_id=one.session["session_id"])
+    rows = [
+        row
+        for name, told in one.record[before:]
+        if name == "sessions"
+        for row in told["sessions"]
+        if row["session_id"] == ack["session_id"]
+    ]
+    assert [(row["title"], row["last_text"]) for row in rows] == [("Long", "answer 59")]
+
+
 async def test_who_may_read_may_copy_and_what_runs_is_busy(serve: Serve, device: Devices) -> None:
     gate = asyncio.Event()
     running = await serve(ScriptedModel(says("yes"), [[TextDelta("w")], gate, *says("ait")]))
