@@ -330,7 +330,7 @@ async def test_an_export_has_it_in_its_place(scene: Begin) -> None:
     text = (await fetch(f"{url}?format=markdown", it.one.auth["token"])).text
     lines = [line.split(", 20")[0] for line in text.splitlines() if line]
     assert lines == [
-        *("## User", "paint it", "## Assistant", "*Tool look: completed*", "I look."),
+        *("## User", "paint it", "## Assistant", "I look.", "*Tool look: completed*"),
         *("## Ann", "in blue", "## Assistant", "Blue it is."),
     ]
     events = (await fetch(url, it.one.auth["token"])).json()["events"]
