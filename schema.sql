@@ -490,7 +490,10 @@ select s.session_id, s.user_id, s.start_time, s.end_time, s.duration_seconds, s.
 from public.sessions s
 cross join lateral (
     select count(*) filter (where n.event_type = 'user_message') as messages,
-        count(*) filter (where n.event_type = 'done') as answers,
+        -- a message that another answer took in has none
+        count(*) filter (
+            where n.event_type = 'done' and n.status is distinct from 'consumed'
+        ) as answers,
         count(*) filter (
             where n.event_type = 'done'
               and n.status in ('failed', 'interrupted', 'quota_exceeded')
@@ -1210,7 +1213,7 @@ language sql stable security invoker set search_path = '' as $$
         select * from public.sessions s
         where s.user_id = of_user and s.start_time >= to_timestamp(since / 1000.0)
     ), happened as (
-        select e.event_type, (e.usage ->> 'input_tokens')::bigint as read,
+        select e.event_type, e.status, (e.usage ->> 'input_tokens')::bigint as read,
                (e.usage ->> 'output_tokens')::bigint as written,
                (e.usage ->> 'cost')::numeric as cost
         from chosen c cross join lateral (
@@ -1225,7 +1228,9 @@ language sql stable security invoker set search_path = '' as $$
         'mean_duration_seconds',
             (select coalesce(round(avg(duration_seconds)::numeric, 1), 0) from chosen),
         'messages', (select count(*) from happened where event_type = 'user_message'),
-        'answers', (select count(*) from happened where event_type = 'done'),
+        'answers', (
+            select count(*) from happened
+            where event_type = 'done' and status is distinct from 'consumed'),
         'input_tokens', (select coalesce(sum(read), 0) from happened),
         'output_tokens', (select coalesce(sum(written), 0) from happened),
         'cost', (select coalesce(round(sum(cost), 6), 0) from happened)

@@ -156,6 +156,24 @@ async def test_it_shows_what_waits_what_failed_and_what_is_unread(
     assert (row["status"], row["unread"]) == ("failed", False)
 
 
+async def test_a_message_that_is_dropped_is_nothing_to_read(serve: Serve, device: Devices) -> None:
+    gate = asyncio.Event()
+    running = await serve(ScriptedModel([gate, *says("fine")]))
+    one, two = await two_devices(running, device)
+    session_id = await fresh(one)
+    await one.send("well?")
+    waiting = await one.send("And now?")
+    share = (await one.call("share", {"session_id": session_id}))["share"]
+    guest = device(running.url, session_id=session_id, share=share)
+    await guest.connect()
+    await one.call("leave", {"session_id": session_id})
+    drop = {"run_id": waiting["run_id"]}
+    assert (await guest.call("queue", {"session_id": session_id, "drop": drop}))["ok"]
+    assert not (await listed(two))[0]["unread"]
+    gate.set()
+    assert (await told(two, 0, session_id=session_id, status="idle"))["unread"]
+
+
 async def test_pages_hold_each_session_once_pinned_ones_first(
     serve: Serve, device: Devices
 ) -> None:
