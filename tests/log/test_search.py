@@ -18,6 +18,7 @@ from realtime.core.rows import Listing
 from realtime.core.session import Session
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
+from realtime.log.journal.migrations import MIGRATIONS
 from realtime.log.journal.words import OWNER, of_owner, words
 from realtime.protocol import Done, Send, SessionUpdated, Usage, UserMessage
 from tests.log.test_once import finish, write
@@ -101,6 +102,31 @@ def test_the_newest_title_is_found_and_an_older_one_is_not(journal: Journal) -> 
     write(journal, head_of(session), session.take())
     assert (found(journal, "zebra"), found(journal, "okapi question")) == (set(), {"s"})
     assert isinstance(journal.events.after("s", session.head - 1)[0], SessionUpdated)
+
+
+def test_a_journal_of_the_version_before_is_read_and_counted_anew(tmp_path: Path) -> None:
+    path = str(tmp_path / "j.db")
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "where is 東京")
+    with closing(Journal(path)) as journal:
+        write(journal, head_of(session), session.take())
+        assert found(journal, "京") == {"s"}
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE said_fts")
+        file.execute(
+            "CREATE VIRTUAL TABLE said_fts USING fts5 ("
+            "words, content = '', detail = none, tokenize = 'ascii')"
+        )
+        file.execute("UPDATE counts SET answers = 9")
+        file.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    with closing(Journal(path)) as journal:
+        assert found(journal, "京") == {"s"}
+        while journal.tidy(1):
+            pass
+        assert journal.reports.figures(None, 0)["answers"] == 1
+        journal.delete(["s"])
+        assert vocabulary(path) == set()
 
 
 def test_any_number_of_titles_harms_nobody(journal: Journal) -> None:

@@ -89,7 +89,7 @@ def test_failed_runs(project: SupabaseLite, user: str) -> None:
 def test_search_uses_its_index(project: SupabaseLite, user: str) -> None:
     assert f"Which green tea, {user}?" in [row["content"] for row in rows(project, SEARCH)]
     plan = project.psql(f"set enable_seqscan = off; explain {SEARCH}")
-    assert "session_events_search_words_idx" in plan
+    assert "session_events_all_words_idx" in plan
 
 
 def test_the_overview_shows_users_their_own(project: SupabaseLite, user: str) -> None:

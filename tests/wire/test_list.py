@@ -244,10 +244,19 @@ async def test_deleting_ends_what_runs_and_those_who_watch_are_told(
 TEXTS = {
     "umlauts": ("Über die Größe der Bäume", ["größe", "uber", "GRÖSSE bäu"], ["strauch"]),
     "accents": ("Le café près du musée", ["cafe", "MUSÉE", "mus"], ["the"]),
-    "chinese": ("今天天气怎么样？北京下雨吗", ["天气", "北京", "雨"], ["上海"]),
-    "japanese": ("東京タワーの高さは何メートルですか", ["東京", "タワー", "高さ"], ["大阪"]),
+    "chinese": (
+        "今天天气怎么样？北京下雨吗",
+        ["天气", "北京", "雨", "吗", "样 京"],
+        ["上海", "上 京"],
+    ),
+    "japanese": (
+        "東京タワーの高さは何メートルですか",
+        ["東京", "タワー", "高さ", "か", "か 東"],
+        ["大阪"],
+    ),
     "thai": ("สวัสดีครับ วันนี้อากาศดี", ["อากาศ", "สวัสดี"], ["ฝนตก"]),
     "korean": ("오늘 날씨가 어때요", ["날씨", "오늘"], ["내일"]),
+    "letters": ("№5 costs ① and Ⅷ", ["no5", "costs viii cost", "№5"], ["no6"]),
     "hindi": ("आज मौसम कैसा है", ["मौसम", "आज"], ["बारिश"]),
     "code": ("call get_user_by_id(42) twice", ["get_user_by_id", "user 42", "twi"], ["get_usr"]),
 }
