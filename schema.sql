@@ -250,8 +250,10 @@ language sql immutable parallel safe security invoker set search_path = '' as $$
         '3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff'
 $$;
 
--- The words of a text in its order; of scripts without spaces each two neighbouring characters.
-create or replace function public.search_list(said text) returns text[]
+-- The words of a text in its order; of scripts without spaces each two neighbouring characters, and
+-- with `ends` the last one by itself.
+drop function if exists public.search_list(text);
+create or replace function public.search_list(said text, ends boolean) returns text[]
 language sql immutable strict parallel safe security invoker set search_path = '' as $$
     with cut as (
         select piece, place
@@ -270,7 +272,8 @@ language sql immutable strict parallel safe security invoker set search_path = '
             piece, '([' || unspaced || ']+)|([^' || unspaced || ']+)', 'g'
         ) with ordinality as r (run, part)
         cross join lateral generate_series(
-            1, case when run[2] is null then greatest(1, length(run[1]) - 1) else 1 end) as at
+            1, case when run[2] is null then greatest(1, length(run[1]) - (not ends)::int) else 1 end
+        ) as at
         where piece ~ ('[' || unspaced || ']')
     ) w
 $$;
@@ -279,22 +282,23 @@ $$;
 create or replace function public.search_words(said text) returns tsvector
 language sql immutable strict parallel safe cost 2000
 security invoker set search_path = '' as $$
-    select array_to_tsvector(public.search_list(said))
+    select array_to_tsvector(public.search_list(said, true))
 $$;
 
 -- Each word of a question as a tsquery, the first 16: the last one as a beginning, if that says
--- enough.
+-- enough, and single characters of scripts without spaces.
 create or replace function public.search_queries(wanted text) returns text[]
 language sql immutable strict parallel safe security invoker set search_path = '' as $$
-    with asked as (
-        select word, min(place) as place
-        from unnest(public.search_list(wanted)) with ordinality as w (word, place)
-        group by word order by 2 limit 16
+    with listed as (
+        select word, place
+        from unnest(public.search_list(wanted, false)) with ordinality as w (word, place)
+    ), asked as (
+        select word, min(place) as place, max(place) = (select max(place) from listed) as is_last
+        from listed group by word order by 2 limit 16
     )
     select coalesce(array_agg(
         quote_literal(word) || case
-            when place = (select max(place) from asked)
-              and (length(word) > 2 or length(word) = 1 and word > e'\x7f' collate "C")
+            when is_last and length(word) > 2 or word ~ ('^[' || public.search_unspaced() || ']$')
             then ':*' else '' end order by place), '{}')
     from asked
 $$;
@@ -311,13 +315,14 @@ create index if not exists session_events_done_idx
 -- the planner ignores statistics of an index that has one, and would not know which words are rare.
 -- The names are new whenever the words are, so that no index keeps the words of an older function.
 drop index if exists public.session_events_search_idx, public.session_events_said_idx,
-    public.session_events_words_idx, public.sessions_title_words_idx;
-create index if not exists session_events_search_words_idx
+    public.session_events_words_idx, public.sessions_title_words_idx,
+    public.session_events_search_words_idx, public.sessions_search_words_idx;
+create index if not exists session_events_all_words_idx
     on public.session_events using gin (public.search_words(
         case when event_type = 'user_message' or payload ->> 'kind' = 'text'
             then left(content, 100000) end))
     with (gin_pending_list_limit = 128);
-create index if not exists sessions_search_words_idx
+create index if not exists sessions_all_words_idx
     on public.sessions using gin (public.search_words(title));
 create index if not exists sessions_listed_idx on public.sessions
     (user_id, archived, pinned, active_at, (session_id::text) collate "C")
@@ -490,7 +495,10 @@ select s.session_id, s.user_id, s.start_time, s.end_time, s.duration_seconds, s.
 from public.sessions s
 cross join lateral (
     select count(*) filter (where n.event_type = 'user_message') as messages,
-        count(*) filter (where n.event_type = 'done') as answers,
+        -- a message that another answer took in has none
+        count(*) filter (
+            where n.event_type = 'done' and n.status is distinct from 'consumed'
+        ) as answers,
         count(*) filter (
             where n.event_type = 'done'
               and n.status in ('failed', 'interrupted', 'quota_exceeded')
@@ -1210,7 +1218,7 @@ language sql stable security invoker set search_path = '' as $$
         select * from public.sessions s
         where s.user_id = of_user and s.start_time >= to_timestamp(since / 1000.0)
     ), happened as (
-        select e.event_type, (e.usage ->> 'input_tokens')::bigint as read,
+        select e.event_type, e.status, (e.usage ->> 'input_tokens')::bigint as read,
                (e.usage ->> 'output_tokens')::bigint as written,
                (e.usage ->> 'cost')::numeric as cost
         from chosen c cross join lateral (
@@ -1225,7 +1233,9 @@ language sql stable security invoker set search_path = '' as $$
         'mean_duration_seconds',
             (select coalesce(round(avg(duration_seconds)::numeric, 1), 0) from chosen),
         'messages', (select count(*) from happened where event_type = 'user_message'),
-        'answers', (select count(*) from happened where event_type = 'done'),
+        'answers', (
+            select count(*) from happened
+            where event_type = 'done' and status is distinct from 'consumed'),
         'input_tokens', (select coalesce(sum(read), 0) from happened),
         'output_tokens', (select coalesce(sum(written), 0) from happened),
         'cost', (select coalesce(round(sum(cost), 6), 0) from happened)
@@ -1270,7 +1280,7 @@ begin
         'public.delete_sessions(jsonb)', 'public.list_sessions(text, integer, boolean)',
         'public.find_sessions(text, integer, jsonb, boolean, text)',
         'public.session_row(public.sessions)', 'public.search_text(text)',
-        'public.search_separators()', 'public.search_unspaced()', 'public.search_list(text)',
+        'public.search_separators()', 'public.search_unspaced()', 'public.search_list(text, boolean)',
         'public.search_words(text)', 'public.search_queries(text)',
         'public.session_figures(text, bigint)', 'public.realtime_health()',
         'public.realtime_schema_version()'
@@ -1313,7 +1323,7 @@ comment on function public.search_separators() is
     'Characters between words, as a part of a pattern.';
 comment on function public.search_unspaced() is
     'Characters of scripts without spaces, as a part of a pattern.';
-comment on function public.search_list(text) is 'The words of a text in its order.';
+comment on function public.search_list(text, boolean) is 'The words of a text in its order.';
 comment on function public.search_words(text) is 'The words of a text, in any script.';
 comment on function public.search_queries(text) is 'The words of a question.';
 comment on function public.session_figures(text, bigint) is 'Counts over sessions.';

@@ -13,6 +13,18 @@ export function listWith(rows, { sessions, deleted }, archived = false) {
   return [...rows.filter((row) => !gone.has(row.session_id)), ...here].sort(byPlace);
 }
 
+/**
+ * The rows after a page was read. What was told meanwhile is newer than the page.
+ * @param {object[]} rows  that the page adds to
+ * @param {object[]} page  as `Api.sessions` gave it
+ * @param {{sessions: object[], deleted: string[]}[]} told  changes since the page was asked for, the
+ *   first ones first
+ * @param {boolean} [archived]  which list it is
+ * @returns {object[]}
+ */
+export const listAfter = (rows, page, told, archived = false) =>
+  [{ sessions: page, deleted: [] }, ...told].reduce((list, change) => listWith(list, change, archived), rows);
+
 const byPlace = (one, other) =>
   other.pinned - one.pinned ||
   other.active_at - one.active_at ||

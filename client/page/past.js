@@ -1,6 +1,6 @@
 /** The list of the user's past sessions. */
 
-import { listWith } from "../list.js";
+import { listAfter, listWith } from "../list.js";
 import { h } from "./element.js";
 import { lasting, summaryLine, when } from "./format.js";
 
@@ -10,6 +10,7 @@ export class PastSessions {
   #parts;
   #rows = [];
   #before = null; // where the next page begins
+  #told = null; // while a page is read: the changes since it was asked for
 
   /**
    * @param {HTMLElement} list
@@ -27,15 +28,26 @@ export class PastSessions {
   }
 
   /** Read the list anew. */
-  async refresh() {
-    const page = await this.#parts.sessions({}).catch(() => null);
-    this.#rows = page?.sessions ?? [];
-    this.#before = page?.next_before ?? null;
+  refresh() {
+    return this.#read({}, () => []);
+  }
+
+  /** Read a page that adds to `rows()`, unless another is asked for meanwhile. */
+  async #read(wanted, rows) {
+    const told = (this.#told = []);
+    const page = await this.#parts.sessions(wanted).catch(() => null);
+    if (told !== this.#told) return;
+    this.#told = null;
+    if (page) {
+      this.#rows = listAfter(rows(), page.sessions, told);
+      this.#before = page.next_before;
+    }
     this.draw();
   }
 
   /** Take what the server tells of the list. */
   take(change) {
+    this.#told?.push(change);
     this.#rows = listWith(this.#rows, change);
     this.draw();
   }
@@ -48,11 +60,8 @@ export class PastSessions {
     this.#list.replaceChildren(...items);
   }
 
-  async #next() {
-    const page = await this.#parts.sessions({ before: this.#before }).catch(() => null);
-    if (!page) return;
-    this.#before = page.next_before;
-    this.take({ sessions: page.sessions, deleted: [] });
+  #next() {
+    if (!this.#told) this.#read({ before: this.#before }, () => this.#rows);
   }
 
   #more() {

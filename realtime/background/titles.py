@@ -1,7 +1,7 @@
 """Titles: made in the background from the first exchange, until somebody gives a better one.
 
 The next answer of a session that has none yet is another chance, so nothing is remembered of a
-failure.
+failure but its cost.
 """
 
 from __future__ import annotations
@@ -74,15 +74,14 @@ class Titler:
         budget.check_spending(users)
         budget.reserve(users, name, amount_of(Usage(MAX_EXCHANGE, TITLE_TOKENS)))
         attempts = self._services.chain.begin()
+        title = ""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 text = await ask(attempts, request, meter)
-        finally:
+            title = clean_title(text.strip().partition("\n")[0].strip(QUOTES)) or ""
+        finally:  # what it cost counts, whatever came of it
             budget.settle(users, name, meter.usage())
-        title = clean_title(text.strip().splitlines()[0].strip(QUOTES))
-        ticket = title and actor.entitle(title, attempts.model.name, meter.usage())
-        if ticket:
-            await ticket
+            await actor.entitle(title, attempts.model.name, meter.usage())
 
 
 def wanted(actor: Actor) -> bool:

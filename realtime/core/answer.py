@@ -183,15 +183,28 @@ class Answer:
         """The messages that it took in, in their order."""
         return [message for step in self._steps for message in step.said]
 
-    def stretches(self) -> Iterator[tuple[list[UserMessage], list[ToolCall], str]]:
+    def stretches(self) -> Iterator[tuple[list[UserMessage], list[ToolCall | str]]]:
         """The answer, cut where it took messages in: those, and the calls and the text up to the
-        next ones. The first stretch has none."""
+        next ones, as they were written. The first stretch has no messages."""
         later = (place for place, step in enumerate(self._steps) if step.said)
         for begin, end in pairwise([0, *later, len(self._steps)]):
             steps = self._steps[begin:end]
-            calls = [part.id for step in steps for part in step.parts if isinstance(part, CallPart)]
-            said = steps[0].said if steps else []
-            yield said, [self.calls[key] for key in calls], _text(steps)
+            yield steps[0].said if steps else [], list(self._written(steps))
+
+    def _written(self, steps: Iterable[StepFold]) -> Iterator[ToolCall | str]:
+        """Calls, and the texts between them, without reasoning."""
+        text = ""
+        for step in steps:
+            for part in step.parts:
+                if isinstance(part, TextPart):
+                    text += part.text() if part.kind == "text" else ""
+                    continue
+                if text:
+                    yield text
+                yield self.calls[part.id]
+                text = ""
+        if text:
+            yield text
 
     @property
     def steps(self) -> int:

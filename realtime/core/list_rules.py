@@ -30,12 +30,12 @@ class ListRules(RunRules):
         if (cleaned, True) != (self.labels.title, self.labels.named):
             self._append(SessionUpdated(title=cleaned, user_id=user_id), now)
 
-    def entitle(self, title: str, model: str, usage: Usage, now: int) -> bool:
-        """Give it the title that a model made. False where it has one by now."""
-        if self.labels.title is not None:
-            return False
-        self._append(SessionUpdated(title=title, model=model, usage=usage), now)
-        return True
+    def entitle(self, title: str, model: str, usage: Usage, now: int) -> None:
+        """Give it the title that a model made, unless that is empty or the session has one by now.
+        What it cost is stored in any case."""
+        new = title if title and self.labels.title is None else None
+        if new or usage.input_tokens or usage.output_tokens:
+            self._append(SessionUpdated(title=new, model=model, usage=usage), now)
 
     def pin(self, pinned: bool, user_id: str, now: int) -> None:
         if pinned != self.labels.pinned:

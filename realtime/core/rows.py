@@ -21,6 +21,13 @@ class Missing(StorageError):
         super().__init__("the content of this file is no longer stored")
 
 
+class Deleted(StorageError):
+    """The session was deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("the session was deleted")
+
+
 class HeldElsewhere(StorageError):
     """Another worker holds the session; it may be asked for again after a while."""
 

@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from ..protocol import UserMessage
+from ..protocol import ToolCall, UserMessage
 from .answer import Answer
 
 Exchanges = Iterable[tuple[UserMessage, Answer]]
 
 
 def markdown(exchanges: Exchanges, title: str | None = None) -> str:
-    """Questions under the names of who asked them, answers under "Assistant", each with its tool
-    calls, and with the files that came along. What an answer took in stands at its place."""
+    """Questions under the names of who asked them with the files that came along, answers under
+    "Assistant" with their tool calls. Text, calls and what an answer took in stand in their order.
+    """
     blocks = [block for question, answer in exchanges for block in _blocks(question, answer)]
     return "\n\n".join([f"# {title}", *blocks] if title else blocks)
 
 
 def _blocks(question: UserMessage, answer: Answer) -> Iterator[str]:
     yield from _said(question)
-    for steering, calls, text in answer.stretches():
+    for steering, written in answer.stretches():
         for message in steering:
             yield from _said(message)
         yield "## Assistant"
-        yield from (f"*Tool {call.name}: {call.status}*" for call in calls)
-        if text := text.strip():
-            yield text
+        for part in written:
+            if isinstance(part, ToolCall):
+                yield f"*Tool {part.name}: {part.status}*"
+            elif text := part.strip():
+                yield text
 
 
 def _said(message: UserMessage) -> Iterator[str]:

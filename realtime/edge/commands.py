@@ -15,7 +15,7 @@ from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
 from ..files.store import Files
 from ..limits.buckets import Buckets
-from ..live.errors import not_yours, storage_unavailable
+from ..live.errors import not_yours, refused
 from ..live.hub import Hub
 from ..live.seat import Seat
 from ..log.log import Ticket
@@ -300,8 +300,9 @@ class Commands:
 
 
 async def stored(ticket: Ticket) -> None:
-    """Wait for a commit. Raises `storage_unavailable`."""
+    """Wait for a commit. Raises `storage_unavailable`, or `not_found` where the session was
+    deleted meanwhile."""
     try:
         await ticket
-    except StorageError:
-        raise storage_unavailable() from None
+    except StorageError as error:
+        raise refused(error) from None

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ..auth import AuthError
 from ..core.rows import StorageError
-from ..live.errors import storage_unavailable
+from ..live.errors import refused
 from ..protocol import ErrorCode, ProtocolError, to_json
 
 RETRY_MS = 3000
@@ -76,7 +76,7 @@ def as_protocol(error: Exception, what: str) -> ProtocolError:
     if isinstance(error, AuthError):
         return ProtocolError("unauthorized", str(error), retryable=error.retryable)
     if isinstance(error, StorageError):
-        return storage_unavailable()
+        return refused(error)
     request_id = uuid4().hex[:12]
     logger.error("%s failed", what, exc_info=error, extra={"request_id": request_id})
     return ProtocolError("internal", f"internal error; request {request_id}")

@@ -11,7 +11,7 @@ from ..core.rows import StorageError
 from ..core.steering import Fate
 from ..log.log import Ticket
 from .driver import Ending
-from .errors import storage_unavailable
+from .errors import refused
 
 Ack = Awaitable[dict[str, Any]]
 CLOSES_S = 5.0
@@ -19,12 +19,12 @@ CLOSES_S = 5.0
 
 async def acked(ticket: Ticket | None, **fields: Any) -> dict[str, Any]:
     """The ack of a command, once its events are committed. Raises `storage_unavailable` where
-    they were not, or the session was deleted meanwhile."""
+    they were not, and `not_found` where the session was deleted meanwhile."""
     if ticket is not None:
         try:
             await ticket
-        except StorageError:
-            raise storage_unavailable() from None
+        except StorageError as error:
+            raise refused(error) from None
     return {"ok": True, **fields}
 
 
@@ -34,8 +34,8 @@ async def steered(ticket: Ticket, decided: Awaitable[Fate], **fields: Any) -> di
     ack = await acked(ticket, **fields)
     try:
         return ack | {"status": await decided}
-    except StorageError:
-        raise storage_unavailable() from None
+    except StorageError as error:
+        raise refused(error) from None
 
 
 async def stopped(ending: Ending, run_id: str) -> dict[str, Any]:

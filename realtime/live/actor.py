@@ -173,12 +173,9 @@ class Actor(Resident):
     def _done(self, rule: Callable[[int], None]) -> Ack:
         return acked(self._ledger.change(rule)[1])
 
-    def entitle(self, title: str, model: str, usage: Usage) -> Ticket | None:
-        """Store a title that a model made. None where there is one by now."""
-        stored, ticket = self._ledger.change(
-            lambda now: self.session.entitle(title, model, usage, now)
-        )
-        return ticket if stored else None
+    def entitle(self, title: str, model: str, usage: Usage) -> Ticket:
+        """Store a title that a model made, if it is of use, and what it cost."""
+        return self._ledger.change(lambda now: self.session.entitle(title, model, usage, now))[1]
 
     def end(self) -> Ack:
         """End the session now, with everything that runs or waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.rows import Deleted, StorageError
 from ..protocol import ProtocolError
 
 
@@ -16,6 +17,11 @@ def held_elsewhere(retry_after_ms: int) -> ProtocolError:
         retryable=True,
         retry_after_ms=retry_after_ms,
     )
+
+
+def refused(why: StorageError) -> ProtocolError:
+    """What a command is told that could not be stored."""
+    return not_yours() if isinstance(why, Deleted) else storage_unavailable()
 
 
 def storage_unavailable() -> ProtocolError:

@@ -42,7 +42,7 @@ class Ledger:
         self.share_key = share_key
         self.unread = unread
         self._watched = watched
-        self.closed = False
+        self.lost: StorageError | None = None  # why nothing is stored any more
         self.tail = Tail(services.log, session.session_id, session.head)
         self._session = session
         self._services = services
@@ -70,8 +70,8 @@ class Ledger:
 
     def _commit(self, *, follow: bool = True) -> Ticket:
         session = self._session
-        if self.closed:
-            return _lost()
+        if self.lost:
+            return _lost(self.lost)
         events = session.take()
         if not events and self._now_aside() == self._aside:
             return self.committed(session.head)
@@ -87,7 +87,7 @@ class Ledger:
 
     def committed(self, seq: int) -> Ticket:
         """Done once the event of this `seq` is committed; nothing is written for it."""
-        return _lost() if self.closed else self.tail.reached(seq)
+        return _lost(self.lost) if self.lost else self.tail.reached(seq)
 
     def _follow(self, events: Sequence[Event]) -> int | None:
         """See to what follows from events at once: whom the session keeps busy, what runs that
@@ -97,9 +97,10 @@ class Ledger:
             if isinstance(event, Done):
                 run = self._session.runs[event.run_id or ""]
                 self._services.budget.settle(self.payers(run), run.run_id, event.usage)
-                self._services.count.add(event)
-                self.unread = not self._watched()
+                if event.status != "consumed":  # else it was no run of its own
+                    self._services.count.add(event)
                 if run.started_at is not None:
+                    self.unread = not self._watched()
                     first = run.first_seq if first is None else min(first, run.first_seq)
         self.occupy()
         return first
@@ -114,14 +115,14 @@ class Ledger:
         """Whom a run counts against."""
         return payers(run.asker, self._session.user_id)
 
-    def close(self) -> None:
-        """The session is forgotten here: what is not committed is gone."""
-        self.closed = True
-        self.tail.close(StorageError("the session is no longer in memory"))
+    def close(self, why: StorageError) -> None:
+        """The session is forgotten here: what is not committed is gone, and fails with `why`."""
+        self.lost = why
+        self.tail.close(why)
         self._services.budget.occupy(self._session.session_id, ())
 
 
-def _lost() -> Ticket:
+def _lost(why: StorageError) -> Ticket:
     lost: Ticket = asyncio.get_running_loop().create_future()
-    settle(lost, StorageError("the session is no longer in memory"))
+    settle(lost, why)
     return lost

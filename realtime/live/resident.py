@@ -13,7 +13,7 @@ from functools import partial
 from ..core.answer import Answer
 from ..core.approvals import let_on
 from ..core.fork import Part
-from ..core.rows import SessionRow, StorageError
+from ..core.rows import Deleted, SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.user import User
@@ -33,7 +33,7 @@ from ..protocol import (
 )
 from .clock import now_ms
 from .driver import Driver
-from .errors import storage_unavailable
+from .errors import refused
 from .host import Host
 from .join import history, leaf_of, page_for, payload
 from .ledger import Ledger
@@ -129,8 +129,9 @@ class Resident:
         """Forget the session: what is not committed is gone, a run is cut off."""
         self.presence.cancel()
         self.driver.close(deleted=deleted)
-        self._ledger.close()
-        self._steering.close()
+        why = Deleted() if deleted else StorageError("the session is no longer in memory")
+        self._ledger.close(why)
+        self._steering.close(why)
 
     # ------------------------------------------------------------ sharing
 
@@ -166,15 +167,14 @@ class Resident:
         self, sid: str, user: User, command: Join, enter: Callable[[], None]
     ) -> SessionPayload:
         """As in `Seat`: the caller must send the answer before it awaits anything, so that
-        nothing falls between page and live stream. Raises `storage_unavailable`."""
+        nothing falls between page and live stream. Raises `not_found`, `storage_unavailable`."""
         session, tail = self.session, self._tail
         self.driver.tools.declare(command.tools or ())
         try:
             page, mode = await page_for(command, session, tail)
-        except StorageError:
-            raise storage_unavailable() from None
-        if self._ledger.closed:  # while the page was read; the log may have less than we had
-            raise storage_unavailable()
+            self._check_here()  # else the log may have less than we had
+        except StorageError as error:
+            raise refused(error) from None
         if page.seq >= tail.committed:
             enter()
             self.presence.enter(sid, user)
@@ -189,9 +189,16 @@ class Resident:
     async def history(self, command: History) -> Page:
         """Older events, folded. Raises `not_found`, `storage_unavailable`."""
         try:
-            return await history(command, self.session, self._tail)
-        except StorageError:
-            raise storage_unavailable() from None
+            page = await history(command, self.session, self._tail)
+            self._check_here()
+        except StorageError as error:
+            raise refused(error) from None
+        return page
+
+    def _check_here(self) -> None:
+        """Raises `StorageError` where the session was forgotten, while a page was read."""
+        if self._ledger.lost:
+            raise self._ledger.lost
 
     def leave(self, sid: str) -> None:
         """A device has gone. The last one starts the clocks; nothing is awaited here."""
@@ -217,7 +224,7 @@ class Resident:
 
     def settle(self) -> None:
         """With nobody watching: let the run go on for a while, then end, then be forgotten."""
-        if self.presence.devices or self.pins or self._ledger.closed or self.driver.draining:
+        if self.presence.devices or self.pins or self._ledger.lost or self.driver.draining:
             return
         session, presence = self.session, self.presence
         if session.unfinished:

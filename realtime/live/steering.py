@@ -43,10 +43,10 @@ class Steering:
                 decided.set_result("queued")
         self._open.clear()
 
-    def close(self) -> None:
-        """The session is forgotten."""
+    def close(self, why: StorageError) -> None:
+        """The session is forgotten: what is open fails with `why`."""
         for *_, decided in self._open:
             if not decided.done():
-                decided.set_exception(StorageError("the session is no longer in memory"))
+                decided.set_exception(why)
                 decided.exception()  # nobody may wait for it
         self._open.clear()

@@ -233,7 +233,8 @@ class Selected(Event):
 
 class SessionUpdated(Event):
     """What the list of conversations shows of the session: what has changed of it. `user_id`: who
-    did it; without one the server gave the title, by `model`, for `usage`."""
+    did it; without one the server gave the title, by `model`, for `usage`. With those two alone,
+    no title came of it."""
 
     title: str | None = None
     pinned: bool | None = None

@@ -177,7 +177,20 @@ def test_messages_that_it_took_in_stand_between_the_steps_and_are_no_step() -> N
         *(AssistantText("I look."), asked("1"), result("1")),
         *(*steered, AssistantText("\n\nBlue it is.")),
     ]
-    first, second = answer.stretches()
-    assert (first[0], [made.tool_call_id for made in first[1]], first[2]) == ([], ["1"], "I look.")
-    assert second == (messages, [], "\n\nBlue it is.")
-    assert list(Answer().stretches()) == [([], [], "")]
+    assert list(answer.stretches()) == [
+        ([], ["I look.", answer.calls["1"]]),
+        (messages, ["\n\nBlue it is."]),
+    ]
+    assert list(Answer().stretches()) == [([], [])]
+
+
+def test_a_stretch_has_text_and_calls_in_their_order() -> None:
+    answer = Answer()
+    answer.set_call(call("1"))
+    answer.set_call(call("2"))
+    says(answer, "One.")
+    answer.set_call(call("3"))
+    completed(answer, "1", "2", "3")
+    says(answer, "\n\nTwo.")
+    first, second, third = (answer.calls[key] for key in "123")
+    assert list(answer.stretches()) == [([], [first, second, "One.", third, "\n\nTwo."])]

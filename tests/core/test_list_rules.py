@@ -10,7 +10,7 @@ from msgspec import to_builtins
 from realtime.core.fork import copied, in_pieces
 from realtime.core.provider_state import provider_state
 from realtime.core.session import Session
-from realtime.protocol import Done, Event, ProtocolError, Send, Usage
+from realtime.protocol import Done, Event, ProtocolError, Send, SessionUpdated, Usage
 from tests.support.states import fill
 from tests.support.talk import say, talk
 
@@ -87,11 +87,16 @@ def test_labels_are_read_back_as_they_were(seed: int) -> None:
 def test_a_model_names_a_session_once_and_a_person_whenever() -> None:
     session = Session("s")
     session.begin("u", 1)
-    assert session.entitle("By a model", "m", Usage(1, 1), 2)
-    assert not session.entitle("Again", "m", Usage(1, 1), 2)
+    session.entitle("", "m", Usage(0, 0), 2)
+    session.entitle("", "m", Usage(1, 1), 2)
+    session.entitle("By a model", "m", Usage(1, 2), 2)
+    session.entitle("Again", "m", Usage(1, 3), 2)
     session.rename("Mine", "u", 3)
     session.rename("Mine", "u", 3)
-    assert len(session.take()) == 3
+    told = [event for event in session.take() if isinstance(event, SessionUpdated)]
+    assert [(event.title, event.usage and event.usage.output_tokens) for event in told] == [
+        *((None, 1), ("By a model", 2), (None, 3), ("Mine", None))
+    ], "what it cost is told in any case"
     with pytest.raises(ProtocolError, match="visible"):
         session.rename("\u202e \n", "u", 4)
     assert session.row().active_at is None, "nothing was said"

@@ -15,14 +15,15 @@ from pathlib import Path
 import pytest
 
 from realtime.core.rows import Listing, Place
+from realtime.core.session import Session
 from realtime.log.encode import encoded, event_values
 from realtime.log.journal import Journal, database, leaving, upkeep
 from realtime.log.journal.database import Database
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.journal.migrations import MIGRATIONS
-from realtime.protocol import Done, UserMessage, to_json
+from realtime.protocol import Done, Send, Usage, UserMessage, to_json
 from tests.log.test_once import VERSION_BEFORE, finish, leftovers, write
-from tests.support.talk import ended_runs, head_of, talk
+from tests.support.talk import ended_runs, head_of, say, talk
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def added_up(sessions: dict[str, list[object]]) -> tuple[int, int, int]:
     events = [event for session in sessions.values() for event in session]
     done = [event for event in events if isinstance(event, Done)]
     asked = sum(isinstance(event, UserMessage) for event in events)
-    return asked, len(done), sum(event.usage.output_tokens for event in done)
+    answered = sum(event.status != "consumed" for event in done)
+    return asked, answered, sum(event.usage.output_tokens for event in done)
 
 
 def figures(journal: Journal, user: str | None = None) -> tuple[float, float, float]:
@@ -69,6 +71,27 @@ def test_counts_follow_every_commit(journal: Journal, tmp_path: Path) -> None:
     journal.delete([name])
     said.pop(name)
     assert figures(journal) == added_up(said)
+
+
+def test_a_message_that_an_answer_took_in_has_none(journal: Journal) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    session.send(Send(text="paint it", client_msg_id="1"), "owner", "m", 2)
+    run = session.active
+    assert run
+    session.send(Send(text="in blue", client_msg_id="2", if_busy="steer"), "owner", "m", 3)
+    assert session.take_in(run.run_id, 4)
+    say(session, "Blue it is.", 5)
+    session.finish(run.run_id, "completed", "stop", 6, usage=Usage(5, 3))
+    write(journal, head_of(session), session.take())
+    assert figures(journal) == (2, 1, 3)
+    with closing(sqlite3.connect(journal.path)) as file, file:
+        file.execute("DELETE FROM counts")
+        file.execute("INSERT INTO meta VALUES ('uncounted', '')")
+    assert figures(journal) == (2, 1, 3), "added up from the rows"
+    while journal.tidy(1):
+        pass
+    assert figures(journal) == (2, 1, 3), "counted from the rows"
 
 
 def test_sessions_of_an_older_version_are_counted_by_and_by(tmp_path: Path) -> None:

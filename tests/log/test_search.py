@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from realtime.core.rows import Listing
 from realtime.core.session import Session
+from realtime.core.user import User
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
+from realtime.log.journal.migrations import MIGRATIONS
 from realtime.log.journal.words import OWNER, of_owner, words
-from realtime.protocol import Done, Send, SessionUpdated, Usage, UserMessage
+from realtime.protocol import Done, Queue, Send, SessionUpdated, Usage, UserMessage
+from realtime.protocol.commands import QueueEdit
 from tests.log.test_once import finish, write
 from tests.support.talk import ended_runs, head_of, say, talk
 
@@ -101,6 +104,61 @@ def test_the_newest_title_is_found_and_an_older_one_is_not(journal: Journal) -> 
     write(journal, head_of(session), session.take())
     assert (found(journal, "zebra"), found(journal, "okapi question")) == (set(), {"s"})
     assert isinstance(journal.events.after("s", session.head - 1)[0], SessionUpdated)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_was_withdrawn_from_the_queue_is_not_found(journal: Journal, folded: bool) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "a first question", "well")
+    session.send(Send(text="common", client_msg_id="1"), "owner", "m", 5)
+    active = session.active
+    assert active
+    waiting = []
+    for text in ("pelican", "zebra", "okapi"):
+        send = Send(text=f"{text} common", client_msg_id=text)
+        waiting.append(session.send(send, "owner", "m", 6)[1].run_id)
+    write(journal, head_of(session), session.take())
+    assert found(journal, "pelican zebra okapi common") == {"s"}
+    edit = Queue(edit=QueueEdit(run_id=waiting[0], text="stork"))
+    session.change_queue(edit, User("owner"), 7)
+    session.finish(waiting[1], "cancelled", "cancelled", 8, usage=Usage(0, 0))
+    session.finish(active.run_id, "cancelled", "cancelled", 9, usage=Usage(1, 0))
+    write(journal, head_of(session), session.take())
+    if folded:
+        journal.events.fold_from("s", active.first_seq)
+    assert [found(journal, word) for word in ("pelican", "zebra")] == [set(), set()]
+    assert found(journal, "stork okapi common question well") == {"s"}
+    session.rename("Birds", "owner", 10)
+    write(journal, head_of(session), session.take())
+    assert [found(journal, word) for word in ("zebra", "stork birds")] == [set(), {"s"}]
+    journal.delete(["s"])
+    assert vocabulary(journal.path) == set()
+
+
+def test_a_journal_of_the_version_before_is_read_and_counted_anew(tmp_path: Path) -> None:
+    path = str(tmp_path / "j.db")
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "where is 東京")
+    with closing(Journal(path)) as journal:
+        write(journal, head_of(session), session.take())
+        assert found(journal, "京") == {"s"}
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute("DROP TABLE said_fts")
+        file.execute(
+            "CREATE VIRTUAL TABLE said_fts USING fts5 ("
+            "words, content = '', detail = none, tokenize = 'ascii')"
+        )
+        file.execute("UPDATE counts SET answers = 9")
+        file.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    with closing(Journal(path)) as journal:
+        assert found(journal, "京") == {"s"}
+        while journal.tidy(1):
+            pass
+        assert journal.reports.figures(None, 0)["answers"] == 1
+        journal.delete(["s"])
+        assert vocabulary(path) == set()
 
 
 def test_any_number_of_titles_harms_nobody(journal: Journal) -> None:

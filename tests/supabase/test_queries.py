@@ -33,6 +33,8 @@ async def user(supabase: Supabase, project: SupabaseLite) -> str:
     usage = {"input_tokens": 5, "output_tokens": 9}
     good = json.dumps({"status": "completed", "usage": usage}).encode()
     bad = {"status": "failed", "usage": usage, "error": {"code": "x", "message": "no model"}}
+    none = {"input_tokens": 0, "output_tokens": 0}
+    taken_in = json.dumps({"status": "consumed", "usage": none, "consumed_by": "r2"}).encode()
     title = json.dumps({"title": "Tea", "model": "m", "usage": usage}).encode()
     asked = f"Which green tea, {name}?"
     await ship(
@@ -44,6 +46,8 @@ async def user(supabase: Supabase, project: SupabaseLite) -> str:
             event(long, 3, content="And why?", run_id="r2"),
             event(long, 4, "done", payload=json.dumps(bad).encode(), run_id="r2"),
             event(long, 5, "session_updated", content="Tea", payload=title),
+            event(long, 6, content="The black one.", run_id="r3"),
+            event(long, 7, "done", payload=taken_in, run_id="r3"),
             event(short, 1, content="Nothing."),
         ),
     )
@@ -59,7 +63,7 @@ def test_usage(project: SupabaseLite, user: str) -> None:
     assert (row["answers"], row["input_tokens"], row["output_tokens"]) == (2, 10, 18)
 
 
-async def test_a_title_s_usage_is_no_answer_s(
+async def test_titles_and_messages_that_an_answer_took_in_are_no_answers(
     supabase: Supabase, project: SupabaseLite, user: str
 ) -> None:
     statement = f"select * from session_overview where user_id = '{user}' and answers > 0"
@@ -85,12 +89,12 @@ def test_failed_runs(project: SupabaseLite, user: str) -> None:
 def test_search_uses_its_index(project: SupabaseLite, user: str) -> None:
     assert f"Which green tea, {user}?" in [row["content"] for row in rows(project, SEARCH)]
     plan = project.psql(f"set enable_seqscan = off; explain {SEARCH}")
-    assert "session_events_search_words_idx" in plan
+    assert "session_events_all_words_idx" in plan
 
 
 def test_the_overview_shows_users_their_own(project: SupabaseLite, user: str) -> None:
     mine = f"set local request.jwt.claim.sub = '{user}'; set local role authenticated;"
     seen = rows(project, OVERVIEW, mine)
-    assert sorted((row["messages"], row["failed"]) for row in seen) == [(1, 0), (2, 1)]
+    assert sorted((row["messages"], row["failed"]) for row in seen) == [(1, 0), (3, 1)]
     with pytest.raises(AssertionError, match="permission denied"):
         project.psql("select * from session_overview", role="anon")

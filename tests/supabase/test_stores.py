@@ -151,7 +151,12 @@ async def test_a_list_is_read_in_pages_pinned_ones_first(both: Both) -> None:
 TEXTS = [
     ("Über die Größe der Bäume", ["größe", "UBER bäum", "grosse baume"], ["strauch", "bäu der x"]),
     ("Le café près du musée", ["cafe musee", "MUSÉE", "mus"], ["the", "mu"]),
-    ("今天天气怎么样？北京下雨吗", ["天气", "北京 天气", "雨"], ["上海", "气天"]),
+    (
+        "今天天气怎么样？北京下雨吗",
+        ["天气", "北京 天气", "雨", "样 吗 天"],
+        ["上海", "气天", "上 吗"],
+    ),
+    ("A green teapot, №5", ["tea green tea", "no5 teapot"], ["tea green", "no6"]),
     ("東京タワーの高さは何メートルですか", ["東京", "タワー", "高さ"], ["大阪"]),
     ("สวัสดีครับ วันนี้อากาศดี", ["อากาศ", "สวัสดี"], ["ฝนตก"]),
     ("오늘 날씨가 어때요", ["날씨", "오늘"], ["내일"]),

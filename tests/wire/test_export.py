@@ -49,7 +49,7 @@ async def test_the_active_branch_or_another(serve: Serve, device: Devices) -> No
     other = await fetch(f"{url}?format=markdown&leaf={asked[1]}", one.auth["token"])
     assert other.text.startswith("# A title\n\n## User, 20")
     assert other.text.endswith(
-        "two\n\n## Assistant\n\n*Tool no_such_tool: failed*\n\nI look.\n\nfound.\n"
+        "two\n\n## Assistant\n\nI look.\n\n*Tool no_such_tool: failed*\n\nfound.\n"
     )
 
 

@@ -98,9 +98,7 @@ async def test_a_copy_survives_a_restart_with_its_tools_and_files(
     assert (await ask("GET", url, one.auth["token"])).body == b"some text"
 
 
-async def test_a_long_copy_holds_up_nobody_and_is_told_once(
-    serve: Serve, device: Devices
-) -> None:
+async def test_a_long_copy_holds_up_nobody_and_is_told_once(serve: Serve, device: Devices) -> None:
     running = await serve(ScriptedModel(*(says(f"answer {n}") for n in range(62))))
     one = device(running.url)
     await one.connect()

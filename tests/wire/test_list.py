@@ -156,6 +156,24 @@ async def test_it_shows_what_waits_what_failed_and_what_is_unread(
     assert (row["status"], row["unread"]) == ("failed", False)
 
 
+async def test_a_message_that_is_dropped_is_nothing_to_read(serve: Serve, device: Devices) -> None:
+    gate = asyncio.Event()
+    running = await serve(ScriptedModel([gate, *says("fine")]))
+    one, two = await two_devices(running, device)
+    session_id = await fresh(one)
+    await one.send("well?")
+    waiting = await one.send("And now?")
+    share = (await one.call("share", {"session_id": session_id}))["share"]
+    guest = device(running.url, session_id=session_id, share=share)
+    await guest.connect()
+    await one.call("leave", {"session_id": session_id})
+    drop = {"run_id": waiting["run_id"]}
+    assert (await guest.call("queue", {"session_id": session_id, "drop": drop}))["ok"]
+    assert not (await listed(two))[0]["unread"]
+    gate.set()
+    assert (await told(two, 0, session_id=session_id, status="idle"))["unread"]
+
+
 async def test_pages_hold_each_session_once_pinned_ones_first(
     serve: Serve, device: Devices
 ) -> None:
@@ -226,10 +244,19 @@ async def test_deleting_ends_what_runs_and_those_who_watch_are_told(
 TEXTS = {
     "umlauts": ("Über die Größe der Bäume", ["größe", "uber", "GRÖSSE bäu"], ["strauch"]),
     "accents": ("Le café près du musée", ["cafe", "MUSÉE", "mus"], ["the"]),
-    "chinese": ("今天天气怎么样？北京下雨吗", ["天气", "北京", "雨"], ["上海"]),
-    "japanese": ("東京タワーの高さは何メートルですか", ["東京", "タワー", "高さ"], ["大阪"]),
+    "chinese": (
+        "今天天气怎么样？北京下雨吗",
+        ["天气", "北京", "雨", "吗", "样 京"],
+        ["上海", "上 京"],
+    ),
+    "japanese": (
+        "東京タワーの高さは何メートルですか",
+        ["東京", "タワー", "高さ", "か", "か 東"],
+        ["大阪"],
+    ),
     "thai": ("สวัสดีครับ วันนี้อากาศดี", ["อากาศ", "สวัสดี"], ["ฝนตก"]),
     "korean": ("오늘 날씨가 어때요", ["날씨", "오늘"], ["내일"]),
+    "letters": ("№5 costs ① and Ⅷ", ["no5", "costs viii cost", "№5"], ["no6"]),
     "hindi": ("आज मौसम कैसा है", ["मौसम", "आज"], ["बारिश"]),
     "code": ("call get_user_by_id(42) twice", ["get_user_by_id", "user 42", "twi"], ["get_usr"]),
 }

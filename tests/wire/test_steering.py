@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from realtime.config import Settings
 from realtime.core.rows import StorageError
 from realtime.core.session import Session
 from realtime.live.steering import Steering
@@ -22,6 +25,7 @@ from tests.support.fetch import fetch
 from tests.support.fold import fold
 from tests.support.scripted import Script, ScriptedModel, asks, says
 from tests.support.serving import Running, Serve
+from tests.wire.test_metrics import scrape
 
 Devices = Callable[..., Device]
 LOOKS = [[TextDelta("I look.")], *asks(("look", "{}"))]
@@ -321,6 +325,26 @@ async def test_it_is_on_the_branch_of_the_answer_alone(scene: Begin) -> None:
     await ack
 
 
+async def test_what_is_open_in_a_session_that_is_deleted_is_not_found(scene: Begin) -> None:
+    it = await scene()
+    ack, _ = await it.steer("in blue")
+    assert (await it.one.call("delete", {"session_id": it.session_id}))["ok"]
+    error = (await ack)["error"]
+    assert (error["code"], error["retryable"]) == ("not_found", False)
+
+
+async def test_it_is_no_answer_in_any_figure(scene: Begin, settings: Settings) -> None:
+    it = await scene()
+    ack, _ = await it.steer("in blue")
+    await it.go_on()
+    assert (await ack)["status"] == "consumed"
+    found = await scrape(it.running.url)
+    runs = {name: value for name, value in found.items() if name.startswith("runs_total")}
+    assert runs == {'runs_total{status="completed"}': 1}
+    with closing(sqlite3.connect(settings.database_path)) as journal:
+        assert journal.execute("SELECT messages, answers FROM counts").fetchall() == [(2, 1)]
+
+
 async def test_an_export_has_it_in_its_place(scene: Begin) -> None:
     it = await scene()
     await it.one.call("auth", {"token": it.one.auth["token"], "name": "Ann"})
@@ -330,7 +354,7 @@ async def test_an_export_has_it_in_its_place(scene: Begin) -> None:
     text = (await fetch(f"{url}?format=markdown", it.one.auth["token"])).text
     lines = [line.split(", 20")[0] for line in text.splitlines() if line]
     assert lines == [
-        *("## User", "paint it", "## Assistant", "*Tool look: completed*", "I look."),
+        *("## User", "paint it", "## Assistant", "I look.", "*Tool look: completed*"),
         *("## Ann", "in blue", "## Assistant", "Blue it is."),
     ]
     events = (await fetch(url, it.one.auth["token"])).json()["events"]
@@ -348,6 +372,6 @@ async def test_a_session_that_goes_out_of_memory_decides_nothing() -> None:
     assert decided is not None
     steering.look(session.head)
     assert not decided.done()
-    steering.close()
+    steering.close(StorageError("it is out of memory"))
     with pytest.raises(StorageError):
         await decided

@@ -1,4 +1,5 @@
 """The table of counts: what was said and used in each session, so that nobody adds it up again.
+A message that another answer took in (`consumed`) is no answer.
 
 Sessions of an older version are counted later, some at a time; until then they are added up from
 their rows.
@@ -16,8 +17,10 @@ BEGIN = """INSERT OR IGNORE INTO counts (session, user_id, start_time)
 _ADD = """UPDATE counts SET messages = messages + ?, answers = answers + ?,
     input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost = cost + ?
     WHERE session = (SELECT key FROM sessions WHERE session_id = ?)"""
+_ANSWERED = "CASE event_type WHEN 'done' THEN CAST(payload AS TEXT) ->> 'status' <> 'consumed' END"
 _USAGE = "json_extract(CASE event_type WHEN 'done' THEN CAST(payload AS TEXT) END, '$.usage')"
-ADDED_UP = f"""sum(event_type = 'user_message') AS messages, sum(event_type = 'done') AS answers,
+ADDED_UP = f"""sum(event_type = 'user_message') AS messages,
+    coalesce(sum({_ANSWERED}), 0) AS answers,
     coalesce(sum({_USAGE} ->> 'input_tokens'), 0) AS input_tokens,
     coalesce(sum({_USAGE} ->> 'output_tokens'), 0) AS output_tokens,
     coalesce(sum({_USAGE} ->> 'cost'), 0.0) AS cost"""
@@ -35,8 +38,14 @@ def add(writer: sqlite3.Connection, event: Event) -> None:
     match event:
         case UserMessage():
             writer.execute(_ADD, (1, 0, 0, 0, 0.0, event.session_id))
-        case Done(usage=used):
-            values = (0, 1, used.input_tokens, used.output_tokens, used.cost or 0.0)
+        case Done(status=status, usage=used):
+            values = (
+                0,
+                status != "consumed",
+                used.input_tokens,
+                used.output_tokens,
+                used.cost or 0.0,
+            )
             writer.execute(_ADD, (*values, event.session_id))
 
 

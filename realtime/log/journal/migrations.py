@@ -194,4 +194,13 @@ MIGRATIONS = (
     UPDATE sessions SET doc = NULL WHERE doc IS NOT NULL;
     DELETE FROM meta WHERE name = 'indexed';
     """,
+    """
+    DROP TABLE said_fts;
+    CREATE VIRTUAL TABLE said_fts USING fts5 (
+        words, content = '', detail = none, tokenize = 'ascii');
+    UPDATE sessions SET doc = NULL WHERE doc IS NOT NULL;
+    DELETE FROM meta WHERE name = 'indexed';
+    DELETE FROM counts;
+    INSERT OR REPLACE INTO meta SELECT 'uncounted', '' WHERE EXISTS (SELECT 1 FROM sessions);
+    """,
 )

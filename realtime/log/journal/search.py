@@ -1,18 +1,20 @@
 """Which words stand in which session: the table `said_fts`, with a document for each session.
 
 It follows the log behind a cursor, in the writing thread, so no commit waits for it; whoever
-searches has it brought up first. A session's document grows by the words of each text. With
-`detail=none` and no content it holds nothing but them. Deleting takes the words from the texts,
-so it goes before the texts do.
+searches has it brought up first. A session's document grows by the words of each text, and is made
+anew where a text no longer stands: an older title, or a message that was edited or dropped while it
+waited. With `detail=none` and no content it holds nothing but the words. Deleting takes the words
+from the texts, so it goes before the texts do.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec import UNSET
 
 from ...core.rows import Listing, SessionRow, StorageError
 from ...protocol import Done, Event, SessionUpdated, UserMessage
@@ -27,6 +29,10 @@ _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
 _LAST = f"SELECT max(id) FROM (SELECT id FROM log WHERE id > ? ORDER BY id LIMIT {ROWS})"  # noqa: S608
 _TOKENS = """SELECT content FROM events WHERE session_id = ? AND run_id = ?
     AND event_type = 'token' AND CAST(payload AS TEXT) ->> 'kind' = 'text' ORDER BY seq"""
+_OF_RUN = """SELECT 1 FROM log JOIN sessions ON key = session
+    WHERE session_id = ? AND run_id = ? AND event_type = ?"""
+_SAID_BEFORE = f"{_OF_RUN} AND seq < ?"
+_BEGAN = f"{_OF_RUN} AND content = 'started'"
 _DOC = "SELECT doc, user_id FROM sessions WHERE session_id = ?"
 _NEW_DOC = """UPDATE sessions SET doc =
     (SELECT coalesce(max(doc), 0) + 1 FROM sessions WHERE doc IS NOT NULL)
@@ -80,11 +86,25 @@ def rebuild(writer: sqlite3.Connection, session_id: str) -> None:
     transaction."""
     said = _said(writer, session_id)
     forget(writer, session_id)
-    titles = [event for event in said if isinstance(event, SessionUpdated) and event.title]
-    found = set().union(
-        *(_words(writer, event) for event in said if event not in titles or event is titles[-1])
-    )
+    found = set().union(*(_words(writer, event) for event in _standing(writer, said)))
     _add(writer, session_id, found)
+
+
+def _standing(writer: sqlite3.Connection, said: list[Event]) -> Iterator[Event]:
+    """Without what was replaced or dropped."""
+    titles = [event for event in said if isinstance(event, SessionUpdated) and event.title]
+    newest = {event.run_id: event for event in said if isinstance(event, UserMessage)}
+    dropped = {event.run_id for event in said if _drops(writer, event)}
+    for event in said:
+        match event:
+            case SessionUpdated():
+                stands = event in titles[-1:]
+            case UserMessage():
+                stands = event is newest[event.run_id] and event.run_id not in dropped
+            case _:
+                stands = True
+        if stands:
+            yield event
 
 
 def forget(writer: sqlite3.Connection, session_id: str) -> None:
@@ -103,11 +123,26 @@ def forget(writer: sqlite3.Connection, session_id: str) -> None:
 
 
 def _take_in(writer: sqlite3.Connection, event: Event) -> None:
-    if isinstance(event, SessionUpdated):
-        if event.title:
-            rebuild(writer, event.session_id)  # the title before it is not found any more
-        return
-    _add(writer, event.session_id, _words(writer, event))
+    titles = isinstance(event, SessionUpdated) and event.title
+    if titles or _edits(writer, event) or _drops(writer, event):
+        rebuild(writer, event.session_id)  # what it replaces is not found any more
+    else:
+        _add(writer, event.session_id, _words(writer, event))
+
+
+def _edits(writer: sqlite3.Connection, event: Event) -> bool:
+    """Whether it replaces a message that waited."""
+    if not isinstance(event, UserMessage) or event.parent is not UNSET:
+        return False
+    of_run = (event.session_id, event.run_id, "user_message", event.seq)
+    return writer.execute(_SAID_BEFORE, of_run).fetchone() is not None
+
+
+def _drops(writer: sqlite3.Connection, event: Event) -> bool:
+    """Whether it ends a message that waited, and was never asked."""
+    if not isinstance(event, Done) or event.status != "cancelled" or event.text_len:
+        return False
+    return writer.execute(_BEGAN, (event.session_id, event.run_id, "run")).fetchone() is None
 
 
 def _add(writer: sqlite3.Connection, session_id: str, found: set[str]) -> None:

@@ -1,5 +1,5 @@
 """The words of a text, as the search knows them: without case and accents, and of scripts that put
-no spaces between words each two neighbouring characters.
+no spaces between words each two neighbouring characters, and the last one by itself.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ _MARKS = "\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0dff"
 """Of Hebrew, Arabic and the scripts of India: parts of words that are no letters."""
 
 _ASCII = re.compile("[a-z0-9]+")
+_SINGLE = re.compile(f"[{_UNSPACED}]")
 _RUNS = re.compile(f"([{_UNSPACED}]+)|((?:[^\\W_{_UNSPACED}]|[{_MARKS}])+)")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
 def words(text: str) -> set[str]:
-    return set(_in_order(text))
+    return set(_in_order(text, ends=True))
 
 
 def question(wanted: str, owner: str) -> str:
     """Asks FTS5 for the sessions of an owner in which all these words stand, of the last one at
-    least the beginning. Empty where there are none."""
-    found = list(dict.fromkeys(_in_order(wanted)))[:MOST]
+    least the beginning, and single characters of unspaced scripts anywhere. Empty where there are
+    none."""
+    found = _in_order(wanted, ends=False)
     if not found:
         return ""
-    terms = [f'"{word}"' for word in found]
-    if len(found[-1]) > 2 or _single(found[-1]):
-        terms[-1] += " *"
-    return " AND ".join([f'"{of_owner(owner)}"', *terms])
+    terms = [f'"{of_owner(owner)}"']
+    for word in list(dict.fromkeys(found))[:MOST]:
+        begins = _SINGLE.fullmatch(word) or (word == found[-1] and len(word) > 2)
+        terms.append(f'"{word}"' + " *" * bool(begins))
+    return " AND ".join(terms)
 
 
 def of_owner(user_id: str) -> str:
@@ -47,19 +50,15 @@ def of_owner(user_id: str) -> str:
     return OWNER + blake2b(user_id.encode("utf-8", "replace"), digest_size=10).hexdigest()
 
 
-def _in_order(text: str) -> list[str]:
+def _in_order(text: str, *, ends: bool) -> list[str]:
+    """`ends`: whether the last character of an unspaced run is a word as well."""
     if text.isascii():
         return [word[:LONGEST] for word in _ASCII.findall(text.lower())]
-    plain = normalize("NFC", _ACCENTS.sub("", normalize("NFKD", text.casefold())))
+    plain = normalize("NFC", _ACCENTS.sub("", normalize("NFKD", text))).casefold()
     found: list[str] = []
     for run, word in _RUNS.findall(plain):
         if word:
             found.append(word[:LONGEST])
         else:
-            found += [run[at : at + 2] for at in range(max(1, len(run) - 1))]
+            found += [run[at : at + 2] for at in range(max(1, len(run) - (not ends)))]
     return found
-
-
-def _single(word: str) -> bool:
-    """Whether it is one character of an unspaced script."""
-    return len(word) == 1 and not word.isascii()
