@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -285,6 +286,23 @@ async def test_tokens_are_filed_soon_and_that_is_told(log: Log) -> None:
         await log.settled()
     assert not log.keeper.journal.loose
     assert [row.event_type for row in (await log.keeper.unshipped(10)).events][-1] == "token"
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_nothing_of_a_deleted_session_stays_loose(log: Log, streaming: bool) -> None:
+    chat, other = Chat("s"), Chat("other")
+    for one in (chat, other):
+        await log.append(one.session.session_id, 1, one.ask(), head=one.head)
+    tokens = {one: one.say("secret") for one in (chat, other)}
+    await asyncio.gather(
+        *(log.append(one.session.session_id, 1, events) for one, events in tokens.items())
+    )
+    if not streaming:  # its tokens are in rows already
+        await log.append("s", 1, chat.finish(), head=chat.head)
+    await log.keeper.delete(["s"])
+    assert {row[0] for row in stored(log.keeper.journal.path)[0]} == {"other"}
+    assert stored(log.keeper.journal.path)[1] == 0
+    assert fold(await log.keeper.replay("other", 0))[-1] == tokens[other][-1]
 
 
 async def test_many_are_filed_a_few_at_a_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from realtime.core.rows import Listing
 from realtime.core.session import Session
 from realtime.core.user import User
 from realtime.log.encode import encoded
-from realtime.log.journal import Journal
+from realtime.log.journal import Journal, search
 from realtime.log.journal.migrations import MIGRATIONS
+from realtime.log.journal.search import rebuild
 from realtime.log.journal.words import OWNER, of_owner, words
 from realtime.protocol import Done, Queue, Send, SessionUpdated, Usage, UserMessage
 from realtime.protocol.commands import QueueEdit
@@ -176,6 +177,32 @@ def test_any_number_of_titles_harms_nobody(journal: Journal) -> None:
         assert found(journal, f"paris{number - 1}") == set()
     journal.delete(["s"])
     assert vocabulary(journal.path) == set()
+
+
+def test_titles_in_a_row_are_read_once_and_the_clock_is_looked_at_after_each(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "where is the airport", "there")
+    for number in range(30):
+        session.rename(f"title{number}", "owner", 5)
+    write(journal, head_of(session), session.take())
+    made: list[str] = []
+
+    def counted(writer: sqlite3.Connection, session_id: str) -> None:
+        made.append(session_id)
+        rebuild(writer, session_id)
+
+    monkeypatch.setattr(search, "rebuild", counted)
+    assert found(journal, "airport title29") == {"s"}
+    assert made == ["s"]
+    for number in range(30):
+        session.rename(f"name{number}", "owner", 6)
+    write(journal, head_of(session), session.take())
+    assert sum(1 for _ in iter(lambda: journal.index(0), False)) >= 30
+    assert found(journal, "airport name29") == {"s"}
+    assert found(journal, "title29") == set()
 
 
 def test_nobody_reaches_another_list_by_the_word_that_stands_for_its_owner(

@@ -85,16 +85,18 @@ class Journal:
         return gone
 
     def file(self, most: int | None = None) -> None:
-        """Make rows of what is loose: all of it, or of the sessions that wait longest."""
+        """Make rows of what is loose: all of it, or of the sessions that wait longest. What rows
+        were made of is gone then."""
         sessions, needed = self.loose.oldest(most)
 
         def work(writer: sqlite3.Connection) -> None:
             events.store(writer, self.loose.joined(sessions))
             loose.drop(writer, needed)
 
-        if sessions:
+        if self.loose.rows:
             self._database.transaction(work)
             self.loose.forget(sessions)
+            self.loose.rows = needed is not None
 
     def _file_left(self, writer: sqlite3.Connection) -> None:
         try:

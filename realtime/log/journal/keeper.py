@@ -84,6 +84,7 @@ class JournalKeeper:
             left = self.journal.delete(left, seconds)
             return bool(left)
 
+        await self._write(self.journal.file)  # a row of what is loose has tokens of many sessions
         await self._upkeep.in_pieces(some)
         await self._upkeep.tidy()
 

@@ -37,6 +37,7 @@ class Loose:
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}  # in the order of what is loose longest
+        self.rows = False  # whether the table has some; their tokens may be filed already
 
     def __len__(self) -> int:
         return len(self._held)
@@ -49,6 +50,7 @@ class Loose:
 
     def add(self, row_id: int, appends: Iterable[Append]) -> None:
         for one in appends:
+            self.rows = True
             if held := self._held.get(one.session_id):
                 held.events += one.events
             else:

@@ -22,7 +22,7 @@ from . import heads, slim
 from .database import Database
 from .words import of_owner, question, words
 
-ROWS = 50  # between two looks at the clock
+ROWS = 50  # that are read at once
 
 _SAID = "event_type IN ('user_message', 'done', 'session_updated')"
 _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
@@ -67,14 +67,23 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
     """Take in what was said since, for about so long; whether there is more. Inside of a
     transaction."""
     until = time.monotonic() + seconds
+    anew: set[str] = set()
     ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(-(2**62),)]
     while True:
         (last,) = writer.execute(_LAST, (cursor,)).fetchone()
         if last is None:
             return False
         found = f"id > ? AND id <= ? AND {_SAID} ORDER BY id"
-        for event in _events(writer.execute(slim.SELECT + found, (cursor, last))):
-            _take_in(writer, event)
+        for row in writer.execute(slim.SELECT + found, (cursor, last)).fetchall():
+            (event,) = _events([row])
+            if not _replaces(writer, event):
+                _add(writer, event.session_id, _words(writer, event))
+            elif event.session_id not in anew:  # else all that there is was read then
+                anew.add(event.session_id)
+                rebuild(writer, event.session_id)
+            if time.monotonic() >= until:
+                last = row[0]
+                break
         cursor = last
         writer.execute("INSERT OR REPLACE INTO meta VALUES ('indexed', ?)", (cursor,))
         if time.monotonic() >= until:
@@ -122,12 +131,10 @@ def forget(writer: sqlite3.Connection, session_id: str) -> None:
     writer.execute("UPDATE sessions SET doc = NULL WHERE session_id = ?", (session_id,))
 
 
-def _take_in(writer: sqlite3.Connection, event: Event) -> None:
-    titles = isinstance(event, SessionUpdated) and event.title
-    if titles or _edits(writer, event) or _drops(writer, event):
-        rebuild(writer, event.session_id)  # what it replaces is not found any more
-    else:
-        _add(writer, event.session_id, _words(writer, event))
+def _replaces(writer: sqlite3.Connection, event: Event) -> bool:
+    """Whether something that was said before does not stand any more."""
+    titles = isinstance(event, SessionUpdated) and bool(event.title)
+    return titles or _edits(writer, event) or _drops(writer, event)
 
 
 def _edits(writer: sqlite3.Connection, event: Event) -> bool:
