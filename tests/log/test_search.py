@@ -20,7 +20,7 @@ from realtime.core.user import User
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal, search
 from realtime.log.journal.migrations import MIGRATIONS
-from realtime.log.journal.search import rebuild
+from realtime.log.journal.search import NOBODY, rebuild
 from realtime.log.journal.words import OWNER, of_owner, words
 from realtime.protocol import Done, Queue, Send, SessionUpdated, Usage, UserMessage
 from realtime.protocol.commands import QueueEdit
@@ -46,7 +46,14 @@ def vocabulary(path: str) -> set[str]:
     with closing(sqlite3.connect(path)) as database:
         database.execute("INSERT INTO said_fts (said_fts) VALUES ('integrity-check')")
         database.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, said_fts, row)")
-        return {term for (term,) in database.execute("SELECT term FROM temp.terms")}
+        return {term for (term,) in database.execute("SELECT term FROM temp.terms")} - {OWNER}
+
+
+def documents(path: str) -> set[int]:
+    """Every document that the index has a word of, but for nobody's."""
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE VIRTUAL TABLE temp.uses USING fts5vocab(main, said_fts, instance)")
+        return {doc for (doc,) in database.execute("SELECT DISTINCT doc FROM temp.uses")} - {NOBODY}
 
 
 def said(session: Session, text: str, answer: str = "yes") -> None:
@@ -245,6 +252,33 @@ def test_a_session_that_is_adopted_is_found(journal: Journal, tmp_path: Path) ->
         assert found(other, "pelican") == {"s"}
         other.void("s")
         assert vocabulary(other.path) == set()
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_no_word_of_a_deleted_session_stays_however_much_there_is(
+    journal: Journal, merged: bool
+) -> None:
+    dice = random.Random(1)
+    names = [f"s{number}" for number in range(120)]
+    for name in names:
+        session = Session(name)
+        session.begin("owner", 1)
+        for number in range(2):
+            said(session, f"the {number}", " ".join(f"w{dice.randrange(3000)}" for _ in range(300)))
+        write(journal, head_of(session), session.take())
+        journal.index()
+        if merged:
+            journal.merge(0)
+    dice.shuffle(names)
+    for name in names[:60]:
+        journal.delete([name])
+        if merged:
+            journal.merge(0)
+    with closing(sqlite3.connect(journal.path)) as database:
+        docs = {doc for (doc,) in database.execute("SELECT doc FROM sessions")}
+    assert documents(journal.path) == docs
+    journal.delete(names[60:])
+    assert (vocabulary(journal.path), documents(journal.path)) == (set(), set())
 
 
 def test_many_sessions_are_deleted_some_at_a_time(journal: Journal) -> None:

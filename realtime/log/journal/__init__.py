@@ -194,6 +194,21 @@ class Journal:
         self._database.transaction(work)
         return more
 
+    def merge(self, seconds: float = 1) -> bool:
+        """Join what the search was given at different times, for about so long. Whether there is
+        more of it."""
+        until = time.monotonic() + seconds
+        more = True
+
+        def work(writer: sqlite3.Connection) -> None:
+            nonlocal more
+            more = search.merge(writer)
+
+        while True:
+            self._database.transaction(work)
+            if not more or time.monotonic() >= until:
+                return more
+
     def tidy(self, seconds: float = 1) -> bool:
         """Do for about so long what could wait: delete rows of deleted sessions, count those of
         an older version. Whether there is more of it."""

@@ -82,6 +82,7 @@ class JournalKeeper:
         def some(seconds: float) -> bool:
             nonlocal left
             left = self.journal.delete(left, seconds)
+            self.journal.merge(0)
             return bool(left)
 
         await self._write(self.journal.file)  # a row of what is loose has tokens of many sessions

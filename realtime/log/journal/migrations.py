@@ -200,6 +200,8 @@ MIGRATIONS = (
         words, content = '', detail = none, tokenize = 'ascii');
     UPDATE sessions SET doc = NULL WHERE doc IS NOT NULL;
     DELETE FROM meta WHERE name = 'indexed';
+    INSERT INTO said_fts (said_fts, rank) VALUES ('automerge', 0);
+    INSERT INTO said_fts (said_fts, rank) VALUES ('crisismerge', 64);
     DELETE FROM counts;
     INSERT OR REPLACE INTO meta SELECT 'uncounted', '' WHERE EXISTS (SELECT 1 FROM sessions);
     """,

@@ -20,9 +20,11 @@ from ...core.rows import Listing, SessionRow, StorageError
 from ...protocol import Done, Event, SessionUpdated, UserMessage
 from . import heads, slim
 from .database import Database
-from .words import of_owner, question, words
+from .words import OWNER, of_owner, question, words
 
 ROWS = 50  # that are read at once
+NOBODY = 0  # the document of no session
+MERGED = 50  # pages at once, which take some milliseconds
 
 _SAID = "event_type IN ('user_message', 'done', 'session_updated')"
 _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
@@ -38,6 +40,7 @@ _NEW_DOC = """UPDATE sessions SET doc =
     (SELECT coalesce(max(doc), 0) + 1 FROM sessions WHERE doc IS NOT NULL)
     WHERE session_id = ? RETURNING doc"""
 _ADD = "INSERT INTO said_fts (rowid, words) VALUES (?, ?)"
+_MERGE = "INSERT INTO said_fts (said_fts, rank) VALUES ('merge', ?)"
 _DELETE = "INSERT INTO said_fts (said_fts, rowid, words) VALUES ('delete', ?, ?)"
 
 
@@ -90,6 +93,14 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
             return True
 
 
+def merge(writer: sqlite3.Connection) -> bool:
+    """Join a little of what was added at different times; whether there was something to join.
+    Inside of a transaction. FTS5 would do it with any write, as much as it takes."""
+    before = writer.total_changes
+    writer.execute(_MERGE, (MERGED,))
+    return writer.total_changes > before + 1
+
+
 def rebuild(writer: sqlite3.Connection, session_id: str) -> None:
     """Make the document of a session anew, from what stands in its rows and counts. Inside of a
     transaction."""
@@ -123,11 +134,12 @@ def forget(writer: sqlite3.Connection, session_id: str) -> None:
         return
     doc, user_id = found
     every = set().union(*(_words(writer, event) for event in _said(writer, session_id)))
-    row = (doc, " ".join(sorted(every | {of_owner(user_id)})))
+    every.add(of_owner(user_id))
     # FTS5 counts words, and takes itself for damaged where it loses more than it was given. Not all
-    # of these may be in it: what came last is not, nor is an older title.
-    writer.execute(_ADD, row)
-    writer.execute(_DELETE, row)
+    # of these may be in it: what came last is not, nor is an older title. It is given as many
+    # elsewhere: given to this document, they would cancel the deletion.
+    writer.execute(_ADD, (NOBODY, f"{OWNER} " * len(every)))
+    writer.execute(_DELETE, (doc, " ".join(sorted(every))))
     writer.execute("UPDATE sessions SET doc = NULL WHERE session_id = ?", (session_id,))
 
 

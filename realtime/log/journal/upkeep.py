@@ -137,6 +137,7 @@ class Upkeep:
     async def _catch_up(self) -> None:
         """Have the search know what an earlier process left, or one before there was a search."""
         await self.in_pieces(self._journal.index)
+        await self.in_pieces(self._journal.merge)
 
     async def in_pieces(self, work: Callable[[float], bool]) -> None:
         """Work for as long as there is some, with a rest behind each piece as long as itself."""
