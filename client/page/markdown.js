@@ -9,6 +9,7 @@ import { Autolink, InlineContext, Strikethrough, Table, TaskList, parser } from 
 const PUNCTUATION = /[\p{P}\p{S}]/u;
 const IDEOGRAPHIC = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\u3000-\u303f\uff00-\uffef]/u;
 const NOTE = /^\[\^([^\]\s]{1,80})\]:[ \t]*/;
+const DEEPEST = 40; // blocks in blocks
 const FAILED_LINKS = 200;
 
 /** `**` beside ideographs, which have no spaces between their words, opens and closes all the same. */
@@ -139,6 +140,20 @@ function finishNote(cx, leaf) {
   return true;
 }
 
+/** What is nested deeper than anybody writes is a line of text. */
+const shallow = {
+  name: "Shallow",
+  before: "LinkReference",
+  parse(cx, line) {
+    if (cx.depth < DEEPEST) return false;
+    const from = cx.lineStart + line.pos;
+    const to = cx.lineStart + line.text.length;
+    if (from < to) cx.addElement(cx.elt("Paragraph", from, to, cx.parser.parseInline(line.text.slice(line.pos), from)));
+    cx.nextLine();
+    return true;
+  },
+};
+
 const markdown = parser.configure([
   { remove: ["HTMLBlock", "HTMLTag"] },
   Table, TaskList, Strikethrough, Autolink,
@@ -148,7 +163,7 @@ const markdown = parser.configure([
       "NoteMark", { name: "Note", block: true }, "NoteLabel",
     ],
     parseInline: [emphasis, formula, noteMark, linkGuard, angles],
-    parseBlock: [formulaBlock, note],
+    parseBlock: [shallow, formulaBlock, note],
   },
 ]);
 
