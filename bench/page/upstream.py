@@ -7,6 +7,7 @@ four characters each; anything else is answered at once with a short text.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -26,6 +27,12 @@ async def completions(request: web.Request) -> web.StreamResponse:
     text, rate = (TEXTS[found[1]], int(found[2])) if found else (SHORT, 1_000_000)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
+    with contextlib.suppress(ConnectionError):  # the server wants no more of it
+        await stream(response, text, rate)
+    return response
+
+
+async def stream(response: web.StreamResponse, text: str, rate: int) -> None:
     begun, at = time.monotonic(), 0
     while at < len(text):
         until = int((time.monotonic() - begun + PERIOD_S) * rate) * TOKEN
@@ -34,7 +41,6 @@ async def completions(request: web.Request) -> web.StreamResponse:
         at = until
         await asyncio.sleep(PERIOD_S)
     await response.write(event({}, "stop") + b"data: [DONE]\n\n")
-    return response
 
 
 def event(delta: dict[str, str], finish: str | None = None) -> bytes:

@@ -32,8 +32,8 @@ export class Answer {
   #links = new Map();
   #notes = new Map();
   #known = ""; // the definitions, as they were for the last plan
-  #version = {};
-  #alike = new WeakMap(); // of a block: what says that nothing in it has changed
+  #alike = new WeakMap(); // of a block: an object that stays while nothing in it changes
+  #rows = new Map(); // the same of a table's row, by what it says
   /**
    * The settled beginning of a long block at the end: the parser is not shown `from..to` of the
    * text, and the plans of it stand before those of the rest.
@@ -78,7 +78,7 @@ export class Answer {
    * @returns {boolean} whether there are new ones
    */
   #define(tree) {
-    if (!this.#known && !/^[ \t>]*\[[^\]]+\]:/m.test(this.#source)) return false;
+    if (!this.#known && !/^[ \t>]*\[[^\]\n]{1,300}\]:/m.test(this.#source)) return false;
     this.#links.clear();
     this.#notes.clear();
     tree.iterate({
@@ -99,7 +99,7 @@ export class Answer {
     const known = JSON.stringify([...this.#links, ...this.#notes]);
     if (known === this.#known) return false;
     this.#known = known;
-    this.#version = {};
+    this.#rows.clear();
     this.#alike = new WeakMap();
     return true;
   }
@@ -140,8 +140,8 @@ export class Answer {
       case "ListItem": return this.#item(node, end, same, depth);
       case "Table": return this.#table(node, end, same, depth);
       case "HorizontalRule": return { tag: "hr" };
-      case "FencedCode": case "CodeBlock": return this.#code(node, end, same);
-      case "FormulaBlock": return { view: FormulaView, same, source: node.getChildren("FormulaText").map(this.#slice).join("\n").trim(), display: true, open: node.to === end && !node.getChild("FormulaMark") };
+      case "FencedCode": case "CodeBlock": return this.#code(node, same);
+      case "FormulaBlock": return this.#formulaBlock(node, end, same);
       case "Note": return this.#note(node, end);
       case "LinkReference": return null;
       default: return { tag: "p", children: () => [this.#slice(node)] };
@@ -183,11 +183,16 @@ export class Answer {
     return { tag: "li", attributes: { class: "task" }, same, children: () => [box, ...children()] };
   }
 
-  #code(node, end, same) {
+  #code(node, same) {
     const info = node.getChild("CodeInfo");
-    const marks = node.getChildren("CodeMark");
-    const open = node.to === end && marks.length < 2;
-    return { view: CodeBlock, same, open, text: node.getChildren("CodeText").map(this.#slice).join("").replace(/\n$/, ""), language: info ? unescaped(this.#slice(info)).split(/[\s{,]/)[0] : "" };
+    const [language] = info ? unescaped(this.#slice(info)).split(/[\s{,]/) : [""];
+    const text = node.getChildren("CodeText").map(this.#slice).join("").replace(/\n$/, "");
+    return { view: CodeBlock, same, text, language };
+  }
+
+  #formulaBlock(node, end, same) {
+    const source = node.getChildren("FormulaText").map(this.#slice).join("\n").trim();
+    return { view: FormulaView, same, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
   }
 
   #table(node, end, same, depth) {
@@ -219,17 +224,9 @@ export class Answer {
   /** A row is read anew with its table, so it is known by what it says. */
   #row(row, plan, end) {
     if (end >= 0 && row.to >= end) return plan;
-    const key = this.#slice(row);
-    return { ...plan, same: this.#interned(key) };
-  }
-
-  #words = new Map();
-  #interned(key) {
-    const known = this.#words.get(key);
-    if (known?.version === this.#version) return known;
-    const made = { version: this.#version };
-    this.#words.set(key, made);
-    return made;
+    const words = this.#slice(row);
+    if (!this.#rows.has(words)) this.#rows.set(words, {});
+    return { ...plan, same: this.#rows.get(words) };
   }
 
   #cells(row) {
@@ -267,10 +264,11 @@ export class Answer {
     const text = (until) => {
       if (until <= at || rest) return;
       const raw = this.#source.slice(at, until);
-      const found = awaited && OPENING.exec(raw);
-      if (!found || to - at - found.index > TO_CLOSE) return void open.push(shown(raw));
-      if (found.index) open.push(shown(raw.slice(0, found.index)));
-      at += found.index + found[0].length;
+      const early = Math.max(0, to - TO_CLOSE - at);
+      const found = awaited && OPENING.exec(raw.slice(early));
+      if (!found) return void open.push(shown(raw));
+      open.push(shown(raw.slice(0, early + found.index)));
+      at += early + found.index + found[0].length;
       const { code, formula, link, bold, struck } = found.groups;
       if (code || formula) return void unfinished();
       if (!link) {
@@ -316,7 +314,7 @@ export class Answer {
   #codeText(node) {
     const { firstChild, lastChild } = node;
     const code = this.#source.slice(firstChild.to, lastChild.from).replace(/\n[ \t>]*/g, " ");
-    const bare = /^ .*[^ ].* $|^ [^ ] $/.test(code) ? code.slice(1, -1) : code;
+    const bare = code.startsWith(" ") && code.endsWith(" ") && code.trim() ? code.slice(1, -1) : code;
     return node.parent?.name === "TableCell" ? bare.replace(/\\\|/g, "|") : bare;
   }
 
@@ -364,7 +362,7 @@ const anchor = (href, title, children) => ({
 const normal = (label) => label.slice(1, -1).trim().replace(/\s+/g, " ").toLowerCase();
 const noteLabel = (mark) => /^\[\^([^\]]*)/.exec(mark)[1].toLowerCase();
 const unescaped = (text) => text.replace(/^<|>$/g, "").replace(/\\([!-/:-@[-`{-~])/g, "$1").replace(/&#?\w+;/g, entity);
-const shown = (text) => text.replace(/[ \t]*\n[ \t]*/g, "\n");
+const shown = (text) => text.replace(/[ \t]{0,9}\n[ \t]*/g, "\n");
 
 function entity(text) {
   const [, hex, decimal, name] = /^&(?:#x([\da-f]{1,6})|#(\d{1,7})|(\w+));$/i.exec(text) ?? [];

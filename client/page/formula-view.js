@@ -29,7 +29,6 @@ export class FormulaView {
     try {
       temml.render(source, made, { displayMode: display, throwOnError: true, strict: false, maxSize: [10, 10], maxExpand: 200 });
       this.element.replaceChildren(...listed(made.childNodes));
-      this.element.firstChild.setAttribute("aria-label", source.trim());
     } catch {
       // it stays as it is written
     }

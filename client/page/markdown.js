@@ -53,6 +53,18 @@ const angles = {
   },
 };
 
+/** Blanks that end no line are passed over at once: each would be searched for its line's end. */
+const blanks = {
+  name: "Blanks",
+  before: "Escape",
+  parse(cx, next, start) {
+    if (next !== 32) return -1;
+    let end = start + 1;
+    while (cx.char(end) === 32) end++;
+    return cx.char(end) === 10 ? -1 : end;
+  },
+};
+
 /** Each `[a](` without an end is searched for its end, so a line of thousands is given up. */
 const failures = new WeakMap();
 const linkGuard = {
@@ -162,7 +174,7 @@ const markdown = parser.configure([
       "Formula", { name: "FormulaBlock", block: true }, "FormulaText", "FormulaMark",
       "NoteMark", { name: "Note", block: true }, "NoteLabel",
     ],
-    parseInline: [emphasis, formula, noteMark, linkGuard, angles],
+    parseInline: [blanks, emphasis, formula, noteMark, linkGuard, angles],
     parseBlock: [shallow, formulaBlock, note],
   },
 ]);
@@ -187,7 +199,7 @@ export class Growing {
   }
 }
 
-const UNDECIDED = /^(?:[ \t>]|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*(?:[-=*+_]+|\d{1,9}[.)]?|#{1,6}|\[\^?[^\]]*\]?:?|(?:`{3,}|~{3,})[^\n`]*)?[ \t]*$/;
+const UNDECIDED = /^(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*(?:[-=*+_]+|\d{1,9}[.)]?|#{1,6}|\[\^?[^\]]*\]?:?|(?:`{3,}|~{3,})[^\n`]*)?[ \t]*$/;
 const HALF_LINK = 2000; // characters, with its address
 const row = (line) => /^[ \t>]*\|/.test(line);
 
@@ -197,9 +209,9 @@ const row = (line) => /^[ \t>]*\|/.test(line);
  * @param {string} text @returns {string} a beginning of it
  */
 export function decided(text) {
-  const lines = text.slice(-4000).split("\n").slice(-3);
-  const last = lines.at(-1);
-  const [before = "", prior = ""] = lines.slice(0, -1).reverse();
+  const lines = text.slice(-HALF_LINK).split("\n").reverse();
+  if (text.length > HALF_LINK) lines.pop(); // it may have begun earlier
+  const [last = "…", before = "", prior = ""] = lines;
   let cut = 0;
   if (row(last) ? !row(before) : !last && row(before) && !row(prior)) cut = last.length || before.length + 1;
   else if (row(last) && row(before) && !row(prior) && /^[ \t>|:-]*$/.test(last)) cut = last.length + before.length + 1;

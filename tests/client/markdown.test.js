@@ -128,11 +128,28 @@ test("a text that grew is what it would be at once", () => {
 });
 
 test("what is decided is a beginning of the text, and all of it once it has ended", () => {
-  for (let length = 0; length <= SAMPLE.length; length++) {
-    const text = SAMPLE.slice(0, length);
-    assert.ok(text.startsWith(decided(text)), JSON.stringify(text));
+  const code = "```py\nif x:\n    # why\n    - 1 | [a](b c) ** 2\n    | x |\n    ``\n```\n";
+  for (const sample of [SAMPLE, code]) {
+    let before = "";
+    for (let length = 0; length <= sample.length; length++) {
+      const text = sample.slice(0, length);
+      const shown = decided(text);
+      assert.ok(text.startsWith(shown), JSON.stringify(text));
+      assert.ok(shown.trimEnd().length >= before.length, `less is shown: ${JSON.stringify(text)}`);
+      before = shown.trimEnd();
+    }
   }
+  for (const piece of ["-  ", "1.  ", "> ", "](", "](a", "[^", "[a](b ", "~`"]) decided(`${piece.repeat(3000)}x`); // and ends
   assert.equal(html("a *"), "<p>a *</p>");
+  const wide = `${"x ".repeat(3000)}| y ${"z ".repeat(999)}`;
+  assert.equal(decided(wide), wide, "a long line is no head of a table");
+});
+
+test("no text takes for ever", () => {
+  const many = (piece) => piece.repeat(Math.ceil(50_000 / piece.length));
+  for (const text of [many("[\n"), `a \` ${many("b")}\` c`, `a${many(" ")}b`, many("&a"), many("- \n"), many("|\n"), many("1. "), many("> - ")]) {
+    assert.notEqual(html(text, false) + html(text), "");
+  }
 });
 
 test("read out, an answer is words", () => {

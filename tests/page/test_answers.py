@@ -58,6 +58,7 @@ class Talk:
         await expect(self.page.locator(".message.assistant").last).to_have_attribute(
             "aria-busy", "false"
         )
+        await expect(self.answer).not_to_be_empty()  # what draws it has come
         await self.frame()
 
 
