@@ -23,7 +23,7 @@ from .cli.admin import NoSuchSession
 from .cli.check import check
 from .config import ConfigError, Settings
 from .core.rows import StorageError
-from .edge.http.static import missing_modules
+from .edge.http.assets import missing_modules
 from .edge.runner import Runner
 from .package import NAME, VERSION
 

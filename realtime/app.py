@@ -106,14 +106,10 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
     app = web.Application(
         handler_args={"max_field_size": MAX_HEADER},
         middlewares=[
-            guard(
-                settings.allowed_origins,
-                settings.trusted_proxies,
-                door.check,
-                sign_in=settings.supabase_url if settings.sign_in else "",
-            )
+            guard(settings.allowed_origins, settings.trusted_proxies, door.check),
         ],
     )
+    app[static.SIGN_IN] = settings.supabase_url if settings.sign_in else ""
     transport.attach(app)
     app.add_routes(
         [

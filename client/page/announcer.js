@@ -1,6 +1,9 @@
 /** What a screen reader is told: an answer once, when it is whole, not word by word. */
 
 import { activeRun } from "../reducer.js";
+import { drawing } from "./markdown-view.js";
+
+const LONGEST = 1000; // characters
 
 export class Announcer {
   #element;
@@ -18,13 +21,20 @@ export class Announcer {
     this.#element.textContent = text;
   }
 
+  /** An answer in words, without the signs of its Markdown. */
+  async #read({ message, status }) {
+    const text = message.text.slice(0, 4 * LONGEST);
+    const words = await drawing().then(({ plainText }) => plainText(text), () => text);
+    this.say(words.slice(0, LONGEST) || `The answer ended: ${status}`);
+  }
+
   /** @param {import("../reducer.js").State} state */
   update(state) {
     const { session_id, runs } = state;
     const last = runs.findLast((run) => run.done);
     const known = this.#session === session_id; // what was there when it was opened is no news
     if (known && last && this.#done !== last.done) {
-      this.say(last.message.text.slice(0, 1000) || `The answer ended: ${last.status}`);
+      this.#read(last);
     }
     const parts = activeRun(state)?.message.parts ?? [];
     const asked = parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;

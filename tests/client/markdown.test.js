@@ -1,63 +1,167 @@
-// The sanitiser needs a DOM: the browser test covers it. Here is what comes before it.
+// What becomes of Markdown, before there is a DOM; the browser tests see how it is drawn.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blocks } from "../../client/page/markdown.js";
+import { Answer, plainText } from "../../client/page/answer.js";
+import { painterOf } from "../../client/page/colours.js";
+import { decided } from "../../client/page/markdown.js";
 
-const html = (text) => blocks(text).map((block) => block.html).join("");
+/** The plans as something like HTML. */
+function shown(plans) {
+  return plans.map((plan) => {
+    if (typeof plan === "string") return plan;
+    if (plan.text !== undefined && plan.view) return `{${plan.language}: ${plan.text}}`;
+    if (plan.view) return plan.display ? `{{${plan.source}}}` : `{${plan.source}}`;
+    const { href, checked } = plan.attributes ?? {};
+    const attributes = (href ? ` ${href}` : "") + (checked === "" ? " checked" : "");
+    return `<${plan.tag}${attributes}>${shown(plan.children?.() ?? [])}</${plan.tag}>`;
+  }).join("");
+}
 
-const SAMPLE = `# Title
+const html = (text, final = true) => shown(new Answer().plan(text, final));
 
-A paragraph with **bold**, \`code\` and 😀.
-
-- one
-- two
-
-  more
-
-| a | b |
-|--:|---|
-| 1 | 2 |
-
-\`\`\`js
-const x = 1;
-
-// blank lines inside
-\`\`\`
-
-> quoted
-
-last`;
-
-test("raw HTML is shown as text", () => {
-  assert.equal(html("a <b onclick=x>b</b>").trim(), "<p>a &lt;b onclick=x&gt;b&lt;/b&gt;</p>");
-  for (const source of ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!-- x -->", "<div\n<p>"]) {
-    assert.doesNotMatch(html(source), /<(?!\/?p>)/, source);
+/** What is shown after each character, each change once. */
+function states(text) {
+  const answer = new Answer();
+  const seen = [];
+  for (let length = 1; length <= text.length; length++) {
+    const now = shown(answer.plan(text.slice(0, length), false));
+    if (now !== seen.at(-1)) seen.push(now);
   }
+  return seen;
+}
+
+test("raw HTML is shown as text, but for a line break", () => {
+  assert.equal(html("a <b onclick=x>b</b>"), "<p>a <b onclick=x>b</b></p>");
+  assert.deepEqual(new Answer().plan("<script>alert(1)</script>", true)[0].children(), ["<script>alert(1)</script>"]);
+  assert.equal(html("a<br>b"), "<p>a<br></br>b</p>");
 });
 
 test("images become links, without loading anything", () => {
-  const made = html('![a "q"](https://e.example/x.png) ![](https://e.example/y.png)');
-  assert.doesNotMatch(made, /<img/);
-  assert.match(made, /<a href="https:\/\/e\.example\/x\.png">a &quot;q&quot;<\/a>/);
-  assert.match(made, />https:\/\/e\.example\/y\.png<\/a>/);
+  assert.equal(html("![a](https://e.example/x.png)"), "<p><a https://e.example/x.png>a</a></p>");
+  assert.equal(html("![](https://e.example/y.png)"), "<p><a https://e.example/y.png>https://e.example/y.png</a></p>");
 });
 
-test("task lists have no form elements", () => {
-  assert.doesNotMatch(html("- [x] done\n- [ ] open"), /<input/);
+test("links have the addresses of the web and of mail, wherever they are defined", () => {
+  assert.equal(html("[a](javascript:x) [b][r] [c] www.d.example\n\n[r]: https://e.example 'T'"),
+    "<p><a>a</a> <a https://e.example>b</a> [c] <a https://www.d.example>www.d.example</a></p>");
 });
 
-test("the blocks before the last are the text up to there, whatever it is cut to", () => {
-  for (let length = 0; length <= SAMPLE.length; length++) {
-    const text = SAMPLE.slice(0, length);
-    const settled = blocks(text).slice(0, -1).map((block) => block.raw).join("");
-    assert.ok(text.startsWith(settled), JSON.stringify(text));
+test("emphasis holds beside ideographs", () => {
+  assert.equal(html("这是**「强调」**的"), "<p>这是<strong>「强调」</strong>的</p>");
+  assert.equal(html("これは**「強調」**です。"), "<p>これは<strong>「強調」</strong>です。</p>");
+  assert.equal(html("他说**“好”**了"), "<p>他说<strong>“好”</strong>了</p>");
+  assert.equal(html("2 * 3 * 4 and snake_case_name"), "<p>2 * 3 * 4 and snake_case_name</p>");
+});
+
+test("a single tilde strikes nothing through", () => {
+  assert.equal(html("~5 and ~6, ~~gone~~"), "<p>~5 and ~6, <del>gone</del></p>");
+});
+
+test("tasks are boxes that nobody can tick", () => {
+  const [list] = new Answer().plan("- [x] done\n- [ ] open", true);
+  assert.deepEqual(list.children()[0].attributes, { class: "task" });
+  assert.deepEqual(list.children()[0].children()[0].attributes, { type: "checkbox", disabled: "", checked: "" });
+  assert.equal(shown([list]), "<ul><li><input checked></input><p>done</p></li><li><input></input><p>open</p></li></ul>");
+});
+
+test("formulas are told from money", () => {
+  assert.equal(html("It costs $5 and $10, US$ 6 or $7-$8; $HOME/$USER."), "<p>It costs $5 and $10, US$ 6 or $7-$8; $HOME/$USER.</p>");
+  assert.equal(html("\\(a\\,b\\) and $x^2$ and $$y$$"), "<p>{a\\,b} and {x^2} and {{y}}</p>");
+  assert.equal(html("so\n\\[\na\nb\n\\]\n> $$\n> c\n> $$"), "<p>so</p>{{a\nb}}<blockquote>{{c}}</blockquote>");
+});
+
+test("notes are numbered in the order of their definitions", () => {
+  assert.equal(html("a[^x] b[^y]\n\n[^x]: One *two*\n[^y]: Three"),
+    "<p>a<sup>1</sup> b<sup>2</sup></p><p><sup>1</sup> One <em>two</em></p><p><sup>2</sup> Three</p>");
+  assert.equal(html("a[^x]"), "<p>a[^x]</p>");
+});
+
+test("tables have a cell in each column", () => {
+  assert.equal(html("| a | b |\n|--|--|\n| `x\\|y` |\n|| z |"),
+    "<div><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td><code>x|y</code></td><td></td></tr>" +
+    "<tr><td></td><td>z</td></tr></tbody></table></div>");
+});
+
+test("code in quotes and lists is what it says", () => {
+  assert.equal(html("> ```py\n> a\n>\n> b\n> ```"), "<blockquote>{py: a\n\nb}</blockquote>");
+  assert.equal(html("- x\n\n  ```\n  a\n    b\n  ```"), "<ul><li><p>x</p>{: a\n  b}</li></ul>");
+});
+
+const SAMPLE = `# Title
+
+A **bold** word, \`code\`, *em*, ~~no~~ and [a link](https://e.example/x_(y) "T").
+
+- one
+- **two**
+  - [x] three
+
+| a | b |
+|--:|---|
+| 1 | **2** |
+
+\`\`\`js
+const x = 1;
+\`\`\`
+
+> quoted \\(x\\)
+
+1. last
+`;
+
+test("what is unfinished is shown as if it were closed", () => {
+  const raw = /\*|`|~|\||\]|\[|\\|#|^<p>-|<p>\d/;
+  for (const state of states(SAMPLE)) {
+    assert.doesNotMatch(state.replace(/\{js: [^}]*\}/g, "").replace(/<\/?[^>]*>/g, (tag) => (tag === "<p>" ? tag : "")), raw);
+  }
+  assert.deepEqual(states("a **b c** d").slice(1), ["<p>a <strong>b</strong></p>", "<p>a <strong>b </strong></p>", "<p>a <strong>b c</strong></p>", "<p>a <strong>b c</strong> d</p>"]);
+  assert.deepEqual(states("x [y](https://z.example)").slice(-2), ["<p>x y</p>", "<p>x <a https://z.example>y</a></p>"]);
+});
+
+test("a text that grew is what it would be at once", () => {
+  const long = "word **bold** and `code` then more of it ".repeat(300);
+  const table = `| a | b |\n|---|---|\n${"| 1 | **x** |\n".repeat(200)}`;
+  for (const text of [SAMPLE.repeat(3), long, `${table}\n\n${long}\n\n[r]: https://e.example\n`]) {
+    const answer = new Answer();
+    for (let length = 0; length <= text.length; length += 37) shown(answer.plan(text.slice(0, length), false));
+    assert.equal(shown(answer.plan(text, true)), html(text));
   }
 });
 
-test("blocks before the last three stay as they are while the text grows", () => {
-  const whole = blocks(SAMPLE);
-  for (let length = 1; length <= SAMPLE.length; length++) {
-    const settled = blocks(SAMPLE.slice(0, length)).slice(0, -3);
-    assert.deepEqual(settled, whole.slice(0, settled.length), `at ${length}`);
+test("what is decided is a beginning of the text, and all of it once it has ended", () => {
+  const code = "```py\nif x:\n    # why\n    - 1 | [a](b c) ** 2\n    | x |\n    ``\n```\n";
+  for (const sample of [SAMPLE, code]) {
+    let before = "";
+    for (let length = 0; length <= sample.length; length++) {
+      const text = sample.slice(0, length);
+      const shown = decided(text);
+      assert.ok(text.startsWith(shown), JSON.stringify(text));
+      assert.ok(shown.trimEnd().length >= before.length, `less is shown: ${JSON.stringify(text)}`);
+      before = shown.trimEnd();
+    }
   }
+  for (const piece of ["-  ", "1.  ", "> ", "](", "](a", "[^", "[a](b ", "~`"]) decided(`${piece.repeat(3000)}x`); // and ends
+  assert.equal(html("a *"), "<p>a *</p>");
+  const wide = `${"x ".repeat(3000)}| y ${"z ".repeat(999)}`;
+  assert.equal(decided(wide), wide, "a long line is no head of a table");
+});
+
+test("no text takes for ever", () => {
+  const many = (piece) => piece.repeat(Math.ceil(50_000 / piece.length));
+  for (const text of [many("[\n"), `a \` ${many("b")}\` c`, `a${many(" ")}b`, many("&a"), many("- \n"), many("|\n"), many("1. "), many("> - ")]) {
+    assert.notEqual(html(text, false) + html(text), "");
+  }
+});
+
+test("read out, an answer is words", () => {
+  assert.equal(plainText(SAMPLE), "Title\nA bold word, code, em, no and a link.\none\ntwo\nthree\na, b\n1, 2\nconst x = 1;\nquoted x\nlast");
+});
+
+test("a painter gives back each line, and goes on where the last one ended", async () => {
+  const painter = (await painterOf("Python"))();
+  const texts = (parts) => parts.map((part) => part.text ?? part).join("");
+  assert.equal(texts(painter.line('x = """a')), 'x = """a');
+  assert.deepEqual(painter.fork().line("b").map(({ attributes }) => attributes.class), ["code-string"]);
+  assert.deepEqual(painter.line('b"""').map(({ attributes }) => attributes.class), ["code-string"]);
+  assert.deepEqual(painter.line("def f():").slice(0, 1).map(({ attributes }) => attributes.class), ["code-keyword"]);
+  assert.equal(await painterOf("no such language"), null);
 });

@@ -6,6 +6,8 @@ async (payloads) => {
   const { apply, initial } = await import("./client/reducer.js");
   const { PeopleLine } = await import("./client/page/people.js");
   const { Transcript } = await import("./client/page/transcript.js");
+  const { drawing } = await import("./client/page/markdown-view.js");
+  await drawing();
   const ignore = () => {};
   const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
   watch.on = true;

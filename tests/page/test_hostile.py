@@ -27,6 +27,7 @@ from realtime.models import (
 from realtime.tools import ToolError, tool
 from tests.support.browser import browser
 from tests.support.device import Device
+from tests.support.process import ROOT
 from tests.support.serving import Serve
 
 HERE = Path(__file__).parent
@@ -154,9 +155,10 @@ async def test_the_payloads_are_dangerous(serve: Serve) -> None:
     running = await serve()
     async with trap(running.url, policy=False) as trapped:
         page = await trapped.open(running.url)
+        await page.add_script_tag(path=ROOT / "node_modules/marked/lib/marked.umd.js")
         await page.evaluate(
             """async (payloads) => {
-              const { Marked } = await import("marked");
+              const { Marked } = marked;
               const { body } = document; // before it is clobbered
               const make = document.createElement.bind(document, "div");
               watch.on = true;
@@ -185,7 +187,7 @@ async def test_the_payloads_are_dangerous(serve: Serve) -> None:
 
 @pytest.mark.parametrize("policy", [True, False])
 async def test_wherever_they_stand_and_wherever_they_are_cut(serve: Serve, policy: bool) -> None:
-    """The Content-Security-Policy has nothing to do, and without it the sanitiser holds alone."""
+    """The Content-Security-Policy has nothing to do; without it the list of elements holds."""
     running = await serve()
     async with trap(running.url, policy=policy) as trapped:
         page = await trapped.open(running.url)

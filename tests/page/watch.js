@@ -14,8 +14,15 @@
 
   // what Markdown becomes, and what the page itself is made of
   const written = {
-    tags: "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre strong table tbody td th thead tr ul",
-    attributes: "align href rel start target title",
+    tags:
+      "a blockquote br button code del div em h1 h2 h3 h4 h5 h6 hr input li ol p pre span strong sup table tbody td th thead tr ul" +
+      " math menclose merror mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqrt mstyle" +
+      " msub msubsup msup mtable mtd mtext mtr munder munderover none",
+    attributes:
+      "align checked class dir disabled href rel role start tabindex target title type aria-label aria-pressed" +
+      " accent accentunder columnalign columnlines columnspan depth display displaystyle fence form height largeop linethickness" +
+      " lspace mathcolor mathvariant maxsize minsize movablelimits notation rowspan rspace scriptlevel separator stretchy symmetric" +
+      " voffset width",
   };
   const own = {
     tags: "a article button code details div header input label li ol p pre progress section span summary textarea ul",
@@ -27,7 +34,7 @@
   }
 
   function inspect(element) {
-    const block = element.closest(".markdown > .block");
+    const block = element.closest(".markdown");
     const kind = block && block !== element ? written : own;
     const flaw = (what) => watch.flaws.push(`${what} from ${JSON.stringify(watch.payload)}`);
     if (!kind.tags.has(element.localName)) flaw(`<${element.localName}>`);

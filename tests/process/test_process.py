@@ -46,7 +46,7 @@ async def test_it_says_where_it_is_and_how_to_change_it(tmp_path: Path) -> None:
         assert (await fetch(f"{running.url}/readyz")).json()["status"] == "ok"
         page = await fetch(f"{running.url}/")
         assert "script-src 'self' 'sha256-" in page.headers["Content-Security-Policy"]
-        for path in ("/client/app.js", "/vendor/socket.io-client.js", "/vendor/marked.js"):
+        for path in ("/client/app.js", "/vendor/socket.io-client.js", "/vendor/lezer-markdown.js"):
             assert (await fetch(running.url + path)).status == 200, path
         for path in ("/client/..%2f..%2f.env", "/vendor/x.js", "/client/none.js", "/none"):
             assert (await fetch(running.url + path)).status == 404, path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -37,5 +38,7 @@ async def test_it_runs_under_a_prefix(
             assert found.history[0].headers["Location"] == f"ai/{query}", "below any prefix"
     page = (await fetch(f"{url}/ai/")).text
     assert '"/' not in page, "its addresses are relative"
-    for path in ("vendor/marked.js", "client/app.js", "api/info"):
-        assert (await fetch(f"{url}/ai/{path}")).status == 200
+    named = re.findall(r'"\./((?:client|vendor)/[\w./-]+\.(?:js|css|svg))"', page)
+    assert len(named) > 50
+    for path in {*named, "client/app.js", "api/info"}:
+        assert (await fetch(f"{url}/ai/{path}")).status == 200, path

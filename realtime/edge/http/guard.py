@@ -10,7 +10,9 @@ from aiohttp import web
 from ...config.origin import origin_of
 from .. import errors
 from ..door import as_seen
-from .static import page_policy
+
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+"""The policy of whatever is not the page."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -19,12 +21,9 @@ def guard(
     origins: tuple[str, ...],
     proxies: int,
     check: Callable[[web.Request], None],
-    *,
-    sign_in: str = "",
 ) -> Any:
-    """Errors become JSON, headers become safe, listed origins may read the API. Before a
-    new socket's handshake it is `check`ed. `sign_in`: where the page signs users in."""
-    policy = page_policy(sign_in)
+    """Errors become JSON, headers become safe, listed origins may read the API. Before a new
+    socket's handshake it is `check`ed."""
     listed = {origin_of(origin) for origin in origins}
 
     @web.middleware
@@ -46,7 +45,7 @@ def guard(
             return response
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Content-Security-Policy", policy)
+        response.headers.setdefault("Content-Security-Policy", NOTHING)
         origin = request.headers.get("Origin")
         if origin in listed and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from pathlib import Path
+import asyncio
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ...package import ROOT
+from .assets import Asset, Assets
 
-CLIENT = ROOT / "client"
-MODULES = ROOT / "node_modules"
-VENDOR = {
-    "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
-    "marked.js": "marked/lib/marked.esm.js",
-    "dompurify.js": "dompurify/dist/purify.es.mjs",
-}
+SIGN_IN: web.AppKey[str] = web.AppKey("sign_in", str)
+"""The URL of the one other server that the page may talk to, if there is one."""
+
+ASSETS = Assets()
 
 
 async def index(request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(CLIENT / "index.html", headers={"Cache-Control": "no-cache"})
+    document = ASSETS.document()
+    response = await _sent(request, document.asset, lasting=False)
+    policy = page_policy(document.map_hash, request.app.get(SIGN_IN, ""))
+    response.headers["Content-Security-Policy"] = policy
+    return response
 
 
 async def to_slash(request: web.Request) -> web.Response:
@@ -33,56 +31,56 @@ async def to_slash(request: web.Request) -> web.Response:
 
 
 async def client_file(request: web.Request) -> web.StreamResponse:
-    return _file(CLIENT / request.match_info["name"], CLIENT)
+    return await _file(request, f"client/{request.match_info['name']}")
 
 
 async def vendor_file(request: web.Request) -> web.StreamResponse:
-    return _file(MODULES / VENDOR.get(request.match_info["name"], ""), MODULES)
+    return await _file(request, f"vendor/{request.match_info['name']}")
 
 
 ROUTES = [
     web.get("/", index),
     web.get("", to_slash),
     web.get("/client/{name:.+}", client_file),
-    web.get("/vendor/{name}", vendor_file),
+    web.get("/vendor/{name:.+}", vendor_file),
 ]
 
 
-def _file(path: Path, root: Path) -> web.StreamResponse:
-    try:
-        known = path.resolve().is_relative_to(root.resolve()) and path.is_file()
-    except (ValueError, OSError):  # no name that a file can have
-        known = False
-    if not known:
+async def _file(request: web.Request, name: str) -> web.StreamResponse:
+    found = ASSETS.find(name)
+    if found is None:
         raise web.HTTPNotFound
-    kind = "text/javascript" if path.suffix in (".js", ".mjs") else None
-    response = web.FileResponse(path, headers={"Cache-Control": "no-cache"})
-    if kind:
-        response.content_type = kind
-    return response
+    return await _sent(request, *found)
 
 
-def missing_modules() -> list[str]:
-    """What the page needs and npm has not installed."""
-    return [path for path in VENDOR.values() if not (MODULES / path).is_file()]
+async def _sent(request: web.Request, asset: Asset, lasting: bool) -> web.Response:
+    """The asset in an encoding that the client takes, or nothing where it has it already.
+    `lasting`: the address never stands for anything else."""
+    encoding = asset.accepted(request.headers.get("Accept-Encoding", ""))
+    tag = f'"{asset.digest}{encoding and "-"}{encoding}"'
+    headers = {
+        "Cache-Control": "max-age=31536000, immutable" if lasting else "no-cache",
+        **({"Vary": "Accept-Encoding"} if asset.accepted("gzip") else {}),
+        **({} if lasting else {"ETag": tag}),
+    }
+    if tag in request.headers.get("If-None-Match", "").replace("W/", "").replace(" ", "").split(
+        ","
+    ):
+        return web.Response(status=304, headers=headers)
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    body = await asyncio.to_thread(asset.encoded, encoding)
+    charset = "utf-8" if asset.kind.startswith("text/") else None
+    return web.Response(body=body, content_type=asset.kind, charset=charset, headers=headers)
 
 
-def page_policy(sign_in: str = "") -> str:
-    """The page's Content-Security-Policy; its import map is allowed by its hash. `sign_in`: the
-    URL of the one other server that the page may talk to."""
-    found = re.search(
-        r'<script type="importmap">(.*?)</script>',
-        (CLIENT / "index.html").read_text("utf-8"),
-        re.S,
-    )
-    scripts = "'self'"
-    if found:
-        digest = base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
-        scripts += f" 'sha256-{digest}'"
+def page_policy(map_hash: str, sign_in: str = "") -> str:
+    """The page's Content-Security-Policy. No HTML is made of text anywhere, so Trusted Types
+    allow none. `sign_in`: see `SIGN_IN`."""
     parts = urlsplit(sign_in)
     connections = f"'self' {parts.scheme}://{parts.netloc}" if sign_in else "'self'"
     return (
-        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self'; "
-        f"connect-src {connections}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types dompurify"
+        f"default-src 'none'; script-src 'self' 'sha256-{map_hash}'; style-src 'self'; "
+        f"img-src 'self'; connect-src {connections}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )

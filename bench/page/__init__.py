@@ -1,0 +1,1 @@
+"""What the page costs its reader, measured in a real browser before a real server."""

@@ -1,0 +1,224 @@
+"""What the page is made of: read, stripped of comments and compressed once, and named by its
+content, so that a browser asks for it once.
+
+The page's files say each other's plain names. The document that `Assets.document` makes of
+`index.html` maps them to the names with a digest: `client/app.js` to `client/app.1a2b3c4d5e.js`.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import brotli
+
+from ...package import ROOT
+
+CLIENT = ROOT / "client"
+MODULES = ROOT / "node_modules"
+VENDOR = {
+    "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
+    "lezer-common.js": "@lezer/common/dist/index.js",
+    "lezer-highlight.js": "@lezer/highlight/dist/index.js",
+    "lezer-markdown.js": "@lezer/markdown/dist/index.js",
+    "temml.js": "temml/dist/temml.min.js",
+}
+SCRIPTS = {"temml.min.js": "temml"}
+"""Files that are no modules, and what they define: minified they come only as scripts."""
+LANGUAGES = "@codemirror/legacy-modes/mode"
+"""A folder of modules, one for each family of languages: `vendor/languages/python`."""
+KINDS = {
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+    ".html": "text/html",
+    ".txt": "text/plain",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+}
+TEXTS = ("text/", "image/svg", "application/json")
+SLOW = 200_000  # bytes; the best compression of more takes seconds
+
+COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*$|//[^\n]*$)", re.M | re.S)
+IMPORT = re.compile(r"""^(?:import|export)\b(?:[^'";]*?\bfrom)?\s*["']([^"']+)["']""", re.M)
+MAP = re.compile(r'(<script type="importmap">)(.*?)(</script>)', re.S)
+ENTRY = re.compile(r'(?=<script type="module" src="\./([^"]+)")')
+LINKED = re.compile(r'(\b(?:href|src)=")\./((?:client|vendor)/[^"]+)"')
+HASHED = re.compile(r"\.([0-9a-f]{10})(?=[./])")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file as it is sent. Raises `KeyError` for an encoding that it has none of."""
+
+    kind: str
+    body: bytes
+    _encoded: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()[:10]
+
+    def accepted(self, accept: str) -> str:
+        """The best encoding among those of an `Accept-Encoding`; `""`: as it is."""
+        if not self.kind.startswith(TEXTS):
+            return ""
+        offers = (offer.replace(" ", "").partition(";") for offer in accept.lower().split(","))
+        taken = {name for name, _, weight in offers if not re.fullmatch(r"q=0(\.0*)?", weight)}
+        return next((one for one in ("br", "gzip") if one in taken), "")
+
+    def encoded(self, encoding: str) -> bytes:
+        """The body in an encoding. The first call takes a while: make it in a thread."""
+        if not encoding:
+            return self.body
+        if encoding not in self._encoded:
+            small = len(self.body) < SLOW
+            self._encoded[encoding] = (
+                brotli.compress(self.body, brotli.MODE_TEXT, 11 if small else 9)
+                if encoding == "br"
+                else gzip.compress(self.body, 9, mtime=0)
+            )
+        return self._encoded[encoding]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The page, and the hash by which its Content-Security-Policy allows the import map."""
+
+    asset: Asset
+    map_hash: str
+
+
+class Assets:
+    """The files of a page. One that is changed on disk is read again."""
+
+    def __init__(self, client: Path = CLIENT) -> None:
+        self._client = client
+        self._known: dict[Path, tuple[tuple[int, int], Asset]] = {}
+        self._documents: dict[str, tuple[tuple[str, ...], Document]] = {}
+
+    def find(self, name: str) -> tuple[Asset, bool] | None:
+        """The file of a name like `client/app.js`, with a digest or without, and whether the
+        name stands for this content for ever. None: there is no such file."""
+        plain = HASHED.sub("", name, count=1)
+        if asset := self._asset(plain):
+            return asset, name != plain and name == self._named(plain)
+        other = self._asset(name)
+        return (other, False) if other else None
+
+    def document(self, up: str = "./") -> Document:
+        """`index.html` with the names of its files, and what it needs at once named in its head.
+        `up`: how the page's address leads to the server's root, like `../`."""
+        names = sorted(
+            f"client/{path.relative_to(self._client).as_posix()}"
+            for path in self._client.rglob("*")
+            if path.suffix in KINDS
+        )
+        state = (
+            *(self._named(name) for name in names),
+            *(self._named(f"vendor/{v}") for v in VENDOR),
+        )
+        made = self._documents.get(up)
+        if made is None or made[0] != state:
+            made = self._documents[up] = state, self._document(up, names)
+        return made[1]
+
+    def _document(self, up: str, names: list[str]) -> Document:
+        page = (self._client / "index.html").read_text("utf-8")
+        found = MAP.search(page)
+        said: dict[str, str] = json.loads(found[2])["imports"] if found else {}
+        bare = {key: value.removeprefix("./") for key, value in said.items()}
+        imports = {key: up + self._named(value) for key, value in bare.items()}
+        imports |= {up + name: up + self._named(name) for name in names if name.endswith(".js")}
+        table = json.dumps({"imports": imports}, separators=(",", ":"))
+        entry = ENTRY.search(page)
+        needed = self._needed(entry[1], bare) if entry else []
+        links = "".join(f'<link rel="modulepreload" href="./{name}">\n  ' for name in needed)
+        page = MAP.sub(lambda match: f"{match[1]}{table}{match[3]}", page, count=1)
+        page = ENTRY.sub(lambda match: links, page, count=1)
+        page = LINKED.sub(lambda match: f'{match[1]}{up}{self._named(match[2])}"', page)
+        digest = hashlib.sha256(table.encode()).digest()
+        return Document(Asset("text/html", page.encode()), base64.b64encode(digest).decode())
+
+    def _needed(self, entry: str, bare: dict[str, str]) -> list[str]:
+        """What a module imports, and what that imports, without itself."""
+        known = [entry]
+        for name in known:
+            asset = self._asset(name)
+            for said in IMPORT.findall(asset.body.decode()) if asset else ():
+                path = bare.get(said) or _joined(name, said)
+                if path not in known:
+                    known.append(path)
+        return known[1:]
+
+    def _named(self, name: str) -> str:
+        """The name with its digest; what is no file keeps its name."""
+        if name == "vendor/languages/":
+            package = self._read(MODULES / LANGUAGES / "../package.json")
+            return f"vendor/languages.{package.digest}/" if package else name
+        if name.startswith("vendor/languages/"):
+            return self._named("vendor/languages/") + name.removeprefix("vendor/languages/")
+        asset = self._asset(name)
+        stem, dot, suffix = name.rpartition(".")
+        return f"{stem}.{asset.digest}{dot}{suffix}" if asset and dot else name
+
+    def _asset(self, name: str) -> Asset | None:
+        folder, _, rest = name.partition("/")
+        if folder == "client":
+            return self._read(self._client / rest, self._client)
+        if folder != "vendor":
+            return None
+        if rest.startswith("languages/"):
+            file = rest.removeprefix("languages/").removesuffix(".js") + ".js"
+            return self._read(MODULES / LANGUAGES / file, MODULES / LANGUAGES)
+        return self._read(MODULES / VENDOR[rest]) if rest in VENDOR else None
+
+    def _read(self, path: Path, within: Path | None = None) -> Asset | None:
+        try:
+            if within and not path.resolve().is_relative_to(within.resolve()):
+                return None
+            status = path.stat()
+            state = (status.st_mtime_ns, status.st_size)
+            if (known := self._known.get(path)) and known[0] == state:
+                return known[1]
+            body = path.read_bytes()
+        except (ValueError, OSError):  # no file, or no name that one can have
+            return None
+        kind = KINDS.get(path.suffix, "application/octet-stream")
+        if kind == "text/javascript" and ".min." not in path.name:
+            body = _stripped(body.decode()).encode()
+        if name := SCRIPTS.get(path.name):
+            body += f"\nexport default {name};\n".encode()
+        asset = Asset(kind, body)
+        self._known[path] = state, asset
+        return asset
+
+
+def _joined(name: str, relative: str) -> str:
+    parts = name.split("/")[:-1]
+    for part in relative.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _stripped(script: str) -> str:
+    """Without comments that have lines to themselves. The lines keep their numbers."""
+    return COMMENT.sub(lambda match: "\n" * match[0].count("\n"), script)
+
+
+def missing_modules() -> list[str]:
+    """What the page needs and npm has not installed."""
+    paths = [*VENDOR.values(), f"{LANGUAGES}/python.js"]
+    return [path for path in paths if not (MODULES / path).is_file()]

@@ -1,0 +1,290 @@
+"""How an answer is drawn while it comes: what was drawn stays, and what is unfinished looks
+finished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.page.acting import live, start
+from tests.page.stage import Stage
+
+WATCH = """() => {
+  const root = document.querySelector(".markdown");
+  window.gone = [];
+  new MutationObserver((changes) => {
+    for (const { target, removedNodes } of changes) {
+      for (const node of removedNodes) gone.push(`${node.nodeName} of ${target.nodeName}`);
+    }
+  }).observe(root, { childList: true, subtree: true });
+}"""
+SAMPLES = {
+    "list": "- one **bold** item\n- two\n  - nested\n  - more\n\n1. first\n2. a `code`\n3. third\n",
+    "table": "| a | b |\n|---|--:|\n" + "| **x** | `1` |\n| y | 2 |\n" * 40,
+    "code": "```python\ndef f(x):\n    return '''a\n  b''' # c\n" + "x = f(1)\n" * 60 + "```\n",
+    "paragraph": "Some **bold** words, `code`, *more* of it and [a link](https://e.example). " * 80,
+    "quote": "> One *thing*\n> said\n>\n> > and another\n\nThe end.\n",
+}
+
+
+class Talk:
+    """A question whose answer a test writes piece by piece."""
+
+    def __init__(self, stage: Stage, page: Page) -> None:
+        self.stage = stage
+        self.page = page
+        self.text = ""
+        self.answer = page.locator(".markdown").last
+
+    async def says(self, text: str, size: int = 7) -> None:
+        for at in range(0, len(text), size):
+            delta = text[at : at + size]
+            await self.stage.plays("token", kind="text", offset=len(self.text), delta=delta)
+            self.text += delta
+
+    async def is_drawn(self) -> None:
+        """Something of what was said is on the page."""
+        await expect(self.answer).to_contain_text(re.findall(r"[a-zA-Z]+", self.text)[0])
+
+    async def frame(self) -> None:
+        await self.page.evaluate("new Promise((done) => requestAnimationFrame(() => done()))")
+
+    async def ends(self) -> None:
+        await self.stage.plays("done", status="completed", text=self.text, model="large")
+        await expect(self.page.locator(".message.assistant").last).to_have_attribute(
+            "aria-busy", "false"
+        )
+        await expect(self.answer).not_to_be_empty()  # what draws it has come
+        await self.frame()
+
+
+@pytest.fixture
+async def talk(aiohttp_server: Any, chromium: Browser) -> AsyncIterator[Talk]:
+    stage = Stage()
+    host = await aiohttp_server(stage.app)
+    context = await chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    await page.goto(str(host.make_url("/")))
+    await start(page)
+    await live(page)
+    await stage.plays("user_message", message_id="q", client_msg_id="c", text="Go on", user_id="u")
+    await stage.plays("run", status="started")
+    yield Talk(stage, page)
+    assert complaints == []
+
+
+@pytest.mark.parametrize("shape", SAMPLES)
+async def test_what_is_drawn_is_appended_to_and_never_drawn_again(talk: Talk, shape: str) -> None:
+    text = SAMPLES[shape]
+    await talk.says(text[:60])
+    await expect(talk.answer).not_to_be_empty()
+    if shape == "code":  # until its language is known a line has no colours
+        await expect(talk.answer.locator(".code-keyword").first).to_be_visible()
+    await talk.page.evaluate(WATCH)
+    await talk.says(text[60:])
+    await talk.ends()
+    gone = await talk.page.evaluate("gone")
+    # a line of code and a word that is becoming bold change while they are written
+    assert [
+        one for one in gone if not re.fullmatch(r"#text of (SPAN|P|TD|LI)|SPAN of SPAN", one)
+    ] == []
+    drawn = await talk.answer.inner_text()
+    assert not re.search(r"\*\*|`|\|", drawn)
+
+
+async def test_a_selection_and_a_sideways_scroll_outlast_the_answer(talk: Talk) -> None:
+    await talk.says(f"A settled paragraph.\n\n```js\nconst long = '{'x' * 300}';\n")
+    await expect(talk.answer.locator(".code-keyword")).to_be_visible()
+    await talk.page.evaluate(
+        """() => {
+          getSelection().selectAllChildren(document.querySelector(".markdown p"));
+          window.pre = document.querySelector(".markdown pre");
+          pre.scrollLeft = 100;
+        }"""
+    )
+    await talk.says("const more = 1;\n```\n\nAnd more.\n\n- a\n- b\n")
+    await talk.ends()
+    left = await talk.page.evaluate("[String(getSelection()), pre.isConnected, pre.scrollLeft]")
+    assert left == ["A settled paragraph.", True, 100]
+
+
+async def test_no_state_shows_signs_of_markdown(talk: Talk) -> None:
+    await talk.says("Hello.\n\n")
+    await talk.is_drawn()
+    await talk.page.evaluate(
+        """() => {
+          window.states = new Set();
+          const note = () => {
+            const copy = document.querySelector(".markdown").cloneNode(true);
+            for (const code of copy.querySelectorAll(".code")) code.remove();
+            states.add(copy.textContent);
+          };
+          new MutationObserver(note).observe(document.querySelector(".markdown"),
+            { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    text = (
+        "Some **bold** and *soft* `code`, [a link](https://e.example) ~~gone~~.\n\n"
+        "| a | b |\n|---|---|\n| 1 | **2** |\n\n- one\n- **two**\n\n```js\nlet a;\n```\n\n# End\n"
+    )
+    for at in range(0, len(text), 3):
+        await talk.says(text[at : at + 3])
+        await talk.frame()
+    await talk.ends()
+    states = await talk.page.evaluate("[...states]")
+    assert len(states) > 10
+    assert [state for state in states if re.search(r"[*`|~\[\]#]", state)] == []
+
+
+async def test_each_block_has_the_direction_of_its_text(talk: Talk) -> None:
+    await talk.says("English first.\n\nهذا نص عربي.\n\n- עברית\n- English\n\n> نص")
+    await talk.ends()
+    directions = await talk.answer.evaluate(
+        "(root) => [...root.children].map((block) => getComputedStyle(block).direction)"
+    )
+    assert directions == ["ltr", "rtl", "rtl", "rtl"]
+
+
+async def test_tasks_have_a_box_and_no_bullet(talk: Talk) -> None:
+    await talk.says("- [x] done\n- [ ] open\n- other\n")
+    await talk.ends()
+    items = talk.answer.locator("li")
+    styles = [
+        await items.nth(n).evaluate("(li) => getComputedStyle(li).listStyleType") for n in range(3)
+    ]
+    assert styles == ["none", "none", "disc"]
+    boxes = talk.answer.get_by_role("checkbox")
+    assert [await boxes.nth(n).is_checked() for n in range(2)] == [True, False]
+
+
+async def test_code_is_coloured_copied_and_wrapped(talk: Talk) -> None:
+    asked: list[str] = []
+    talk.page.on("request", lambda request: asked.append(request.url))
+    await talk.says("Words first.\n\n")
+    await talk.is_drawn()
+    assert not any("languages" in url for url in asked), "no code, no colours"
+    source = "def f():\n    return '''a\n\n  b'''\n" + "\n".join(f"x{n} = {n}" for n in range(99))
+    await talk.says(f"```python\n{source}\n```\n", size=40)
+    await talk.ends()
+    block = talk.answer.locator(".code")
+    await expect(block.locator(".language")).to_have_text("python")
+    await expect(block.locator(".code-keyword").first).to_have_text("def")
+    await expect(block.locator(".code-string").nth(1)).to_have_text("  b'''")
+    await expect(block.locator(".code-number")).to_have_count(99)
+    assert sum("languages" in url for url in asked) == 1
+
+    await block.get_by_role("button", name="Copy").click()
+    await expect(block.get_by_role("button", name="Copied")).to_be_visible()
+    assert await talk.page.evaluate("navigator.clipboard.readText()") == source
+    await block.locator("pre code").evaluate("(code) => getSelection().selectAllChildren(code)")
+    assert await talk.page.evaluate("String(getSelection())") == source
+
+    wrap = block.get_by_role("button", name="Wrap lines")
+    await expect(wrap).to_have_attribute("aria-pressed", "false")
+    await wrap.click()
+    await expect(wrap).to_have_attribute("aria-pressed", "true")
+    space = await block.locator("pre code").evaluate("(code) => getComputedStyle(code).whiteSpace")
+    assert space == "pre-wrap"
+
+
+async def test_formulas_are_mathml_and_money_is_text(talk: Talk) -> None:
+    asked: list[str] = []
+    talk.page.on("request", lambda request: asked.append(request.url))
+    await talk.says("It costs $5 and $10.\n\n")
+    await talk.is_drawn()
+    assert not any("temml" in url for url in asked), "no formula, no library"
+    await talk.says(
+        "So \\(x^2\\,\\) is\n\n\\[\n\\frac{a}{b}\n\\]\n\nand $$\\wrong{$$ or \\(\\color{red}y\\).\n"
+    )
+    await talk.ends()
+    await expect(talk.answer.locator("math")).to_have_count(3)
+    await expect(talk.answer.locator("math[display=block] mfrac")).to_have_text("ab")
+    await expect(talk.answer.locator("[mathcolor]")).to_have_text("y")
+    await expect(talk.answer.locator(".formula code")).to_have_text("\\wrong{")
+    await expect(talk.answer.locator("p").first).to_have_text("It costs $5 and $10.")
+    namespace = await talk.answer.locator("math").first.evaluate("(math) => math.namespaceURI")
+    assert namespace.endswith("MathML")
+
+
+async def test_links_that_are_defined_at_the_end_are_links(talk: Talk) -> None:
+    await talk.says("See [the page][1] and the note[^n].\n\nMore.\n\n")
+    await talk.is_drawn()
+    await talk.says("[1]: https://e.example\n[^n]: It *says* so.\n")
+    await talk.ends()
+    await expect(talk.answer.get_by_role("link", name="the page")).to_have_attribute(
+        "href", "https://e.example"
+    )
+    await expect(talk.answer.locator("sup.note-mark")).to_have_text("1")
+    await expect(talk.answer.locator(".note")).to_have_text("1 It says so.")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        ">",
+        "> ",
+        "[",
+        "![",
+        "*",
+        "**a ",
+        "*a",
+        "_a",
+        "`",
+        "~~a",
+        "- ",
+        "[a](",
+        "|",
+        "\\(",
+        "$$",
+        "<",
+        "&",
+        "[^a",
+        "1. ",
+    ],
+)
+async def test_ten_thousand_of_a_kind_are_shown(talk: Talk, piece: str) -> None:
+    await talk.says("Before.\n\n" + piece * 10_000, size=20_000)
+    await talk.says(f"{piece * 100}\n\nAfter.\n", size=20)
+    await talk.ends()
+    await expect(talk.answer).to_contain_text("Before.")
+    await expect(talk.answer).to_contain_text("After.")
+    assert await talk.page.evaluate("1 + 1") == 2
+
+
+async def test_an_answer_is_read_out_once_and_as_words(talk: Talk) -> None:
+    await talk.page.evaluate(
+        """() => {
+          window.told = [];
+          const region = document.getElementById("announcer");
+          const note = () => told.push(region.textContent);
+          new MutationObserver(note).observe(region, { childList: true });
+        }"""
+    )
+    await talk.says(
+        "## A **title**\n\n- one `x`\n- [two](https://e.example)\n\n| a |\n|---|\n| 1 |\n"
+    )
+    await talk.ends()
+    await expect(talk.page.locator("#announcer")).to_have_text(re.compile("A title"))
+    assert await talk.page.evaluate("told") == ["A title\none x\ntwo\na\n1"]
+
+
+async def test_an_answer_is_text_where_its_modules_do_not_come(
+    aiohttp_server: Any, chromium: Browser
+) -> None:
+    stage = Stage()
+    host = await aiohttp_server(stage.app)
+    page = await chromium.new_page()
+    await page.route("**/vendor/lezer-markdown*", lambda route: route.abort())
+    await page.goto(str(host.make_url("/")))
+    await start(page)
+    await live(page)
+    await stage.plays("user_message", message_id="q", client_msg_id="c", text="Go on", user_id="u")
+    await stage.plays("token", kind="text", offset=0, delta="As **it** is")
+    await expect(page.locator(".markdown")).to_have_text("As **it** is")
