@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ...package import ROOT
+from ...package import PAGE, ROOT
 
-CLIENT = ROOT / "client"
 MODULES = ROOT / "node_modules"
 VENDOR = {
     "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
@@ -22,7 +21,7 @@ VENDOR = {
 
 
 async def index(request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(CLIENT / "index.html", headers={"Cache-Control": "no-cache"})
+    return web.FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
 
 
 async def to_slash(request: web.Request) -> web.Response:
@@ -33,7 +32,7 @@ async def to_slash(request: web.Request) -> web.Response:
 
 
 async def client_file(request: web.Request) -> web.StreamResponse:
-    return _file(CLIENT / request.match_info["name"], CLIENT)
+    return _file(PAGE / request.match_info["name"], PAGE)
 
 
 async def vendor_file(request: web.Request) -> web.StreamResponse:
@@ -72,7 +71,7 @@ def page_policy(sign_in: str = "") -> str:
     URL of the one other server that the page may talk to."""
     found = re.search(
         r'<script type="importmap">(.*?)</script>',
-        (CLIENT / "index.html").read_text("utf-8"),
+        (PAGE / "index.html").read_text("utf-8"),
         re.S,
     )
     scripts = "'self'"
