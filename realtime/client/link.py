@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ class ServerLink:
     """`url`: that of the server, or of the prefix below which it is mounted."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = url
         self._client = socketio.AsyncClient(
             reconnection=False,
             handle_sigint=False,
@@ -140,10 +141,9 @@ async def why_not(url: str) -> CommandError:
         ):
             status, text = answer.status, await answer.text(errors="replace")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        why = getattr(error, "strerror", None) or "it does not answer"
+        number = getattr(error, "errno", None)
+        why = os.strerror(number) if number else "it does not answer"
         return unreachable(f"No server can be reached at {url}: {why}.")
-    except ValueError:
-        return CommandError("bad_url", f"{url!r} is not the address of a server: http://host:port")
     try:
         said = json.loads(text)
     except ValueError:

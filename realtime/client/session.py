@@ -8,6 +8,7 @@ import inspect
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from .commands import SessionCommands
@@ -56,7 +57,11 @@ class SessionClient(SessionCommands):
         name: str | None = None,
         tools: Mapping[str, ClientTool | Callable[..., Any]] | None = None,
     ) -> None:
-        self.url = url
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError(
+                f"{url!r} is no address of a server: it begins with http:// or https://"
+            )
+        self.url = url.rstrip("/")
         self.state = SessionState()
         self.connection: Connected = "offline"
         self.error: CommandError | None = None
