@@ -78,15 +78,21 @@ class Background:
     """An event loop in a thread."""
 
     def __enter__(self) -> Background:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        begun: Future[None] = Future()
+
+        async def serve() -> None:
+            self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+            begun.set_result(None)
+            await self._over.wait()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
         self._thread.start()
+        begun.result()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
-        self._loop.close()
 
     def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -235,7 +241,7 @@ class Chat:
 
     def _follow(self, run_id: str) -> None:
         """Show an answer to its end. Raises KeyboardInterrupt at the second Ctrl-C."""
-        stopping: Future[Json] | None = None
+        stopping: Future[None] | None = None
         with self._terminal.answer() as view:
             while True:
                 try:
@@ -247,7 +253,7 @@ class Chat:
                 except KeyboardInterrupt:
                     if stopping:
                         raise
-                    stopping = self._background.begin(self._client.stop(run_id))
+                    stopping = self._background.begin(self._stop(run_id))
         run = self._client.state.run(run_id)
         if run:
             self._shown.update(run.run_ids)
@@ -255,6 +261,11 @@ class Chat:
                 self._terminal.note("Stopped.")
             elif run.status not in ("completed", "consumed"):
                 self._terminal.problem(ending(run))
+
+    async def _stop(self, run_id: str) -> None:
+        """Now, or as soon as there is a connection."""
+        await self._client.until(lambda: self._client.connection == "live" or None)
+        await self._client.stop(run_id)
 
     async def _draw(self, run_id: str, view: Any) -> Json | None:
         """Until the answer has ended, or one of its calls waits for a decision: that one."""

@@ -125,11 +125,12 @@ class AnswerView:
         for part in parts[len(self._printed) :]:
             closed = over or part is not parts[-1]
             if isinstance(part, Stretch):
-                text = part.text if closed else part.text[: whole_blocks(part.text)]
-                if fresh := text[len(self._begun) :].strip("\n"):
-                    self._console.print(markdown(fresh))
+                fresh = part.text[len(self._begun) :]
+                fresh = fresh if closed else fresh[: whole_blocks(fresh)]
+                if fresh.strip():
+                    self._console.print(markdown(fresh.strip("\n")))
                     self._console.print()
-                self._begun = max(self._begun, text, key=len)
+                self._begun += fresh
             elif is_open(part) and not over:
                 return
             else:

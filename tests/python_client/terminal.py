@@ -61,6 +61,15 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self._terminal, text.encode())
 
+    async def interrupted(self, pattern: str) -> None:
+        """Ctrl-C, and again where the prompt was there before it was listened to."""
+        for _ in range(5):
+            self.type(CTRL_C)
+            with contextlib.suppress(AssertionError):
+                await self.says(pattern, 2)
+                return
+        await self.says(pattern)
+
     async def enters(self, line: str) -> None:
         """At the prompt."""
         await self.says(PROMPT)
