@@ -32,7 +32,8 @@ class CommandRefused(CommandError):
 
 class ServerUnreachable(CommandError):
     """There was no answer. `code`: `unreachable` where no connection comes about, or what the
-    server said instead of one; `offline` without a connection, `timeout` without an answer."""
+    server said instead of one; `offline` without a connection, `timeout` without an answer,
+    `no_token` where the function that gives tokens failed."""
 
 
 class NotSent(CommandError):

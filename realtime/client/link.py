@@ -68,10 +68,14 @@ class ServerLink:
     async def close(self) -> None:
         if self._watch:
             self._watch.cancel()
-        await self._client.eio.disconnect(abort=True)
-        if self._client.eio.http:
-            await self._client.eio.http.close()
-        self._lost()
+        try:
+            await self._client.eio.disconnect(abort=True)
+        except Exception:  # noqa: S110  # it was broken off halfway
+            pass
+        finally:
+            if self._client.eio.http:
+                await self._client.eio.http.close()
+            self._lost()
 
     async def receive(self) -> tuple[str, Json]:
         """The next event: its name and its payload. Raises `ServerUnreachable` after the last."""

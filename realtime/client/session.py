@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
@@ -12,7 +13,15 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from .commands import SessionCommands
-from .errors import CommandError, NotSent, ServerUnreachable, offline, refused, timed_out
+from .errors import (
+    CommandError,
+    NotSent,
+    ServerUnreachable,
+    offline,
+    refused,
+    timed_out,
+    unreachable,
+)
 from .link import ServerLink
 from .message import Json
 from .reply import Reply
@@ -20,6 +29,7 @@ from .state import SessionState, load
 from .tools import ClientTool, ClientTools
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 Token = str | Callable[[], str | Awaitable[str]]
 Connected = Literal["offline", "connecting", "live", "error"]
 ACK_S = 8.0
@@ -177,11 +187,14 @@ class SessionClient(SessionCommands):
             await self._cease()
             self.state, self._target = SessionState(), where.get("session_id")
             await self.connect()
-            return str(self.state.session_id)
+            if "options" not in where:  # which no handshake takes
+                return str(self.state.session_id)
+            return await self._enter(command, where)
         page = await link.request(command, where | self._tools.offer, ACK_S, enters=True)
         entered = str(page["session_id"])
-        await self.until(lambda: self.state.session_id == entered or None)
-        await self.until(lambda: self.connection == "live" or None)
+        await self.until(
+            lambda: (self.connection == "live" and self.state.session_id == entered) or None
+        )
         if left != entered:
             with contextlib.suppress(CommandError):  # a lost socket has left anyway
                 await self.request("leave", {"session_id": left})
@@ -251,8 +264,14 @@ class SessionClient(SessionCommands):
                         "broken", f"The connection broke {BREAKS} times while this was sent."
                     ) from error
                 if error.code != "offline":
-                    await asyncio.sleep(_delay(tries, error))
+                    await self._pause(_delay(tries, error))
                     tries += 1
+
+    async def _pause(self, seconds: float) -> None:
+        """Raises `CommandError` where the client is closed meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.until(lambda: None)
 
     def _heard(self, message: Json) -> Json | None:
         """What the log says of a message, as the ack of a repetition would."""
@@ -315,6 +334,10 @@ class SessionClient(SessionCommands):
                 tries = 0 if self.connection == "live" else tries + 1
                 self._become("connecting", error)
                 await asyncio.sleep(_delay(tries, error))
+            except Exception as error:
+                logger.exception("The client failed")
+                self._become("error", CommandError("internal", f"The client failed: {error!r}"))
+                return
 
     async def _one_connection(self) -> None:
         """Raises `CommandError` at its end."""
@@ -345,9 +368,13 @@ class SessionClient(SessionCommands):
             await link.close()
 
     async def _bearer(self) -> str | None:
-        token: Any = self._own() if callable(self._own) else self._own
-        if inspect.isawaitable(token):
-            token = await token
+        """Raises `ServerUnreachable` where the user's function does: it is asked again."""
+        try:
+            token: Any = self._own() if callable(self._own) else self._own
+            if inspect.isawaitable(token):
+                token = await token
+        except Exception as error:
+            raise unreachable(f"There is no token: {error!r}", code="no_token") from error
         return token or self._guest
 
     def _cursor(self) -> Json:
@@ -375,6 +402,7 @@ class SessionClient(SessionCommands):
             whole = verdict == "applied" and page["seq"] >= page["head"]
             if whole and (self.state.known or page["mode"] == "snapshot"):
                 break
+            self._become("connecting")
             anew = whole or verdict == "gap"
             where = self._whereabouts(page["session_id"]) if anew else self._cursor()
             page = await link.request("join", where, ACK_S)

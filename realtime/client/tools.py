@@ -66,8 +66,8 @@ class ClientTools:
         self._tasks.clear()
 
     async def _answer(self, call: Json) -> None:
-        result = await self._result(call)
         answer = {"tool_call_id": call["tool_call_id"], "session_id": self._client.state.session_id}
+        result = await self._result(call)
         while True:
             try:
                 await self._client.until(lambda: self._client.connection == "live" or None)

@@ -116,6 +116,18 @@ async def test_sessions_are_begun_left_and_come_back_to(serve: Serve, connect: C
     assert session.state.title == "Names"
 
 
+async def test_a_session_with_options_is_begun_also_without_a_connection(
+    serve: Serve, connect: Connect
+) -> None:
+    model = ScriptedModel(says("Aye."))
+    session = await connect((await serve(model, session_options=("instructions",))).url)
+    for _ in range(2):
+        await session.create(instructions="Answer as a pirate.")
+        await (await session.send("hi")).done()
+        assert "as a pirate" in model.requests[-1].instructions
+        await session.close()
+
+
 async def test_two_devices_see_one_session(serve: Serve, connect: Connect) -> None:
     url = (await serve()).url
     one = await connect(url)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from realtime.client import CommandRefused, NotSent, ServerUnreachable, SessionClient
+from realtime.client import CommandError, CommandRefused, NotSent, ServerUnreachable, SessionClient
 from tests.faults.scenarios import CUTS, cut
 from tests.python_client.conftest import Connect
 from tests.python_client.test_client_vectors import shape
@@ -112,6 +112,22 @@ async def test_messages_said_while_there_is_no_server(tmp_path: Path, connect: C
             await session.close()
 
 
+async def test_what_waits_when_the_client_is_closed_is_told_so(tmp_path: Path) -> None:
+    async with world(tmp_path) as scene:
+        async with SessionClient(scene.url) as session:
+            holding = await session.send("tokens 20 gate more at 5")
+            sent = asyncio.create_task(session.send("at once", if_busy="reject"))
+            steering = asyncio.create_task(session.send("in blue", if_busy="steer"))
+            await session.until(lambda: session.state.run(holding.run_id).message.text or None)
+            await scene.kill()
+            waiting = asyncio.create_task(session.send("later"))
+            await session.until(lambda: session.error)
+        for task in (sent, steering, waiting):
+            with pytest.raises(CommandError) as error:
+                await task
+            assert error.value.code in ("busy", "dropped")
+
+
 async def test_an_ack_that_is_lost_does_not_make_a_second_message(
     tmp_path: Path, connect: Connect
 ) -> None:
@@ -194,10 +210,12 @@ async def test_a_token_that_is_asked_for_at_each_connection(tmp_path: Path) -> N
         async def fetch() -> str:
             nonlocal asked
             asked += 1
+            if asked == 2:
+                raise OSError("no sign-in at the moment")
             return token
 
         async with SessionClient(scene.proxy.url, session_id=first, token=fetch) as session:
             assert (session.session_id, session.access) == (first, "owner")
             scene.proxy.links[0].reset()
-            await session.until(lambda: asked == 2 or None)
+            await session.until(lambda: asked == 3 or None)
             assert (await (await session.send("tokens 5")).done()).status == "completed"
