@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from types import ModuleType
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from realtime.app import create_app
+from realtime.auth import User
 from realtime.client import (
     ClientTool,
     CommandRefused,
@@ -306,8 +310,6 @@ async def test_where_nobody_listens() -> None:
 
 
 async def test_a_server_that_is_no_server_of_ours(aiohttp_server: Any) -> None:
-    from aiohttp import web
-
     other = await aiohttp_server(web.Application())
     client = SessionClient(str(other.make_url("/")))
     try:
@@ -317,10 +319,32 @@ async def test_a_server_that_is_no_server_of_ours(aiohttp_server: Any) -> None:
         await client.close()
 
 
-async def test_below_a_prefix(aiohttp_server: Any, settings: Any) -> None:
-    from aiohttp import web
+async def by_expiry(token: str | None, request: web.Request) -> User | None:
+    """Ada, until the time that her token is."""
+    return User("ada", exp=int(token)) if token else None
 
-    from realtime.app import create_app
+
+async def test_a_token_is_renewed_before_it_expires(serve: Serve, connect: Connect) -> None:
+    """On the same connection; who has no token is told so, and who has none any more."""
+    url = (await serve(auth=f"{__name__}.by_expiry")).url
+    given: list[str] = []
+
+    def token() -> str:
+        given.append(str(int(time.time()) + (20 if not given else 3600)))
+        return given[-1]
+
+    session = await connect(url, token=token)
+    assert session.user_id == "ada"
+    await session.until(lambda: len(given) == 2 or None)
+    assert (await (await session.send("hi")).done()).status == "completed"
+    await session.until(lambda: session.notice is None or None)
+    assert len(given) == 2
+    with pytest.raises(CommandRefused) as refused:
+        await connect(url)
+    assert (refused.value.code, refused.value.retryable) == ("unauthorized", False)
+
+
+async def test_below_a_prefix(aiohttp_server: Any, settings: Any) -> None:
 
     parent = web.Application()
     parent.add_subapp("/ai/", create_app(settings))
