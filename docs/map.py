@@ -18,6 +18,7 @@ PLACES = {
     "background": (1, 1, "summaries, retention"),
     "edge": (3, 1, "Socket.IO, HTTP"),
     "supabase": (5, 1, "ships the log"),
+    "client": (6, 1, "a client in Python"),
     "live": (2, 2, "sessions in memory"),
     "auth": (3, 2, "token → user"),
     "config": (4, 2, "settings"),
@@ -31,7 +32,7 @@ PLACES = {
     "protocol": (2, 7, "commands, events, errors"),
 }
 COLUMN, ROW, WIDTH, HEIGHT, MARGIN = 164, 98, 148, 60, 16
-COLUMNS, ROWS = 6, 8
+COLUMNS, ROWS = 7, 8
 INK, SOFT = "#1f2937", "#6b7280"
 
 Rules = Mapping[str, Collection[str]]

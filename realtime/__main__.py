@@ -1,4 +1,4 @@
-"""The command line: `python -m realtime [--check]`; `sessions`, `quarantine`, `schema`.
+"""The command line: `python -m realtime [--check]`; `chat`, `sessions`, `quarantine`, `schema`.
 
 Exit codes: 0 ended as asked, 1 an unexpected error, 2 the configuration is refused,
 3 `--check` found something that cannot be reached.
@@ -18,7 +18,7 @@ import textwrap
 from .app import SERVER, create_app
 from .background import garbage
 from .build.parts import store_label
-from .cli import logs, operate
+from .cli import chat, logs, operate
 from .cli.admin import NoSuchSession
 from .cli.check import check
 from .config import ConfigError, Settings
@@ -47,11 +47,15 @@ def main() -> int:
         "--check", action="store_true", help="verify the configuration, reach model and stores"
     )
     parser.add_argument("--version", action="version", version=f"realtime-sessions {VERSION}")
-    operate.add_to(parser.add_subparsers(dest="command", metavar="sessions|quarantine|schema"))
+    commands = parser.add_subparsers(dest="command", metavar="chat|sessions|quarantine|schema")
+    chat.add_to(commands)
+    operate.add_to(commands)
     arguments = parser.parse_args()
     try:
         if arguments.command == "schema":
             return printed(operate.schema(arguments))
+        if arguments.command == "chat":
+            return printed(chat.run(arguments))
         settings = Settings.load(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
         if arguments.command:

@@ -13,7 +13,9 @@ VERSION = "0.1.0"
 NAME = __name__.partition(".")[0]
 NAMES = ("realtime", "realtime_sessions")
 _FOLDER = Path(__file__).parent
-ROOT = _FOLDER if (_FOLDER / "schema.sql").is_file() else _FOLDER.parent
+_INSTALLED = (_FOLDER / "schema.sql").is_file()
+ROOT = _FOLDER if _INSTALLED else _FOLDER.parent
+PAGE = ROOT / ("page" if _INSTALLED else "client")
 
 
 def hint(error: Exception) -> str:

@@ -34,10 +34,11 @@ ALLOWED = {
         "protocol",
     },
     "example": {"tools"},
+    "client": {"protocol"},
 }
 BUILDERS = {"app", "build", "cli", "__main__"}
 SERVICES = {
-    "socketio": {"edge.transport"},
+    "socketio": {"edge.transport", "client.link"},
     "engineio": {"edge.transport"},
     "openai": {"models"},
     "supabase": {"supabase"},

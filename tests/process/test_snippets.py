@@ -13,10 +13,11 @@ import pytest
 from tests.support.process import ROOT, free_port, process, ran, realtime, server
 
 README = (ROOT / "README.md").read_text("utf-8")
+CLIENTS = (ROOT / "docs/python-client.md").read_text("utf-8")
 
 
-def snippet(language: str, having: str) -> str:
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+def snippet(language: str, having: str, page: str = README) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.S)
     (found,) = [block for block in blocks if having in block]
     return str(found)
 
@@ -29,9 +30,16 @@ def command(language: str, code: str) -> list[str]:
     return [node, "--input-type=module", "-e", code]
 
 
-@pytest.mark.parametrize("language", ["python", "js"])
-async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
-    code = snippet(language, "fetch internal user analytics")
+of_a_few_lines = pytest.mark.parametrize(
+    ("language", "page"),
+    [("python", README), ("js", README), ("python", CLIENTS)],
+    ids=["python", "js", "stock python-socketio"],
+)
+
+
+@of_a_few_lines
+async def test_a_client_of_a_few_lines(tmp_path: Path, language: str, page: str) -> None:
+    code = snippet(language, "fetch internal user analytics", page)
     lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) <= 15
     async with server(tmp_path) as running:
@@ -42,12 +50,12 @@ async def test_a_client_of_a_few_lines(tmp_path: Path, language: str) -> None:
     assert shown.rstrip().endswith("completed")
 
 
-@pytest.mark.parametrize("language", ["python", "js"])
+@of_a_few_lines
 async def test_it_survives_a_server_that_is_killed_in_mid_answer(
-    tmp_path: Path, language: str
+    tmp_path: Path, language: str, page: str
 ) -> None:
     """It resumes its session, shows what it missed once, and ends."""
-    code = snippet(language, "fetch internal user analytics")
+    code = snippet(language, "fetch internal user analytics", page)
     code = code.replace("fetch internal user analytics", "count to 2000")
     port = str(free_port())
     async with server(tmp_path, PORT=port) as running:
@@ -66,8 +74,41 @@ async def test_it_survives_a_server_that_is_killed_in_mid_answer(
 
 def test_an_old_pip_knows_the_extra_too() -> None:
     """Before pip 23.3 an extra had to be written as the package's metadata have it."""
-    (extra,) = re.findall(r'pip install "python-socketio\[(.+?)\]"', README)
+    (extra,) = re.findall(r'pip install "python-socketio\[(.+?)\]"', CLIENTS)
     assert extra in metadata("python-socketio").get_all("Provides-Extra", [])
+
+
+async def test_the_client_in_python_as_its_page_shows_it(tmp_path: Path) -> None:
+    """A question, the session of before, and calls that are approved or made in the client."""
+    (tmp_path / "robot.py").write_text(
+        "from realtime.tools import tool\n"
+        "@tool(approval=True)\n"
+        "def analytics_of_sums(query: str, amount: int = 7) -> str:\n"
+        '    """Look."""\n'
+        "    return query\n"
+    )
+    names = ("Tell me a story", "def again", "def approve_small_sums")
+    parts = [snippet("python", name, CLIENTS) for name in names]
+    parts[0] = parts[0].removesuffix("asyncio.run(main())\n")
+    check = """
+async def check():
+    session_id, token = await main()
+    ((question, answer),) = await again(session_id, token)
+    assert question == "Tell me a story" and "The end" in answer
+    async with SessionClient("http://localhost:8000", tools=tools) as session:
+        approving = asyncio.create_task(approve_small_sums(session))
+        run = await (await session.send("analytics")).done()
+        assert [call["status"] for call in run.message.calls] == ["completed"], run.message.calls
+        approving.cancel()
+
+asyncio.run(check())
+"""
+    environ = {"TOOLS": "robot", "CLIENT_TOOLS": "true"}
+    async with server(tmp_path, **environ) as running:
+        code = "\n".join([*parts, check]).replace("http://localhost:8000", running.url)
+        status, shown = await ran(sys.executable, "-c", code, cwd=ROOT)
+    assert status == 0, shown
+    assert "A story" in shown
 
 
 async def test_the_tool_of_the_readme_works(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from realtime.app import create_app
 from realtime.config import Settings
-from realtime.edge.http.assets import CLIENT, Assets
+from realtime.edge.http.assets import Assets
 from realtime.models.demo import DemoModel
+from realtime.package import PAGE
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ async def test_a_name_with_a_digest_lasts_and_others_are_asked_for_again(url: st
 
 async def test_each_module_is_mapped_and_those_of_the_start_are_preloaded(url: str) -> None:
     table = await imports(url)
-    for path in CLIENT.rglob("*.js"):
-        assert f"./client/{path.relative_to(CLIENT).as_posix()}" in table
+    for path in PAGE.rglob("*.js"):
+        assert f"./client/{path.relative_to(PAGE).as_posix()}" in table
     for target in table.values():
         if not target.endswith("/"):
             assert (await raw(f"{url}/{target}"))[1]["Cache-Control"].endswith("immutable"), target

@@ -18,9 +18,8 @@ from pathlib import Path
 
 import brotli
 
-from ...package import ROOT
+from ...package import PAGE, ROOT
 
-CLIENT = ROOT / "client"
 MODULES = ROOT / "node_modules"
 VENDOR = {
     "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
@@ -101,7 +100,7 @@ class Document:
 class Assets:
     """The files of a page. One that is changed on disk is read again."""
 
-    def __init__(self, client: Path = CLIENT) -> None:
+    def __init__(self, client: Path = PAGE) -> None:
         self._client = client
         self._known: dict[Path, tuple[tuple[int, int], Asset]] = {}
         self._documents: dict[str, tuple[tuple[str, ...], Document]] = {}
