@@ -1,4 +1,4 @@
-"""Structured logs: text or JSON lines, with session and run ids, on standard error."""
+"""Structured logs: text or JSON lines, with session, run and user, on standard error."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import logging
 import sys
 import time
 
+from ..core.about import ABOUT
 from ..package import NAME
 from ..protocol import to_json
 
-FIELDS = ("session_id", "run_id", "sid", "request_id", "remote")
+FIELDS = (
+    *("session_id", "run_id", "user_id", "sid", "request_id", "remote", "model", "tool"),
+    *("status", "reason", "ms", "first_token_ms", "input_tokens", "output_tokens"),
+)
 
 
 class _Text(logging.Formatter):
@@ -33,8 +37,11 @@ class _Json(logging.Formatter):
         return to_json(data).decode()
 
 
-def fields(record: logging.LogRecord) -> dict[str, str]:
-    return {name: str(getattr(record, name)) for name in FIELDS if hasattr(record, name)}
+def fields(record: logging.LogRecord) -> dict[str, str | int]:
+    """Of the record itself, and of the run whose task wrote it."""
+    known = (ABOUT.get() or {}) | vars(record)
+    found = {name: known[name] for name in FIELDS if known.get(name) is not None}
+    return {name: one if isinstance(one, int) else str(one) for name, one in found.items()}
 
 
 def set_up(level: str, format: str) -> None:

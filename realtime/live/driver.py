@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import random
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
+from ..core.about import ABOUT
 from ..core.approvals import due
 from ..core.continuing import in_a_row, may_go_on, successor, to_take_up
 from ..core.rows import StorageError
@@ -41,6 +43,7 @@ from ..tools import SessionTools
 from .clock import now_ms
 from .job import job_of, options_of, used_before
 from .ledger import Ledger
+from .run_log import run_ended
 from .services import Services
 
 CANCELLED = Outcome("cancelled", "cancelled")
@@ -68,6 +71,7 @@ class Driver:
         self._run: RunState | None = None  # that the task carries out
         self._task: asyncio.Task[None] | None = None
         self._meter: Meter | None = None
+        self._first_token_ms: int | None = None  # from the start of the run on
         self._closed = False
         self._leaves = False  # the provider goes on with an answer that it keeps
         self._news = asyncio.Event()  # somebody decided on a call
@@ -88,11 +92,15 @@ class Driver:
             decided=self._decision,
             stays=lambda: self._leaves and not run.done and bool(to_take_up(run)),
         )
-        self._run, self._meter = run, job.meter
-        context = tuple(conversation(run, self._session))
-        request = Request(job.instructions, context, self.tools.specs)
+        self._run, self._meter, self._first_token_ms = run, job.meter, None
+        said = tuple(conversation(run, self._session))
+        request = Request(job.instructions, said, self.tools.specs)
         self._reserve(run, request, Usage(0, 0))
-        self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
+        context = contextvars.copy_context()
+        context.run(ABOUT.set, self._extra(run))
+        self._task = asyncio.create_task(
+            self._drive(run, job, pause), name=f"run {run.run_id}", context=context
+        )
 
     def _attempts(self, run: RunState) -> Attempts:
         """The run's way along the chain, from its beginning."""
@@ -202,6 +210,9 @@ class Driver:
                 then=then,
             )
         )
+        if ended and run.done:
+            first = self._first_token_ms if carried_out else None
+            run_ended(session.session_id, run, run.done, first)
         task = self._task if carried_out else None
         if task and task is not asyncio.current_task():
             task.cancel()
@@ -283,6 +294,8 @@ class Driver:
                         await ticket
                     elif before:
                         await before
+                    if self._first_token_ms is None and only_tokens(part):
+                        self._first_token_ms = run.duration_ms(now_ms())
                     before = ticket
                     if self.draining and self._session.waits_for_people():
                         return
@@ -297,8 +310,8 @@ class Driver:
         if self._closed or run.done:
             return
         self.end(run, outcome)
-        logger.info("run ended: %s", outcome.status, extra=self._extra(run))
         self.advance()
 
     def _extra(self, run: RunState) -> dict[str, str]:
-        return {"session_id": self._session.session_id, "run_id": run.run_id}
+        about = {"session_id": self._session.session_id, "run_id": run.run_id}
+        return about | {"user_id": run.asker}

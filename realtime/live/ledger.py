@@ -12,8 +12,9 @@ from ..core.state import RunState
 from ..limits.budget import payers
 from ..log.encode import only_tokens
 from ..log.log import Ticket, settle
-from ..protocol import Done, Event
+from ..protocol import Done, Event, ToolCall
 from .clock import now_ms
+from .run_log import CallLog
 from .services import Services
 from .tail import Tail
 
@@ -47,6 +48,7 @@ class Ledger:
         self._session = session
         self._services = services
         self._aside = self._now_aside()  # as it is stored
+        self._calls = CallLog(session.session_id)
 
     def change(self, rule: Callable[[int], T]) -> tuple[T, Ticket]:
         """Apply a rule of the session at this time (ms), and hand the events that it appends to
@@ -94,6 +96,8 @@ class Ledger:
         have ended cost. Returns where the one that had begun did so, to be folded."""
         first = None
         for event in events:
+            if isinstance(event, ToolCall):
+                self._calls.told(event, self._session.runs[event.run_id or ""])
             if isinstance(event, Done):
                 run = self._session.runs[event.run_id or ""]
                 self._services.budget.settle(self.payers(run), run.run_id, event.usage)

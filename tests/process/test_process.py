@@ -223,9 +223,36 @@ async def test_json_logs_name_the_run_and_no_text(tmp_path: Path, device: Device
         await one.connect()
         ack = await one.send("a secret wish")
         await one.done(ack["run_id"])
-        line = (await running.says(r'\{.*"run ended.*'))[0]
-        assert json.loads(line)["run_id"] == ack["run_id"]
+        run = json.loads((await running.says(r'\{.*"run ended.*'))[0])
+        about = {"session_id": one.session["session_id"], "user_id": one.session["user_id"]}
+        assert run.items() >= {**about, "run_id": ack["run_id"], "status": "completed"}.items()
+        assert run["model"]
+        assert run["reason"] == "stop"
+        assert 0 <= run["first_token_ms"] <= run["ms"]
+        assert run["input_tokens"] > 0
+        assert run["output_tokens"] > 0
+        done = await one.ask("fetch internal user analytics")
+        call = json.loads((await running.says(r'\{.*"tool call ended.*'))[0])
+        about |= {"run_id": done["run_id"], "tool": "fetch_internal_user_analytics"}
+        assert call.items() >= {**about, "status": "completed"}.items()
+        assert call["ms"] >= 0
         assert "secret wish" not in running.output
+
+
+async def test_a_failing_run_is_found_by_its_user(tmp_path: Path, device: Devices) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    model = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"http://127.0.0.1:{nobody}/v1"}
+    async with server(tmp_path, **model) as running:
+        one = device(running.url)
+        await one.connect()
+        done = await one.done((await one.send("hello"))["run_id"], 60)
+        assert done["status"] == "failed"
+        await running.says("run ended: failed")
+        lines = [line for line in running.output.splitlines() if one.session["user_id"] in line]
+        ended = next(line for line in lines if "run ended: failed" in line)
+        for said in (f"run_id={done['run_id']}", f"reason={done['error']['code']}", "ms="):
+            assert said in ended
 
 
 async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
