@@ -32,8 +32,8 @@ export class Answer {
   #links = new Map();
   #notes = new Map();
   #known = ""; // the definitions, as they were for the last plan
-  #alike = new WeakMap(); // of a block: an object that stays while nothing in it changes
-  #rows = new Map(); // the same of a table's row, by what it says
+  #plans = new WeakMap(); // of blocks that are behind the end, by their trees
+  #rows = new Map(); // of a table's row, by what it says: an object that stays with it
   /**
    * The settled beginning of a long block at the end: the parser is not shown `from..to` of the
    * text, and the plans of it stand before those of the rest.
@@ -46,6 +46,7 @@ export class Answer {
     const grows = !final && text.startsWith(this.#text);
     this.#settled = grows ? (this.#settling ?? this.#settled) : null;
     this.#settling = null;
+    if (!text.startsWith(this.#text)) this.#plans = new WeakMap();
     this.#text = text;
     this.#source = this.#spliced(final ? text : decided(text));
     if (final && !this.#final) this.#known = ""; // what is not defined by now never is
@@ -100,33 +101,33 @@ export class Answer {
     if (known === this.#known) return false;
     this.#known = known;
     this.#rows.clear();
-    this.#alike = new WeakMap();
+    this.#plans = new WeakMap();
     return true;
   }
 
   #slice = ({ from, to }) => this.#source.slice(from, to);
 
-  /** Something that is the same object for as long as a block need not be looked at. */
-  #same({ tree, to }, end) {
-    if (!tree || (end >= 0 && to >= end)) return undefined;
-    if (!this.#alike.has(tree)) this.#alike.set(tree, {});
-    return this.#alike.get(tree);
-  }
-
   #blocks(parent, end, depth) {
     const plans = [];
     for (let node = parent.firstChild; node; node = node.nextSibling) {
-      const plan = MARKS.has(node.name) ? null : this.#block(node, end, depth);
+      const plan = MARKS.has(node.name) ? null : this.#planned(node, end, depth);
       if (plan) plans.push(plan);
     }
     return plans;
   }
 
+  /** An unchanged block has the tree that it had, and then the plan that it had. */
+  #planned(node, end, depth) {
+    const { tree } = node;
+    if (!tree || (end >= 0 && node.to >= end)) return this.#block(node, end, depth);
+    if (!this.#plans.has(tree)) this.#plans.set(tree, this.#block(node, end, depth));
+    return this.#plans.get(tree);
+  }
+
   #block(node, end, depth) {
     if (depth > DEPTH) return this.#slice(node);
-    const same = this.#same(node, end);
-    const leaf = (tag, attributes) => ({ tag, attributes, same, children: () => this.#inline(node, end, 0) });
-    const box = (tag, attributes) => ({ tag, attributes, same, children: () => this.#blocks(node, end, depth + 1) });
+    const leaf = (tag, attributes) => ({ tag, attributes, children: () => this.#inline(node, end, 0) });
+    const box = (tag, attributes) => ({ tag, attributes, children: () => this.#blocks(node, end, depth + 1) });
     const { name } = node;
     const heading = /^(?:ATX|Setext)Heading(\d)$/.exec(name);
     const dir = depth ? {} : { dir: "auto" };
@@ -137,11 +138,11 @@ export class Answer {
       case "Blockquote": return box("blockquote", { dir: "auto" });
       case "BulletList": return box("ul", { dir: "auto", class: this.#spacing(node) });
       case "OrderedList": return box("ol", { dir: "auto", class: this.#spacing(node), start: this.#start(node) });
-      case "ListItem": return this.#item(node, end, same, depth);
-      case "Table": return this.#table(node, end, same, depth);
+      case "ListItem": return this.#item(node, end, depth);
+      case "Table": return this.#table(node, end, depth);
       case "HorizontalRule": return { tag: "hr" };
-      case "FencedCode": case "CodeBlock": return this.#code(node, same);
-      case "FormulaBlock": return this.#formulaBlock(node, end, same);
+      case "FencedCode": case "CodeBlock": return this.#code(node);
+      case "FormulaBlock": return this.#formulaBlock(node, end);
       case "Note": return this.#note(node, end);
       case "LinkReference": return null;
       default: return { tag: "p", children: () => [this.#slice(node)] };
@@ -167,35 +168,36 @@ export class Answer {
   /** A list with a blank line between its items is set wider. */
   #spacing(list) {
     for (let item = list.firstChild; item?.nextSibling; item = item.nextSibling) {
-      if (/\n[ \t>]*\n/.test(this.#source.slice(item.to - 1, item.nextSibling.from))) return "loose";
+      const { to } = item;
+      if (item.nextSibling.from - to > 1 && /\n[ \t>]*\n/.test(this.#source.slice(to - 1, item.nextSibling.from))) return "loose";
     }
     return "tight";
   }
 
   #start = (list) => String(parseInt(this.#slice(list.firstChild.firstChild), 10));
 
-  #item(node, end, same, depth) {
+  #item(node, end, depth) {
     const marker = node.getChild("Task")?.getChild("TaskMarker");
     const children = () => this.#blocks(node, end, depth + 1);
-    if (!marker) return { tag: "li", same, children };
+    if (!marker) return { tag: "li", children };
     const checked = /x/i.test(this.#slice(marker)) ? { checked: "" } : {};
     const box = { tag: "input", attributes: { type: "checkbox", disabled: "", ...checked } };
-    return { tag: "li", attributes: { class: "task" }, same, children: () => [box, ...children()] };
+    return { tag: "li", attributes: { class: "task" }, children: () => [box, ...children()] };
   }
 
-  #code(node, same) {
+  #code(node) {
     const info = node.getChild("CodeInfo");
     const [language] = info ? unescaped(this.#slice(info)).split(/[\s{,]/) : [""];
     const text = node.getChildren("CodeText").map(this.#slice).join("").replace(/\n$/, "");
-    return { view: CodeBlock, same, text, language };
+    return { view: CodeBlock, text, language };
   }
 
-  #formulaBlock(node, end, same) {
+  #formulaBlock(node, end) {
     const source = node.getChildren("FormulaText").map(this.#slice).join("\n").trim();
-    return { view: FormulaView, same, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
+    return { view: FormulaView, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
   }
 
-  #table(node, end, same, depth) {
+  #table(node, end, depth) {
     const rows = [];
     for (let row = node.firstChild; row; row = row.nextSibling) rows.push(row);
     const [head, rule, ...read] = rows;
@@ -218,7 +220,7 @@ export class Answer {
       return [group("tbody", lines)];
     };
     const table = { tag: "table", attributes: { dir: "auto" }, children: () => [group("thead", [line(head, "th")]), ...(read.length ? body() : [])] };
-    return { tag: "div", attributes: { class: "table", tabindex: "0" }, same, children: () => [table] };
+    return { tag: "div", attributes: { class: "table", tabindex: "0" }, children: () => [table] };
   }
 
   /** A row is read anew with its table, so it is known by what it says. */
