@@ -46,7 +46,7 @@ class Screen:
         self.output += CONTROLS.sub("", self._decode(said))
         self._change.set()
 
-    async def says(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+    async def says(self, pattern: str, seconds: float = 45) -> re.Match[str]:
         """Wait for a pattern, and forget what stands before its end."""
         try:
             async with asyncio.timeout(seconds):
