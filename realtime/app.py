@@ -23,7 +23,7 @@ from .background.summary import Summariser
 from .background.titles import Titler
 from .build.info import public_info
 from .build.parts import (
-    auth_secret,
+    auth_secrets,
     connect_mcp,
     load_tools,
     make_authenticator,
@@ -136,8 +136,8 @@ async def _running(
     """Everything between start and end, in the order of dependence; undone backwards."""
     async with AsyncExitStack() as undo:
         box = load_tools(settings)
-        secret = auth_secret(settings)
-        auth = make_authenticator(settings, secret)
+        secrets = auth_secrets(settings)
+        auth = make_authenticator(settings, secrets)
         if isinstance(auth, SupabaseTokens):
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
@@ -190,7 +190,7 @@ async def _running(
             undo.push_async_callback(shipper.stop)
         undo.push_async_callback(hub.close)
 
-        shares = Shares(secret)
+        shares = Shares(*secrets)
         user_rate = Buckets(USER_SOCKETS * settings.commands_per_minute, MINUTE_S, "commands")
         sockets: Roster = {}
         connections = Connections(
@@ -214,7 +214,7 @@ async def _running(
         app[api.API] = api.Api(hub, callers, info=info)
         app[sessions.SESSIONS] = sessions.SessionList(hub, callers, shipped=supabase)
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
-        app[files.FILES] = files.FileApi(hub, callers, kept, Links(secret), uploads)
+        app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
         app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
         app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)

@@ -9,32 +9,43 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-import jwt
 from aiohttp import web
 
-from . import User, given
-from .tokens import verified
+from . import AuthError, User, given
+from .tokens import own, signed
 
 GUEST_DAYS = 400
-_ALGORITHM = "HS256"
 _AUDIENCE = "guest"
 
 
 class Guests:
     """An `Authenticator`. A guest keeps its token and comes back with it."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: str) -> None:
+        """The first signs; tokens of the others are good, too."""
+        self._secrets = secrets
 
     def new(self) -> tuple[User, str]:
         """Somebody nobody has met, and the token to come back with."""
         user = User(f"guest-{uuid4()}", int(time.time()) + GUEST_DAYS * 86400)
+        return user, self._token(user)
+
+    def _token(self, user: User) -> str:
         claims = {"sub": user.user_id, "aud": _AUDIENCE, "exp": user.exp}
-        return user, jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+        return signed(claims, self._secrets)
 
     async def user(self, token: str | None, request: web.Request) -> User:
-        claims = verified(given(token), self._secret, _ALGORITHM, audience=_AUDIENCE)
+        claims = own(given(token), self._secrets, audience=_AUDIENCE)
         return User(claims["sub"], claims["exp"])
+
+    def renewed(self, token: str, user: User) -> str:
+        """The token that this user comes back with next time: another one, where an older secret
+        signed it."""
+        try:
+            own(token, self._secrets[:1], audience=_AUDIENCE)
+        except AuthError:
+            return self._token(user)
+        return token
 
 
 def kept_secret(path: Path) -> str:

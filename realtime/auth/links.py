@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 
-import jwt
 import msgspec
 
 from . import AuthError
-from .tokens import verified
+from .tokens import own, signed
 
 LINK_S = 900
-_ALGORITHM = "HS256"
 _AUDIENCE = "file"
 
 
@@ -26,8 +24,9 @@ class SignedLink(msgspec.Struct, frozen=True):
 
 
 class Links:
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: str) -> None:
+        """As those of `Guests`."""
+        self._secrets = secrets
 
     def token(self, link: SignedLink) -> tuple[str, int]:
         """The token, and until when it is good: seconds since the Unix epoch."""
@@ -40,12 +39,12 @@ class Links:
             "file": link.file_id,
             "key": link.key,
         }
-        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM), expires
+        return signed(claims, self._secrets), expires
 
     def read(self, token: str) -> SignedLink | None:
         """What the token opens; None where it is not good."""
         try:
-            claims = verified(token, self._secret, _ALGORITHM, audience=_AUDIENCE)
+            claims = own(token, self._secrets, audience=_AUDIENCE)
             return SignedLink(claims["sub"], claims["session"], claims["file"], claims["key"])
         except (AuthError, KeyError):
             return None

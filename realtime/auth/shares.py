@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-import jwt
 import msgspec
 
 from . import AuthError
-from .tokens import verified
+from .tokens import own, signed
 
 SHARE_DAYS = 30
-_ALGORITHM = "HS256"
 _AUDIENCE = "share"
 
 Access = Literal["read", "full"]
@@ -28,8 +26,9 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Shares:
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: str) -> None:
+        """As those of `Guests`."""
+        self._secrets = secrets
 
     def token(self, share: Grant) -> str:
         """Good for 30 days, or until the session's key is another."""
@@ -40,12 +39,12 @@ class Shares:
             "access": share.access,
             "key": share.key,
         }
-        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+        return signed(claims, self._secrets)
 
     def read(self, token: str) -> Grant | None:
         """What the token grants; None where it is not good. The key is the session's to check."""
         try:
-            claims = verified(token, self._secret, _ALGORITHM, audience=_AUDIENCE)
+            claims = own(token, self._secrets, audience=_AUDIENCE)
             return Grant(claims["sub"], claims["access"], claims["key"])
         except (AuthError, KeyError):
             return None

@@ -9,7 +9,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
@@ -45,18 +45,20 @@ def load_tools(settings: Settings) -> toolkit.Toolbox:
         raise ConfigError([problem]) from error
 
 
-def auth_secret(settings: Settings) -> str:
+def auth_secrets(settings: Settings) -> tuple[str, ...]:
+    """What this server signs its tokens with, and then what it signed them with before."""
+    before = filter(None, [settings.auth_secret_previous])
     if settings.auth_secret:
-        return settings.auth_secret
+        return settings.auth_secret, *before
     try:
-        return kept_secret(Path(f"{settings.database_path}.secret"))
+        return kept_secret(Path(f"{settings.database_path}.secret")), *before
     except OSError as error:
         raise ConfigError(
             [f"AUTH_SECRET is not set, and none can be stored beside DATABASE_PATH: {error}"]
         ) from None
 
 
-def make_authenticator(settings: Settings, secret: str) -> Authenticator:
+def make_authenticator(settings: Settings, secrets: Sequence[str]) -> Authenticator:
     """Who tells users by their tokens."""
     if settings.auth == "guest":
         if settings.supabase_url:
@@ -64,7 +66,7 @@ def make_authenticator(settings: Settings, secret: str) -> Authenticator:
                 "AUTH=guest: anybody may start sessions in your Supabase project; "
                 "AUTH=supabase admits only its users"
             )
-        return Guests(secret)
+        return Guests(*secrets)
     if settings.auth == "supabase":
         return SupabaseTokens(
             settings.supabase_url,

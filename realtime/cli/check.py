@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from ..auth.supabase import SupabaseTokens
-from ..build.parts import auth_secret, load_tools, make_authenticator, try_mcp
+from ..build.parts import auth_secrets, load_tools, make_authenticator, try_mcp
 from ..build.providers import default_options, make_chain
 from ..config import Settings
 from ..core.rows import StorageError
@@ -59,7 +59,7 @@ async def check(settings: Settings) -> int:
 
 
 async def check_auth(settings: Settings, report: Report) -> None:
-    auth = make_authenticator(settings, auth_secret(settings))
+    auth = make_authenticator(settings, auth_secrets(settings))
     if settings.auth == "guest":
         return
     report.note(f"auth {settings.auth}: not tested with a user's token")

@@ -56,6 +56,12 @@ def problems(settings: Settings) -> Iterator[str]:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
         yield f"SUPABASE_JWT_SECRET must have {SECRET_LENGTH} characters or more"
+    for name in ("auth_secret", "auth_secret_previous"):
+        if 0 < len(getattr(settings, name)) < SECRET_LENGTH:
+            yield (
+                f"{name.upper()} is short: with fewer than {SECRET_LENGTH} characters its tokens "
+                "can be forged; set it to a long random text (openssl rand -hex 32)"
+            )
     if settings.platform_disk and not settings.auth_secret:
         yield (
             "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
@@ -149,11 +155,6 @@ def notes(settings: Settings) -> Iterator[str]:
         yield (
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
             f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
-        )
-    if 0 < len(settings.auth_secret) < SECRET_LENGTH:
-        yield (
-            f"AUTH_SECRET is short: with fewer than {SECRET_LENGTH} characters its tokens can be "
-            "forged; set it to a long random text (openssl rand -hex 32)"
         )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"

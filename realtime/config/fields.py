@@ -246,6 +246,11 @@ class Fields:
         "journal.",
         secret=True,
     )
+    auth_secret_previous: str = setting(
+        "",
+        "The secret before this one. Its tokens stay good, and guests who come back get a new one.",
+        secret=True,
+    )
     allowed_origins: tuple[str, ...] = setting(
         (),
         "Origins of front ends on other hosts and of apps (capacitor://localhost), comma "

@@ -132,8 +132,8 @@ class Commands:
             if guests is None:
                 raise
             user, token = guests.new()
-        if guests:
-            user = replace(user, name=name)
+        if guests and token:
+            user, token = replace(user, name=name), guests.renewed(token, user)
         self._admit(connection, user, token if guests else None)
 
     def _admit(self, connection: Connection, user: User, guest_token: str | None) -> None:

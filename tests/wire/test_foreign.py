@@ -45,6 +45,38 @@ async def test_a_bad_guest_token_is_a_new_guest_and_401_over_http(
     assert (await one.call("auth", {"token": token}))["ok"]
 
 
+async def test_a_secret_is_replaced_and_nobody_loses_their_sessions(
+    serve: Serve, device: Devices
+) -> None:
+    before, after = GUEST_SECRET, "another-secret-of-32-characters-or-more"
+    running = await serve(auth_secret=before)
+    one = device(running.url)
+    me = (await one.connect())["user_id"]
+    session_id, old = one.session["session_id"], one.auth["token"]
+    share = (await one.call("share"))["share"]
+    await running.stop()
+
+    running = await serve(auth_secret=after, auth_secret_previous=before)
+    assert (await fetch(f"{running.url}/api/sessions", old)).status == 200
+    guest = device(running.url, session_id=session_id, share=share)
+    assert (await guest.connect())["access"] == "full"
+    two = device(running.url, token=old, session_id=session_id)
+    assert (await two.connect())["user_id"] == me
+    new = two.auth["token"]
+    assert new != old
+    again = device(running.url, token=new)
+    await again.connect()
+    assert again.auth["token"] == new
+    share = (await two.call("share"))["share"]
+    await running.stop()
+
+    running = await serve(auth_secret=after)
+    assert (await fetch(f"{running.url}/api/sessions", old)).status == 401
+    assert (await device(running.url, token=new, session_id=session_id).connect())["you"] == me
+    guest = device(running.url, session_id=session_id, share=share)
+    assert (await guest.connect())["access"] == "full"
+
+
 NAMING = [command for command in COMMANDS if command not in ("create", "auth")]
 
 

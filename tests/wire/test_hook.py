@@ -77,7 +77,7 @@ def test_a_hook_that_cannot_be_used_is_told_at_start(
 ) -> None:
     changed = Settings(auth=path, database_path=settings.database_path)
     with pytest.raises(ConfigError, match=f"AUTH={path} .*{says}"):
-        make_authenticator(changed, SECRET)
+        make_authenticator(changed, [SECRET])
 
 
 @pytest.mark.parametrize(
