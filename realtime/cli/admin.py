@@ -57,6 +57,17 @@ async def found(stores: Sequence[Store], session_id: str) -> tuple[SessionRow, l
     raise NoSuchSession(f"there is no session {session_id}")
 
 
+async def of_user(stores: Sequence[Store], user_id: str) -> list[str]:
+    """The ids of a user's sessions in all stores, the newest first."""
+    rows: dict[str, SessionRow] = {}
+    for store in stores:
+        most = AT_ONCE
+        while len(found := await store.list_sessions(user_id, most)) == most:
+            most *= 4
+        rows |= {row.session_id: row for row in found}
+    return sorted(rows, key=lambda one: rows[one].start_time, reverse=True)
+
+
 async def delete(
     stores: Sequence[Store], session_ids: Sequence[str], user_id: str | None
 ) -> set[str]:

@@ -36,12 +36,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     listed.add_argument("--limit", type=int, default=100)
     for name, text in (("show", "the conversation"), ("export", "the whole session")):
         shown = actions.add_parser(name, help=text)
-        shown.add_argument("session_id")
-        if name == "export":
+        if name == "show":
+            shown.add_argument("session_id")
+        else:
+            which = shown.add_mutually_exclusive_group(required=True)
+            which.add_argument("session_id", nargs="?")
+            which.add_argument("--user", help="all sessions of this user, the newest first")
             shown.add_argument("--format", choices=("json", "markdown"), default="json")
     deleted = actions.add_parser("delete", help="delete sessions permanently, in every store")
     deleted.add_argument("session_id", nargs="*")
     deleted.add_argument("--user", help="all sessions of this user")
+    deleted.add_argument("--yes", action="store_true", help="do not ask first")
 
     parser = commands.add_parser("quarantine", help="rows that Supabase refused")
     actions = parser.add_subparsers(dest="action", required=True)
@@ -111,15 +116,43 @@ async def sessions(found: list[Store], files: Files, arguments: argparse.Namespa
     elif arguments.action == "delete":
         if not (arguments.session_id or arguments.user):
             raise Refusal("name the sessions: session ids, or --user and a user's id")
-        for session_id in arguments.session_id:
+        named = set(arguments.session_id)
+        for session_id in named:
             await admin.found(found, session_id)
+        if arguments.user:
+            named.update(await admin.of_user(found, arguments.user))
+        if named and not arguments.yes:
+            many = "s" if len(named) > 1 else ""
+            ask(f"Delete {len(named)} session{many} for good, in every store?")
         deleted = await admin.delete(found, arguments.session_id, arguments.user)
         await files.forget(sorted(deleted))
         print(f"{len(deleted)} deleted")
+    elif arguments.action == "export" and arguments.user:
+        await export_all(found, arguments.user, arguments.format)
     else:
         row, events = await admin.found(found, arguments.session_id)
         as_json = arguments.action == "export" and arguments.format == "json"
         print((admin.as_json if as_json else admin.as_markdown)(row, events))
+
+
+async def export_all(found: list[Store], user_id: str, form: str) -> None:
+    """All that a user has: a JSON array, or one conversation after the other."""
+    as_json = form == "json"
+    shown = admin.as_json if as_json else admin.as_markdown
+    before, between, after = ("[\n", ",\n", "\n]") if as_json else ("", "\n", "")
+    for session_id in await admin.of_user(found, user_id):
+        with contextlib.suppress(admin.NoSuchSession):  # it was deleted meanwhile
+            print(before + shown(*await admin.found(found, session_id)), end="")
+            before = between
+    print(after if before == between else "[]" if as_json else "no sessions")
+
+
+def ask(question: str) -> None:
+    """Raises `Refusal`, unless whoever sits there says yes."""
+    if not sys.stdin.isatty():
+        raise Refusal("nothing was deleted: nobody is there to be asked; add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Refusal("nothing was deleted")
 
 
 def quarantine(kept: Quarantine, arguments: argparse.Namespace) -> None:

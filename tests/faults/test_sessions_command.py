@@ -40,7 +40,7 @@ async def test_a_deleted_session_is_gone_and_its_client_begins_anew(tmp_path: Pa
             await device.call("end")
         await one.close()
         session_id = one.auth["session_id"]
-        code, output = await sessions(scene, "delete", session_id)
+        code, output = await sessions(scene, "delete", "--yes", session_id)
         assert code == 0, output
         for table in ("sessions", "events"):
             asked = f"SELECT count(*) FROM {table} WHERE session_id = ?"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 import venv
@@ -83,6 +85,21 @@ async def test_a_second_server_on_the_same_journal_is_refused(tmp_path: Path) ->
     assert "another server is using realtime.db" in told
 
 
+async def answered(folder: Path, answer: str, *words: str) -> tuple[int, bool]:
+    """The exit code of a command that a person answers, and whether it asked."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "realtime", *words]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    os.write(ours, f"{answer}\n".encode())
+    running = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env=environ, stdin=theirs, stdout=subprocess.PIPE
+    )
+    said, _ = await running.communicate()
+    os.close(ours)
+    os.close(theirs)
+    return running.returncode or 0, b"Delete 1 session for good" in said
+
+
 async def test_sessions_are_listed_shown_exported_and_deleted(
     tmp_path: Path, device: Devices
 ) -> None:
@@ -106,13 +123,27 @@ async def test_sessions_are_listed_shown_exported_and_deleted(
         code, told = await sessions("show", "no-such-session")
         assert (code, "no-such-session" in told) == (1, True)
 
-        assert await sessions("delete", session_id) == (0, "1 deleted\n")
+        both = json.loads((await sessions("export", "--user", user_id))[1])
+        assert [one["session"]["session_id"] for one in both] == [session_id]
+        assert both == [whole]
+        text = (await sessions("export", "--user", user_id, "--format", "markdown"))[1]
+        assert "## Assistant" in text
+        assert json.loads((await sessions("export", "--user", "nobody"))[1]) == []
+
+        code, told = await sessions("delete", session_id)
+        assert (code, "add --yes" in told) == (1, True)
+        for answer, code in (("", 1), ("no", 1)):
+            asked = await answered(tmp_path, answer, "sessions", "delete", session_id)
+            assert asked == (code, True)
+            assert session_id in (await sessions("list"))[1]
+        assert await answered(tmp_path, "y", "sessions", "delete", session_id) == (0, True)
         refused = await one.send("am I still here?")
         assert refused["error"]["code"] == "storage_unavailable"
         await one.drop()
         assert (await one.connect())["error"]["code"] == "not_found"
         await two.ask("others go on")
-        assert await sessions("delete", "--user", two.session["user_id"]) == (0, "1 deleted\n")
+        theirs = two.session["user_id"]
+        assert await sessions("delete", "--yes", "--user", theirs) == (0, "1 deleted\n")
     with sqlite3.connect(tmp_path / "realtime.db") as database:
         counts = database.execute(
             "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM sessions)"

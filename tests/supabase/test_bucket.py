@@ -146,7 +146,7 @@ async def test_files_go_with_a_session_that_is_deleted(
         "SUPABASE_BUCKET": "files",
         "DATABASE_PATH": settings["database_path"],
     }
-    command = [sys.executable, "-m", "realtime", "sessions", "delete", session_id]
+    command = [sys.executable, "-m", "realtime", "sessions", "delete", "--yes", session_id]
     async with process(*command, cwd=ROOT, **environ) as deleting:
         assert await deleting.ended() == 0, deleting.output
     assert kept(storing, session_id) == 0

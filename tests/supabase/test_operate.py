@@ -173,7 +173,7 @@ async def test_all_of_a_user_is_deleted_while_shipping_is_behind(
     await held.wait()
     code, output = await realtime(
         tmp_path,
-        *("sessions", "delete", "--user", user),
+        *("sessions", "delete", "--yes", "--user", user),
         DATABASE_PATH=str(tmp_path / "journal.db"),
         **of(project),
     )
@@ -194,7 +194,7 @@ async def test_all_of_a_user_is_deleted_while_shipping_is_behind(
 
 async def test_nothing_is_deleted_here_while_supabase_is_away(tmp_path: Path) -> None:
     away = {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_KEY": "sb_secret_x"}
-    code, output = await realtime(tmp_path, "sessions", "delete", "--user", "ada", **away)
+    code, output = await realtime(tmp_path, "sessions", "delete", "--yes", "--user", "ada", **away)
     assert code == 1
     assert "cannot be reached" in output
     assert "Traceback" not in output

@@ -92,7 +92,8 @@ async def test_what_storage_would_not_remove_is_removed_later(
                 "SUPABASE_BUCKET": "files",
                 "DATABASE_PATH": settings["database_path"],
             }
-            command = [sys.executable, "-m", "realtime", "sessions", "delete", session_id]
+            asked = ("sessions", "delete", "--yes", session_id)
+            command = [sys.executable, "-m", "realtime", *asked]
             async with process(*command, cwd=ROOT, **environ) as deleting:
                 assert await deleting.ended() == 0, deleting.output
                 assert "stay in Supabase Storage for now" in deleting.output
