@@ -73,6 +73,7 @@ const transcript = new Transcript($("transcript"), {
   regenerate: (run_id) => attempt(client.regenerate(run_id)),
   replace: (replaces, text) => attempt(client.send(text, { replaces })),
   select: (message_id) => attempt(client.select(message_id)),
+  rate: (message_id, value) => attempt(client.rate(message_id, value)),
   approve: (...decision) => attempt(approve(...decision)),
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),

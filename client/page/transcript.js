@@ -12,12 +12,18 @@ import { RunView } from "./run-view.js";
  * @property {(run_id: string) => void} regenerate
  * @property {(message_id: string, text: string) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
+ * @property {(message_id: string, value: "up" | "down" | null) => void} rate
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
  *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
  * @property {(entry: import("../outbox.js").Outgoing) => void} edit
+ *
+ * @typedef {{siblings: Record<string, string[]>, sibling_counts: Record<string, object>, quiet: boolean,
+ *   rated: (message_id: string) => string | null | undefined}} Branches
+ *   What stands beside a message: see `State`; `quiet`: nothing runs or waits; `rated`: what the
+ *   reader thinks of it
  */
 
 export class Transcript {
@@ -43,8 +49,10 @@ export class Transcript {
    */
   update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
     const quiet = !activeRun(state) && !queued(state).length;
-    if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
-      this.#branches = { siblings: state.siblings, sibling_counts: state.sibling_counts, quiet };
+    const { siblings, sibling_counts, feedback } = state;
+    const branches = { siblings, sibling_counts, feedback, quiet, reader };
+    if (Object.keys(branches).some((key) => branches[key] !== this.#branches[key])) {
+      this.#branches = { ...branches, rated: (message_id) => feedback[message_id]?.[reader]?.value };
     }
     const several = headcount(state, here) > 1;
     const people = {

@@ -198,6 +198,21 @@ async def test_what_a_filter_refused_is_not_continued_and_a_failed_try_is(
     assert (await stage.was_asked("continue"))["run_id"] == "second"
 
 
+@pytest.mark.parametrize(
+    "status", ["failed", "quota_exceeded", "limit", "cancelled", "interrupted", "incomplete"]
+)
+async def test_whatever_went_wrong_can_be_tried_again(
+    stage: Stage, chromium: Browser, status: str
+) -> None:
+    page = await watching(chromium, stage)
+    error = {"code": "model_unavailable", "message": "not today"}
+    await stage.plays("done", status=status, model="large", text="", error=error)
+    notice = page.locator(".notice")
+    await expect(notice).to_have_attribute("data-status", status)
+    await notice.get_by_role("button", name="Try again").click()
+    assert (await stage.was_asked("regenerate"))["run_id"] == "r"
+
+
 async def test_what_an_answer_cites_are_numbered_links(stage: Stage, chromium: Browser) -> None:
     page = await watching(chromium, stage)
     call = {"tool_call_id": "t", "name": "web_search", "status": "completed", "hosted": True}
