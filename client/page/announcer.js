@@ -1,6 +1,7 @@
 /** What a screen reader is told: an answer once, when it is whole, not word by word. */
 
 import { activeRun } from "../reducer.js";
+import { inWords } from "./tool-card.js";
 
 export class Announcer {
   #element;
@@ -28,7 +29,7 @@ export class Announcer {
     }
     const parts = activeRun(state)?.message.parts ?? [];
     const asked = parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;
-    if (asked && this.#asked !== asked) this.say(`The tool ${asked.name} waits for approval.`);
+    if (asked && this.#asked !== asked) this.say(`${inWords(asked.name)} waits for approval.`);
     this.#session = session_id;
     this.#done = last?.done;
     this.#asked = asked;

@@ -29,7 +29,7 @@ export class QuestionBar {
   /** @param {import("../reducer.js").Run} run @param {Branches} branches */
   update(run, branches) {
     this.#run = run;
-    this.element.hidden = !run.user || !run.begun;
+    this.element.hidden = !run.user;
     if (this.element.hidden) return;
     this.#time.textContent = run.user.ts ? clock(run.user.ts) : "";
     if (!this.#ways) return;
@@ -99,6 +99,7 @@ export class AnswerBar {
     if (open) this.#tell();
     this.#more.hidden = !open;
     this.#dots.setAttribute("aria-expanded", String(open));
+    if (open) this.#more.scrollIntoView({ block: "nearest" });
   }
 
   #tell() {

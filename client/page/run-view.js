@@ -20,8 +20,7 @@ export class RunView {
   #parts = [];
   #said = h("div", { class: "text" });
   #author = h("p", { class: "author", hidden: true });
-  #queued = h("div", { class: "aside", hidden: true }, h("span", { class: "badge" }, "Queued"));
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said, this.#queued);
+  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said);
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
@@ -44,9 +43,6 @@ export class RunView {
     this.#notice = new NoticeView(actions);
     this.#user.after(this.#asked.element);
     this.#answer.after(this.#notice.element, this.#answered.element);
-    if (!actions) return;
-    const onclick = () => actions.stop(this.#run.run_id);
-    this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
   }
 
   update(run, latest, progress, people) {
@@ -63,7 +59,6 @@ export class RunView {
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
     this.#said.hidden = !run.user?.text;
     this.#files.update(run.user?.files);
-    this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
     this.#asked.update(run, people.branches);
     this.#answered.update(run, people.branches);
@@ -78,11 +73,11 @@ export class RunView {
     this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
   }
 
-  #drawAnswer({ message, begun, status, note, fallback, done }, progress, people) {
+  #drawAnswer({ message, status, note, fallback, done }, progress, people) {
     const { parts, reasoning } = message;
     this.#answer.dataset.status = status;
     this.#answer.dataset.messageId = message.message_id;
-    this.#answer.setAttribute("aria-busy", String(begun && !done));
+    this.#answer.setAttribute("aria-busy", String(!done));
     this.#reasoning.hidden = !reasoning;
     if (this.#thought.textContent !== reasoning) this.#thought.textContent = reasoning;
     parts.forEach((part, index) => {
@@ -93,7 +88,7 @@ export class RunView {
       else view.update(part.call, { ...people, progress: progress.get(part.call.tool_call_id), writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
-    const line = done || !begun ? "" : stateLine(note, parts);
+    const line = done ? "" : stateLine(note, parts);
     if (this.#state.textContent !== line) this.#state.textContent = line;
     this.#state.hidden = !line;
     this.#changed.textContent = fallback ? changed(fallback) : "";
@@ -150,6 +145,6 @@ function stateLine(note, parts) {
   const reason = note?.reason ? ` (${note.reason})` : "";
   const again = note?.retry_in_ms ? `, next attempt in about ${lasting(note.retry_in_ms / 1000)}` : "";
   if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
-  if (note?.status === "awaiting_approval") return "Waiting for an approval.";
+  if (note?.status === "awaiting_approval") return ""; // the call says so
   return parts.length ? "" : "Thinking…";
 }

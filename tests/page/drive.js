@@ -7,7 +7,7 @@ async (payloads) => {
   const { PeopleLine } = await import("./client/page/people.js");
   const { Transcript } = await import("./client/page/transcript.js");
   const ignore = () => {};
-  const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore, rate: ignore, regenerate: ignore, select: ignore };
+  const actions = { continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore, rate: ignore, regenerate: ignore, select: ignore };
   watch.on = true;
   let seen = 0;
 

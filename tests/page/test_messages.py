@@ -75,6 +75,49 @@ async def test_a_failed_and_a_stopped_answer_are_tried_again(
     await expect(page.get_by_role("group", name="Answer")).to_contain_text("3 / 3")
 
 
+async def test_what_waits_is_edited_dropped_and_sent_at_once(
+    serve: Serve, chromium: Browser
+) -> None:
+    never = asyncio.Event()
+    running = await serve(ScriptedModel([[TextDelta("One")], never], says("Now."), says("Last.")))
+    page = await opened(chromium, running.url)
+    await say(page, "first")
+    await answered(page, "One")
+    queue = page.get_by_test_id("queue")
+    for text in ("second", "thrid", "fourth"):
+        await say(page, text)
+    await expect(queue.locator("li")).to_have_text(["second", "thrid", "fourth"])
+    await expect(page.locator(".message.user")).to_have_text(["first"])
+
+    await queue.locator("li").nth(2).get_by_role("button", name="Drop").click()
+    await expect(queue.locator("li")).to_have_text(["second", "thrid"])
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    await queue.locator("li").nth(1).get_by_role("button", name="Edit").click()
+    await queue.get_by_label("Edit the message").fill("third")
+    await queue.get_by_label("Edit the message").press("Enter")
+    await expect(queue.locator("li")).to_have_text(["second", "third"])
+    await queue.locator("li").nth(1).get_by_role("button", name="Send now").click()
+    await answered(page, "Last.")
+    for _ in range(2):  # live, and from a snapshot
+        said = page.locator(".message.user .text, .message.assistant .parts")
+        await expect(said).to_have_text(["first", "One", "third", "Now.", "second", "Last."])
+        await expect(queue).to_be_hidden()
+        await page.reload()
+
+
+async def test_what_was_stopped_before_its_first_word_stays(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve(ScriptedModel([asyncio.Event()]))
+    page = await opened(chromium, running.url)
+    await say(page, "first")
+    await page.get_by_test_id("stop").click()
+    for _ in range(2):  # live, and from a snapshot
+        await expect(page.locator(".notice")).to_contain_text("Stopped.")
+        await expect(page.locator(".message.user")).to_have_text(["first"])
+        await page.reload()
+
+
 def bar_of(page: Page, name: str) -> Locator:
     return page.get_by_role("group", name="Answer").get_by_role("button", name=name)
 

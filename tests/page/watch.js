@@ -18,8 +18,8 @@
     attributes: "align href rel start target title",
   };
   const own = {
-    tags: "a article button code dd details div dl dt header input label li ol p path pre progress section span summary svg textarea ul",
-    attributes: "class d disabled hidden href max open placeholder rel role rows tabindex target title type value viewBox",
+    tags: "a article button code dd details div dl dt form header input label li ol p path pre progress section span summary strong svg textarea ul",
+    attributes: "class d disabled hidden href max maxlength open placeholder rel role rows tabindex target title type value viewBox",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));
