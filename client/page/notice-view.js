@@ -20,7 +20,8 @@ export class NoticeView {
   #continue;
   #again;
   #offers = h("span", { class: "actions" });
-  element = h("div", { class: "notice", hidden: true }, this.#words, this.#offers);
+  #box = h("div", { class: "notice" }, this.#words, this.#offers);
+  element = h("div", { class: "notice-slot" });
 
   /** @param {import("./transcript.js").Actions} [actions] */
   constructor(actions) {
@@ -38,11 +39,11 @@ export class NoticeView {
   update(run, latest, quiet) {
     this.#run = run;
     const { done, run_ids } = run;
-    this.element.hidden = !done || done.status === "completed";
-    if (this.element.hidden) return;
+    if (!done || done.status === "completed") return this.#box.remove();
+    if (!this.#box.parentNode) this.element.append(this.#box);
     const { status, error } = done;
     const words = sentence(status, error);
-    this.element.dataset.status = status;
+    this.#box.dataset.status = status;
     if (this.#words.textContent !== words) this.#words.textContent = words;
     if (!this.#again) return;
     // A failure to continue an answer leaves it as it was.
