@@ -9,12 +9,13 @@ import { $, text } from "./page/element.js";
 import { lasting, summaryLine, when } from "./page/format.js";
 import { PastSessions } from "./page/past.js";
 import { PeopleLine, headcount, inWords } from "./page/people.js";
+import { QueueView } from "./page/queue-view.js";
 import { SharePanel } from "./page/share-panel.js";
 import { askToSignIn } from "./page/sign-in-form.js";
 import { Transcript } from "./page/transcript.js";
 import { CONNECTION, banner, modelLine, trouble } from "./page/wording.js";
 import { untilSaid } from "./reach.js";
-import { activeRun } from "./reducer.js";
+import { activeRun, queued } from "./reducer.js";
 import { SessionClient } from "./session.js";
 import { SignIn } from "./sign-in.js";
 import { Keep } from "./storage.js";
@@ -68,11 +69,11 @@ async function signedIn(project) {
 const api = new Api("./api/", () => client.bearer());
 
 const transcript = new Transcript($("transcript"), {
-  stop: (run_id) => attempt(client.stop(run_id)),
   continue: (run_id) => attempt(client.continue(run_id)),
   regenerate: (run_id) => attempt(client.regenerate(run_id)),
   replace: (replaces, text) => attempt(client.send(text, { replaces })),
   select: (message_id) => attempt(client.select(message_id)),
+  rate: (message_id, value) => attempt(client.rate(message_id, value)),
   approve: (...decision) => attempt(approve(...decision)),
   save: (call) => attempt(save(call)),
   retry: (id) => client.retry(id),
@@ -103,6 +104,13 @@ const composer = new Composer($("composer"), $("message-box"), tab, {
   send,
   attached: () => ({ count: attachments.files.length, busy: attachments.busy }),
   changed: schedule,
+});
+
+const queue = new QueueView($("queue"), {
+  edit: (run_id, text) => attempt(client.queue({ edit: { run_id, text } })),
+  now: (run_id) => attempt(sendNow(run_id)),
+  drop: (run_id) => attempt(client.queue({ drop: { run_id } })),
+  left: () => composer.focus(),
 });
 
 // ------------------------------------------------------------------ drawing
@@ -150,6 +158,7 @@ function draw() {
   $("empty").hidden = state.runs.length + client.pending.length > 0;
 
   transcript.update(state, client);
+  queue.update(queued(state));
   if (!viewing) ending(state.ended, state.summary);
   if (following && !viewing) $("scroll").scrollTop = $("scroll").scrollHeight;
   announcer.update(state);
@@ -210,6 +219,14 @@ function send(message) {
   attachments.clear();
   following = true;
   return true;
+}
+
+/** Answer a message that waits at once, in place of what is answered now. */
+async function sendNow(run_id) {
+  const run = activeRun(client.state);
+  const [first] = queued(client.state);
+  if (first && first.run_id !== run_id) await client.queue({ move: { run_id, before: first.run_id } });
+  if (run) await client.stop(run.run_id);
 }
 
 async function approve(tool_call_id, decision, reason, edited) {

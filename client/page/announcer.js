@@ -2,6 +2,7 @@
 
 import { activeRun } from "../reducer.js";
 import { drawing } from "./markdown-view.js";
+import { inWords } from "./tool-card.js";
 
 const LONGEST = 1000; // characters
 
@@ -38,7 +39,7 @@ export class Announcer {
     }
     const parts = activeRun(state)?.message.parts ?? [];
     const asked = parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;
-    if (asked && this.#asked !== asked) this.say(`The tool ${asked.name} waits for approval.`);
+    if (asked && this.#asked !== asked) this.say(`${inWords(asked.name)} waits for approval.`);
     this.#session = session_id;
     this.#done = last?.done;
     this.#asked = asked;

@@ -1,25 +1,14 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
-import { siblings, standing } from "../branches.js";
-import { BranchBar } from "./branch-bar.js";
 import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
+import { AnswerBar, QuestionBar } from "./message-bars.js";
+import { NoticeView } from "./notice-view.js";
 import { SaidView } from "./said-view.js";
 import { ToolCard } from "./tool-card.js";
-
-const NOTICES = {
-  quota_exceeded: "The model's quota is used up. Nothing was lost; you can try again later.",
-  interrupted: "The answer was interrupted. What had arrived is kept.",
-  incomplete: "The answer is not complete: the model stopped before its end.",
-  cancelled: "Stopped.",
-  limit: "A limit was reached, and the answer ends here.",
-  failed: "The answer failed.",
-};
-
-const CONTINUABLE = ["interrupted", "incomplete"];
 
 export class RunView {
   #actions;
@@ -31,8 +20,7 @@ export class RunView {
   #parts = [];
   #said = h("div", { class: "text" });
   #author = h("p", { class: "author", hidden: true });
-  #queued = h("div", { class: "aside", hidden: true }, h("span", { class: "badge" }, "Queued"));
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said, this.#queued);
+  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said);
   #thought = h("div", { class: "text" });
   #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
   #body = h("div", { class: "parts" });
@@ -40,26 +28,21 @@ export class RunView {
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
   #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
-  #notice = h("div", { class: "notice-slot" });
-  element = h("section", { class: "run" }, this.#user, this.#answer, this.#notice);
-
-  #branches;
+  #asked;
+  #answered;
+  #notice;
+  element = h("section", { class: "run" }, this.#user, this.#answer);
 
   constructor(actions, url) {
     this.#actions = actions;
     this.#url = url;
     this.#files = new FileList(url);
     this.#said.after(this.#files.element);
-    if (!actions) return;
-    const select = (message_id) => actions.select(message_id);
-    this.#branches = {
-      question: new BranchBar("Edit", () => this.#edit(), select),
-      answer: new BranchBar("Regenerate", () => actions.regenerate(this.#run.run_id), select),
-    };
-    this.#user.append(this.#branches.question.element);
-    this.#answer.after(this.#branches.answer.element);
-    const onclick = () => actions.stop(this.#run.run_id);
-    this.#queued.append(h("button", { type: "button", class: "quiet", onclick }, "Remove"));
+    this.#asked = new QuestionBar(actions, () => this.#edit());
+    this.#answered = new AnswerBar(actions);
+    this.#notice = new NoticeView(actions);
+    this.#user.after(this.#asked.element);
+    this.#answer.after(this.#notice.element, this.#answered.element);
   }
 
   update(run, latest, progress, people) {
@@ -69,7 +52,6 @@ export class RunView {
     if (same && !working) return;
     this.#known = people.branches;
     if (run.message.sources !== this.#run?.message.sources) this.#cite(run.message.sources);
-    const ended = run.done !== this.#run?.done || latest !== this.#latest;
     this.#run = run;
     this.#latest = latest;
     this.element.dataset.runId = run.run_id;
@@ -77,10 +59,10 @@ export class RunView {
     if (run.user && this.#said.textContent !== run.user.text) this.#said.textContent = run.user.text;
     this.#said.hidden = !run.user?.text;
     this.#files.update(run.user?.files);
-    this.#queued.hidden = run.begun;
     this.#drawAnswer(run, progress, people);
-    if (this.#branches) this.#drawBranches(run, people);
-    if (ended) this.#notice.replaceChildren(...this.#notices(run, latest));
+    this.#asked.update(run, people.branches);
+    this.#answered.update(run, people.branches);
+    this.#notice.update(run, latest, people.branches.quiet);
   }
 
   /** Who said it, once there is more than one person. */
@@ -91,11 +73,11 @@ export class RunView {
     this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
   }
 
-  #drawAnswer({ message, begun, status, note, fallback, done }, progress, people) {
+  #drawAnswer({ message, status, note, fallback, done }, progress, people) {
     const { parts, reasoning } = message;
     this.#answer.dataset.status = status;
     this.#answer.dataset.messageId = message.message_id;
-    this.#answer.setAttribute("aria-busy", String(begun && !done));
+    this.#answer.setAttribute("aria-busy", String(!done));
     this.#reasoning.hidden = !reasoning;
     if (this.#thought.textContent !== reasoning) this.#thought.textContent = reasoning;
     parts.forEach((part, index) => {
@@ -106,7 +88,7 @@ export class RunView {
       else view.update(part.call, { ...people, progress: progress.get(part.call.tool_call_id), writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
-    const line = done || !begun ? "" : stateLine(note, parts);
+    const line = done ? "" : stateLine(note, parts);
     if (this.#state.textContent !== line) this.#state.textContent = line;
     this.#state.hidden = !line;
     this.#changed.textContent = fallback ? changed(fallback) : "";
@@ -129,23 +111,15 @@ export class RunView {
     }));
   }
 
-  #drawBranches({ question, message, begun, done }, { branches }) {
-    const { question: asked, answer } = this.#branches;
-    asked.element.hidden = !begun || !question;
-    asked.update(question, siblings(branches, question), standing(branches, question), branches.quiet);
-    answer.element.hidden = !done || !message.message_id;
-    const { message_id } = message;
-    answer.update(message_id, siblings(branches, message_id), standing(branches, message_id), branches.quiet);
-  }
-
   #edit() {
     const { message_id, text } = this.#run.user;
     const form = editForm(text, (better) => this.#actions.replace(message_id, better), () => {
       form.replaceWith(this.#said);
-      this.#branches.question.element.hidden = false;
+      this.#user.classList.remove("editing");
+      this.#asked.focus();
     });
     this.#said.replaceWith(form);
-    this.#branches.question.element.hidden = true;
+    this.#user.classList.add("editing");
     form.querySelector("textarea").focus();
   }
 
@@ -162,23 +136,6 @@ export class RunView {
     if (type === "text") return new MarkdownView();
     return type === "message" ? new SaidView(this.#url) : new ToolCard(this.#actions, this.#url);
   }
-
-  #notices({ done, run_id, run_ids }, latest) {
-    if (!done || done.status === "completed") return [];
-    const { status, error } = done;
-    const refused = error?.code === "content_filter";
-    const unfit = error?.code === "invalid_value";
-    const text = refused ? "Not answered:" : unfit ? "The answer has another form than was asked for:" : (NOTICES[status] ?? `The answer ended: ${status}.`);
-    const detail = error && (refused || unfit || ["failed", "limit"].includes(status)) ? ` ${error.message}` : "";
-    const notice = h("div", { class: "notice", data: { status } }, h("span", {}, text + detail));
-    // A failure to continue an answer leaves it as it was.
-    const open = CONTINUABLE.includes(status) || run_ids.length > 1;
-    if (this.#actions && latest && open && !refused && !unfit) {
-      const onclick = () => this.#actions.continue(run_id);
-      notice.append(h("button", { type: "button", onclick }, "Continue"));
-    }
-    return [notice];
-  }
 }
 
 const changed = ({ from_model = "The model", model, reason }) =>
@@ -188,6 +145,6 @@ function stateLine(note, parts) {
   const reason = note?.reason ? ` (${note.reason})` : "";
   const again = note?.retry_in_ms ? `, next attempt in about ${lasting(note.retry_in_ms / 1000)}` : "";
   if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
-  if (note?.status === "awaiting_approval") return "Waiting for an approval.";
+  if (note?.status === "awaiting_approval") return ""; // the call says so
   return parts.length ? "" : "Thinking…";
 }

@@ -1,8 +1,11 @@
-/** One tool call: its name, arguments, state and result, and what a person is asked about it. */
+/** One tool call as a line that opens, with its files, its progress and what a person is asked about it. */
 
+import { ApprovalCard } from "./approval-card.js";
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
-import { clock } from "./format.js";
+import { lasting } from "./format.js";
+import { icon } from "./icon.js";
+import { ValueView } from "./value-view.js";
 
 const STATUS = {
   streaming: "being written",
@@ -17,51 +20,40 @@ const STATUS = {
   cancelled: "cancelled",
 };
 
+const DRAWN = { completed: "check", awaiting_approval: "question", failed: "cross", denied: "cross", expired: "cross", cancelled: "cross" };
+const UNDER_WAY = ["streaming", "ready", "awaiting_client", "running"];
+const NOT_MADE = ["denied", "expired"]; // the line says it all
+
 export class ToolCard {
-  #call;
+  #call = {};
+  #began; // ms, where the beginning was seen
+  #took;
   #files;
-  #name = h("span", { class: "tool-name" });
+  #approval;
+  #mark = h("span", { class: "mark" });
+  #words = h("span", { class: "tool-words" });
   #status = h("span", { class: "tool-status" });
+  #name = h("code", { class: "tool-name" });
+  #arguments = new ValueView("Arguments");
+  #result = new ValueView("Result");
+  #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
   #bar = h("progress", { max: 1, "aria-label": "Progress" });
   #doing = h("span");
   #progress = h("p", { class: "tool-progress", hidden: true }, this.#bar, this.#doing);
-  #arguments = new Field("Arguments");
-  #result = new Field("Result");
-  #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
-  #reason = h("input", { placeholder: "Reason, if you like", "aria-label": "Reason" });
-  #edited = h("textarea", { hidden: true, rows: 5, "aria-label": "Arguments as JSON" });
-  #edit = h("button", { type: "button", class: "quiet", onclick: () => this.#change() }, "Edit");
-  #question = h("div", { class: "approval actions", hidden: true }, this.#edited, this.#reason);
-  element = h(
-    "section",
-    { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
-    h("header", {}, this.#name, this.#status),
-    this.#arguments.element,
-    this.#progress,
-    this.#result.element,
-    this.#whole,
-    this.#question,
-  );
+  element = h("section", { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
+    h("details", {},
+      h("summary", {}, this.#mark, this.#words, this.#status),
+      h("div", { class: "inside" }, this.#name, this.#arguments.element, this.#result.element, this.#whole)),
+    this.#progress);
 
   /** @param {import("./transcript.js").Actions} [actions] @param {import("./file-list.js").Url} [url] */
   constructor(actions, url) {
     this.#files = new FileList(url);
-    this.#whole.before(this.#files.element);
+    this.#progress.before(this.#files.element);
     if (!actions) return;
-    for (const [decision, label] of [["approve", "Approve"], ["deny", "Deny"]]) {
-      const edited = () => (decision === "approve" && !this.#edited.hidden ? this.#edited.value : undefined);
-      const onclick = () =>
-        actions.approve(this.#call.tool_call_id, decision, this.#reason.value.trim() || undefined, edited());
-      this.#question.append(h("button", { type: "button", onclick, data: { decision } }, label));
-    }
-    this.#question.append(this.#edit);
+    this.#approval = new ApprovalCard(actions);
+    this.element.append(this.#approval.element);
     this.#whole.onclick = () => actions.save(this.#call);
-  }
-
-  #change() {
-    this.#edited.hidden = false;
-    this.#edited.value = JSON.stringify(this.#call.arguments, null, 2);
-    this.#edited.focus();
   }
 
   /**
@@ -71,50 +63,55 @@ export class ToolCard {
    *   `who`: a user in words; `decides`: whether the reader may decide
    */
   update(call, { progress, who, decides, writable }) {
-    const asks = writable && call.status === "awaiting_approval" && decides(call.approval ?? {});
+    if (call.status !== this.#call.status) this.#turn(call.status);
     this.#call = call;
-    Object.assign(this.element.dataset, { status: call.status, toolCallId: call.tool_call_id });
-    this.#name.textContent = call.name;
-    this.#status.textContent = stateLine(call, who);
+    const { name, status, error, approval } = call;
+    Object.assign(this.element.dataset, { status, toolCallId: call.tool_call_id });
+    this.#words.textContent = inWords(name);
+    this.#name.textContent = name;
+    this.#status.textContent = stateLine(call, who) + (this.#took ?? "");
     this.#arguments.update(call.arguments);
-    this.#result.update(call.error ? `${call.error.message} (${call.error.code})` : call.output);
+    this.#result.update(NOT_MADE.includes(status) ? null : error ? `${error.message} (${error.code})` : call.output);
     this.#files.update(call.files);
     this.#whole.hidden = !writable || !call.output_ref;
-    if (!asks && this.#question.contains(document.activeElement)) this.element.focus(); // not lost
-    this.#question.hidden = !asks;
-    this.#edit.hidden = !call.approval?.editable;
-    this.#progress.hidden = !progress || call.status !== "running";
+    this.#ask(writable && status === "awaiting_approval" && decides(approval ?? {}), who);
+    this.#progress.hidden = !progress || status !== "running";
     if (this.#progress.hidden) return;
     if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
     else this.#bar.removeAttribute("value"); // how far is not known
     this.#doing.textContent = progress.message ?? "";
   }
+
+  #turn(status) {
+    const drawn = DRAWN[status];
+    const mark = UNDER_WAY.includes(status) ? [h("span", { class: "spinner" })] : drawn ? [icon(drawn)] : [];
+    this.#mark.replaceChildren(...mark);
+    if (status === "running") this.#began ??= performance.now();
+    else if (drawn && this.#began) this.#took = `, ${lasting((performance.now() - this.#began) / 1000)}`;
+  }
+
+  #ask(asks, who) {
+    const question = this.#approval?.element;
+    if (!asks && question?.contains(document.activeElement)) this.element.focus(); // not lost
+    this.#approval?.update(asks ? this.#call : null, inWords(this.#call.name), asker(this.#call, who));
+  }
 }
 
-/** The state, until when a decision is waited for, and what others did: who asked, who decided. */
-function stateLine({ status, approval, hosted }, who) {
+/** A function's name as words: `send_invoice` → "Send invoice". */
+export function inWords(name) {
+  const words = name.replace(/[_\-.\s]+/g, " ").trim() || name;
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** Older servers do not say who asked. */
+const asker = ({ approval }, who) => (approval?.asked_by ? who(approval.asked_by) : "you");
+
+/** The state, and what others did: who asked, who decided. */
+function stateLine(call, who) {
+  const { status, approval, hosted } = call;
   const state = (STATUS[status] ?? status) + (hosted ? ", by the model's provider" : "");
-  if (status === "awaiting_approval" && approval) {
-    const asker = approval.asked_by ? who(approval.asked_by) : "you"; // older servers do not say it
-    return `${state} until ${clock(approval.expires_at)}${asker === "you" ? "" : `, asked for by ${asker}`}`;
-  }
+  if (status === "awaiting_approval") return asker(call, who) === "you" ? state : `${state}, asked for by ${asker(call, who)}`;
   if (!approval?.decided_by) return state;
   const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
   return status === "denied" ? state + by : `${state}, ${approval.edited_by ? "edited and " : ""}approved${by}`;
-}
-
-/** A value of unknown shape under a heading, as text. Nothing to show: nothing shown. */
-class Field {
-  #pre = h("pre", { tabIndex: 0, role: "group" });
-
-  constructor(label) {
-    this.element = h("details", { open: true, hidden: true }, h("summary", {}, label), this.#pre);
-    this.#pre.setAttribute("aria-label", label);
-  }
-
-  update(value) {
-    this.element.hidden = value === undefined || value === null;
-    const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-    if (this.#pre.textContent !== text) this.#pre.textContent = text ?? "";
-  }
 }

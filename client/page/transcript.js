@@ -1,23 +1,29 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
 import { activeRun, queued } from "../reducer.js";
+import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
 import { headcount, inWords, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
- * @property {(run_id: string) => void} stop
  * @property {(run_id: string) => void} continue
  * @property {(run_id: string) => void} regenerate
  * @property {(message_id: string, text: string) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
+ * @property {(message_id: string, value: "up" | "down" | null) => void} rate
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
  *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
  * @property {(entry: import("../outbox.js").Outgoing) => void} edit
+ *
+ * @typedef {{siblings: Record<string, string[]>, sibling_counts: Record<string, object>, quiet: boolean,
+ *   rated: (message_id: string) => string | null | undefined}} Branches
+ *   What stands beside a message: see `State`; `quiet`: nothing runs or waits; `rated`: what the
+ *   reader thinks of it
  */
 
 export class Transcript {
@@ -43,8 +49,10 @@ export class Transcript {
    */
   update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
     const quiet = !activeRun(state) && !queued(state).length;
-    if (this.#branches.siblings !== state.siblings || this.#branches.quiet !== quiet) {
-      this.#branches = { siblings: state.siblings, sibling_counts: state.sibling_counts, quiet };
+    const { siblings, sibling_counts, feedback } = state;
+    const branches = { siblings, sibling_counts, feedback, quiet, reader };
+    if (Object.keys(branches).some((key) => branches[key] !== this.#branches[key])) {
+      this.#branches = { ...branches, rated: (message_id) => feedback[message_id]?.[reader]?.value };
     }
     const several = headcount(state, here) > 1;
     const people = {
@@ -55,9 +63,10 @@ export class Transcript {
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
-    const last = state.runs.findLast((run) => run.begun);
+    const drawn = state.runs.filter((run) => run.begun && !withdrawn(run));
+    const last = drawn.at(-1);
     const elements = [
-      ...sync(this.#runs, state.runs, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
+      ...sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
         (view, run) => view.update(run, run === last, progress, people)),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
@@ -67,21 +76,5 @@ export class Transcript {
   }
 }
 
-/** One view for each item, made, updated and forgotten with it. @returns their elements */
-function sync(views, items, key, make, update) {
-  const kept = new Set(items.map(key));
-  for (const [id, view] of views) if (!kept.has(id)) view.element.remove(), views.delete(id);
-  return items.map((item) => {
-    const id = key(item);
-    if (!views.has(id)) views.set(id, make());
-    update(views.get(id), item);
-    return views.get(id).element;
-  });
-}
-
-/** Put the children in order, and move none that stands right: moving loses focus and selection. */
-function arrange(parent, children) {
-  children.forEach((child, index) => {
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
-  });
-}
+/** Dropped before its turn: nobody answered it, and the model was never told. */
+const withdrawn = ({ behind, done }) => behind !== undefined && done?.status === "cancelled";

@@ -9,7 +9,7 @@ async (payloads) => {
   const { drawing } = await import("./client/page/markdown-view.js");
   await drawing();
   const ignore = () => {};
-  const actions = { stop: ignore, continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore };
+  const actions = { continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore, rate: ignore, regenerate: ignore, select: ignore };
   watch.on = true;
   let seen = 0;
 

@@ -98,15 +98,15 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
         for page in (one, guest):
             await asked(page)
         await expect(one.locator(".tool-card").last).to_contain_text("asked for by somebody")
-        await guest.get_by_role("button", name="Deny").last.click()
+        await guest.get_by_role("button", name="Deny", exact=True).last.click()
         await expect(one.locator(".tool-card").last).to_contain_text("denied by somebody")
     assert (tmp_path / "paid.txt").read_text("utf-8") == "Ann 4\n"
 
 
 async def asked(page: Page) -> None:
     card = page.locator(".tool-card").last
-    await expect(card).to_contain_text("waits for approval until")
-    await expect(card).to_contain_text('"amount": 5')
+    await expect(card).to_contain_text("waits for approval")
+    await expect(card.get_by_role("group", name="Approval")).to_contain_text("amount5")
     await expect(card.get_by_role("button", name="Approve")).to_be_visible()
 
 

@@ -38,12 +38,13 @@ async def test_versions_of_a_question_and_of_an_answer(serve: Serve) -> None:
         await expect(editor).to_be_focused()
         await editor.press("Escape")
         await expect(editor).to_be_hidden()
+        await expect(one.get_by_role("button", name="Edit").first).to_be_focused()
         await one.get_by_role("button", name="Edit").first.click()
         await editor.fill("Capital of Italy?")
         await editor.press("Enter")
         for page in (one, two):
             await shows(page, "Capital of Italy?", "Rome.")
-            await expect(page.locator(".message.user .branch-bar")).to_contain_text("2 / 2")
+            await expect(page.locator(".asked .branch-bar")).to_contain_text("2 / 2")
 
         await two.get_by_role("button", name="Regenerate").click()
         for page in (one, two):

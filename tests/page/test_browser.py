@@ -125,6 +125,6 @@ async def test_killed_and_back_the_page_goes_on(tmp_path: Path, chromium: Browse
     async with server(tmp_path, PORT=port):
         await live(page)
         await expect(page.locator(".notice[data-status=interrupted]")).to_be_visible()
-        await page.locator(".notice[data-status=interrupted] button").click()
+        await page.get_by_role("button", name="Continue").click()
         await expect(page.locator(".notice[data-status=interrupted]")).to_have_count(0)
         await expect(page.get_by_test_id("stop")).to_be_visible()

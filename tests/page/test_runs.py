@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,23 @@ async def test_a_person_is_asked_and_everybody_sees_who_decided(
     await stage.plays("run", status="awaiting_approval", model="large")
     for page in (one, two):
         card = page.locator(".tool-card")
-        await expect(card.locator(".tool-status")).to_contain_text("waits for approval until")
-        await expect(card).to_contain_text('"sum": 300')
+        await expect(card.locator(".tool-status")).to_have_text("waits for approval")
+        asked = card.get_by_role("group", name="Approval")
+        await expect(asked).to_contain_text("Allow Send invoice?")
+        await expect(asked).to_contain_text(re.compile("(9|10) min left"))
+        await expect(asked.locator("dt, dd").filter(visible=True)).to_have_text(["sum", "300"])
+        await asked.get_by_role("button", name="JSON").click()
+        await expect(asked.locator("pre")).to_have_text('{\n  "sum": 300\n}')
         await expect(card.get_by_role("button", name="Approve")).to_be_visible()
-        await expect(page.locator("#announcer")).to_contain_text("send_invoice waits")
+        await expect(page.locator("#announcer")).to_contain_text("Send invoice waits")
     await one.reload()
-    await expect(one.get_by_role("button", name="Deny")).to_be_visible()
+    await expect(one.get_by_role("button", name="Deny", exact=True)).to_be_visible()
 
+    await expect(one.get_by_label("Reason")).to_be_hidden()
+    await one.get_by_role("button", name="Deny with a reason").click()
+    await expect(one.get_by_label("Reason")).to_be_focused()
     await one.get_by_label("Reason").fill("Not this month")
-    await one.get_by_role("button", name="Deny").click()
+    await one.get_by_label("Reason").press("Enter")
     assert await stage.was_asked("approve") == {
         "session_id": stage.log[0]["session_id"],
         "tool_call_id": "t",
@@ -95,6 +104,26 @@ async def test_a_person_is_asked_and_everybody_sees_who_decided(
     await expect(one.get_by_role("button", name="Approve")).to_be_hidden()
 
 
+async def test_a_call_is_a_line_that_opens(stage: Stage, chromium: Browser) -> None:
+    page = await watching(chromium, stage)
+    await stage.plays("tool_call", **CALL, status="running")
+    line = page.locator(".tool-card summary")
+    await expect(line).to_contain_text("Send invoice")
+    await expect(line).to_contain_text("running")
+    await stage.plays("tool_call", **CALL, status="completed", output={"number": 7})
+    await expect(page.locator(".tool-status")).to_have_text(re.compile(r"completed, \d+ s"))
+    result = page.get_by_role("group", name="Result")
+    rows = page.locator(".value dt, .value dd")
+    await expect(rows.first).to_be_hidden()
+    await line.press("Enter")
+    await expect(page.locator(".tool-name")).to_have_text("send_invoice")
+    await expect(rows.filter(visible=True)).to_have_text(["sum", "300", "number", "7"])
+    await page.get_by_role("button", name="JSON").last.click()
+    await expect(result).to_have_text('{\n  "number": 7\n}')
+    await page.reload()
+    await expect(page.locator(".tool-status")).to_have_text("completed")
+
+
 async def test_a_tool_shows_its_progress_and_gives_its_whole_result(
     stage: Stage, tmp_path: Path, chromium: Browser
 ) -> None:
@@ -112,6 +141,7 @@ async def test_a_tool_shows_its_progress_and_gives_its_whole_result(
         "tool_call", **CALL, status="completed", output="the beginning", output_ref="o1"
     )
     await expect(bar).to_be_hidden()
+    await page.locator(".tool-card summary").click()
     async with page.expect_download() as download:
         await page.get_by_role("button", name="Save the whole result").click()
     saved = await download.value
@@ -198,6 +228,21 @@ async def test_what_a_filter_refused_is_not_continued_and_a_failed_try_is(
     assert (await stage.was_asked("continue"))["run_id"] == "second"
 
 
+@pytest.mark.parametrize(
+    "status", ["failed", "quota_exceeded", "limit", "cancelled", "interrupted", "incomplete"]
+)
+async def test_whatever_went_wrong_can_be_tried_again(
+    stage: Stage, chromium: Browser, status: str
+) -> None:
+    page = await watching(chromium, stage)
+    error = {"code": "model_unavailable", "message": "not today"}
+    await stage.plays("done", status=status, model="large", text="", error=error)
+    notice = page.locator(".notice")
+    await expect(notice).to_have_attribute("data-status", status)
+    await notice.get_by_role("button", name="Try again").click()
+    assert (await stage.was_asked("regenerate"))["run_id"] == "r"
+
+
 async def test_what_an_answer_cites_are_numbered_links(stage: Stage, chromium: Browser) -> None:
     page = await watching(chromium, stage)
     call = {"tool_call_id": "t", "name": "web_search", "status": "completed", "hosted": True}
@@ -228,10 +273,11 @@ async def test_a_message_that_the_answer_took_in_stands_in_it(
     more = {"message_id": "q2", "client_msg_id": "c2", "text": "<b>in</b> euros", "steer": True}
     await stage.plays("user_message", run_id="r2", user_id=OWNER, **more)
     await stage.plays("run", run_id="r2", message_id="a2", status="queued", model="large")
-    await expect(page.locator(".run").last.get_by_text("Queued")).to_be_visible()
+    await expect(page.get_by_test_id("queue")).to_have_text("<b>in</b> euros")
     await stage.plays("tool_call", **CALL, status="completed", output="paid")
     taken = {"message_id": "a2", "status": "consumed", "consumed_by": stage.log[1]["run_id"]}
     await stage.plays("done", run_id="r2", **taken)
+    await expect(page.get_by_test_id("queue")).to_be_hidden()
     await stage.plays("token", offset=0, delta="In euros.", kind="text")
     for _ in range(2):  # live, and from a snapshot
         parts = page.locator(".message.assistant .parts > *")

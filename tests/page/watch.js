@@ -25,8 +25,8 @@
       " voffset width",
   };
   const own = {
-    tags: "a article button code details div header input label li ol p pre progress section span summary textarea ul",
-    attributes: "class disabled hidden href max open placeholder rel role rows tabindex target type value",
+    tags: "a article button code dd details div dl dt form header input label li ol p path pre progress section span summary strong svg textarea ul",
+    attributes: "class d disabled hidden href max maxlength open placeholder rel role rows tabindex target title type value viewBox",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));

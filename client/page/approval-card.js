@@ -1,0 +1,80 @@
+/** What a person is asked before a tool call is made, and how long there is for it. */
+
+import { h } from "./element.js";
+import { lasting } from "./format.js";
+import { ValueView } from "./value-view.js";
+
+export class ApprovalCard {
+  #call;
+  #decide;
+  #sentence = h("p", { class: "sentence" });
+  #arguments = new ValueView("Arguments");
+  #left = h("span", { class: "hint" });
+  #ticking;
+  #edited = h("textarea", { hidden: true, rows: 5, "aria-label": "Arguments as JSON" });
+  #edit = h("button", { type: "button", class: "quiet", onclick: () => this.#change() }, "Edit");
+  #reason = h("input", { maxLength: 500, placeholder: "Why not? The model is told", "aria-label": "Reason" });
+  #denial = h("form", { class: "actions", hidden: true }, this.#reason,
+    h("button", { type: "submit" }, "Deny"),
+    h("button", { type: "button", class: "quiet", onclick: () => this.#explain(false) }, "Cancel"));
+  #why = h("button", { type: "button", class: "quiet", onclick: () => this.#explain(true) }, "Deny with a reason…");
+  #answers = h("div", { class: "actions" },
+    h("button", { type: "button", class: "primary", onclick: () => this.#approve() }, "Approve"),
+    h("button", { type: "button", onclick: () => this.#decide("deny") }, "Deny"),
+    this.#why, this.#edit, this.#left);
+  element = h("div", { class: "approval", role: "group", "aria-label": "Approval", hidden: true },
+    this.#sentence, this.#arguments.element, this.#edited, this.#answers, this.#denial);
+
+  /** @param {import("./transcript.js").Actions} actions */
+  constructor(actions) {
+    this.#decide = (...decision) => actions.approve(this.#call.tool_call_id, ...decision);
+    this.#denial.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#decide("deny", this.#reason.value.trim() || undefined);
+    });
+  }
+
+  /**
+   * @param {import("../reducer.js").ToolCall | null} call  null: nothing is asked
+   * @param {string} words  what the call does
+   * @param {string} asker  "you", or who else wants it
+   */
+  update(call, words, asker) {
+    this.element.hidden = !call;
+    if (!call) return this.#stop();
+    this.#call = call;
+    this.#sentence.replaceChildren("Allow ", h("strong", {}, words), asker === "you" ? "?" : `, asked for by ${asker}?`);
+    this.#arguments.update(call.arguments);
+    this.#edit.hidden = !call.approval?.editable;
+    this.#ticking ??= setInterval(() => (this.element.isConnected ? this.#tick() : this.#stop()), 1000);
+    this.#tick();
+  }
+
+  #tick() {
+    const seconds = ((this.#call.approval?.expires_at ?? 0) - Date.now()) / 1000;
+    const rounded = seconds > 90 ? Math.round(seconds / 60) * 60 : Math.max(0, seconds);
+    const left = `${lasting(rounded)} left`;
+    if (this.#left.textContent !== left) this.#left.textContent = left;
+  }
+
+  #stop() {
+    clearInterval(this.#ticking);
+    this.#ticking = undefined;
+  }
+
+  #approve() {
+    this.#decide("approve", undefined, this.#edited.hidden ? undefined : this.#edited.value);
+  }
+
+  #change() {
+    this.#edited.hidden = false;
+    this.#edited.value = JSON.stringify(this.#call.arguments, null, 2);
+    this.#edited.focus();
+  }
+
+  #explain(open) {
+    this.#denial.hidden = !open;
+    this.#answers.hidden = open;
+    (open ? this.#reason : this.#why).focus();
+  }
+}

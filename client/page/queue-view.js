@@ -1,0 +1,68 @@
+/** The messages that wait for the answer under way, above the box: edited, sent at once, or dropped. */
+
+import { editForm } from "./edit-form.js";
+import { h } from "./element.js";
+import { iconButton } from "./icon-button.js";
+import { arrange, sync } from "./keyed.js";
+
+export class QueueView {
+  #list;
+  #actions;
+  #chips = new Map(); // run_id → Chip
+
+  /**
+   * @param {HTMLElement} list
+   * @param {object} actions
+   * @param {(run_id: string, text: string) => void} actions.edit
+   * @param {(run_id: string) => void} actions.now  in place of the answer under way
+   * @param {(run_id: string) => void} actions.drop
+   * @param {() => void} actions.left  the keyboard's focus has nothing here any more
+   */
+  constructor(list, actions) {
+    this.#list = list;
+    this.#actions = actions;
+  }
+
+  /** @param {import("../reducer.js").Run[]} waiting */
+  update(waiting) {
+    const focused = this.#list.contains(document.activeElement);
+    const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run));
+    arrange(this.#list, elements);
+    this.#list.hidden = !waiting.length;
+    if (focused && !this.#list.contains(document.activeElement)) this.#actions.left();
+  }
+}
+
+class Chip {
+  #run;
+  #text = h("span", { class: "waiting-text" });
+  #buttons;
+  element;
+
+  constructor(actions) {
+    const button = (drawing, label, act) => iconButton(drawing, label, () => act(this.#run.run_id));
+    this.#buttons = h("span", { class: "chip-buttons" },
+      iconButton("edit", "Edit", () => this.#edit(actions)),
+      button("top", "Send now", actions.now),
+      button("cross", "Drop", actions.drop));
+    this.element = h("li", {}, this.#text, this.#buttons);
+  }
+
+  update(run) {
+    this.#run = run;
+    const files = run.user?.files?.map(({ name }) => name).join(", ");
+    const words = run.user?.text || files || "";
+    if (this.#text.textContent !== words) this.#text.textContent = words;
+  }
+
+  #edit(actions) {
+    const form = editForm(this.#run.user?.text ?? "", (text) => actions.edit(this.#run.run_id, text), () => {
+      form.remove();
+      this.#text.hidden = this.#buttons.hidden = false;
+      this.#buttons.firstChild.focus();
+    });
+    this.#text.hidden = this.#buttons.hidden = true;
+    this.element.append(form);
+    form.querySelector("textarea").focus();
+  }
+}
