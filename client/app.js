@@ -6,6 +6,7 @@ import { Announcer } from "./page/announcer.js";
 import { Attachments } from "./page/attachments.js";
 import { Composer } from "./page/composer.js";
 import { $, text } from "./page/element.js";
+import { Following } from "./page/following.js";
 import { lasting, summaryLine, when } from "./page/format.js";
 import { PastSessions } from "./page/past.js";
 import { PeopleLine, headcount, inWords } from "./page/people.js";
@@ -28,7 +29,6 @@ let silence = ""; // why it does not yet
 let user = null; // who signed in, where the server wants that
 let asking = false; // for email and password
 let viewing = null; // the past session that is read now
-let following = true; // the reader is at the end, and stays there
 let due = false; // a drawing
 let listed = { session_id: null, ended: null, live: false }; // what the list of past sessions follows
 
@@ -106,6 +106,7 @@ const composer = new Composer($("composer"), $("message-box"), tab, {
   changed: schedule,
 });
 
+const following = new Following($("scroll"), $("transcript"), $("newest"));
 const queue = new QueueView($("queue"), {
   edit: (run_id, text) => attempt(client.queue({ edit: { run_id, text } })),
   now: (run_id) => attempt(sendNow(run_id)),
@@ -154,13 +155,13 @@ function draw() {
   attachments.follow(state.session_id);
   $("attach").disabled = !usable;
   $("send").disabled = !composer.ready;
-  $("earlier").hidden = !state.next_before_seq;
-  $("empty").hidden = state.runs.length + client.pending.length > 0;
-
-  transcript.update(state, client);
   queue.update(queued(state));
-  if (!viewing) ending(state.ended, state.summary);
-  if (following && !viewing) $("scroll").scrollTop = $("scroll").scrollHeight;
+  following.keep(() => {
+    $("earlier").hidden = !state.next_before_seq;
+    $("empty").hidden = state.runs.length + client.pending.length > 0;
+    transcript.update(state, client);
+    if (!viewing) ending(state.ended, state.summary);
+  }, state.last_seq);
   announcer.update(state);
   refreshPast(state);
 }
@@ -203,6 +204,7 @@ function toast(message) {
 async function start() {
   viewing = null;
   const begun = client.create();
+  following.resume();
   schedule();
   await attempt(begun);
   composer.focus();
@@ -217,7 +219,7 @@ function send(message) {
     return false;
   }
   attachments.clear();
-  following = true;
+  following.resume();
   return true;
 }
 
@@ -268,6 +270,7 @@ async function view(session) {
   text($("viewing-date"), when(session.start_time));
   ending(state.ended ?? (session.end_time ? session : null), state.summary);
   if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
+  following.pause();
   draw();
   $("scroll").scrollTop = 0;
   $("scroll").focus();
@@ -275,7 +278,7 @@ async function view(session) {
 
 function back() {
   viewing = null;
-  following = true;
+  following.resume();
   draw();
 }
 
@@ -283,6 +286,7 @@ async function reopen() {
   const { session_id } = viewing;
   viewing = null;
   if (session_id !== client.state.session_id) await client.open(session_id);
+  following.resume();
   schedule();
   composer.focus();
 }
@@ -304,14 +308,14 @@ $("sign-out").addEventListener("click", async () => {
 });
 addEventListener("storage", () => user && !user.user && reload()); // signed out in another tab
 $("start-session").addEventListener("click", start);
-$("stop").addEventListener("click", () => attempt(client.stop(activeRun(client.state)?.run_id)));
+$("stop").addEventListener("click", () => {
+  attempt(client.stop(activeRun(client.state)?.run_id));
+  composer.focus(); // the button goes
+});
 $("attach").addEventListener("click", () => $("files").click());
 $("end-session").addEventListener("click", () => attempt(client.end()));
 $("name").value = client.identity.name;
 $("name").addEventListener("change", ({ target }) => attempt(client.rename(target.value)));
-$("scroll").addEventListener("scroll", ({ target }) => {
-  following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
-});
 $("earlier").addEventListener("click", () => attempt(client.history()));
 $("back").addEventListener("click", back);
 $("reopen").addEventListener("click", () => attempt(reopen()));

@@ -9,9 +9,13 @@ export function text(element, value) {
   element.hidden = !value;
 }
 
-/** Whether a key sends what is written: Enter without Shift, and not to end a composition. */
+/**
+ * Whether a key sends what is written: Enter without Shift, and not to end a composition. Keyboards
+ * on a screen have no other way to a new line, so there a button sends.
+ */
 export const sends = ({ key, shiftKey, isComposing, keyCode }) =>
-  key === "Enter" && !shiftKey && !isComposing && keyCode !== 229; // Safari ends a composition first
+  key === "Enter" && !shiftKey && !isComposing && keyCode !== 229 && // Safari ends a composition first
+  !matchMedia("(hover: none)").matches;
 
 /**
  * An element. Strings among `children` become text, never markup.

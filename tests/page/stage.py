@@ -18,7 +18,7 @@ OWNER = "22222222-2222-4222-8222-222222222222"
 
 class Stage:
     """`await stage.plays("run", status="waiting", …)` on every page. `asked` are the commands;
-    `answers[command]` is its next ack."""
+    `answers[command]` is its next ack. What came before `first` is on the page before the first."""
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
@@ -26,6 +26,7 @@ class Stage:
         self.answers: dict[str, dict[str, Any]] = {}
         self.outputs: dict[str, str] = {}
         self.fetched: list[str] = []
+        self.first = 1
         self.url = ""
         self._changed = asyncio.Condition()
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
@@ -71,7 +72,8 @@ class Stage:
             "head": head,
             "mode": "snapshot",
             "recovered": False,
-            "events": self.log,
+            "events": self.log[self.first - 1 :],
+            "next_before_seq": self.first if self.first > 1 else None,
             "queue": [],
             "pending_approvals": [],
             "ended": False,
@@ -84,6 +86,8 @@ class Stage:
             self._changed.notify_all()
         if name in ("join", "create"):
             return {"ok": True, **self._session()}
+        if name == "history":
+            return {"ok": True, "events": self.log[: self.first - 1]}
         return self.answers.pop(name, {"ok": True})
 
     async def _info(self, request: web.Request) -> web.Response:

@@ -118,6 +118,23 @@ async def test_what_was_stopped_before_its_first_word_stays(
         await page.reload()
 
 
+async def test_enter_makes_a_line_where_one_types_on_the_screen(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve(ScriptedModel(says("It is Paris.")))
+    phone = await chromium.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = await opened(phone, running.url)
+    await say(page, "Capital")
+    box = page.get_by_test_id("message-box")
+    await box.press_sequentially("of France?")
+    await expect(box).to_have_value("Capital\nof France?")
+    await page.get_by_test_id("send").tap()
+    await answered(page, "It is Paris.")
+    await expect(page.locator(".message.user .text")).to_have_text("Capital\nof France?")
+
+
 def bar_of(page: Page, name: str) -> Locator:
     return page.get_by_role("group", name="Answer").get_by_role("button", name=name)
 

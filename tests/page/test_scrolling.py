@@ -1,0 +1,105 @@
+"""Who reads up there stays there, and finds the way back to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from realtime.models import Finished, ModelEvent, Request, TextDelta, Usage
+from tests.page.acting import answered, opened, say
+from tests.page.stage import OWNER, Stage
+from tests.support.serving import Serve
+
+LONG = "\n\n".join(f"paragraph {number}" for number in range(60))
+
+
+class Spring:
+    """Says a paragraph whenever it is told to."""
+
+    name = label = "spring"
+
+    def __init__(self) -> None:
+        self.drops: asyncio.Queue[str] = asyncio.Queue()
+
+    async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
+        yield [TextDelta(LONG)]
+        while drop := await self.drops.get():
+            yield [TextDelta(f"\n\n{drop}")]
+        yield [Usage(1, 1), Finished("stop")]
+
+    async def check(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_step_up_ends_following_and_the_button_brings_it_back(
+    serve: Serve, chromium: Browser
+) -> None:
+    model = Spring()
+    page = await opened(chromium, (await serve(model)).url)
+    await say(page, "tell me")
+    await answered(page, "paragraph 59")
+    newest = page.get_by_test_id("newest")
+    await expect(newest).to_be_hidden()
+    model.drops.put_nowait("followed")
+    await expect(page.get_by_text("followed")).to_be_in_viewport()
+
+    await page.locator("#scroll").hover()
+    await page.mouse.wheel(0, -8)
+    await expect(newest).to_be_visible()
+    await expect(newest).to_have_attribute("data-news", "false")
+    top = await page.locator("#scroll").evaluate("(scroll) => scroll.scrollTop")
+    model.drops.put_nowait("\n\n".join(["unseen"] * 20))
+    await expect(page.get_by_text("unseen")).to_have_count(20)
+    await expect(newest).to_have_attribute("data-news", "true")
+    assert await page.locator("#scroll").evaluate("(scroll) => scroll.scrollTop") == top
+
+    await newest.click()
+    await expect(newest).to_be_hidden()
+    model.drops.put_nowait("seen again")
+    await expect(page.get_by_text("seen again")).to_be_in_viewport()
+    await page.locator("#scroll").press("ArrowUp")
+    await expect(newest).to_be_visible()
+    await page.locator("#scroll").press("End")
+    await expect(newest).to_be_hidden()
+    model.drops.put_nowait("and again")
+    await expect(page.get_by_text("and again")).to_be_in_viewport()
+    await page.get_by_test_id("stop").click()
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+
+
+@pytest.mark.parametrize("down", [0, 12])
+async def test_older_messages_come_above_what_is_read(
+    aiohttp_server: Any, chromium: Browser, down: int
+) -> None:
+    stage = Stage()
+    await stage.plays("session_started", user_id=OWNER, start_time=1)
+    for number in range(12):
+        ids = {"run_id": f"r{number}", "user_id": OWNER}
+        question = {"message_id": f"q{number}", "client_msg_id": f"c{number}"}
+        if number == 6:
+            stage.first = len(stage.log) + 1
+        await stage.plays("user_message", **ids, **question, text=f"question {number}")
+        await stage.plays("run", **ids, message_id=f"a{number}", status="started", model="large")
+        ended = {"message_id": f"a{number}", "status": "completed", "model": "large"}
+        await stage.plays("done", **ids, **ended, text=LONG[:200])
+    page = await opened(chromium, str((await aiohttp_server(stage.app)).make_url("/")))
+    await expect(page.locator(".message.user")).to_have_count(6)
+    await page.locator("#scroll").press("Home")
+    earlier = page.get_by_role("button", name="Show earlier messages")
+    await expect(earlier).to_be_in_viewport()
+    await page.locator("#scroll").evaluate("(scroll, down) => scroll.scrollTo(0, down)", down)
+    read = page.get_by_text("question 6")
+    before = await read.bounding_box()
+    await earlier.click()
+    await expect(page.locator(".message.user")).to_have_count(12)
+    after = await read.bounding_box()
+    assert before
+    assert after
+    assert abs(after["y"] - before["y"]) < 2
