@@ -55,6 +55,11 @@ export class Api {
     return (await this.#get(path)).blob();
   }
 
+  /** What was said in a session, as Markdown. @param {string} session_id @returns {Promise<Blob>} */
+  async markdown(session_id) {
+    return (await this.#get(`sessions/${session_id}/export?format=markdown`)).blob();
+  }
+
   async #json(path) {
     return (await this.#get(path)).json();
   }

@@ -2,17 +2,22 @@
 
 import { io } from "socket.io-client";
 import { Api } from "./api.js";
+import { follow, named, root, takeInvitation } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
 import { Attachments } from "./page/attachments.js";
 import { Composer } from "./page/composer.js";
 import { $, text } from "./page/element.js";
 import { Following } from "./page/following.js";
-import { lasting, summaryLine, when } from "./page/format.js";
-import { PastSessions } from "./page/past.js";
+import { lasting, summaryLine } from "./page/format.js";
 import { PeopleLine, headcount, inWords } from "./page/people.js";
 import { QueueView } from "./page/queue-view.js";
+import { SessionList, titleOf } from "./page/session-list.js";
+import { sessionMenu } from "./page/session-menu.js";
 import { SharePanel } from "./page/share-panel.js";
+import { sidebar } from "./page/sidebar.js";
 import { askToSignIn } from "./page/sign-in-form.js";
+import { suggest } from "./page/suggestions.js";
+import { theme } from "./page/theme.js";
 import { Transcript } from "./page/transcript.js";
 import { CONNECTION, banner, modelLine, trouble } from "./page/wording.js";
 import { untilSaid } from "./reach.js";
@@ -28,20 +33,20 @@ let info = {}; // what the server says of itself, once it does
 let silence = ""; // why it does not yet
 let user = null; // who signed in, where the server wants that
 let asking = false; // for email and password
-let viewing = null; // the past session that is read now
+let moving = 0; // to another session: the address stays until it is there
 let due = false; // a drawing
-let listed = { session_id: null, ended: null, live: false }; // what the list of past sessions follows
+let wasLive = false;
 
-// the page may be mounted under a prefix
-const options = { path: new URL("./socket.io/", location.href).pathname };
+const options = { path: new URL("socket.io/", root).pathname };
 const client = new SessionClient({
   io, storage: local, tab, window, options, info: introduced(), token: () => user?.token(),
 });
 
 /** Know the server, and where it wants a Supabase user, have one. */
 async function introduced() {
-  info = await untilSaid("./api/info", missed);
+  info = await untilSaid(new URL("api/info", root), missed);
   missed("");
+  suggest($("suggestions"), info.suggestions ?? [], (text) => composer.edit(text));
   if (info.sign_in) await signedIn(info.sign_in);
   return info;
 }
@@ -60,13 +65,13 @@ async function signedIn(project) {
   if (asking) await askToSignIn($("sign-in"), someone);
   asking = false;
   user = someone;
-  $("who").hidden = false;
+  $("sign-out").hidden = false;
   $("user").textContent = user.user.email;
-  past.refresh();
+  list.refresh();
   schedule();
 }
 
-const api = new Api("./api/", () => client.bearer());
+const api = new Api(new URL("api/", root).href, () => client.bearer());
 
 const transcript = new Transcript($("transcript"), {
   continue: (run_id) => attempt(client.continue(run_id)),
@@ -85,17 +90,32 @@ const transcript = new Transcript($("transcript"), {
   },
 }, (file_id) => client.fileUrl(file_id));
 
-const past = new PastSessions($("past-sessions"), $("no-past"), {
+const side = sidebar($("sidebar"), {
+  search: (q) => list.want(q ? { q } : {}),
+  archived: (archived) => list.want(archived ? { archived } : {}),
+});
+const menu = sessionMenu(client, {
+  command: (work) => attempt(connected().then(work)),
+  share: (session_id) => open(session_id).then(() => client.state.session_id === session_id && sharing.open()),
+  save: async ({ session_id }) => download(await api.markdown(session_id), "conversation.md"),
+  deleted: (session_id) => session_id === named() && open(null),
+});
+const list = new SessionList($("past-sessions"), $("no-past"), {
   sessions: (wanted) => api.sessions(wanted),
-  current: () => (client.state.ended ? null : client.state.session_id),
-  chosen: (session) => attempt(view(session)),
+  current: () => client.state.session_id,
+  chosen: (session_id) => open(session_id),
+  menu,
+  changed: schedule,
 });
 
 const peopleLine = new PeopleLine($("people"));
 const announcer = new Announcer($("announcer"));
 const sharing = new SharePanel(client, { attempt, toast, say: (words) => announcer.say(words) });
 const attachments = new Attachments($("attached"), $("files"), $("main"), {
-  upload: (file, options) => client.upload(file, options),
+  upload: (file, options) => {
+    begin();
+    return client.upload(file, options);
+  },
   url: (file_id) => client.fileUrl(file_id),
   failed: toast,
   changed: schedule,
@@ -127,11 +147,15 @@ function schedule() {
 
 function draw() {
   const { state, connection, devices, error } = client;
-  const started = connection !== "offline" || Boolean(state.session_id);
+  const { body } = document;
   const lost = connection === "error" && !state.session_id;
-  document.body.dataset.view = asking ? "sign-in" : viewing ? "past" : started && !lost ? "session" : "welcome";
-  const start = started && !lost ? $("start-slot") : $("welcome");
-  if ($("start-session").parentNode !== start) start.insertBefore($("start-session"), lost ? $("trouble") : null);
+  const said = Boolean(state.runs.length || client.pending.length || state.ended);
+  const fresh = !said && (lost || !named());
+  body.dataset.view = asking ? "sign-in" : fresh ? "new" : "session";
+  body.dataset.access = client.access;
+  if (!moving && state.session_id) follow(said || client.access !== "owner" ? state.session_id : null);
+  text($("title"), titleHere(state, said));
+  document.title = said ? $("title").textContent : NAME;
 
   $("connection-state").textContent = CONNECTION[connection];
   $("connection-state").dataset.state = connection;
@@ -141,29 +165,39 @@ function draw() {
   text($("model"), modelLine(client.model, info.model));
 
   text($("session-id"), state.session_id ?? "");
-  text($("devices"), devices > 1 ? `· ${devices} devices` : "");
+  text($("devices"), devices > 1 ? `Open on ${devices} devices` : "");
   peopleLine.draw(client.people, state.user_id, client.user_id);
-  $("name").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
-  document.body.dataset.access = client.access;
+  $("name-row").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
   const usable = connection === "live" && Boolean(state.session_id);
   sharing.draw(usable);
+  $("more").hidden = !state.session_id;
   $("end-session").disabled = !usable || Boolean(state.ended);
   $("message-box").disabled = connection === "error";
   const run = activeRun(state);
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
   attachments.follow(state.session_id);
-  $("attach").disabled = !usable;
+  $("attach").disabled = !usable && connection !== "offline";
   $("send").disabled = !composer.ready;
   queue.update(queued(state));
   following.keep(() => {
     $("earlier").hidden = !state.next_before_seq;
-    $("empty").hidden = state.runs.length + client.pending.length > 0;
     transcript.update(state, client);
-    if (!viewing) ending(state.ended, state.summary);
+    ending(state.ended, state.summary);
   }, state.last_seq);
   announcer.update(state);
-  refreshPast(state);
+  if (connection === "live" && !wasLive) list.refresh(); // what changed while nobody could tell us
+  wasLive = connection === "live";
+  list.draw();
+}
+
+const NAME = document.title;
+
+/** Of a session without a title, the beginning of what was asked first. */
+function titleHere({ session_id, title, runs }, said) {
+  const row = list.row(session_id);
+  const name = title ?? (row && titleOf(row)) ?? runs[0]?.user?.text;
+  return (said && name?.slice(0, 120)) || NAME;
 }
 
 function ending(ended, summary) {
@@ -171,16 +205,6 @@ function ending(ended, summary) {
   if (!ended) return;
   text($("ending-title"), `Session ended after ${lasting(ended.duration_seconds ?? 0)}`);
   text($("ending-summary"), summaryLine(summary));
-  $("ending-hint").hidden = Boolean(viewing);
-}
-
-/** The session on the page is in the list once it has ended. */
-function refreshPast({ session_id, ended }) {
-  const before = listed;
-  const live = client.connection === "live";
-  listed = { session_id, ended, live };
-  if (live && !before.live) past.refresh(); // what changed while nobody could tell us
-  else if (Object.keys(listed).some((key) => listed[key] !== before[key])) past.draw();
 }
 
 // ------------------------------------------------------------------ actions
@@ -201,13 +225,34 @@ function toast(message) {
   toastTimer = setTimeout(() => text($("toast"), ""), 6000);
 }
 
-async function start() {
-  viewing = null;
-  const begun = client.create();
+/** Go to a session, or to a new one. @param {string | null} session_id @param {string} [share] */
+async function open(session_id, share) {
+  moving += 1;
   following.resume();
+  side.close();
+  const there = session_id ? client.open(session_id, share) : client.create();
   schedule();
-  await attempt(begun);
+  await attempt(there);
+  moving -= 1;
+  schedule();
   composer.focus();
+}
+
+/** Have a session for what is said or uploaded now. */
+function begin() {
+  if (client.connection === "offline") open(null);
+}
+
+/** A connection, for commands on the list. */
+const connected = async () => client.connection === "offline" && client.create();
+
+/** Where the address leads. What was said before a session had one goes to a new one. */
+function arrive() {
+  takeInvitation();
+  const session_id = named();
+  if (session_id) open(session_id, history.state?.share ?? undefined);
+  else if (client.pending.length || client.connection !== "offline") open(null);
+  else composer.focus();
 }
 
 /** @returns {boolean} whether the client has taken the message */
@@ -218,6 +263,7 @@ function send(message) {
     toast(`The message was not sent: ${error.message}`);
     return false;
   }
+  begin();
   attachments.clear();
   following.resume();
   return true;
@@ -254,60 +300,26 @@ async function save({ name, output_ref }) {
   const whole = await api.output(client.state.session_id, output_ref).catch((error) => {
     throw new Error(`The result cannot be read. ${error.message}`);
   });
+  download(whole, `${name}.${whole.type.includes("json") ? "json" : "txt"}`);
+}
+
+/** @param {Blob} blob @param {string} name */
+function download(blob, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(whole);
-  link.download = `${name}.${whole.type.includes("json") ? "json" : "txt"}`;
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
-}
-
-async function view(session) {
-  const state = await api.read(session.session_id);
-  viewing = session;
-  $("past-transcript").replaceChildren();
-  const url = (file_id) => client.files.url(session.session_id, file_id);
-  new Transcript($("past-transcript"), undefined, url).update(state);
-  text($("viewing-date"), when(session.start_time));
-  ending(state.ended ?? (session.end_time ? session : null), state.summary);
-  if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
-  following.pause();
-  draw();
-  $("scroll").scrollTop = 0;
-  $("scroll").focus();
-}
-
-function back() {
-  viewing = null;
-  following.resume();
-  draw();
-}
-
-async function reopen() {
-  const { session_id } = viewing;
-  viewing = null;
-  if (session_id !== client.state.session_id) await client.open(session_id);
-  following.resume();
-  schedule();
-  composer.focus();
-}
-
-/** `#session=<id>&share=<token>`, taken out of the address, so that nobody copies it by accident. */
-function invitation() {
-  const fragment = new URLSearchParams(location.hash.slice(1));
-  const session_id = fragment.get("session");
-  if (!session_id) return null;
-  history.replaceState(null, "", location.pathname + location.search);
-  return client.open(session_id, fragment.get("share") ?? undefined);
 }
 
 $("sign-out").addEventListener("click", async () => {
   client.close();
   await user.leave();
   tab.clear();
-  location.reload();
+  location.assign(root);
 });
 addEventListener("storage", () => user && !user.user && reload()); // signed out in another tab
-$("start-session").addEventListener("click", start);
+$("start-session").addEventListener("click", () => open(null));
 $("stop").addEventListener("click", () => {
   attempt(client.stop(activeRun(client.state)?.run_id));
   composer.focus(); // the button goes
@@ -317,14 +329,14 @@ $("end-session").addEventListener("click", () => attempt(client.end()));
 $("name").value = client.identity.name;
 $("name").addEventListener("change", ({ target }) => attempt(client.rename(target.value)));
 $("earlier").addEventListener("click", () => attempt(client.history()));
-$("back").addEventListener("click", back);
-$("reopen").addEventListener("click", () => attempt(reopen()));
-addEventListener("hashchange", () => attempt(invitation() ?? Promise.resolve()));
-document.addEventListener("visibilitychange", () => document.hidden || past.refresh());
+addEventListener("hashchange", () => location.hash.startsWith("#session=") && arrive());
+addEventListener("popstate", () => location.hash || arrive());
+document.addEventListener("visibilitychange", () => document.hidden || list.refresh());
 
+theme($("theme"), local);
 client.subscribe(schedule);
-client.onList((change) => past.take(change));
+client.onList((change) => list.take(change));
 $("start-session").disabled = false; // from here on no click is lost
-if (matchMedia("(max-width: 48rem)").matches) $("past").open = false;
-attempt(invitation() ?? (client.stored ? client.connect() : past.refresh()));
+list.refresh();
+arrive();
 schedule();

@@ -1,5 +1,6 @@
 /** The link that lets others into the session. */
 
+import { root } from "./address.js";
 import { $ } from "./element.js";
 
 export class SharePanel {
@@ -19,8 +20,15 @@ export class SharePanel {
     this.#parts = parts;
     const copy = () => parts.attempt(this.#copy());
     $("copy-link").addEventListener("click", () => ($("share-panel").hidden ? copy() : this.#show(null)));
+    $("close-share").addEventListener("click", () => this.#close());
+    $("share-panel").addEventListener("keydown", ({ key }) => key === "Escape" && this.#close());
     $("share-access").addEventListener("change", copy);
     $("unshare").addEventListener("click", () => parts.attempt(this.#unshare()));
+  }
+
+  /** Make a link and show it. */
+  open() {
+    this.#parts.attempt(this.#copy());
   }
 
   /** @param {boolean} usable  whether commands can be sent now */
@@ -38,11 +46,15 @@ export class SharePanel {
     $("copy-link").setAttribute("aria-expanded", String(shown));
   }
 
+  #close() {
+    this.#show(null);
+    $("copy-link").focus();
+  }
+
   async #copy() {
     const { session_id } = this.#client.state;
     const share = await this.#client.share($("share-access").value);
-    const { origin, pathname } = location;
-    const link = `${origin}${pathname}#${new URLSearchParams({ session: session_id, share })}`;
+    const link = new URL(`#${new URLSearchParams({ session: session_id, share })}`, root).href;
     $("share-link").value = link;
     this.#show(session_id);
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
@@ -54,7 +66,7 @@ export class SharePanel {
 
   async #unshare() {
     await this.#client.unshare();
-    this.#show(null);
+    this.#close();
     this.#parts.toast("Every link to this session that was given is void.");
   }
 }

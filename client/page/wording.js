@@ -46,7 +46,7 @@ export function banner({ connection, notice, error, state, model, access }, page
 export function modelLine(used, { name, label } = {}) {
   const model = used || name;
   if (!model) return "";
-  return `Model: ${model === name && !isDemo(name) ? (label ?? name) : model}`;
+  return model === name && !isDemo(name) ? (label ?? name) : model;
 }
 
 const isDemo = (name = "") => /^demo\b/i.test(name);

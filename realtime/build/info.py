@@ -18,6 +18,7 @@ def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, A
         "model": {"name": chain.name, "label": public_label(settings, chain)},
         "models": list(chain.choices),
         "session_options": list(settings.session_options),
+        "suggestions": list(settings.page_suggestions),
         "store": store_label(settings),
         "limits": {
             "text_bytes": bounds.text_bytes,

@@ -36,6 +36,7 @@ from .parsers import (
     parse_port,
     parse_project_url,
     parse_publishable_key,
+    parse_suggestions,
     parse_transports,
 )
 from .setting import setting
@@ -118,6 +119,11 @@ class Fields:
         "What else a session may choose, comma separated: instructions, temperature, "
         "max_output_tokens, reasoning_effort.",
         parse_options,
+    )
+    page_suggestions: tuple[str, ...] = setting(
+        (),
+        "Up to four messages that the page suggests for a new session, separated by semicolons.",
+        parse_suggestions,
     )
     temperature: float | None = setting(
         None, "From 0 to 2. Empty: the model's own.", parse_temperature

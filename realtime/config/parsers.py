@@ -138,6 +138,13 @@ def parse_list(raw: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in raw.split(",") if item.strip())
 
 
+def parse_suggestions(raw: str) -> tuple[str, ...]:
+    items = tuple(item.strip() for item in raw.split(";") if item.strip())
+    if len(items) > 4:
+        raise ValueError("takes four suggestions at most, separated by semicolons")
+    return items
+
+
 def parse_origins(raw: str) -> tuple[str, ...]:
     origins = parse_list(raw)
     for origin in origins:

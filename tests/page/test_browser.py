@@ -105,7 +105,8 @@ async def test_the_story(tmp_path: Path, chromium: Browser) -> None:
         past = page.get_by_test_id("past-sessions")
         await expect(past).to_contain_text("My name is Ada", timeout=15_000)
         await past.locator("button, a").first.click()
-        await expect(page.get_by_test_id("past-transcript")).to_contain_text("What is my name?")
+        await expect(page.get_by_test_id("transcript")).to_contain_text("What is my name?")
+        assert page.url.endswith(f"/c/{session_id}")
         await page.screenshot(path=ARTIFACTS / "past.png")
         assert re.fullmatch("[0-9a-f-]{36}", session_id)
         assert complaints == []

@@ -18,6 +18,7 @@ from realtime.edge.http import files as routes
 from realtime.models import HostedCall, Media
 from realtime.runs.chain import Chain, Link
 from realtime.tools import ToolContext, tool
+from tests.page.acting import shared
 from tests.support.attach import png
 from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, asks, says
@@ -94,8 +95,7 @@ async def test_a_file_is_chosen_sent_shown_and_saved(
     await page.reload()
     await loaded(page, "#transcript .message.user")
     share = await page.context.new_page()
-    await page.get_by_test_id("copy-link").click()
-    await share.goto(await page.get_by_test_id("share-link").input_value())
+    await share.goto(await shared(page))
     await loaded(share, "#transcript .message.user")
 
 

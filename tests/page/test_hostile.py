@@ -229,9 +229,9 @@ async def test_through_the_server_and_the_whole_page(
             await page.evaluate("watch.on = true")
         await asyncio.gather(*(watch(page, PAYLOADS[at::12]) for at, page in enumerate(pages)))
         page = pages[0]
-        await expect(page.locator("#past-sessions li")).to_have_count(3)
-        await page.locator("#past-sessions button").first.click()
-        await expect(page.locator("#past-transcript .message.user")).not_to_have_count(0)
+        await expect(page.locator("#past-sessions .session")).to_have_count(3)
+        await page.locator("#past-sessions a").last.click()
+        await expect(page.locator("#transcript .message.user")).not_to_have_count(0)
         for page in pages:
             await harmless(trapped, page)
         assert trapped.listener.requests == []

@@ -16,7 +16,16 @@ ASSETS = Assets()
 
 
 async def index(request: web.Request) -> web.StreamResponse:
-    document = ASSETS.document()
+    return await _page(request, "./")
+
+
+async def session(request: web.Request) -> web.StreamResponse:
+    """The same page: it reads the session's id from its address."""
+    return await _page(request, "../")
+
+
+async def _page(request: web.Request, up: str) -> web.StreamResponse:
+    document = ASSETS.document(up)
     response = await _sent(request, document.asset, lasting=False)
     policy = page_policy(document.map_hash, request.app.get(SIGN_IN, ""))
     response.headers["Content-Security-Policy"] = policy
@@ -41,6 +50,7 @@ async def vendor_file(request: web.Request) -> web.StreamResponse:
 ROUTES = [
     web.get("/", index),
     web.get("", to_slash),
+    web.get("/c/{session_id:[^/]+}", session),
     web.get("/client/{name:.+}", client_file),
     web.get("/vendor/{name:.+}", vendor_file),
 ]

@@ -1,0 +1,142 @@
+/** The user's sessions: by the day of their last message, or those that a search finds. */
+
+import { listAfter, listWith } from "../list.js";
+import { addressOf } from "./address.js";
+import { h } from "./element.js";
+
+const MARKS = { running: "Answering", awaiting_approval: "Needs your approval" };
+
+/** What a session is called in the list. @param {object} session  a row */
+export const titleOf = ({ title, summary, last_text }) => title ?? summary ?? (last_text || "Untitled");
+
+export class SessionList {
+  #list;
+  #empty;
+  #parts;
+  #rows = [];
+  #before = null; // where the next page begins
+  #told = null; // while a page is read: the changes since it was asked for
+  #wanted = {};
+  #drawn;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLElement} empty  shown while there are none
+   * @param {object} parts
+   * @param {(wanted: object) => Promise<{sessions: object[], next_before: string | null}>}
+   *   parts.sessions  reads a page of rows
+   * @param {() => string | null} parts.current  the session on the page
+   * @param {(session_id: string) => void} parts.chosen
+   * @param {(session: object, title: string, button: HTMLElement) => void} parts.menu
+   * @param {() => void} parts.changed
+   */
+  constructor(list, empty, parts) {
+    this.#list = list;
+    this.#empty = empty;
+    this.#parts = parts;
+  }
+
+  /** The row of a session, if it is among those that were read. */
+  row(session_id) {
+    return this.#rows.find((row) => row.session_id === session_id);
+  }
+
+  /** Which of them to list. @param {{q?: string, archived?: boolean}} wanted */
+  want(wanted) {
+    this.#wanted = wanted;
+    return this.refresh();
+  }
+
+  /** Read the list anew. */
+  refresh() {
+    return this.#read(this.#wanted, () => []);
+  }
+
+  /** Read a page that adds to `rows()`, unless another is asked for meanwhile. */
+  async #read(wanted, rows) {
+    const told = (this.#told = []);
+    const page = await this.#parts.sessions(wanted).catch(() => null);
+    if (told !== this.#told) return;
+    this.#told = null;
+    if (page) {
+      const { q, archived } = this.#wanted;
+      const found = q ? page.sessions : listAfter(rows(), page.sessions, told, archived);
+      this.#rows = q ? [...rows(), ...found] : found;
+      this.#before = page.next_before;
+    }
+    this.draw();
+  }
+
+  /** Take what the server tells of the list. Whether a new one matches a search, it does not say. */
+  take(change) {
+    const { q, archived } = this.#wanted;
+    this.#told?.push(change);
+    const sessions = q ? change.sessions.filter(({ session_id }) => this.row(session_id)) : change.sessions;
+    this.#rows = listWith(this.#rows, { ...change, sessions }, archived);
+    this.draw();
+  }
+
+  draw() {
+    const current = this.#parts.current();
+    const today = new Date().toDateString();
+    const drawn = JSON.stringify([this.#rows, this.#before, this.#wanted, current, today]);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    this.#empty.hidden = this.#rows.length > 0;
+    this.#empty.textContent = this.#wanted.q ? "Nothing found." : this.#wanted.archived ? "Nothing is archived." : "Your chats appear here.";
+    const focused = focusIn(this.#list);
+    const items = [];
+    let group;
+    for (const row of this.#rows) {
+      const next = this.#wanted.q ? "Found" : groupOf(row);
+      if (next !== group) items.push(h("li", { class: "group" }, h("span", { role: "heading", "aria-level": "2" }, (group = next))));
+      items.push(this.#item(row, current));
+    }
+    if (this.#before) items.push(this.#more());
+    this.#list.replaceChildren(...items);
+    if (focused) this.#list.querySelector(focused)?.focus();
+    this.#parts.changed();
+  }
+
+  #more() {
+    const next = () => this.#told || this.#read({ ...this.#wanted, before: this.#before }, () => this.#rows);
+    return h("li", { class: "more" }, h("button", { type: "button", class: "quiet", onclick: next }, "Show more"));
+  }
+
+  #item(session, current) {
+    const { session_id, status, unread } = session;
+    const title = titleOf(session);
+    const here = session_id === current;
+    const mark = MARKS[status] ?? (unread && !here ? "New answer" : "");
+    const link = h(
+      "a",
+      { href: addressOf(session_id), title, "aria-current": here ? "page" : "false", onclick: (event) => this.#choose(event, session_id) },
+      h("span", { class: "title", dir: "auto" }, title),
+      ...(mark ? [h("span", { class: "mark", role: "img", "aria-label": mark, title: mark, data: { mark: MARKS[status] ? status : "unread" } })] : []),
+    );
+    const button = h("button", { type: "button", class: "quiet dots", "aria-label": `Actions for ${title}`, onclick: ({ currentTarget }) => this.#parts.menu(session, title, currentTarget) }, "⋯");
+    return h("li", { class: "session", data: { sessionId: session_id } }, link, button);
+  }
+
+  #choose(event, session_id) {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return; // a tab of its own
+    event.preventDefault();
+    this.#parts.chosen(session_id);
+  }
+}
+
+/** A selector of what has the focus in a list, to find it again in the next one. */
+function focusIn(list) {
+  const { activeElement } = document;
+  const id = list.contains(activeElement) && activeElement.closest("[data-session-id]")?.dataset.sessionId;
+  return id && `[data-session-id="${CSS.escape(id)}"] ${activeElement.localName}`;
+}
+
+function groupOf({ pinned, active_at, start_time }) {
+  if (pinned) return "Pinned";
+  const midnight = new Date().setHours(0, 0, 0, 0);
+  const yesterday = new Date(midnight);
+  yesterday.setDate(yesterday.getDate() - 1);
+  const at = active_at ?? start_time;
+  return at >= midnight ? "Today" : at >= yesterday ? "Yesterday" : "Earlier";
+}

@@ -1,0 +1,210 @@
+"""The list of sessions, and the address of each: chosen, found, renamed, kept, deleted."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from realtime.app import create_app
+from realtime.config import Settings
+from realtime.models.demo import DemoModel
+from tests.page.acting import answered, live, say
+from tests.support.serving import Serve
+
+OF_A_SESSION = re.compile(r"/c/[0-9a-f-]{36}$")
+
+
+async def one_said(context: Browser | BrowserContext, url: str, text: str) -> Page:
+    """A page on which a first message was answered. Nothing was clicked before."""
+    page = await context.new_page()
+    await page.goto(url)
+    await say(page, text)
+    await answered(page, "1 2 3")
+    return page
+
+
+async def another(page: Page, text: str) -> None:
+    await page.get_by_test_id("start-session").click()
+    await expect(page.locator("body")).to_have_attribute("data-view", "new")
+    await say(page, text)
+    await answered(page, "1 2 3")
+
+
+def rows(page: Page) -> Any:
+    return page.locator("#past-sessions .session")
+
+
+async def act(page: Page, row: Any, name: str) -> None:
+    await row.hover()
+    await row.locator(".dots").click()
+    await page.locator("#session-menu").get_by_role("button", name=name, exact=True).click()
+
+
+async def test_each_session_has_an_address(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await one_said(context, running.url, "count to 4")
+    await expect(page).to_have_url(OF_A_SESSION)
+    first = page.url
+    await another(page, "count to 5")
+    await expect(page).not_to_have_url(first)
+    second = page.url
+    await expect(rows(page)).to_have_count(2)
+    await rows(page).last.locator("a").click()
+    await expect(page).to_have_url(first)
+    await answered(page, "1 2 3 4")
+
+    await page.go_back()
+    await expect(page).to_have_url(second)
+    await answered(page, "1 2 3 4 5")
+    await page.reload()
+    await expect(page).to_have_url(second)
+    await answered(page, "1 2 3 4 5")
+    assert await page.evaluate("history.length") == 4, "no step without a session of its own"
+
+    other = await context.new_page()
+    await other.goto(first)
+    await answered(other, "1 2 3 4")
+    await say(other, "count to 6")
+    await answered(other, "1 2 3 4 5 6")
+
+
+async def test_an_address_of_nobody_says_so(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 4")
+    await page.goto(f"{running.url}/c/11111111-1111-4111-8111-111111111111")
+    await expect(page.locator("#trouble")).to_contain_text("not here any more")
+    await expect(rows(page)).to_have_count(1)
+    await another(page, "count to 5")
+
+
+@pytest.mark.parametrize("depth", ["/ai/", "/a/b/"])
+async def test_under_a_path(
+    aiohttp_server: Any, settings: Settings, chromium: Browser, depth: str
+) -> None:
+    parent = web.Application()
+    parent.add_subapp(depth, create_app(settings, model=DemoModel(delay_s=0)))
+    url = str((await aiohttp_server(parent)).make_url(depth))
+    page = await one_said(await chromium.new_context(), url, "count to 4")
+    await expect(page).to_have_url(re.compile(re.escape(url) + "c/[0-9a-f-]{36}$"))
+    await page.reload()
+    await live(page)
+    await answered(page, "1 2 3 4")
+
+
+async def test_a_share_stays_with_its_address(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    owner = await one_said(await chromium.new_context(), running.url, "count to 4")
+    await owner.get_by_test_id("copy-link").click()
+    link = owner.get_by_test_id("share-link")
+    await expect(link).not_to_have_value("")
+    guest = await (await chromium.new_context()).new_page()
+    await guest.goto(await link.input_value())
+    await answered(guest, "1 2 3 4")
+    await another(guest, "count to 5")
+    await guest.go_back()
+    await expect(guest).to_have_url(owner.url)
+    await expect(guest.locator(".message.user")).to_have_text(re.compile("count to 4"))
+    await guest.reload()
+    await say(guest, "count to 6")
+    await answered(owner, "1 2 3 4 5 6")
+
+
+async def test_a_session_is_renamed_pinned_archived_and_deleted(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 4")
+    first = page.url
+    await another(page, "count to 5")
+    await expect(rows(page)).to_have_count(2)
+
+    await act(page, rows(page).last, "Rename")
+    await page.get_by_role("textbox", name="Rename this chat").fill("Four")
+    await page.get_by_role("button", name="Rename").click()
+    await expect(rows(page).last).to_contain_text("Four")
+    await act(page, rows(page).last, "Pin")
+    await expect(rows(page).first).to_contain_text("Four")
+    await expect(page.locator(".group")).to_have_text(["Pinned", "Today"])
+
+    await act(page, rows(page).first, "Archive")
+    await expect(rows(page)).to_have_count(1)
+    await page.locator("#archived").click()
+    await expect(rows(page)).to_have_text([re.compile("Four")])
+    await act(page, rows(page).first, "Unarchive")
+    await expect(rows(page)).to_have_count(0)
+    await page.locator("#archived").click()
+    await expect(rows(page)).to_have_count(2)
+
+    await rows(page).first.locator("a").click()
+    await expect(page.locator("#title")).to_have_text("Four")
+    await act(page, rows(page).first, "Delete")
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    await expect(rows(page)).to_have_count(2)
+    await act(page, rows(page).first, "Delete")
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(rows(page)).to_have_count(1)
+    await expect(page).not_to_have_url(first)
+    await expect(page.locator("body")).to_have_attribute("data-view", "new")
+
+
+async def test_a_session_is_found_and_saved(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 4")
+    await another(page, "count to 5 elephants")
+    await expect(rows(page)).to_have_count(2)
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("elephants")
+    await expect(rows(page)).to_have_count(1)
+    async with page.expect_download() as saving:
+        await act(page, rows(page).first, "Export")
+    saved = await (await saving.value).path()
+    assert "elephants" in saved.read_text("utf-8")
+    await page.get_by_test_id("search").fill("giraffes")
+    await expect(page.locator("#no-past")).to_have_text("Nothing found.")
+    await page.get_by_test_id("search").fill("")
+    await expect(rows(page)).to_have_count(2)
+
+
+async def test_suggestions_begin_a_session(serve: Serve, chromium: Browser) -> None:
+    running = await serve(page_suggestions=("count to 4", "count to 5"))
+    page = await chromium.new_page()
+    await page.goto(running.url)
+    await page.get_by_test_id("suggestions").get_by_role("button", name="count to 5").click()
+    await page.get_by_test_id("message-box").press("Enter")
+    await answered(page, "1 2 3 4 5")
+    await expect(page.get_by_test_id("suggestions")).to_be_hidden()
+
+
+async def test_on_a_phone_the_list_is_a_drawer(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    context = await chromium.new_context(viewport={"width": 390, "height": 844})
+    page = await one_said(context, running.url, "count to 4")
+    await expect(page.locator("#sidebar")).to_be_hidden()
+    menu = page.locator("#open-sidebar")
+    await menu.click()
+    await expect(rows(page).first).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#sidebar")).to_be_hidden()
+    await expect(menu).to_be_focused()
+    box = await page.locator("header.top").bounding_box()
+    assert box
+    assert box["height"] == 48
+
+
+async def test_the_colours_are_the_readers_choice(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await chromium.new_page(color_scheme="light")
+    await page.goto(running.url)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(ground)
+    await page.get_by_label("Colours").select_option("dark")
+    dark = await page.evaluate(ground)
+    assert dark != light
+    await page.reload()
+    await expect(page.get_by_label("Colours")).to_have_value("dark")
+    assert await page.evaluate(ground) == dark
