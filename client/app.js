@@ -148,7 +148,7 @@ function draw() {
   text($("title"), titleHere(state, said));
   document.title = said ? $("title").textContent : NAME;
 
-  $("connection-state").textContent = CONNECTION[connection];
+  text($("connection-state"), CONNECTION[connection]);
   $("connection-state").dataset.state = connection;
   text($("trouble"), lost ? trouble(error, Boolean(user)) : "");
   const stored = local.lasting && tab.lasting;
@@ -236,6 +236,15 @@ function begin() {
 /** A connection, for commands on the list. */
 const connected = async () => client.connection === "offline" && client.create();
 
+/** Put older messages in front, and leave what is read where it is. */
+async function earlier() {
+  const { scrollHeight, scrollTop } = $("scroll");
+  following = false;
+  await client.history();
+  draw();
+  $("scroll").scrollTop = scrollTop + $("scroll").scrollHeight - scrollHeight;
+}
+
 /** Where the address leads. What was said before a session had one goes to a new one. */
 function arrive() {
   takeInvitation();
@@ -310,7 +319,7 @@ $("name").addEventListener("change", ({ target }) => attempt(client.rename(targe
 $("scroll").addEventListener("scroll", ({ target }) => {
   following = target.scrollHeight - target.scrollTop - target.clientHeight < 80;
 });
-$("earlier").addEventListener("click", () => attempt(client.history()));
+$("earlier").addEventListener("click", () => attempt(earlier()));
 addEventListener("hashchange", () => location.hash.startsWith("#session=") && arrive());
 addEventListener("popstate", () => location.hash || arrive());
 document.addEventListener("visibilitychange", () => document.hidden || list.refresh());
