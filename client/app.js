@@ -15,7 +15,6 @@ import { SessionList, titleOf } from "./page/session-list.js";
 import { sessionMenu } from "./page/session-menu.js";
 import { SharePanel } from "./page/share-panel.js";
 import { sidebar } from "./page/sidebar.js";
-import { askToSignIn } from "./page/sign-in-form.js";
 import { suggest } from "./page/suggestions.js";
 import { theme } from "./page/theme.js";
 import { Transcript } from "./page/transcript.js";
@@ -23,7 +22,6 @@ import { CONNECTION, banner, modelLine, trouble } from "./page/wording.js";
 import { untilSaid } from "./reach.js";
 import { activeRun, queued } from "./reducer.js";
 import { SessionClient } from "./session.js";
-import { SignIn } from "./sign-in.js";
 import { Keep } from "./storage.js";
 
 const local = new Keep(() => localStorage);
@@ -59,6 +57,7 @@ function missed(why) {
 const reload = () => location.reload();
 
 async function signedIn(project) {
+  const [{ SignIn }, { askToSignIn }] = await Promise.all([import("./sign-in.js"), import("./page/sign-in-form.js")]);
   const someone = new SignIn({ ...project, storage: local, lost: reload });
   asking = !someone.user;
   schedule();
@@ -157,7 +156,7 @@ function draw() {
   text($("title"), titleHere(state, said));
   document.title = said ? $("title").textContent : NAME;
 
-  $("connection-state").textContent = CONNECTION[connection];
+  text($("connection-state"), CONNECTION[connection]);
   $("connection-state").dataset.state = connection;
   text($("trouble"), lost ? trouble(error, Boolean(user)) : "");
   const stored = local.lasting && tab.lasting;

@@ -322,6 +322,7 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"SUPABASE_URL": "https://:443", "SUPABASE_KEY": "k"}, "SUPABASE_URL=https://:443 must"),
         ({"GRACE_SECONDS": "-1"}, "GRACE_SECONDS=-1 must be from 0"),
         ({"ALLOWED_ORIGINS": "*"}, "must name the origins"),
+        ({"PAGE_SUGGESTIONS": "a;b;c;d;e"}, "takes four suggestions at most"),
         ({"TRANSPORTS": "polling"}, "TRANSPORTS=polling must be"),
         ({"INSTRUCTIONS": "@/nowhere"}, "INSTRUCTIONS=@/nowhere names a file"),
         ({"AUTH": "magic"}, "AUTH=magic must be one of"),

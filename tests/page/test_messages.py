@@ -125,7 +125,8 @@ async def test_enter_makes_a_line_where_one_types_on_the_screen(
     phone = await chromium.new_context(
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
-    page = await opened(phone, running.url)
+    page = await phone.new_page()
+    await page.goto(running.url)
     await say(page, "Capital")
     box = page.get_by_test_id("message-box")
     await box.press_sequentially("of France?")

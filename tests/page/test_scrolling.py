@@ -95,7 +95,7 @@ async def test_older_messages_come_above_what_is_read(
     earlier = page.get_by_role("button", name="Show earlier messages")
     await expect(earlier).to_be_in_viewport()
     await page.locator("#scroll").evaluate("(scroll, down) => scroll.scrollTo(0, down)", down)
-    read = page.get_by_text("question 6")
+    read = page.get_by_test_id("transcript").get_by_text("question 6")
     before = await read.bounding_box()
     await earlier.click()
     await expect(page.locator(".message.user")).to_have_count(12)

@@ -208,3 +208,38 @@ async def test_the_colours_are_the_readers_choice(serve: Serve, chromium: Browse
     await page.reload()
     await expect(page.get_by_label("Colours")).to_have_value("dark")
     assert await page.evaluate(ground) == dark
+
+
+async def test_earlier_messages_come_in_above_what_is_read(
+    serve: Serve, chromium: Browser, device: Any
+) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 4")
+    session_id = page.url.rsplit("/", 1)[1]
+    token = await page.evaluate("localStorage['realtime.token']")
+    one = device(running.url, token=token, session_id=session_id)
+    await one.connect()
+    for number in range(120):
+        await one.done((await one.send(f"count to {number % 3 + 1}"))["run_id"])
+    await page.reload()
+    button = page.get_by_role("button", name="Show earlier messages")
+    await page.locator("#scroll").evaluate("scroll => (scroll.scrollTop = 0)")
+    await expect(button).to_be_in_viewport()
+    first = await page.locator(".message.user").first.element_handle()
+    assert first
+    before = await first.bounding_box()
+    count = await page.locator(".message.user").count()
+    await button.click()
+    await expect(page.locator(".message.user")).not_to_have_count(count)
+    after = await first.bounding_box()
+    assert before
+    assert after
+    assert abs(after["y"] - before["y"]) < 60, "no more than the button's own height"
+
+
+async def test_the_whole_conversation_is_printed(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 1500")
+    await expect(page.get_by_test_id("stop")).to_be_hidden(timeout=20_000)
+    sheets = re.findall(rb"/Type\s*/Page\b", await page.pdf(format="A5"))
+    assert len(sheets) > 1
