@@ -97,6 +97,7 @@ class Talker:
         self.acked: list[str] = []
         self.auth: dict[str, Any] = {}
         self.errors: Counter[str] = Counter()
+        self.busy_with: Any = None  # as the last `session` said
 
     async def visit(self, device: Device) -> dict[str, Any] | None:
         """Connected and let in, or None."""
@@ -143,8 +144,10 @@ class Talker:
             device = Device(self.random.choice(self.workers).url)
             try:
                 session = await self.visit(device)
-                if session and not session.get("active_run") and not session.get("queue"):
-                    return
+                if session:
+                    self.busy_with = session.get("active_run") or session.get("queue")
+                    if not self.busy_with:
+                        return
             finally:
                 await device.drop()
             await asyncio.sleep(0.2)
@@ -172,9 +175,14 @@ async def test_one_history_whatever_dies(project: SupabaseLite, tmp_path: Path) 
             await asyncio.sleep(chance.uniform(1.0, 2.0))
             await fate()
         over.set()
-        async with asyncio.timeout(40):
-            await asyncio.gather(*talks)
-            await asyncio.gather(*(talker.rest() for talker in talkers))
+        try:
+            async with asyncio.timeout(150):
+                await asyncio.gather(*talks)
+                await asyncio.gather(*(talker.rest() for talker in talkers))
+        except TimeoutError:
+            waiting = [(talker.busy_with, dict(talker.errors)) for talker in talkers]
+            told = "\n".join(worker.process.output[-3000:] for worker in workers)
+            raise AssertionError(f"they never came to rest: {waiting}\n{told}") from None
         for worker in workers:
             await worker.end(signal.SIGTERM)
 

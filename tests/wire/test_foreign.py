@@ -105,6 +105,8 @@ async def test_a_session_of_another_answers_like_none(serve: Serve, device: Devi
             for wrong in (7, [foreign], {"id": foreign}, True):
                 ack = await one.call(command, payloads(command, wrong))
                 assert ack["error"]["code"] == "bad_request", command
+        pages = [await ask("GET", f"{running.url}/c/{one}", name) for one in (MISSING, foreign)]
+        assert pages[0].body == pages[1].body, "the page knows of no session"
         for method, route in routes_of_a_session():
             for query in ("", "?before_seq=1"):
 
@@ -190,6 +192,8 @@ def routes_of_a_session() -> list[tuple[str, str]]:
     found = {
         (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
     }
-    routes = [(method, path) for method, path in found if "{session_id}" in path]
+    routes = [
+        (method, path) for method, path in found if "/{session_id}" in path and "/api/" in path
+    ]
     assert {method for method, _ in routes} == {"GET", "HEAD", "POST", "PATCH", "DELETE"}
     return [(method, path) for method, path in routes if method != "HEAD"]
