@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from ..core.rows import Head, HeldElsewhere, StorageError, Taken
 from ..log.log import Log
 from ..protocol import Event
 from .errors import held_elsewhere, storage_unavailable
+
+logger = logging.getLogger(__name__)
 
 Stored = tuple[Head, list[Event]]
 
@@ -70,7 +73,14 @@ async def _taken(
     if taken.head is None:
         await log.keeper.delete([session_id])
         return None
-    if found:
-        await log.keeper.void(session_id)
-    await log.keeper.adopt(taken.head, taken.events)
-    return await log.keeper.session(session_id)
+    try:
+        if found:
+            await log.keeper.void(session_id)
+        await log.keeper.adopt(taken.head, taken.events)
+        return await log.keeper.session(session_id)
+    except BaseException as error:  # else it would be held here, and missing
+        archive.left(session_id)
+        logger.warning(
+            "a session could not be taken over: %r", error, extra={"session_id": session_id}
+        )
+        raise

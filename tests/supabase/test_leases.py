@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from realtime.core.rows import HeldElsewhere, SessionRow, StorageError, Taken
+from realtime.live.archive import stored
+from realtime.log.journal import Journal
+from realtime.log.journal.keeper import JournalKeeper
+from realtime.log.log import Log
+from realtime.protocol import ProtocolError, SessionStarted, to_json
 from realtime.supabase import Leases, Supabase
 from realtime.supabase.shipped import Lost
 from tests.supabase.samples import T0, batch, event, head_of, new_id, session
@@ -62,6 +70,35 @@ async def test_what_was_let_go_is_taken_with_a_new_epoch(supabase: Supabase) -> 
     assert [row.seq for row in taken.events] == [1, 2]
     with pytest.raises(HeldElsewhere):
         await supabase.take(head.session_id, one, LEASE_S, 1)
+
+
+async def test_what_cannot_be_stored_here_is_not_held_here(
+    supabase: Supabase, tmp_path: Path
+) -> None:
+    one, head = new_id(), session()
+    begun = SessionStarted(
+        session_id=head.session_id, seq=1, ts=T0, user_id=head.user_id, start_time=T0
+    )
+    row = event(head, 1, "session_started", content="", payload=to_json(begun))
+    await supabase.ship(batch(head, row), one, LEASE_S)
+    await supabase.ship(batch(), one, LEASE_S, [head.session_id])
+    log = Log(JournalKeeper(Journal(str(tmp_path / "j.db"))))
+    leases = Leases(supabase, await log.keeper.worker())
+    with closing(sqlite3.connect(tmp_path / "j.db")) as file:
+        file.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON sessions "
+            "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+        with pytest.raises(ProtocolError) as refused:
+            await stored(log, leases, head.session_id)
+        assert refused.value.code == "storage_unavailable"
+        assert not leases.holds(head.session_id)
+        file.execute("DROP TRIGGER full")
+    found = await stored(log, leases, head.session_id)
+    assert found
+    assert [event.seq for event in found[1]] == [1]
+    assert leases.holds(head.session_id)
+    await log.close()
 
 
 async def test_rows_of_an_older_epoch_are_refused_and_no_others(supabase: Supabase) -> None:
