@@ -91,6 +91,7 @@ async def test_older_messages_come_above_what_is_read(
         await stage.plays("done", **ids, **ended, text=LONG[:200])
     page = await opened(chromium, str((await aiohttp_server(stage.app)).make_url("/")))
     await expect(page.locator(".message.user")).to_have_count(6)
+    await expect(page.get_by_test_id("message-box")).to_be_focused()  # it takes the focus once
     await page.locator("#scroll").press("Home")
     earlier = page.get_by_role("button", name="Show earlier messages")
     await expect(earlier).to_be_in_viewport()
