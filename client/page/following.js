@@ -1,5 +1,6 @@
 /** The end of the conversation stays in view while it grows, until the reader moves up. */
 
+const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 const NEAR = 2; // px: where zoomed, the end is a fraction away
 
 export class Following {
@@ -21,6 +22,7 @@ export class Following {
     this.#button = button;
     scroll.addEventListener("scroll", () => this.#moved());
     scroll.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leave(), { passive: true });
+    scroll.addEventListener("keydown", ({ key }) => UP.has(key) && this.#leave());
     button.addEventListener("click", () => {
       this.resume();
       scroll.focus({ preventScroll: true });
