@@ -1,5 +1,6 @@
 /** A block of code: its language, its lines in colour, and buttons to copy and to wrap it. */
 
+import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { grow } from "./grow.js";
 
@@ -109,11 +110,7 @@ export class CodeBlock {
   }
 
   async #copy() {
-    const done = navigator.clipboard ? await navigator.clipboard.writeText(this.#text).then(() => true, () => false) : false;
-    if (!done) {
-      getSelection().selectAllChildren(this.#code); // no secure context, or not allowed
-      document.execCommand("copy");
-    }
+    if (!(await copied(this.#text))) return;
     this.#copied.textContent = WORDS.copied;
     setTimeout(() => (this.#copied.textContent = WORDS.copy), 2000);
   }

@@ -1,5 +1,6 @@
 /** Buttons that are a drawing with a name. */
 
+import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { icon } from "./icon.js";
 
@@ -27,17 +28,4 @@ export function copyButton(text) {
     button.setAttribute("aria-label", label);
   };
   return button;
-}
-
-/** Copy a text, also on a page over plain http, where there is no clipboard. @returns {Promise<boolean>} */
-async function copied(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
-  const { activeElement } = document;
-  const box = h("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
-  document.body.append(box);
-  box.select();
-  const done = document.execCommand("copy");
-  box.remove();
-  activeElement?.focus();
-  return done;
 }

@@ -17,7 +17,7 @@ export class SessionList {
   #before = null; // where the next page begins
   #told = null; // while a page is read: the changes since it was asked for
   #wanted = {};
-  #drawn;
+  #drawn = [];
 
   /**
    * @param {HTMLElement} list
@@ -79,8 +79,8 @@ export class SessionList {
   draw() {
     const current = this.#parts.current();
     const today = new Date().toDateString();
-    const drawn = JSON.stringify([this.#rows, this.#before, this.#wanted, current, today]);
-    if (drawn === this.#drawn) return;
+    const drawn = [this.#rows, this.#before, this.#wanted, current, today];
+    if (drawn.every((one, index) => one === this.#drawn[index])) return; // as in nearly every frame
     this.#drawn = drawn;
     this.#empty.hidden = this.#rows.length > 0;
     this.#empty.textContent = this.#wanted.q ? "Nothing found." : this.#wanted.archived ? "Nothing is archived." : "Your chats appear here.";

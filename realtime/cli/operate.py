@@ -34,15 +34,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     listed = actions.add_parser("list", help="one line per session, newest first")
     listed.add_argument("--user", help="only sessions of this user")
     listed.add_argument("--limit", type=int, default=100)
-    for name, text in (("show", "the conversation"), ("export", "the whole session")):
-        shown = actions.add_parser(name, help=text)
-        if name == "show":
-            shown.add_argument("session_id")
-        else:
-            which = shown.add_mutually_exclusive_group(required=True)
-            which.add_argument("session_id", nargs="?")
-            which.add_argument("--user", help="all sessions of this user, the newest first")
-            shown.add_argument("--format", choices=("json", "markdown"), default="json")
+    actions.add_parser("show", help="the conversation").add_argument("session_id")
+    exported = actions.add_parser("export", help="whole sessions")
+    which = exported.add_mutually_exclusive_group(required=True)
+    which.add_argument("session_id", nargs="?")
+    which.add_argument("--user", help="all sessions of this user, the newest first")
+    exported.add_argument("--format", choices=("json", "markdown"), default="json")
     deleted = actions.add_parser("delete", help="delete sessions permanently, in every store")
     deleted.add_argument("session_id", nargs="*")
     deleted.add_argument("--user", help="all sessions of this user")

@@ -51,8 +51,8 @@ class Actor(Resident):
         )[1]
 
     async def copy(self, events: Iterable[Event], title: str | None) -> None:
-        """Take in a conversation: some of it in each commit, since others wait for that. Its list
-        is told in the end. Raises `StorageError`."""
+        """Take in a conversation, a piece in each commit, since the commits of others wait for it.
+        Its owner's list is told once, at the end. Raises `StorageError`."""
         self.quiet = True
         if title:
             await self._ledger.change(lambda now: self.session.rename(title, self.owner, now))[1]

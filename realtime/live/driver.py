@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import random
 from contextlib import aclosing
@@ -93,14 +92,10 @@ class Driver:
             stays=lambda: self._leaves and not run.done and bool(to_take_up(run)),
         )
         self._run, self._meter, self._first_token_ms = run, job.meter, None
-        said = tuple(conversation(run, self._session))
-        request = Request(job.instructions, said, self.tools.specs)
+        context = tuple(conversation(run, self._session))
+        request = Request(job.instructions, context, self.tools.specs)
         self._reserve(run, request, Usage(0, 0))
-        context = contextvars.copy_context()
-        context.run(ABOUT.set, self._extra(run))
-        self._task = asyncio.create_task(
-            self._drive(run, job, pause), name=f"run {run.run_id}", context=context
-        )
+        self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
     def _attempts(self, run: RunState) -> Attempts:
         """The run's way along the chain, from its beginning."""
@@ -272,6 +267,7 @@ class Driver:
         """Record what the run produces. It reads on when all but its last tokens are
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
+        ABOUT.set(self._extra(run))  # of this task, and of what it begins
         attempts = self._attempts(run)
         outcome = Outcome(
             "failed",
@@ -313,5 +309,8 @@ class Driver:
         self.advance()
 
     def _extra(self, run: RunState) -> dict[str, str]:
-        about = {"session_id": self._session.session_id, "run_id": run.run_id}
-        return about | {"user_id": run.asker}
+        return {
+            "session_id": self._session.session_id,
+            "run_id": run.run_id,
+            "user_id": run.asker,
+        }

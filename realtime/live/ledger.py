@@ -96,10 +96,12 @@ class Ledger:
         have ended cost. Returns where the one that had begun did so, to be folded."""
         first = None
         for event in events:
+            if not isinstance(event, ToolCall | Done):
+                continue
+            run = self._session.runs[event.run_id or ""]
             if isinstance(event, ToolCall):
-                self._calls.told(event, self._session.runs[event.run_id or ""])
-            if isinstance(event, Done):
-                run = self._session.runs[event.run_id or ""]
+                self._calls.told(event, run)
+            else:
                 self._services.budget.settle(self.payers(run), run.run_id, event.usage)
                 if event.status != "consumed":  # else it was no run of its own
                     self._services.count.add(event)

@@ -12,7 +12,7 @@ from realtime.core.provider_state import provider_state
 from realtime.core.session import Session
 from realtime.protocol import Done, Event, ProtocolError, Send, SessionUpdated, Usage
 from tests.support.states import fill
-from tests.support.talk import say, talk
+from tests.support.talk import asked, say, talk
 
 
 def said(session: Session, leaf: str | None) -> list[object]:
@@ -105,9 +105,7 @@ def test_a_model_names_a_session_once_and_a_person_whenever() -> None:
 def test_a_copy_has_what_an_answer_took_in() -> None:
     session = Session("s")
     session.begin("u", 1)
-    session.send(Send(text="first", client_msg_id="1"), "u", "m", 2)
-    run = session.active
-    assert run
+    run = asked(session, "first")
     say(session, "one ", 3)
     steer = Send(text="in blue", client_msg_id="2", if_busy="steer")
     assert session.send(steer, "u", "m", 4)[0] == "queued"

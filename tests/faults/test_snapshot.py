@@ -10,16 +10,15 @@ from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.log import Log
-from realtime.protocol import Done, Event, Run, Send, Token, Usage, entry
+from realtime.protocol import Done, Event, Run, Token, Usage, entry
 from tests.support.fold import fold
+from tests.support.talk import asked
 
 
 def long_answer(tokens: int) -> Session:
     session = Session("s")
     session.begin("u", 1)
-    session.send(Send(text="go", client_msg_id="c"), "u", "m", 2)
-    run = session.active
-    assert run
+    run = asked(session, "go")
     for number in range(tokens):
         text = f"t{number + 1:06d} "
         token = Token(message_id=run.answer.message_id, offset=8 * number, delta=text, kind="text")

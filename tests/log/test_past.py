@@ -23,7 +23,7 @@ from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.journal.migrations import MIGRATIONS
 from realtime.protocol import Done, Send, Usage, UserMessage, to_json
 from tests.log.test_once import VERSION_BEFORE, finish, leftovers, write
-from tests.support.talk import ended_runs, head_of, say, talk
+from tests.support.talk import asked, ended_runs, head_of, say, talk
 
 
 @pytest.fixture
@@ -76,9 +76,7 @@ def test_counts_follow_every_commit(journal: Journal, tmp_path: Path) -> None:
 def test_a_message_that_an_answer_took_in_has_none(journal: Journal) -> None:
     session = Session("s")
     session.begin("owner", 1)
-    session.send(Send(text="paint it", client_msg_id="1"), "owner", "m", 2)
-    run = session.active
-    assert run
+    run = asked(session, "paint it")
     session.send(Send(text="in blue", client_msg_id="2", if_busy="steer"), "owner", "m", 3)
     assert session.take_in(run.run_id, 4)
     say(session, "Blue it is.", 5)

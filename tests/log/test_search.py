@@ -25,7 +25,7 @@ from realtime.log.journal.words import OWNER, of_owner, words
 from realtime.protocol import Done, Queue, Send, SessionUpdated, Usage, UserMessage
 from realtime.protocol.commands import QueueEdit
 from tests.log.test_once import finish, write
-from tests.support.talk import ended_runs, head_of, say, talk
+from tests.support.talk import asked, ended_runs, head_of, say, talk
 
 
 @pytest.fixture
@@ -57,9 +57,7 @@ def documents(path: str) -> set[int]:
 
 
 def said(session: Session, text: str, answer: str = "yes") -> None:
-    session.send(Send(text=text, client_msg_id=text), session.user_id, "m", 2)
-    run = session.active
-    assert run
+    run = asked(session, text)
     say(session, answer, 3)
     session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 1))
 
@@ -228,9 +226,7 @@ def test_nobody_reaches_another_list_by_the_word_that_stands_for_its_owner(
 def test_an_answer_that_done_does_not_repeat_is_found(journal: Journal) -> None:
     session = Session("s")
     session.begin("owner", 1)
-    session.send(Send(text="all?", client_msg_id="1"), "owner", "m", 2)
-    run = session.active
-    assert run
+    run = asked(session, "all?")
     for number in range(40):
         say(session, f"word{number} " * 300, 3)
     session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 1))

@@ -164,12 +164,18 @@ async def test_tasks_have_a_box_and_no_bullet(talk: Talk) -> None:
     assert [await boxes.nth(n).is_checked() for n in range(2)] == [True, False]
 
 
-async def test_code_is_coloured_copied_and_wrapped(talk: Talk) -> None:
+async def asked_for(talk: Talk, text: str, library: str) -> list[str]:
+    """Says what needs no such library, and none is loaded. What the page asks for from then on."""
     asked: list[str] = []
     talk.page.on("request", lambda request: asked.append(request.url))
-    await talk.says("Words first.\n\n")
+    await talk.says(text)
     await talk.is_drawn()
-    assert not any("languages" in url for url in asked), "no code, no colours"
+    assert not any(library in url for url in asked)
+    return asked
+
+
+async def test_code_is_coloured_copied_and_wrapped(talk: Talk) -> None:
+    asked = await asked_for(talk, "Words first.\n\n", "languages")
     source = "def f():\n    return '''a\n\n  b'''\n" + "\n".join(f"x{n} = {n}" for n in range(99))
     await talk.says(f"```python\n{source}\n```\n", size=40)
     await talk.ends()
@@ -195,11 +201,7 @@ async def test_code_is_coloured_copied_and_wrapped(talk: Talk) -> None:
 
 
 async def test_formulas_are_mathml_and_money_is_text(talk: Talk) -> None:
-    asked: list[str] = []
-    talk.page.on("request", lambda request: asked.append(request.url))
-    await talk.says("It costs $5 and $10.\n\n")
-    await talk.is_drawn()
-    assert not any("temml" in url for url in asked), "no formula, no library"
+    await asked_for(talk, "It costs $5 and $10.\n\n", "temml")
     await talk.says(
         "So \\(x^2\\,\\) is\n\n\\[\n\\frac{a}{b}\n\\]\n\nand $$\\wrong{$$ or \\(\\color{red}y\\).\n"
     )

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from realtime.core.rows import Head
 from realtime.core.session import Session
+from realtime.core.state import RunState
 from realtime.protocol import (
     CitedSource,
     Done,
@@ -135,6 +136,14 @@ def label(session: Session, dice: random.Random, user: str, now: int) -> None:
             comment = dice.choice([None, "up", LONG[:900]])
             rate = Rate(message_id=rated, value=value, comment=comment)
             session.rate(rate, user, now)
+
+
+def asked(session: Session, text: str) -> RunState:
+    """The run that answers the owner's message."""
+    session.send(Send(text=text, client_msg_id=text), session.user_id, "m", 2)
+    run = session.active
+    assert run
+    return run
 
 
 def say(session: Session, text: str, now: int, kind: str = "text") -> None:

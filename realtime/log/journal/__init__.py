@@ -85,8 +85,8 @@ class Journal:
         return gone
 
     def file(self, most: int | None = None) -> None:
-        """Make rows of what is loose: all of it, or of the sessions that wait longest. What rows
-        were made of is gone then."""
+        """Make rows of what is loose, and delete it: all of it, or that of the sessions that wait
+        longest."""
         sessions, needed = self.loose.oldest(most)
 
         def work(writer: sqlite3.Connection) -> None:
@@ -195,8 +195,7 @@ class Journal:
         return more
 
     def merge(self, seconds: float = 1) -> bool:
-        """Join what the search was given at different times, for about so long. Whether there is
-        more of it."""
+        """Merge segments of the search index for about so long. Whether there is more to merge."""
         until = time.monotonic() + seconds
         more = True
 

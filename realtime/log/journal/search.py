@@ -94,8 +94,8 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
 
 
 def merge(writer: sqlite3.Connection) -> bool:
-    """Join a little of what was added at different times; whether there was something to join.
-    Inside of a transaction. FTS5 would do it with any write, as much as it takes."""
+    """Merge a few pages of the index's segments; whether there was anything to merge. Inside of a
+    transaction. By default FTS5 merges inside any write, for as long as it takes."""
     before = writer.total_changes
     writer.execute(_MERGE, (MERGED,))
     return writer.total_changes > before + 1
