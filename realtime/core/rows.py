@@ -31,9 +31,11 @@ class Deleted(StorageError):
 class HeldElsewhere(StorageError):
     """Another worker holds the session; it may be asked for again after a while."""
 
-    def __init__(self, retry_after_ms: int) -> None:
+    def __init__(self, retry_after_ms: int, worker: str = "") -> None:
         super().__init__("another worker holds the session")
         self.retry_after_ms = retry_after_ms
+        self.worker = worker
+        """Its name, where that is known."""
 
 
 class SessionRow(msgspec.Struct, kw_only=True):

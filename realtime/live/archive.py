@@ -46,6 +46,7 @@ class Archive(Protocol):
 async def stored(log: Log, archive: Archive | None, session_id: str) -> Stored | None:
     """A session, once this worker may write it. Raises `busy`, `storage_unavailable`."""
     try:
+        await log.keeper.claim(session_id)
         found = await log.keeper.session(session_id)
         if archive and not archive.holds(session_id):
             found = await _taken(log, archive, session_id, found)

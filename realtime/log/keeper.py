@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ..core.rows import Batch, EventRow, Head, Refused, SessionRow
+from ..core.rows import Batch, EventRow, Head, Refused, SessionRow, StorageError
 from ..protocol import Event, File
 from .encode import Append
 from .store import Store
@@ -29,9 +29,20 @@ class Keeper(Store, Protocol):
 
     # ---------------------------------------------------------------- writing
 
-    async def commit(self, appends: Sequence[Append], heads: Collection[Head]) -> set[str]:
-        """Store all of it or, where this raises, nothing. Returns the sessions that somebody
-        has deleted meanwhile: of these nothing is stored."""
+    async def commit(
+        self, appends: Sequence[Append], heads: Collection[Head]
+    ) -> Mapping[str, StorageError]:
+        """Store all of it or, where this raises, nothing. Returns the sessions that are lost
+        here, with the reason, since somebody has deleted them or writes them now: of these
+        nothing is stored."""
+        ...
+
+    async def claim(self, session_id: str) -> None:
+        """Be the one that writes a session, if it is here. Raises `HeldElsewhere`."""
+        ...
+
+    async def release(self, session_id: str) -> None:
+        """Let others write a session, all of which is committed."""
         ...
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:

@@ -190,15 +190,14 @@ class Log:
             except Exception as error:
                 self._break(batch, error)
                 continue
-            if gone:
-                deleted = StorageError("the session was deleted")
-                self._pending.forget(gone, deleted)
-                self._subscriber.discarded(gone, deleted)
+            for session_id, why in gone.items():
+                self._pending.forget({session_id}, why)
+                self._subscriber.discarded({session_id}, why)
             events = 0
             for one in batch.appends:
                 events += len(one.events)
                 if one.session_id in gone:
-                    settle(one.ticket, deleted)
+                    settle(one.ticket, gone[one.session_id])
                 elif not one.published:
                     self._show(one)
                     settle(one.ticket)

@@ -18,10 +18,10 @@ from realtime.core.fold import first_seq, fold, merge
 from realtime.core.rows import Head, Listing, Refused
 from realtime.core.session import Session
 from realtime.log.encode import encoded, event_values
-from realtime.log.journal import Journal, pages
+from realtime.log.journal import Journal
 from realtime.log.journal.database import Database
 from realtime.log.journal.migrations import MIGRATIONS
-from realtime.log.journal.words import words
+from realtime.log.words import words
 from realtime.protocol import Done, Event, Send, Usage, UserMessage, decode_event, to_json
 from tests.support.talk import ended_runs, head_of, say, talk
 
@@ -47,12 +47,12 @@ def check(journal: Journal, session_id: str, events: list[Event]) -> None:
     for after in range(events[-1].seq):
         got, seen = merge(events[:after]), after
         while seen < events[-1].seq:
-            page = pages.replay(journal.events, session_id, seen)
+            page = journal.replay(session_id, seen)
             got, seen = merge([*got, *page]), page[-1].seq
         assert lines(got) == whole
     before, back = 2**60, []
     while before:
-        page, following = pages.page(journal.events, session_id, before, 3)
+        page, following = journal.page(session_id, before, 3)
         back, before = [*page, *back], following or 0
     assert lines(fold(back)) == lines(fold(events))
 

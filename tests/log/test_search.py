@@ -21,7 +21,7 @@ from realtime.log.encode import encoded
 from realtime.log.journal import Journal, search
 from realtime.log.journal.migrations import MIGRATIONS
 from realtime.log.journal.search import NOBODY, rebuild
-from realtime.log.journal.words import OWNER, of_owner, words
+from realtime.log.words import OWNER, of_owner, words
 from realtime.protocol import Done, Queue, Send, SessionUpdated, Usage, UserMessage
 from realtime.protocol.commands import QueueEdit
 from tests.log.test_once import finish, write

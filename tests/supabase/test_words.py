@@ -8,7 +8,7 @@ from unicodedata import normalize, ucd_3_2_0
 
 import pytest
 
-from realtime.log.journal import words
+from realtime.log import words
 from tests.support.supabase_lite import SupabaseLite
 
 KNOWN = [

@@ -17,6 +17,7 @@ import msgspec
 from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
 from ...protocol import Done, Event, Run, ToolCall
+from .. import pages
 from ..encode import Append
 from . import checking, counts, events, heads, leaving, loose, search, slim
 from .database import Database
@@ -229,6 +230,21 @@ class Journal:
     def checking(self) -> Iterator[bool]:
         """Look through a file that was too large for it at the start, with each step at a piece."""
         return iter(()) if self._database.checked else checking.pieces(self._database)
+
+    def replay(self, session_id: str, after_seq: int) -> list[Event]:
+        """The next page behind `after_seq`, tokens merged."""
+        return pages.made(
+            pages.replay(after_seq),
+            lambda after: self.events.after(session_id, after, pages.CHUNK),
+        )
+
+    def page(self, session_id: str, before_seq: int, limit: int) -> tuple[list[Event], int | None]:
+        """The newest folded events before `before_seq`, and where the next page ends."""
+        with self.events.reading():
+            return pages.made(
+                pages.page(before_seq, limit),
+                lambda before: self.events.before(session_id, before, pages.CHUNK),
+            )
 
     def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         """A whole session, oldest event first. Here alone events come with their provider

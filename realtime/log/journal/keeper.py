@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from ...core.rows import Batch, EventRow, Head, Listing, Refused, SessionRow
+from ...core.rows import Batch, Deleted, EventRow, Head, Listing, Refused, SessionRow, StorageError
 from ...protocol import Event, File
 from ..encode import Append
 from ..keeper import Span
-from . import Journal, pages
+from . import Journal
 from .upkeep import PIECE_S, Upkeep
 
 SEARCH_PIECES = 10  # that a search waits for, where its index is behind
@@ -34,7 +34,9 @@ class JournalKeeper:
 
     # ---------------------------------------------------------------- writing
 
-    async def commit(self, appends: Sequence[Append], heads: Collection[Head]) -> set[str]:
+    async def commit(
+        self, appends: Sequence[Append], heads: Collection[Head]
+    ) -> Mapping[str, StorageError]:
         try:
             gone = await self._write(self.journal.write, appends, heads)
         except Exception:
@@ -43,7 +45,7 @@ class JournalKeeper:
         if heads:  # else there are tokens alone, which are loose
             self.news.set()
             self._upkeep.index_later()
-        return gone
+        return dict.fromkeys(gone, Deleted()) if gone else {}
 
     def begin(self) -> asyncio.Task[None]:
         """Do beside everything else what an earlier process left, and look whether the file is
@@ -100,6 +102,12 @@ class JournalKeeper:
 
     # ---------------------------------------------------------------- reading
 
+    async def claim(self, session_id: str) -> None:
+        """Nobody else writes the file."""
+
+    async def release(self, session_id: str) -> None:
+        """Nobody else wants it."""
+
     async def session(self, session_id: str) -> tuple[Head, list[Event]] | None:
         return await self._read(self.journal.session, session_id)
 
@@ -108,12 +116,12 @@ class JournalKeeper:
         return (row, await self._read(self.journal.events.rows, session_id)) if row else None
 
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
-        return await self._read(pages.replay, self.journal.events, session_id, after_seq)
+        return await self._read(self.journal.replay, session_id, after_seq)
 
     async def page(
         self, session_id: str, before_seq: int, limit: int = 200
     ) -> tuple[list[Event], int | None]:
-        return await self._read(pages.page, self.journal.events, session_id, before_seq, limit)
+        return await self._read(self.journal.page, session_id, before_seq, limit)
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         return await self._read(self.journal.outputs.find, session_id, output_ref)

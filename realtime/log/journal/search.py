@@ -18,9 +18,9 @@ from msgspec import UNSET
 
 from ...core.rows import Listing, SessionRow, StorageError
 from ...protocol import Done, Event, SessionUpdated, UserMessage
+from ..words import OWNER, of_owner, question, words
 from . import heads, slim
 from .database import Database
-from .words import OWNER, of_owner, question, words
 
 ROWS = 50  # that are read at once
 NOBODY = 0  # the document of no session

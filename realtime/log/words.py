@@ -31,18 +31,21 @@ def words(text: str) -> set[str]:
     return set(_in_order(text, ends=True))
 
 
-def question(wanted: str, owner: str) -> str:
-    """Asks FTS5 for the sessions of an owner in which all these words stand, of the last one at
-    least the beginning, and single characters of unspaced scripts anywhere. Empty where there are
-    none."""
+def asked(wanted: str) -> list[tuple[str, bool]]:
+    """The words that all must stand in a text, and of which a beginning is enough: of the last one,
+    and of single characters of unspaced scripts."""
     found = _in_order(wanted, ends=False)
-    if not found:
-        return ""
-    terms = [f'"{of_owner(owner)}"']
-    for word in list(dict.fromkeys(found))[:MOST]:
-        begins = _SINGLE.fullmatch(word) or (word == found[-1] and len(word) > 2)
-        terms.append(f'"{word}"' + " *" * bool(begins))
-    return " AND ".join(terms)
+    return [
+        (word, bool(_SINGLE.fullmatch(word)) or (word == found[-1] and len(word) > 2))
+        for word in list(dict.fromkeys(found))[:MOST]
+    ]
+
+
+def question(wanted: str, owner: str) -> str:
+    """Asks FTS5 for the sessions of an owner in which these words stand. Empty where there are
+    none."""
+    terms = [f'"{word}"' + " *" * begins for word, begins in asked(wanted)]
+    return " AND ".join([f'"{of_owner(owner)}"', *terms]) if terms else ""
 
 
 def of_owner(user_id: str) -> str:
