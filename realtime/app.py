@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .build.parts import (
     open_journal,
 )
 from .build.providers import default_options, make_chain
+from .build.sharing import share_log
 from .config import ConfigError, Settings
 from .core.bounds import Bounds
 from .core.usage import Price
@@ -50,6 +52,7 @@ from .live.count import RunCount
 from .live.hub import Hub
 from .live.services import Services
 from .log.journal.keeper import JournalKeeper
+from .log.keeper import Keeper
 from .log.log import Log
 from .models import Model, ModelError
 from .runs.chain import Chain, Link
@@ -141,7 +144,9 @@ async def _running(
         if isinstance(auth, SupabaseTokens):
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
-        keeper = JournalKeeper(open_journal(settings))
+        shared = await share_log(settings, transport) if os.environ.get("VALKEY_URL") else None
+        journal = None if shared else JournalKeeper(open_journal(settings))
+        keeper: Keeper = shared.keeper if shared else journal  # type: ignore[assignment]
         log = Log(keeper, early_tokens=early)
         undo.push_async_callback(log.close)
         suspect = await keeper.showing_early(early)
@@ -166,7 +171,7 @@ async def _running(
             instructions=settings.instructions,
             budget=await budget_of_today(settings, log),
             count=RunCount(),
-            on_progress=transport.progress,
+            on_progress=shared.workers.progress if shared else transport.progress,
             files=kept,
             options=default_options(settings),
             prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
@@ -182,6 +187,7 @@ async def _running(
             abandon_s=settings.abandon_seconds,
             bounds=bounds,
             archive=leases,
+            others=shared.workers if shared else None,
             on_ended=ended.put_nowait,
             on_answered=answered.put_nowait if settings.titles else lambda session_id: None,
         )
@@ -227,7 +233,10 @@ async def _running(
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
-        keeper.begin()
+        if shared:
+            await shared.join(hub, bounds, undo)
+        if journal:
+            journal.begin()
         await summariser.start()
         undo.push_async_callback(summariser.stop)
         titler.start()

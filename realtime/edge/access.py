@@ -32,5 +32,5 @@ def check_able(hub: Hub) -> None:
     `storage_unavailable`."""
     if hub.draining:
         raise draining()
-    if hub.log.broken:
+    if not hub.log.takes:
         raise storage_unavailable()

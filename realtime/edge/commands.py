@@ -262,8 +262,7 @@ class Commands:
     async def _share(self, connection: Connection, command: Share) -> Ack:
         session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
-            key, ticket = seat.share()
-            await stored(ticket)
+            key = (await seat.share())["key"]
         return {"ok": True, "share": self._shares.token(Grant(session_id, command.access, key))}
 
     async def _unshare(self, connection: Connection, command: Unshare) -> Ack:
@@ -271,7 +270,7 @@ class Commands:
         closed; when they come back they are told `not_found`."""
         session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
-            await stored(seat.unshare())
+            await seat.unshare()
         for other in list(self._sockets.values()):
             shared = other.shares.pop(session_id, None)
             mine = other.user and other.user.user_id == user_of(connection)

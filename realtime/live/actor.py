@@ -28,6 +28,7 @@ from ..protocol import (
     Regenerate,
     Send,
     Stop,
+    ToolDeclaration,
     Usage,
 )
 from .ack import Ack, acked, steered, stopped
@@ -176,6 +177,11 @@ class Actor(Resident):
     def entitle(self, title: str, model: str, usage: Usage) -> Ticket:
         """Store a title that a model made, if it is of use, and what it cost."""
         return self._ledger.change(lambda now: self.session.entitle(title, model, usage, now))[1]
+
+    def offer(self, tools: Sequence[ToolDeclaration]) -> Ack:
+        """Tools of a device that has come, for the models of the runs to follow."""
+        self.driver.tools.declare(tools)
+        return acked(None)
 
     def end(self) -> Ack:
         """End the session now, with everything that runs or waits."""

@@ -8,7 +8,6 @@ from typing import Protocol
 from ..core.rows import Head, HeldElsewhere, StorageError, Taken
 from ..log.log import Log
 from ..protocol import Event
-from .errors import held_elsewhere, storage_unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -44,16 +43,11 @@ class Archive(Protocol):
 
 
 async def stored(log: Log, archive: Archive | None, session_id: str) -> Stored | None:
-    """A session, once this worker may write it. Raises `busy`, `storage_unavailable`."""
-    try:
-        await log.keeper.claim(session_id)
-        found = await log.keeper.session(session_id)
-        if archive and not archive.holds(session_id):
-            found = await _taken(log, archive, session_id, found)
-    except HeldElsewhere as error:
-        raise held_elsewhere(error.retry_after_ms) from None
-    except StorageError:
-        raise storage_unavailable() from None
+    """A session, once this worker may write it. Raises `HeldElsewhere`, `StorageError`."""
+    await log.keeper.claim(session_id)
+    found = await log.keeper.session(session_id)
+    if archive and not archive.holds(session_id):
+        found = await _taken(log, archive, session_id, found)
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from ..core.rows import SessionRow
+from ..core.user import User
 from ..protocol import Options, Present
 from .services import Services
 
@@ -23,5 +24,7 @@ class Host(msgspec.Struct, frozen=True):
     """A session without a title has an answer."""
     on_idle: Callable[[str], None]
     on_presence: Callable[[Present], None]
+    on_devices: Callable[[str, Sequence[User]], None]
+    """A session has these devices here, a user for each."""
     on_listed: Callable[[SessionRow], None]
     """The row of a session has changed, in which something was said."""

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 from ..core.bounds import Bounds
 from ..core.fork import copied, files_in
-from ..core.rows import SessionRow, StorageError
+from ..core.rows import HeldElsewhere, SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.user import User
-from ..log.encode import Append
+from ..log.encode import Append, encoded
 from ..log.log import Ticket
-from ..protocol import Options, Origin, Present, Progress, ProtocolError, ToolDeclaration
+from ..protocol import (
+    Event,
+    Options,
+    Origin,
+    Present,
+    Progress,
+    ProtocolError,
+    ToolDeclaration,
+)
 from .actor import Actor
 from .archive import Archive, stored
-from .errors import not_yours
+from .errors import held_elsewhere, not_yours, storage_unavailable
 from .host import Host
 from .options import check_options
+from .others import Others, OtherSeat
+from .presence import Presence
 from .recovery import Recovery
 from .seat import Seat
 from .services import Services
 
 DROP_S = 0.05
+ELSEWHERE_MS = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +71,7 @@ class Hub:
         bounds: Bounds,
         session_options: Sequence[str] = (),
         archive: Archive | None = None,
+        others: Others | None = None,
         on_ended: Callable[[str], None] = lambda session_id: None,
         on_answered: Callable[[str], None] = lambda session_id: None,
     ) -> None:
@@ -69,12 +81,14 @@ class Hub:
         self._on_ended = on_ended
         self._rooms = rooms
         self._archive = archive
+        self._others = others
         self._bounds = bounds
         self._actors: dict[str, Actor] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loading: dict[str, asyncio.Task[bool]] = {}
         self._suspect: set[str] = set()  # of these a device may have seen what is not stored
         self._recovery = Recovery(log, self.hold, self.holds, grace_s=grace_s)
-        self._host = Host(
+        self.host = Host(
             services=services,
             grace_s=grace_s,
             abandon_s=abandon_s,
@@ -85,7 +99,8 @@ class Hub:
             on_answered=on_answered,
             on_idle=self._forget,
             on_presence=rooms.presence,
-            on_listed=lambda row: rooms.listed(row.user_id, [row], []),
+            on_devices=others.watched if others else lambda session_id, users: None,
+            on_listed=lambda row: self._listed(row.user_id, [row], []),
         )
         log.start(self)
 
@@ -99,7 +114,7 @@ class Hub:
     ) -> tuple[Seat, Ticket]:
         """A new session, and the ticket of its first event. Raises `bad_request`."""
         if options:
-            self._host.check_options(options)
+            self.host.check_options(options)
         return self._new(user_id, options, tools or ())
 
     def _new(
@@ -109,7 +124,7 @@ class Hub:
         tools: Sequence[ToolDeclaration] = (),
         forked_from: Origin | None = None,
     ) -> tuple[Actor, Ticket]:
-        actor = Actor(Session(new_id(), bounds=self._bounds), self._host)
+        actor = Actor(Session(new_id(), bounds=self._bounds), self.host)
         actor.driver.tools.declare(tools)
         self._actors[actor.session.session_id] = actor
         if self._archive:
@@ -129,7 +144,7 @@ class Hub:
         async with self.hold(copy.session_id):
             await ticket
             given = files_in(events, part)
-            files = self._host.services.files
+            files = self.host.services.files
             copies = await files.copy(source.session_id, copy.session_id, user_id, given)
             await copy.copy(copied(events, part, copies), part.title)
         return copy
@@ -143,17 +158,38 @@ class Hub:
         if sid:
             self._rooms.leave(sid, session_id)
         await self.lost(session_id, deleted=True)
-        self._rooms.listed(owner, [], [session_id])
+        self._listed(owner, [], [session_id])
+
+    def _listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
+        (self._others or self._rooms).listed(user_id, changed, deleted)
 
     def leave(self, session_id: str, sid: str) -> None:
         """A device watches the session no more."""
-        if actor := self._actors.get(session_id):
-            actor.leave(sid)
+        if (seat := self._seat(session_id)) is not None:
+            seat.leave(sid)
 
     def rename(self, session_id: str, sid: str, user: User) -> None:
         """The user of a device that watches the session has another name."""
+        if (seat := self._seat(session_id)) is not None:
+            seat.renamed(sid, user)
+
+    def elsewhere(self, session_id: str, worker: str, users: list[User]) -> None:
+        """These watch a session on another worker."""
+        if (seat := self._seat(session_id)) is not None:
+            seat.elsewhere(worker, users)
+
+    def actors(self) -> list[Actor]:
+        """The sessions that are written here."""
+        return [*self._actors.values()]
+
+    def actor(self, session_id: str) -> Actor | None:
+        """A session that is in memory and written here."""
+        return self._actors.get(session_id)
+
+    def _seat(self, session_id: str) -> Actor | OtherSeat | None:
         if actor := self._actors.get(session_id):
-            actor.renamed(sid, user)
+            return actor
+        return self._others.view(session_id) if self._others else None
 
     @asynccontextmanager
     async def open(
@@ -164,24 +200,26 @@ class Hub:
         Raises `not_found` alike for a session that is missing and one that is not theirs,
         and `storage_unavailable`.
         """
-        async with self.hold(session_id) as actor:
-            if actor is None or not actor.admits(user_id, share_key):
+        while (seat := self._seat(session_id)) is None:
+            if not await self._load(session_id):
                 raise not_yours()
-            yield actor
+        with pinned(seat):
+            if not seat.admits(user_id, share_key):
+                raise not_yours()
+            yield seat
 
     @asynccontextmanager
     async def hold(self, session_id: str) -> AsyncIterator[Actor | None]:
-        """Keep a session in memory, whoever owns it. Raises `storage_unavailable`."""
+        """Keep a session in memory that is written here, whoever owns it. Raises
+        `storage_unavailable`, and `busy` where another worker writes it."""
         while (actor := self._actors.get(session_id)) is None:
             if not await self._load(session_id):
                 yield None
                 return
-        actor.pins += 1
-        try:
+            if session_id not in self._actors and self._seat(session_id) is not None:
+                raise held_elsewhere(ELSEWHERE_MS)
+        with pinned(actor):
             yield actor
-        finally:
-            actor.pins -= 1
-            actor.settle()
 
     async def _load(self, session_id: str) -> bool:
         """Read a session into memory, once for all who ask. False where there is none."""
@@ -199,13 +237,22 @@ class Hub:
         return task
 
     def _settle(self, session_id: str) -> None:
-        if actor := self._actors.get(session_id):
-            actor.settle()
+        if (seat := self._seat(session_id)) is not None:
+            seat.settle()
 
     async def _read(self, session_id: str) -> bool:
-        found = await stored(self.log, self._archive, session_id)
-        if found is None:
-            return False
+        others = self._others
+        try:
+            found = await stored(self.log, self._archive, session_id)
+            if found is None:
+                return False
+            elsewhere = await others.elsewhere(session_id) if others else {}
+        except HeldElsewhere as error:
+            if others and error.worker:
+                return await others.show(session_id, error.worker)
+            raise held_elsewhere(error.retry_after_ms) from None
+        except StorageError:
+            raise storage_unavailable() from None
         head, events = found
         epoch = head.row.epoch
         if session_id in self._suspect:
@@ -216,11 +263,12 @@ class Hub:
             session.apply(event)
         actor = Actor(
             session,
-            self._host,
+            self.host,
             left_at=head.left_at,
             share_key=head.share_key,
             unread=head.row.unread,
             draining=self.draining,
+            presence=self._presence(session_id, epoch, events, elsewhere),
         )
         self._actors[session_id] = actor
         if not self.log.broken:
@@ -229,8 +277,35 @@ class Hub:
             actor.recover()
         return True
 
+    def _presence(
+        self,
+        session_id: str,
+        epoch: int,
+        events: Sequence[Event],
+        elsewhere: Mapping[str, Sequence[User]],
+    ) -> Presence:
+        """Who watches a session that is written here from now on. What was shown of it so far is
+        brought up first."""
+        view = self._others.written_here(session_id) if self._others else None
+        presence = Presence(view.presence.devices if view else None)
+        for worker, users in elsewhere.items():
+            presence.told(worker, users)
+        if view and view.session.epoch != epoch:
+            self._rooms.drop(session_id)
+        elif view and (missed := [one for one in events if one.seq > view.committed]):
+            self._rooms.broadcast(encoded(session_id, epoch, missed))
+        return presence
+
+    def gone(self, session_id: str) -> None:
+        """Another worker has deleted the session."""
+        if actor := self._actors.pop(session_id, None):
+            actor.close(deleted=True)
+            self._rooms.drop(session_id)
+
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)
+        self._tasks.add(task := asyncio.create_task(self._release(session_id)))
+        task.add_done_callback(self._tasks.discard)
         if self._archive:
             self._archive.left(session_id)
 
@@ -249,7 +324,7 @@ class Hub:
         await self.log.settled()
         if deleted:
             await self.log.keeper.delete([session_id])
-            await self._host.services.files.forget([session_id])
+            await self.host.services.files.forget([session_id])
         else:
             await self.log.keeper.void(session_id)
         self._rooms.drop(session_id)
@@ -291,14 +366,28 @@ class Hub:
             self._suspect |= {head.row.session_id for head in heads if head.unfinished}
         await self._recovery.mend()
 
+    async def _release(self, session_id: str) -> None:
+        try:
+            await self.log.keeper.release(session_id)
+        except StorageError as error:
+            logger.warning("not let go of: %s", error, extra={"session_id": session_id})
+
+    async def take_up(self, session_id: str) -> None:
+        """Write a session from now on that another worker left, if nobody else does."""
+        if session_id not in self._actors:
+            await self._recovery.tend(session_id, self._summarise)
+
+    def _summarise(self, actor: Actor) -> None:
+        if actor.session.ended and actor.session.summary_status in ("pending", "failed"):
+            self._on_ended(actor.session.session_id)
+
     async def finish(self, session_id: str) -> None:
         """See to a session that another worker left behind: its runs and its end."""
         await self._recovery.tend(session_id, self._finish)
 
     def _finish(self, actor: Actor) -> None:
         actor.expire()
-        if actor.session.ended and actor.session.summary_status in ("pending", "failed"):
-            self._on_ended(actor.session.session_id)
+        self._summarise(actor)
 
     async def drain(self, deadline_s: float) -> None:
         """Start nothing more, and let what runs finish within the deadline."""
@@ -333,3 +422,14 @@ class Hub:
     @property
     def runs(self) -> int:
         return sum(actor.session.active is not None for actor in self._actors.values())
+
+
+@contextmanager
+def pinned(seat: Actor | OtherSeat) -> Iterator[None]:
+    """Keep it in memory."""
+    seat.pins += 1
+    try:
+        yield
+    finally:
+        seat.pins -= 1
+        seat.settle()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from ..core.user import User
 from ..protocol import Person
@@ -14,10 +15,12 @@ MAX_PEOPLE = 100
 
 
 class Presence:
-    """The devices of one session, and the one timer that runs while there are none."""
+    """The devices of one session, here and on other workers, and the one timer that runs while
+    there are none."""
 
-    def __init__(self) -> None:
-        self.devices: dict[str, User] = {}  # by sid, in the order of arrival
+    def __init__(self, devices: Mapping[str, User] | None = None) -> None:
+        self.devices = dict(devices or {})  # by sid, in the order of arrival
+        self.elsewhere: dict[str, Sequence[User]] = {}  # by worker, a user for each device
         self._alone_since = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._about: str | None = None
@@ -29,17 +32,35 @@ class Presence:
 
     def leave(self, sid: str) -> None:
         self.devices.pop(sid, None)
-        if not self.devices:
+        if self.alone:
             self.excuse()
+
+    def told(self, worker: str, users: Sequence[User]) -> None:
+        """These are the devices on another worker."""
+        if users:
+            self.elsewhere[worker] = users
+            self.cancel()
+        elif self.elsewhere.pop(worker, None) and self.alone:
+            self.excuse()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody watches, anywhere."""
+        return not (self.devices or self.elsewhere)
+
+    @property
+    def users(self) -> list[User]:
+        """One for each device, anywhere."""
+        return [*self.devices.values(), *chain.from_iterable(self.elsewhere.values())]
 
     def has(self, user_id: str) -> bool:
         """Whether this user watches, on any device."""
-        return any(user.user_id == user_id for user in self.devices.values())
+        return any(user.user_id == user_id for user in self.users)
 
     def people(self) -> list[Person]:
         """Who is here, each once, in the order of arrival."""
         names: dict[str, str | None] = {}
-        for user in self.devices.values():
+        for user in self.users:
             names[user.user_id] = user.name or names.get(user.user_id)
         return [Person(*one) for one in list(names.items())[:MAX_PEOPLE]]
 

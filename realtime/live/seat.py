@@ -9,7 +9,6 @@ from ..core.answer import Answer
 from ..core.fork import Part
 from ..core.rows import SessionRow
 from ..core.user import User
-from ..log.log import Ticket
 from ..protocol import (
     Approve,
     ClientResult,
@@ -116,10 +115,10 @@ class Seat(Protocol):
 
     def end(self) -> Ack: ...
 
-    def share(self) -> tuple[str, Ticket]:
-        """The key of the session's shares, and its commit."""
+    def share(self) -> Ack:
+        """`key`: what the session's shares carry."""
         ...
 
-    def unshare(self) -> Ticket:
+    def unshare(self) -> Ack:
         """Void all shares, and cancel what others than the owner asked for."""
         ...

@@ -23,6 +23,8 @@ class Keeper(Store, Protocol):
     a while; `news` is set whenever there are rows or heads to ship, and cleared by who ships.
     """
 
+    away: StorageError | None
+    """Why commits wait just now, and nothing new should be taken."""
     news: asyncio.Event
     incoming: Path
     """The folder in which the content of a file is written before it is added."""

@@ -160,6 +160,11 @@ class Log:
             self._alarm = self._loop.call_later(EARLY_S, self._wake.set)
 
     @property
+    def takes(self) -> bool:
+        """Whether anything new can be stored."""
+        return not (self.broken or self.keeper.away)
+
+    @property
     def pending(self) -> int:
         """Appends that wait for a commit."""
         return len(self._pending.appends)

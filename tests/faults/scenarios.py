@@ -10,7 +10,7 @@ import contextlib
 import time
 from uuid import uuid4
 
-from tests.support.oracle import Verdict, journal
+from tests.support.oracle import Verdict
 from tests.support.proxy import Link
 from tests.support.recorder import Lost, Recorder
 from tests.support.world import World
@@ -96,11 +96,11 @@ async def kills(world: World, rounds: int) -> Verdict:
         await world.start()
         for owner in owners:
             ids = {
-                e["run_id"] for e in journal(world.path)[owner.auth["session_id"]] if "run_id" in e
+                e["run_id"] for e in (await world.logs())[owner.auth["session_id"]] if "run_id" in e
             }
             for run_id in ids:
                 await owner.done(run_id, max(1, 12 - (time.monotonic() - began)))
-        stored = {e.get("run_id") for log in journal(world.path).values() for e in log}
+        stored = {e.get("run_id") for log in (await world.logs()).values() for e in log}
         assert set(acked) <= stored, "what was acked is stored"
     verdict = await world.verdict()
     verdict.tried = rounds

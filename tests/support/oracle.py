@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -80,20 +80,19 @@ def rows(path: Path, sql: str, *values: Any) -> list[Any]:
 
 
 def check(
-    path: Path,
+    sessions: Mapping[str, list[Entry]],
     witnesses: Iterable[Witness] = (),
     tapes: Sequence[Tape] = (),
     *,
     running: Iterable[str] = (),
 ) -> Verdict:
-    """Hold the journal, what the devices saw and what the upstream said against each other.
+    """Hold the log, what the devices saw and what the upstream said against each other.
 
     Every run must have ended, but for those named in `running`. The devices must have caught
-    up with the journal. The texts said to the upstream must differ from run to run where
+    up with the log. The texts said to the upstream must differ from run to run where
     `tapes` is given.
     """
     verdict = Verdict()
-    sessions = journal(path)
     for session_id, entries in sessions.items():
         _check_log(verdict, session_id, entries, set(running))
         _check_tapes(verdict, entries, tapes)

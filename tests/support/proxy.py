@@ -7,7 +7,7 @@ import contextlib
 import random
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 CHUNK = 64 * 1024
@@ -123,14 +123,14 @@ class Link:
 
 
 class Proxy:
-    """Listens on `url` and forwards to `target`, a port that may change or be dead.
+    """Listens on `url` and forwards each link to one of `targets`, ports that may be dead.
 
     `slow_s` and `slices` are what new links begin with; `refusing` resets them at once.
     `rewrites`: bytes of a request, and what the server gets in their place.
     """
 
-    def __init__(self, target: int, seed: int) -> None:
-        self.target = target
+    def __init__(self, targets: Sequence[int], seed: int) -> None:
+        self.targets = targets
         self.random = random.Random(seed)
         self.url = ""
         self.links: list[Link] = []
@@ -150,7 +150,7 @@ class Proxy:
         assert task
         self._tasks.add(task)
         try:
-            await link.run(reader, self.target)
+            await link.run(reader, self.random.choice(self.targets))
         except asyncio.CancelledError:
             link.reset()
         finally:
@@ -170,8 +170,8 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(target: int, seed: int = 0) -> AsyncIterator[Proxy]:
-    between = Proxy(target, seed)
+async def proxy(*targets: int, seed: int = 0) -> AsyncIterator[Proxy]:
+    between = Proxy(targets, seed)
     listener = await asyncio.start_server(between.accept, "127.0.0.1", 0)
     between.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:

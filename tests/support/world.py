@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from tests.support import oracle, wires
+from tests.support.fold import Entry
 from tests.support.node import NodeDevice
 from tests.support.process import Process, free_port, server
 from tests.support.proxy import Proxy, proxy
 from tests.support.recorder import Recorder
 from tests.support.upstream import Upstream, upstream
 
+W = TypeVar("W", bound="World")
 MAKES = {"raw": wires.raw, "stock": wires.stock}
 
 
@@ -47,7 +49,15 @@ class World:
     def path(self) -> Path:
         return self.folder / "realtime.db"
 
+    async def logs(self) -> dict[str, list[Entry]]:
+        """Every session's entries, in order."""
+        return oracle.journal(self.path)
+
     # -------------------------------------------------------------- server
+
+    @property
+    def ports(self) -> Sequence[int]:
+        return [self.port]
 
     async def start(self, **environ: str) -> None:
         """Start the server, on its old port and journal from the second time on."""
@@ -97,7 +107,7 @@ class World:
 
     async def gather(self, *devices: Recorder | NodeDevice, seconds: float = 20) -> None:
         """Until every device, or those named, has all that the journal has of its session."""
-        heads = {key: log[-1]["seq"] for key, log in oracle.journal(self.path).items()}
+        heads = {key: log[-1]["seq"] for key, log in (await self.logs()).items()}
         for device in devices or self.devices:
             await device.reaches(heads.get(device.auth.get("session_id", ""), 0), seconds)
 
@@ -105,8 +115,8 @@ class World:
         """Gather, then ask the oracle."""
         await self.gather()
         recorders = [one for one in self.devices if isinstance(one, Recorder)]
-        verdict = oracle.check(self.path, recorders, self.upstream.tapes, running=running)
-        logs = oracle.journal(self.path)
+        logs = await self.logs()
+        verdict = oracle.check(logs, recorders, self.upstream.tapes, running=running)
         for one in self.devices:
             if isinstance(one, NodeDevice):
                 oracle.check_state(
@@ -117,16 +127,21 @@ class World:
 
 @asynccontextmanager
 async def world(folder: Path, seed: int = 0, **environ: str) -> AsyncIterator[World]:
-    async with upstream() as source:
-        scene = World(folder, seed, source, **environ)
-        try:
-            await scene.start()
-            async with proxy(scene.port, seed) as scene.proxy:
-                try:
-                    yield scene
-                finally:
-                    await asyncio.gather(
-                        *(device.close() for device in [*scene.devices, *scene.strangers])
-                    )
-        finally:
-            await scene.end()
+    async with upstream() as source, playing(World(folder, seed, source, **environ), seed) as scene:
+        yield scene
+
+
+@asynccontextmanager
+async def playing(scene: W, seed: int) -> AsyncIterator[W]:
+    """The scenario, from the start of its server to the end."""
+    try:
+        await scene.start()
+        async with proxy(*scene.ports, seed=seed) as scene.proxy:
+            try:
+                yield scene
+            finally:
+                await asyncio.gather(
+                    *(device.close() for device in [*scene.devices, *scene.strangers])
+                )
+    finally:
+        await scene.end()

@@ -1,0 +1,63 @@
+"""The log that several workers share, for a server that has the address of an engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from uuid import uuid4
+
+from ..cluster.workers import Workers
+from ..config import ConfigError, Settings
+from ..core.bounds import Bounds
+from ..core.rows import StorageError
+from ..edge.transport import Transport
+from ..live.hub import Hub
+from ..log.hot.keeper import HotLog
+from ..log.hot.line import Away, Ear, Line
+
+
+@dataclass(frozen=True)
+class Shared:
+    """`keeper` is one of its workers once it is opened."""
+
+    keeper: HotLog
+    workers: Workers
+    ear: Ear
+    transport: Transport
+
+    async def join(self, hub: Hub, bounds: Bounds, undo: AsyncExitStack) -> None:
+        """Hear the others, and take up what they leave."""
+
+        def on_away(away: bool) -> None:
+            kind = "storage_away" if away else "storage_back"
+            self.transport.tell_all("server", {"type": kind})
+
+        def on_lost(lost: Mapping[str, StorageError]) -> None:
+            for session_id, why in lost.items():
+                hub.discarded({session_id}, why)
+
+        self.keeper.watch(on_away=on_away, on_lost=on_lost, on_return=self.workers.returned)
+        self.workers.start(hub, bounds)
+        undo.push_async_callback(self.workers.close)
+        await self.ear.start()
+        undo.push_async_callback(self.ear.close)
+
+
+async def share_log(settings: Settings, transport: Transport) -> Shared:
+    """Raises `ConfigError`."""
+    address = int(os.environ["VALKEY_URL"].rpartition(":")[2])
+    prefix, worker = "{rt1}:", uuid4().hex[:8]
+    line, side = Line(address, f"{worker} log"), Line(address, f"{worker} side")
+    try:
+        await line.start()
+        await side.start()
+        keeper = HotLog(line, side, prefix, worker, grace_s=settings.grace_seconds)
+        await keeper.start()
+    except Away as error:
+        raise ConfigError([f"VALKEY_URL: {error}"]) from None
+    workers = Workers(keeper, side, prefix, transport, grace_s=settings.grace_seconds)
+    channels = [f"{prefix}w:{worker}", f"{prefix}w:all"]
+    ear = Ear(address, f"{worker} ear", channels, workers.hear)
+    return Shared(keeper, workers, ear, transport)

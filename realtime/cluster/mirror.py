@@ -1,0 +1,194 @@
+"""A session that this worker shows and another one writes: the same fold, of what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from ..core.rows import Head, SessionRow, StorageError
+from ..core.session import Session
+from ..core.user import User
+from ..live.ack import Ack
+from ..live.host import Host
+from ..live.presence import Presence
+from ..live.tail import Tail
+from ..live.view import View
+from ..log.encode import Append
+from ..log.hot.records import Told
+from ..protocol import (
+    Approve,
+    ClientResult,
+    Event,
+    File,
+    Join,
+    ProtocolError,
+    Queue,
+    Rate,
+    Regenerate,
+    Send,
+    Stop,
+    Token,
+    ToolDeclaration,
+)
+
+IDLE_S = 30.0
+"""So long a session is shown on where nobody watches it here."""
+
+Ask = Callable[[str, str, tuple[Any, ...]], Coroutine[Any, Any, dict[str, Any]]]
+"""(session id, method, its arguments): what it comes to on the worker that writes the session."""
+
+logger = logging.getLogger(__name__)
+
+
+class Gap(Exception):
+    """Something that the session's writer told was not heard."""
+
+
+class Mirror(View):
+    """A `Seat` whose commands are carried out elsewhere. `worker`: where."""
+
+    def __init__(
+        self,
+        head: Head,
+        session: Session,
+        host: Host,
+        tail: Tail,
+        worker: str,
+        ask: Ask,
+        on_idle: Callable[[str], None],
+    ) -> None:
+        super().__init__(session, host, tail, Presence())
+        self.worker = worker
+        self._head = head
+        self._ask = ask
+        self._on_idle = on_idle
+        self._lost: StorageError | None = None
+        self._offers: set[asyncio.Task[None]] = set()
+
+    # ---------------------------------------------------------------- reading
+
+    @property
+    def share_key(self) -> str | None:
+        return self._head.share_key
+
+    @property
+    def lost(self) -> StorageError | None:
+        return self._lost
+
+    def row(self) -> SessionRow:
+        return self._head.row
+
+    def take(self, told: Told) -> Append | None:
+        """Take in what the writer has added; what of it is to be shown here. Raises `Gap`."""
+        events: list[Event] = []
+        payloads: list[bytes] = []
+        for row in told.rows:
+            if row.seq <= self.session.head:
+                continue
+            if row.first_seq != self.session.head + 1:
+                raise Gap
+            event = row.event()
+            self.session.apply(event)
+            events.append(event)
+            payloads.append(row.payload)
+        if told.head:
+            self._head = told.head.head(told.epoch, 0)
+        if not events:
+            return None
+        self._tail.extend(events)
+        only = all(isinstance(event, Token) for event in events)
+        return Append(self.session_id, told.epoch, events, payloads, only)
+
+    def read_again(self, head: Head, session: Session, events: Sequence[Event]) -> None:
+        """The log has more than was heard: these events, the first of which may be known in
+        part."""
+        self._head, self.session = head, session
+        self._tail.extend(events)
+
+    def entered(self, user: User, command: Join) -> None:
+        if command.tools:
+            task = asyncio.create_task(self._offer(command.tools))
+            self._offers.add(task)
+            task.add_done_callback(self._offers.discard)
+
+    async def _offer(self, tools: list[ToolDeclaration]) -> None:
+        try:
+            await self._do("offer", tools)
+        except (ProtocolError, StorageError) as error:
+            logger.warning("tools of a client are not known: %s", error)
+
+    def leave(self, sid: str) -> None:
+        """A device has gone."""
+        if sid in self.presence.devices:
+            self.presence.leave(sid)
+            self._tell()
+            self.settle()
+
+    def settle(self) -> None:
+        if not (self.presence.devices or self.pins):
+            self.presence.after(IDLE_S, "idle", self._idle)
+
+    def _idle(self) -> None:
+        if not (self.presence.devices or self.pins):
+            self._on_idle(self.session_id)
+
+    def close(self, why: StorageError) -> None:
+        """Nothing is shown any more."""
+        self._lost = why
+        self.presence.cancel()
+        self._tail.close(why)
+
+    # --------------------------------------------------------------- commands
+
+    def _do(self, name: str, *arguments: Any) -> Ack:
+        return self._ask(self.session_id, name, arguments)
+
+    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
+        return self._do("send", command, user, found)
+
+    def resume(self, run_id: str, user_id: str) -> Ack:
+        return self._do("resume", run_id, user_id)
+
+    def regenerate(self, command: Regenerate, user_id: str) -> Ack:
+        return self._do("regenerate", command, user_id)
+
+    def queue(self, command: Queue, user: User) -> Ack:
+        return self._do("queue", command, user)
+
+    def select(self, message_id: str) -> Ack:
+        return self._do("select", message_id)
+
+    def stop(self, command: Stop) -> Ack:
+        active = self.session.active
+        if command.run_id is None and active:
+            command.run_id = active.run_id  # asked again, it must not stop the next one
+        return self._do("stop", command)
+
+    def approve(self, command: Approve, user_id: str) -> Ack:
+        return self._do("approve", command, user_id)
+
+    def take_result(self, command: ClientResult, user_id: str) -> Ack:
+        return self._do("take_result", command, user_id)
+
+    def rename(self, title: str, user_id: str) -> Ack:
+        return self._do("rename", title, user_id)
+
+    def pin(self, pinned: bool, user_id: str) -> Ack:
+        return self._do("pin", pinned, user_id)
+
+    def archive(self, archived: bool, user_id: str) -> Ack:
+        return self._do("archive", archived, user_id)
+
+    def rate(self, command: Rate, user_id: str) -> Ack:
+        return self._do("rate", command, user_id)
+
+    def end(self) -> Ack:
+        return self._do("end")
+
+    def share(self) -> Ack:
+        return self._do("share")
+
+    def unshare(self) -> Ack:
+        return self._do("unshare")

@@ -1,0 +1,354 @@
+"""The workers that share one hot log: what this one hears of the others, and tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from ..core.bounds import Bounds
+from ..core.rows import Head, SessionRow, StorageError
+from ..core.session import Session
+from ..core.user import User
+from ..live.errors import storage_unavailable
+from ..live.host import Host
+from ..live.hub import Hub, Rooms
+from ..live.tail import Tail
+from ..log.encode import encoded
+from ..log.hot.keeper import HotLog
+from ..log.hot.line import Line
+from ..log.hot.records import Told, decode_parts
+from ..log.hot.scripts import Script
+from ..log.log import Log
+from ..protocol import Event, Progress, ProtocolError, to_json
+from .bus import PATIENCE_S, Bus, Moved
+from .calls import ARGUMENTS, Call, arguments
+from .mirror import Gap, Mirror
+
+LOOK_S = 1.0
+"""From one comparison of what is shown with the log to the next."""
+
+MISSED = 10
+"""After so many of them a session that is not in the log is shown no more."""
+
+AGAIN_S = 0.25
+"""From one try to find out who writes a session to the next."""
+
+_see = Script("see")
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.decode
+_present = msgspec.msgpack.Decoder(tuple[str, str, list[User]]).decode
+_users = msgspec.msgpack.Decoder(list[User]).decode
+
+logger = logging.getLogger(__name__)
+
+
+class Listed(msgspec.Struct):
+    """What has changed in a user's list."""
+
+    user_id: str
+    changed: list[SessionRow]
+    deleted: list[str]
+
+
+_listed = msgspec.json.Decoder(Listed).decode
+_progress = msgspec.json.Decoder(Progress).decode
+
+
+class Workers:
+    """`Others` by way of the engine. `hear` is given what comes on the channel of this worker."""
+
+    def __init__(
+        self, keeper: HotLog, line: Line, prefix: str, rooms: Rooms, *, grace_s: float
+    ) -> None:
+        self.name = keeper.name
+        self._keeper = keeper
+        self._line = line
+        self._prefix = prefix
+        self._rooms = rooms
+        self._grace_ms = round(grace_s * 1000)
+        self._mirrors: dict[str, Mirror] = {}
+        self._reading: dict[str, list[Told]] = {}  # what was told while a session is read
+        self._devices: dict[str, bytes] = {}  # still to be told
+        self._bus = Bus(line, prefix, self.name, self._carry_out)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hub: Hub
+        self._host: Host
+        self._log: Log
+        self._bounds: Bounds
+
+    def start(self, hub: Hub, bounds: Bounds) -> None:
+        self._hub, self._host, self._bounds = hub, hub.host, bounds
+        self._log = hub.log
+        self._spawn(self._look())
+        self._spawn(self._take_up())
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def done() -> None:
+            try:
+                await work
+            except (StorageError, ProtocolError) as error:
+                logger.debug("the other workers were not reached: %s", error)
+
+        task = asyncio.create_task(done())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------------ views
+
+    def view(self, session_id: str) -> Mirror | None:
+        return self._mirrors.get(session_id)
+
+    async def show(self, session_id: str, worker: str) -> bool:
+        if mirror := self._mirrors.get(session_id):
+            mirror.worker = worker
+            return True
+        seen = await self._seen(session_id, _encode([]))
+        with self._gathering(session_id) as told:
+            found = await self._read(session_id)
+            if found is None:
+                return False
+            head, session, _ = found
+            tail = Tail(self._log, session_id, session.head)
+            mirror = Mirror(head, session, self._host, tail, worker, self._ask, self._forget)
+            for other, users in seen.items():
+                mirror.presence.told(other, users)
+            self._mirrors[session_id] = mirror
+        self._take(mirror, told)
+        return True
+
+    @contextlib.contextmanager
+    def _gathering(self, session_id: str) -> Iterator[list[Told]]:
+        told: list[Told] = []
+        self._reading[session_id] = told
+        try:
+            yield told
+        finally:
+            del self._reading[session_id]
+
+    async def _read(self, session_id: str) -> tuple[Head, Session, list[Event]] | None:
+        found = await self._keeper.session(session_id)
+        if found is None:
+            return None
+        head, events = found
+        session = Session(session_id, epoch=head.row.epoch, bounds=self._bounds)
+        for event in events:
+            session.apply(event)
+        return head, session, events
+
+    def _take(self, mirror: Mirror, parts: Iterable[Told]) -> None:
+        for told in parts:
+            if told.epoch != mirror.session.epoch:
+                return self._drop(mirror.session_id)
+            key = mirror.share_key
+            try:
+                append = mirror.take(told)
+            except Gap:
+                return self._spawn(self._heal(mirror))
+            if append:
+                self._rooms.broadcast(append)
+            if key and key != mirror.share_key:
+                return self._drop(mirror.session_id)  # who came by a share comes back in vain
+        return None
+
+    async def _heal(self, mirror: Mirror) -> None:
+        """Show what was missed."""
+        session_id = mirror.session_id
+        if session_id in self._reading:
+            return
+        with self._gathering(session_id) as told:
+            found = await self._read(session_id)
+            if self._mirrors.get(session_id) is not mirror:
+                return
+            if found is None or found[1].epoch != mirror.session.epoch:
+                return self._drop(session_id)
+            head, session, events = found
+            missed = [event for event in events if event.seq > mirror.committed]
+            mirror.read_again(head, session, missed)
+            if missed:
+                self._rooms.broadcast(encoded(session_id, session.epoch, missed))
+        self._take(mirror, told)
+
+    def _drop(self, session_id: str) -> None:
+        """What is shown of a session is void: its devices come back and take what counts."""
+        self._forget(session_id)
+        self._rooms.drop(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        if mirror := self._mirrors.pop(session_id, None):
+            mirror.close(StorageError("the session is no longer shown here"))
+            self._tell_devices(session_id, b"")
+
+    def written_here(self, session_id: str) -> Mirror | None:
+        mirror = self._mirrors.pop(session_id, None)
+        if mirror:
+            mirror.close(StorageError("the session is written here now"))
+        return mirror
+
+    # --------------------------------------------------------------- presence
+
+    async def elsewhere(self, session_id: str) -> dict[str, list[User]]:
+        mirror = self._mirrors.get(session_id)
+        devices = mirror.presence.devices if mirror else {}
+        return await self._seen(session_id, _encode([*devices.values()]) if devices else b"")
+
+    def watched(self, session_id: str, users: Sequence[User]) -> None:
+        shown = session_id in self._mirrors
+        self._tell_devices(session_id, _encode(users) if users or shown else b"")
+
+    def _tell_devices(self, session_id: str, users: bytes) -> None:
+        waits = session_id in self._devices
+        self._devices[session_id] = users
+        if not waits:
+            self._spawn(self._told_devices(session_id))
+
+    def returned(self) -> None:
+        """The engine may have forgotten who watches what."""
+        for session_id, mirror in self._mirrors.items():
+            self._tell_devices(session_id, _encode([*mirror.presence.devices.values()]))
+        for actor in self._hub.actors():
+            if devices := actor.presence.devices:
+                self._tell_devices(actor.session_id, _encode([*devices.values()]))
+
+    async def _told_devices(self, session_id: str) -> None:
+        while session_id in self._devices:
+            users = self._devices[session_id]
+            try:
+                await self._seen(session_id, users)
+            except StorageError:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if self._devices[session_id] == users:
+                del self._devices[session_id]
+
+    async def _seen(self, session_id: str, users: bytes) -> dict[str, list[User]]:
+        """Say who watches here; who does so elsewhere. Raises `StorageError`."""
+        found = await _see(self._line, self._prefix, self.name, session_id, users, self._grace_ms)
+        pairs = zip(found[1::2], found[2::2], strict=True)
+        return {name.decode(): _users(kept) for name, kept in pairs if name.decode() != self.name}
+
+    # ------------------------------------------------------------------ hears
+
+    def hear(self, frame: bytes) -> None:
+        """Something on the channel of this worker."""
+        kind, body = frame[:1], frame[1:]
+        match kind:
+            case b"T":
+                for told in decode_parts(body):
+                    if (gathered := self._reading.get(told.session_id)) is not None:
+                        gathered.append(told)
+                    elif mirror := self._mirrors.get(told.session_id):
+                        self._take(mirror, [told])
+            case b"C":
+                self._bus.called(body)
+            case b"A":
+                self._bus.answered(body)
+            case b"P":
+                self._hub.elsewhere(*_present(body))
+            case b"O" | b"F":
+                self._owner_changed(*_decode(body))
+            case b"X":
+                session_id, _ = _decode(body)
+                self._hub.gone(session_id)
+                if session_id in self._mirrors:
+                    self._drop(session_id)
+            case b"E":
+                self._rooms.progress(_progress(body))
+            case b"L":
+                news = _listed(body)
+                self._rooms.listed(news.user_id, news.changed, news.deleted)
+
+    def _owner_changed(self, session_id: str, worker: str = "", epoch: int = 0) -> None:
+        mirror = self._mirrors.get(session_id)
+        if mirror is None:
+            return
+        if not worker:
+            self._spawn(self._hub.take_up(session_id))
+        elif epoch != mirror.session.epoch:
+            self._drop(session_id)
+        else:
+            mirror.worker = worker
+
+    async def _take_up(self) -> None:
+        """See to what others left."""
+        while True:
+            await self._hub.take_up(await self._keeper.left.get())
+
+    async def _look(self) -> None:
+        """Compare what is shown with the log, since what is told may be lost."""
+        before: dict[str, int] = {}
+        missing: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                found = await self._keeper.where(self._mirrors)
+            except StorageError:
+                continue
+            for session_id, (head, worker, alive) in found.items():
+                mirror = self._mirrors.get(session_id)
+                if mirror is None:
+                    continue
+                if not alive:
+                    self._spawn(self._hub.take_up(session_id))
+                    continue
+                mirror.worker = worker
+                if before.get(session_id) == mirror.committed < head:
+                    self._spawn(self._heal(mirror))
+                before[session_id] = mirror.committed
+            missing = {one: missing.get(one, 0) + 1 for one in self._mirrors.keys() - found.keys()}
+            for session_id, times in missing.items():
+                if times > MISSED:
+                    self._drop(session_id)
+
+    # ------------------------------------------------------------------- asks
+
+    async def _ask(self, session_id: str, name: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+        """What a command comes to on the worker that writes the session, whoever that is now."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            mirror = self._mirrors.get(session_id)
+            try:
+                if mirror:
+                    return await self._bus.ask(mirror.worker, session_id, name, arguments)
+            except Moved:
+                await asyncio.sleep(AGAIN_S)
+            except StorageError:
+                break
+            await self._hub.take_up(session_id)
+            if (actor := self._hub.actor(session_id)) and session_id not in self._mirrors:
+                ack: dict[str, Any] = await getattr(actor, name)(*arguments)
+                return ack
+        raise storage_unavailable()
+
+    async def _carry_out(self, call: Call) -> dict[str, Any]:
+        actor = self._hub.actor(call.session_id)
+        if actor is None or call.name not in ARGUMENTS:
+            raise Moved
+        ack: dict[str, Any] = await getattr(actor, call.name)(*arguments(call))
+        return ack
+
+    # ------------------------------------------------------------------ tells
+
+    def progress(self, report: Progress) -> None:
+        self._rooms.progress(report)
+        if actor := self._hub.actor(report.session_id):
+            frame = b"E" + to_json(report)
+            for worker in actor.presence.elsewhere:
+                self._spawn(self._said(worker, frame))
+
+    def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
+        self._rooms.listed(user_id, changed, deleted)
+        self._spawn(self._said("all", b"L" + to_json(Listed(user_id, [*changed], [*deleted]))))
+
+    async def _said(self, worker: str, frame: bytes) -> None:
+        await self._bus.tell(worker, frame)

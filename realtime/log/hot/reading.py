@@ -1,0 +1,220 @@
+"""What is read of the hot log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+
+from ...core.fold import first_seq
+from ...core.rows import Head, Listing, Place, SessionRow
+from ...protocol import Event
+from .. import pages
+from ..said import standing
+from ..words import asked, words
+from .line import Line
+from .records import NANO, KeptHead, Row, day_of, decode_row, decode_state
+
+DAY_MS = 86_400_000
+AT_ONCE = 200  # heads
+
+
+class Reading:
+    """Every method raises `StorageError`."""
+
+    def __init__(self, line: Line, prefix: str) -> None:
+        self._line = line
+        self._prefix = prefix
+
+    def key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}{kind}:{name}"
+
+    # ------------------------------------------------------------------ heads
+
+    async def state(self, session_id: str) -> KeptHead | None:
+        found = await self._line.call("HGET", self.key("s", session_id), "state")
+        return decode_state(found) if found else None
+
+    async def head(self, session_id: str) -> Head | None:
+        heads = await self.heads([session_id])
+        return heads[0] if heads else None
+
+    async def heads(self, session_ids: Iterable[str]) -> list[Head]:
+        """Of those of these sessions that are here."""
+        fields = ("state", "epoch", "revision")
+        found = await self.fields(session_ids, *fields)
+        return [
+            decode_state(state).head(int(epoch), int(revision))
+            for state, epoch, revision in found.values()
+            if state and epoch and revision
+        ]
+
+    async def fields(
+        self, session_ids: Iterable[str], *names: str
+    ) -> dict[str, list[bytes | None]]:
+        """These fields of each session, in the order of the ids."""
+        found: dict[str, list[bytes | None]] = {}
+        ids = list(session_ids)
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            asked = (self._line.call("HMGET", self.key("s", one), *names) for one in some)
+            found |= zip(some, await asyncio.gather(*asked), strict=True)
+        return found
+
+    async def where(self, session_ids: Iterable[str]) -> dict[str, tuple[int, str, bool]]:
+        """As `HotLog.where`."""
+        found = await self.fields(session_ids, "head", "owner")
+        if not found:
+            return {}
+        seconds, micros = await self._line.call("TIME")
+        now = int(seconds) * 1000 + int(micros) // 1000
+        key = f"{self._prefix}workers"
+        alive = await self._line.call("ZRANGE", key, now, "+inf", "BYSCORE")
+        return {
+            session_id: (int(head), (owner or b"").decode(), owner in alive)
+            for session_id, (head, owner) in found.items()
+            if head is not None
+        }
+
+    async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
+        heads = await self.heads(await self._ids(user_id, newest=limit))
+        return [head.row for head in heads]
+
+    async def find_sessions(self, wanted: Listing) -> list[SessionRow]:
+        """It looks through all sessions of the user."""
+        rows = [head.row for head in await self.heads(await self._ids(wanted.user_id))]
+        places = {
+            Place(row.pinned, row.active_at, row.session_id): row
+            for row in rows
+            if row.active_at is not None and row.archived == wanted.archived
+        }
+        found: list[SessionRow] = []
+        terms = asked(wanted.wanted)
+        if wanted.wanted and not terms:
+            return []
+        for place in sorted(places, reverse=True):
+            if wanted.before and place >= wanted.before:
+                continue
+            row = places[place]
+            if not terms or await self._says(row.session_id, terms):
+                found.append(row)
+            if len(found) == wanted.limit:
+                break
+        return found
+
+    async def _says(self, session_id: str, wanted: Sequence[tuple[str, bool]]) -> bool:
+        """Whether all these words stand in a session."""
+        events = [row.event() for row in await self.rows(session_id)]
+        found = set().union(*map(words, standing(events)))
+        return all(
+            any(known.startswith(word) for known in found) if begins else word in found
+            for word, begins in wanted
+        )
+
+    async def _ids(self, user_id: str | None, *, newest: int = 0, since: int = 0) -> list[str]:
+        """The sessions of a user, or all: the newest, or those that began at or after a time."""
+        key = f"{self._prefix}all" if user_id is None else self.key("of", user_id)
+        if since:
+            ids = await self._line.call("ZRANGE", key, since, "+inf", "BYSCORE")
+        else:
+            ids = await self._line.call("ZRANGE", key, 0, newest - 1, "REV")
+        return [one.decode() for one in ids]
+
+    async def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
+        """Sessions that ended before then and that nobody writes; `shipped`: of which the archive
+        has everything."""
+        ids = await self._line.call(
+            *("ZRANGE", f"{self._prefix}ended", "-inf", f"({time_ms}", "BYSCORE"),
+            *("LIMIT", 0, limit),
+        )
+        names = ("owner", "head", "archived", "revision", "shipped")
+        found = await self.fields([one.decode() for one in ids], *names)
+        return [
+            session_id
+            for session_id, (owner, head, archived, revision, known) in found.items()
+            if owner == b"" and (not shipped or (head, revision) == (archived, known))
+        ]
+
+    # ----------------------------------------------------------------- events
+
+    async def rows(
+        self, session_id: str, after: int = 0, last: int | None = None, limit: int = -1
+    ) -> list[Row]:
+        """The rows that end behind `after`, and not behind `last`; the first may begin before."""
+        found = await self._line.call(
+            *("ZRANGE", self.key("l", session_id), f"({after}", "+inf" if last is None else last),
+            *("BYSCORE", "LIMIT", 0, limit),
+        )
+        return [decode_row(row) for row in found]
+
+    async def _before(self, session_id: str, seq: int) -> list[Event]:
+        """The newest rows that begin before `seq`; the last may end behind it."""
+        key = self.key("l", session_id)
+        older, behind = await asyncio.gather(
+            self._line.call(
+                *("ZRANGE", key, f"({seq}", "-inf", "BYSCORE", "REV", "LIMIT", 0, pages.CHUNK)
+            ),
+            self._line.call("ZRANGE", key, seq, "+inf", "BYSCORE", "LIMIT", 0, 1),
+        )
+        events = [decode_row(row).event() for row in older[::-1]]
+        last = events[-1].seq if events else 0
+        more = (decode_row(row).event() for row in behind)
+        return [*events, *(event for event in more if last < first_seq(event) < seq)]
+
+    async def replay(self, session_id: str, after_seq: int) -> list[Event]:
+        making = pages.replay(after_seq)
+        try:
+            after = next(making)
+            while True:
+                rows = await self.rows(session_id, after, limit=pages.CHUNK)
+                after = making.send([row.event() for row in rows])
+        except StopIteration as done:
+            found: list[Event] = done.value
+            return found
+
+    async def page(
+        self, session_id: str, before_seq: int, limit: int
+    ) -> tuple[list[Event], int | None]:
+        making = pages.page(before_seq, limit)
+        try:
+            before = next(making)
+            while True:
+                before = making.send(await self._before(session_id, before))
+        except StopIteration as done:
+            found: tuple[list[Event], int | None] = done.value
+            return found
+
+    # ---------------------------------------------------------------- figures
+
+    async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
+        """As `Store.figures`."""
+        found = await self.fields(await self._ids(user_id, since=max(1, since)), "state")
+        states = [decode_state(state) for (state,) in found.values() if state]
+        ended = [one.row for one in states if one.row.end_time is not None]
+        lengths = [row.duration_seconds or 0.0 for row in ended]
+        counts = [one.counts for one in states]
+        return {
+            "sessions": len(states),
+            "sessions_ended": len(ended),
+            "mean_duration_seconds": round(sum(lengths) / len(lengths), 1) if lengths else 0.0,
+            "messages": sum(one.messages for one in counts),
+            "answers": sum(one.answers for one in counts),
+            "input_tokens": sum(one.input_tokens for one in counts),
+            "output_tokens": sum(one.output_tokens for one in counts),
+            "cost": round(sum(one.cost for one in counts), 6),
+        }
+
+    async def spent(self, since: int) -> list[tuple[str, str, int, float]]:
+        """As `Keeper.spent`, of whole days."""
+        found: dict[str, list[int]] = {}
+        for day in _days(since):
+            flat: Sequence[bytes] = await self._line.call("HGETALL", self.key("day", day))
+            for name, value in zip(flat[::2], flat[1::2], strict=True):
+                who, _, what = name.decode().rpartition(" ")
+                found.setdefault(who, [0, 0])[what == "d"] += int(value)
+        return [(*json.loads(who), tokens, nano / NANO) for who, (tokens, nano) in found.items()]
+
+
+def _days(since: int) -> list[str]:
+    """From then on; none is kept longer than three."""
+    return [day_of(since + n * DAY_MS) for n in range(4)]
