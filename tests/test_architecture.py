@@ -43,6 +43,7 @@ SERVICES = {
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
     "sqlite3": {"log.journal"},
+    "redis": {"log.engine"},
     "prometheus_client": {"edge.http.metrics"},
 }
 PURE = ("protocol", "core")
