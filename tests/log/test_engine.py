@@ -13,7 +13,7 @@ from tests.support.postgres_server import free_port
 
 
 def engine(**config: Any) -> ValkeyServer:
-    return ValkeyServer(config=config)
+    return ValkeyServer(port=free_port(), config=config)
 
 
 def url(server: ValkeyServer, user: str = "") -> str:

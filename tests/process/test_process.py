@@ -172,7 +172,7 @@ async def test_check_and_help(tmp_path: Path) -> None:
     assert code == 3
     assert "FAIL  engine 127.0.0.1:" in told
     assert "hidden" not in told
-    with ValkeyServer() as engine:
+    with ValkeyServer(port=free_port()) as engine:
         place = f"127.0.0.1:{engine.port}"
         code, told = await realtime("--check", cwd=tmp_path, VALKEY_URL=f"redis://{place}")
     assert code == 0
