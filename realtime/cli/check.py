@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from urllib.parse import urlsplit
 
 from ..auth.supabase import SupabaseTokens
 from ..build.parts import auth_secrets, load_tools, make_authenticator, try_mcp
@@ -54,6 +55,7 @@ async def check(settings: Settings) -> int:
             await check_model(model, box.specs, default_options(settings), report)
     finally:
         await chain.close()
+    await check_engine(settings, report)
     await check_supabase(settings, report)
     return CHECK_FAILED if report.failures else 0
 
@@ -123,6 +125,26 @@ async def check_model(
     report.ok(f"{part}, which answers")
     if notice:
         report.note(notice)
+
+
+async def check_engine(settings: Settings, report: Report) -> None:
+    if not settings.engine_url:
+        return
+    from ..log.engine.checking import examine
+
+    host = urlsplit(settings.engine_url)
+    part = f"engine {host.hostname}:{host.port or 6379}"
+    try:
+        found = await examine(settings.engine_url)
+    except StorageError as error:
+        report.failed(part, error)
+        return
+    for problem in found.wrong:
+        report.failed(part, problem)
+    for note in found.notes:
+        report.note(note)
+    if not found.wrong:
+        report.ok(f"{part} ({found.name})")
 
 
 async def check_supabase(settings: Settings, report: Report) -> None:

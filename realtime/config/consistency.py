@@ -52,6 +52,8 @@ def problems(settings: Settings) -> Iterator[str]:
         )
     if settings.supabase_bucket and not settings.supabase_url:
         yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
+    if settings.valkey_url and settings.redis_url not in ("", settings.valkey_url):
+        yield "VALKEY_URL and REDIS_URL differ: unset the one that is not meant"
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
@@ -155,6 +157,11 @@ def notes(settings: Settings) -> Iterator[str]:
         yield (
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
             f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
+        )
+    for name in sorted(given & {"VALKEY_URL", "REDIS_URL"}):
+        yield (
+            f"{name} is used by --check only: the journal keeps the conversations, so servers "
+            "cannot share them"
         )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"

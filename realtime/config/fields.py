@@ -27,6 +27,7 @@ from .parsers import (
     parse_auth,
     parse_base_url,
     parse_bucket,
+    parse_engine_url,
     parse_flag,
     parse_host,
     parse_instructions,
@@ -219,6 +220,17 @@ class Fields:
         "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
         "missing. Empty: files are kept beside the journal.",
         parse_bucket,
+    )
+
+    valkey_url: str = setting(
+        "",
+        "A Valkey or Redis for several servers (redis:// or rediss://). So far only --check uses "
+        "it: conversations stay in the journal.",
+        parse_engine_url,
+        secret=True,
+    )
+    redis_url: str = setting(
+        "", "Another name of VALKEY_URL, which platforms set.", parse_engine_url, secret=True
     )
 
     # Who may connect

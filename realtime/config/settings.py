@@ -30,6 +30,10 @@ class Settings(LimitFields):
             return None
         return {"url": self.supabase_url, "key": self.supabase_publishable_key}
 
+    @property
+    def engine_url(self) -> str:
+        return self.valkey_url or self.redis_url
+
     @classmethod
     def load(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> Settings:
         """From the environment, and from the file what the environment lacks. Raises

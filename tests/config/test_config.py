@@ -377,3 +377,18 @@ def test_a_budget_in_dollars_needs_the_price_of_every_model() -> None:
     assert load(**given, PRICES=prices).budget_user_dollars == 1.5
     assert "PRICES lacks large" in problems(**given)
     assert "PRICES lacks local" in problems(**given, PRICES=prices, FALLBACKS="local")
+
+
+def test_the_engine_has_two_names() -> None:
+    url = "rediss://user:hidden@engine.example:6380"
+    for name in ("VALKEY_URL", "REDIS_URL"):
+        settings = Settings.load({name: url}, None)
+        assert settings.engine_url == url
+        assert [note for note in settings.notes() if note.startswith(f"{name} is used by --check")]
+    assert Settings.load({"VALKEY_URL": url, "REDIS_URL": url}, None).engine_url == url
+    with pytest.raises(ConfigError, match="VALKEY_URL and REDIS_URL differ"):
+        Settings.load({"VALKEY_URL": url, "REDIS_URL": "redis://other"}, None)
+    for wrong in ("http://hidden", "redis://", "redis://hidden:port"):
+        with pytest.raises(ConfigError, match="must be redis://") as refused:
+            Settings.load({"REDIS_URL": wrong}, None)
+        assert "hidden" not in str(refused.value)

@@ -1,0 +1,1 @@
+"""The engine: the Valkey or Redis that servers share."""
