@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 from ..auth.supabase import SupabaseTokens
 from ..build.parts import auth_secrets, load_tools, make_authenticator, try_mcp
@@ -130,12 +129,13 @@ async def check_model(
 async def check_engine(settings: Settings, report: Report) -> None:
     if not settings.engine_url:
         return
-    from ..log.engine.checking import examine
+    from ..log.hot.address import Address
+    from ..log.hot.checking import examine
 
-    host = urlsplit(settings.engine_url)
-    part = f"engine {host.hostname}:{host.port or 6379}"
+    address = Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
+    part = f"engine {address.label}"
     try:
-        found = await examine(settings.engine_url)
+        found = await examine(address, settings.engine_prefix)
     except StorageError as error:
         report.failed(part, error)
         return

@@ -27,6 +27,7 @@ from .parsers import (
     parse_auth,
     parse_base_url,
     parse_bucket,
+    parse_cluster_name,
     parse_engine_url,
     parse_flag,
     parse_host,
@@ -224,13 +225,25 @@ class Fields:
 
     valkey_url: str = setting(
         "",
-        "A Valkey or Redis for several servers (redis:// or rediss://). So far only --check uses "
-        "it: conversations stay in the journal.",
+        "A Valkey or Redis for several servers (redis:// or rediss://). It needs AUTH_SECRET. So "
+        "far only --check uses it: conversations stay in the journal.",
         parse_engine_url,
         secret=True,
     )
     redis_url: str = setting(
         "", "Another name of VALKEY_URL, which platforms set.", parse_engine_url, secret=True
+    )
+    valkey_tls: str = setting(
+        "verify",
+        "With rediss://, verify checks the engine's certificate. insecure: it does not, as "
+        "Heroku's, which are self-signed, need it.",
+        one_of("verify", "insecure"),
+    )
+    cluster_name: str = setting(
+        "rt",
+        "Begins the engine's keys. Servers of one name are one; another product on the same "
+        "engine needs another name.",
+        parse_cluster_name,
     )
 
     # Who may connect

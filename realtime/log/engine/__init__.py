@@ -1,1 +1,0 @@
-"""The engine: the Valkey or Redis that servers share."""

@@ -1,0 +1,1 @@
+"""The hot log's engine: the Valkey or Redis that servers share."""
