@@ -86,7 +86,7 @@ class Line:
                 return await self._connect()
             except Away as away:
                 self._away = away
-        raise AssertionError("it tries for ever")
+        raise AssertionError("unreachable: the pauses never end")
 
     async def _connect(self) -> Cable:
         label = self._address.label
@@ -113,7 +113,7 @@ class Line:
         """Sign in. PING is refused while the engine loads its data."""
         asked = []
         at = self._address
-        if at.password:
+        if at.password or at.user:
             asked.append(cable.ask("AUTH", *([at.user] if at.user else []), at.password))
         if at.db:
             asked.append(cable.ask("SELECT", at.db))

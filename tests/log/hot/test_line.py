@@ -177,8 +177,10 @@ async def test_it_signs_in_chooses_the_database_and_has_a_name(tmp_path: Path) -
             mine = await one.call("CLIENT", "LIST", "ID", await one.call("CLIENT", "ID"))
             assert b" name=test " in mine
             assert b" db=3 " in mine
-        async with line(Address.parse(f"redis://worker:sec%3Aret@{place}")) as one:
-            assert await one.call("ACL", "WHOAMI") == b"worker"
+        engine.tell("ACL", "SETUSER", "open", "on", "nopass", "~*", "&*", "+@all")
+        for user, who in (("worker:sec%3Aret", b"worker"), ("open", b"open")):
+            async with line(Address.parse(f"redis://{user}@{place}")) as one:
+                assert await one.call("ACL", "WHOAMI") == who
         for wrong in (":hidden@", "worker:hidden@"):
             with pytest.raises(Away, match="WRONGPASS") as refused:
                 await Line(Address.parse(f"redis://{wrong}{place}"), "test").start()
@@ -305,7 +307,20 @@ async def test_an_ear_that_was_cut_off_hears_again(engine: Engine) -> None:
         assert await heard.next() == b"again"
 
 
-async def test_an_ear_that_hears_nothing_connects_anew(engine: Engine) -> None:
+async def test_a_deaf_ear_connects_anew(engine: Engine) -> None:
+    """The engine answers it, but what is published does not arrive."""
+    heard, ups = Heard(), Ups()
+    async with proxy(engine.port) as between:
+        between.rewrites = (b"SUBSCRIBE\r\n$7\r\nchannel", b"SUBSCRIBE\r\n$7\r\nanother")
+        async with ear(Address.parse(between.url.replace("http", "redis")), heard, ups):
+            assert engine.tell("PUBLISH", "channel", "lost") == 0
+            between.rewrites = (b"", b"")
+            await ups.again()
+            assert engine.tell("PUBLISH", "channel", "again") == 1
+            assert await heard.next() == b"again"
+
+
+async def test_an_ear_behind_a_black_hole_connects_anew(engine: Engine) -> None:
     heard, ups = Heard(), Ups()
     async with proxy(engine.port) as between:
         address = Address.parse(between.url.replace("http", "redis"))
