@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -144,7 +143,7 @@ async def _running(
         if isinstance(auth, SupabaseTokens):
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
-        shared = await share_log(settings, transport) if os.environ.get("VALKEY_URL") else None
+        shared = await share_log(settings, transport) if settings.engine_url else None
         journal = None if shared else JournalKeeper(open_journal(settings))
         keeper: Keeper = shared.keeper if shared else journal  # type: ignore[assignment]
         log = Log(keeper, early_tokens=early)

@@ -44,6 +44,7 @@ SERVICES = {
     "supabase": {"supabase"},
     "mcp": {"tools.mcp"},
     "sqlite3": {"log.journal"},
+    "hiredis": {"log.hot"},
     "prometheus_client": {"edge.http.metrics"},
 }
 PURE = ("protocol", "core")

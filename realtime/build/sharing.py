@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ..core.bounds import Bounds
 from ..core.rows import StorageError
 from ..edge.transport import Transport
 from ..live.hub import Hub
+from ..log.hot.address import Address
 from ..log.hot.keeper import HotLog
 from ..log.hot.line import Away, Ear, Line
 
@@ -47,9 +47,9 @@ class Shared:
 
 async def share_log(settings: Settings, transport: Transport) -> Shared:
     """Raises `ConfigError`."""
-    address = int(os.environ["VALKEY_URL"].rpartition(":")[2])
-    prefix, worker = "{rt1}:", uuid4().hex[:8]
-    line, side = Line(address, f"{worker} log"), Line(address, f"{worker} side")
+    address = Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
+    prefix, worker = settings.engine_prefix, uuid4().hex[:8]
+    line, side = Line(address, f"{worker}-log"), Line(address, f"{worker}-side")
     try:
         await line.start()
         await side.start()
@@ -59,5 +59,5 @@ async def share_log(settings: Settings, transport: Transport) -> Shared:
         raise ConfigError([f"VALKEY_URL: {error}"]) from None
     workers = Workers(keeper, side, prefix, transport, grace_s=settings.grace_seconds)
     channels = [f"{prefix}w:{worker}", f"{prefix}w:all"]
-    ear = Ear(address, f"{worker} ear", channels, workers.hear)
+    ear = Ear(address, f"{worker}-ear", channels, workers.hear)
     return Shared(keeper, workers, ear, transport)

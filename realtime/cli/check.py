@@ -54,6 +54,7 @@ async def check(settings: Settings) -> int:
             await check_model(model, box.specs, default_options(settings), report)
     finally:
         await chain.close()
+    await check_engine(settings, report)
     await check_supabase(settings, report)
     return CHECK_FAILED if report.failures else 0
 
@@ -123,6 +124,27 @@ async def check_model(
     report.ok(f"{part}, which answers")
     if notice:
         report.note(notice)
+
+
+async def check_engine(settings: Settings, report: Report) -> None:
+    if not settings.engine_url:
+        return
+    from ..log.hot.address import Address
+    from ..log.hot.checking import examine
+
+    address = Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
+    part = f"engine {address.label}"
+    try:
+        found = await examine(address, settings.engine_prefix)
+    except StorageError as error:
+        report.failed(part, error)
+        return
+    for problem in found.wrong:
+        report.failed(part, problem)
+    for note in found.notes:
+        report.note(note)
+    if not found.wrong:
+        report.ok(f"{part} ({found.name})")
 
 
 async def check_supabase(settings: Settings, report: Report) -> None:

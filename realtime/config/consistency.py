@@ -52,6 +52,13 @@ def problems(settings: Settings) -> Iterator[str]:
         )
     if settings.supabase_bucket and not settings.supabase_url:
         yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
+    if settings.valkey_url and settings.redis_url not in ("", settings.valkey_url):
+        yield "VALKEY_URL and REDIS_URL differ: unset the one that is not meant"
+    if settings.engine_url and not settings.auth_secret:
+        yield (
+            "AUTH_SECRET is missing: servers that share an engine must know each other's guests; "
+            "set all of them to the same long random text (openssl rand -hex 32)"
+        )
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
@@ -156,6 +163,10 @@ def notes(settings: Settings) -> Iterator[str]:
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
             f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
         )
+    if not settings.engine_url:
+        yield from _idle(given & {"VALKEY_TLS", "CLUSTER_NAME"}, "no VALKEY_URL", "")
+    elif "VALKEY_TLS" in given and not settings.engine_url.startswith("rediss:"):
+        yield from _idle({"VALKEY_TLS"}, "redis://", "; rediss:// is TLS")
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):

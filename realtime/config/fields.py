@@ -27,6 +27,8 @@ from .parsers import (
     parse_auth,
     parse_base_url,
     parse_bucket,
+    parse_cluster_name,
+    parse_engine_url,
     parse_flag,
     parse_host,
     parse_instructions,
@@ -219,6 +221,29 @@ class Fields:
         "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
         "missing. Empty: files are kept beside the journal.",
         parse_bucket,
+    )
+
+    valkey_url: str = setting(
+        "",
+        "A Valkey or Redis that several servers share (redis:// or rediss://): it keeps the "
+        "conversations in the place of the journal. It needs AUTH_SECRET.",
+        parse_engine_url,
+        secret=True,
+    )
+    redis_url: str = setting(
+        "", "Another name of VALKEY_URL, which platforms set.", parse_engine_url, secret=True
+    )
+    valkey_tls: str = setting(
+        "verify",
+        "With rediss://, verify checks the engine's certificate. insecure: it does not, as "
+        "Heroku's, which are self-signed, need it.",
+        one_of("verify", "insecure"),
+    )
+    cluster_name: str = setting(
+        "rt",
+        "Begins the engine's keys. Servers of one name are one; another product on the same "
+        "engine needs another name.",
+        parse_cluster_name,
     )
 
     # Who may connect

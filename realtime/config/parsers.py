@@ -105,6 +105,27 @@ def parse_project_url(raw: str) -> str:
     return parse_url(raw).removesuffix("/rest/v1")
 
 
+def parse_engine_url(raw: str) -> str:
+    try:
+        parts = urlsplit(raw)
+        good = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        good = good and bool(re.fullmatch(r"/?|/\d{1,9}", parts.path, re.A))
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "must be redis://[USER:PASSWORD@]HOST[:PORT][/DB], or the same with rediss:// for TLS; "
+            "percent-encode signs such as / and @ in the password"
+        )
+    return raw
+
+
+def parse_cluster_name(raw: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", raw):
+        raise ValueError("must be 1 to 32 small letters, digits and dashes")
+    return raw
+
+
 def parse_bucket(raw: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,98}", raw):
         raise ValueError("must be a bucket's name: small letters, digits, dots and dashes")

@@ -30,6 +30,15 @@ class Settings(LimitFields):
             return None
         return {"url": self.supabase_url, "key": self.supabase_publishable_key}
 
+    @property
+    def engine_url(self) -> str:
+        return self.valkey_url or self.redis_url
+
+    @property
+    def engine_prefix(self) -> str:
+        """What the engine's keys begin with. The braces keep them on one node of a cluster."""
+        return f"{{{self.cluster_name}1}}:"
+
     @classmethod
     def load(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> Settings:
         """From the environment, and from the file what the environment lacks. Raises

