@@ -78,9 +78,12 @@ class Cluster(World):
 
 
 @asynccontextmanager
-async def cluster(folder: Path, seed: int = 0, **environ: str) -> AsyncIterator[Cluster]:
-    """Three workers."""
-    with Engine(folder / "engine", appendonly="yes") as engine:
+async def cluster(
+    folder: Path, seed: int = 0, *, appendonly: bool = True, **environ: str
+) -> AsyncIterator[Cluster]:
+    """Three workers on an engine."""
+    keeps = "yes" if appendonly else "no"
+    with Engine(folder / "engine", appendonly=keeps) as engine:
         async with upstream() as source:
             scene = Cluster(folder, seed, source, engine, **environ)
             async with playing(scene, seed):
