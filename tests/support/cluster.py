@@ -59,6 +59,15 @@ class Cluster(World):
         await process.ended()
         await self._stacks.pop(chosen).aclose()
 
+    async def deploy(self, port: int) -> None:
+        """Have one end as a platform does, and start it again."""
+        process = self.workers[port]
+        process.child.terminate()
+        await process.ended()
+        del self.workers[port]
+        await self._stacks.pop(port).aclose()
+        await self.start()
+
     async def end(self) -> None:
         for port in [*self.workers]:
             del self.workers[port]

@@ -1,0 +1,154 @@
+"""Who writes a session: one worker at a time, and another one where that ends, dies or sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.support.cluster import Cluster, cluster
+from tests.support.recorder import Recorder
+
+LEASE_S = 6.0
+
+
+def at(device: Recorder) -> int:
+    """The port that it speaks to."""
+    return int(device.url.rpartition(":")[2])
+
+
+async def elsewhere(world: Cluster, of: Recorder, make: str = "raw") -> Any:
+    """A device of the same session on another worker."""
+    while True:
+        device = await world.device(make, of=of, straight=True)
+        if at(device) != at(of):
+            return device
+        await device.close()
+        world.devices.remove(device)
+
+
+async def test_any_worker_carries_out_any_command(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        ack = await other.say("tokens 5 rate 0 first")
+        await owner.done(ack["run_id"])
+        ack = await other.say("tokens 1500 rate 200 second")
+        await owner.reaches(ack["seq"] + 50)
+        waits = await other.say("tokens 5 rate 0 third")
+        assert waits["status"] == "queued"
+        stopped = await other.call("stop", run_id=ack["run_id"])
+        assert stopped["status"] == "cancelled"
+        assert stopped["upstream_closed"]
+        await owner.done(waits["run_id"])
+        assert (await other.call("rename", title="A title"))["ok"]
+        assert (await other.call("share", access="read"))["share"]
+        refused = await other.call("continue", run_id=waits["run_id"])
+        assert not refused["ok"]
+        assert (await owner.call("continue", run_id=waits["run_id"]))["error"] == refused["error"]
+        again = await other.call("regenerate", run_id=ack["run_id"], client_msg_id="again")
+        await owner.done(again["run_id"], 60) if again["ok"] else None
+        assert (await other.call("end"))["ok"]
+        await owner.until(lambda: owner.events("session_ended") or None)
+        (await world.verdict()).hold()
+
+
+async def test_who_is_here_counts_everywhere(tmp_path: Path) -> None:
+    async with cluster(tmp_path, GRACE_SECONDS="1") as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+
+        def here(device: Recorder) -> int:
+            told = [payload for name, payload in device.notices if name == "presence"]
+            return told[-1]["devices"] if told else 0
+
+        for device in (owner, other):
+            await device.until(lambda device=device: here(device) == 2 or None)
+        await owner.close()
+        await other.until(lambda: here(other) == 1 or None)
+        await asyncio.sleep(2)
+        ack = await other.say("tokens 5 rate 0 still here")
+        await other.done(ack["run_id"])
+        assert not other.events("session_ended"), "somebody watches, elsewhere"
+        await owner.back()
+        (await world.verdict()).hold()
+
+
+async def test_a_worker_that_slept_writes_nothing(tmp_path: Path) -> None:
+    async with cluster(tmp_path, seed=1) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        ack = await owner.say("tokens 4000 rate 150 asleep")
+        await other.reaches(ack["seq"] + 50)
+        asleep = world.workers[at(owner)].child.pid
+        os.kill(asleep, signal.SIGSTOP)
+        try:
+            done = await other.done(ack["run_id"], LEASE_S + 4)
+            assert done["status"] == "interrupted"
+            later = await other.say("tokens 10 rate 0 later")
+            await other.done(later["run_id"])
+            await asyncio.sleep(LEASE_S)
+        finally:
+            os.kill(asleep, signal.SIGCONT)
+        ack = await owner.say("tokens 10 rate 0 awake")
+        await owner.done(ack["run_id"])
+        (await world.verdict()).hold()
+        assert other.connects == 1, "it was shown the same log all the time"
+        assert owner.epoch == other.epoch == 1
+        assert all(page["mode"] != "snapshot" for page in owner.pages[1:])
+
+
+async def test_a_deploy_loses_nothing_and_waits_for_no_lease(tmp_path: Path) -> None:
+    async with cluster(tmp_path, seed=2, DRAIN_SECONDS="5") as world:
+        first = await world.device("raw")
+        for make in ("stock", "raw"):
+            await world.device(make, of=first)
+        over = asyncio.Event()
+        answers: list[dict[str, Any]] = []
+
+        async def talk() -> None:
+            turn = 0
+            while not over.is_set():
+                turn += 1
+                ack = await first.say(f"tokens 100 rate 150 turn {turn}")
+                answers.append(await first.done(ack["run_id"], LEASE_S - 1))
+
+        talking = asyncio.create_task(talk())
+        for port in [*world.ports]:
+            await asyncio.sleep(1)
+            await world.deploy(port)
+        await asyncio.sleep(1)
+        over.set()
+        await talking
+        assert {answer["status"] for answer in answers} == {"completed"}
+        (await world.verdict()).hold()
+        assert all(page["recovered"] for page in first.pages[1:])
+
+
+async def test_each_end_is_summed_up_once(tmp_path: Path) -> None:
+    async with cluster(tmp_path, seed=4, GRACE_SECONDS="1") as world:
+        owners = [await world.device("raw") for _ in range(6)]
+        for turn in range(3):
+            for number, owner in enumerate(owners):
+                ack = await owner.say(f"tokens 5 rate 0 turn {turn} of {number}")
+                await owner.done(ack["run_id"])
+            for owner in owners:
+                await owner.close()
+            if turn == 1:
+                await world.kill()
+            await asyncio.sleep(LEASE_S + 4 if turn == 1 else 3)
+            await world.start()
+            for owner in owners:
+                await owner.back()
+                await owner.until(lambda owner=owner: _summed(owner) or None)
+        for entries in (await world.logs()).values():
+            ends = [entry for entry in entries if entry["event"] == "session_ended"]
+            done = [e for e in entries if e["event"] == "summary" and e["status"] == "done"]
+            assert len(ends) == len(done) == 3
+        (await world.verdict()).hold()
+
+
+def _summed(device: Recorder) -> bool:
+    return len(device.events("summary", status="done")) == len(device.events("session_ended"))
