@@ -16,6 +16,7 @@ BUILDERS = "cli, app, build"
 # row of its target, so a column must be free between a box and the rows of its targets.
 PLACES = {
     "background": (1, 1, "summaries, retention"),
+    "cluster": (2, 1, "many workers, one log"),
     "edge": (3, 1, "Socket.IO, HTTP"),
     "supabase": (5, 1, "ships the log"),
     "client": (6, 1, "a client in Python"),
