@@ -155,7 +155,9 @@ async def _running(
         else:
             chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
         supabase = await connect_supabase(settings, undo)
-        leases = Leases(supabase, await keeper.worker()) if supabase else None
+        leases = (
+            Leases(supabase, await keeper.worker(), shared=shared is not None) if supabase else None
+        )
         if settings.mcp_config:
             await connect_mcp(settings, box, undo)
         ended: asyncio.Queue[str] = asyncio.Queue()
@@ -234,6 +236,8 @@ async def _running(
         await hub.start(suspect=suspect)
         if shared:
             await shared.join(hub, bounds, undo)
+            if leases:
+                undo.callback(asyncio.create_task(shared.keeper.forget_idle()).cancel)
         if journal:
             journal.begin()
         await summariser.start()

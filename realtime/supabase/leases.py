@@ -32,10 +32,12 @@ logger = logging.getLogger(__name__)
 
 
 class Leases:
-    """What one worker holds. `worker`: the identity of its journal."""
+    """What one worker holds. `worker`: the identity of its journal; `shared`: others have it too,
+    since they share one log."""
 
-    def __init__(self, supabase: Supabase, worker: str) -> None:
+    def __init__(self, supabase: Supabase, worker: str, *, shared: bool = False) -> None:
         self.worker = worker
+        self.shared = shared
         self.lease_s = LEASE_S
         self.away = False
         """Supabase does not answer just now."""

@@ -200,6 +200,8 @@ class Shipper:
         return "all" if batch is read and read.complete else "some"
 
     async def _leave(self) -> None:
+        if self._leases.shared:
+            return  # the others write on
         try:
             await self._supabase.leave(self._leases.worker)
         except SupabaseError as error:

@@ -41,6 +41,11 @@ LEASE_MS = 6000
 AGAIN_S = 0.1
 """From one try to the next while the engine is away."""
 
+EVICT_S = 60.0
+EVICTED = 200  # sessions looked at together
+IDLE_MS = 15 * 60_000
+"""So long an ended session stays in the engine that the archive has."""
+
 NOTICED_S = 0.5
 """After so long nothing new is taken, and devices are told."""
 
@@ -215,6 +220,26 @@ class HotLog:
             await self._run(_delete, why, session_id, user)
             self._held.pop(session_id, None)
 
+    async def forget_idle(self) -> None:
+        """Now and again, until cancelled, forget what the archive has and nobody needs."""
+        while True:
+            await asyncio.sleep(EVICT_S)
+            try:
+                await self.evict((time.time_ns() // 1_000_000) - IDLE_MS)
+            except StorageError as error:
+                logger.debug("nothing was forgotten: %s", error)
+
+    async def evict(self, before_ms: int) -> int:
+        """Forget the sessions that ended before then, that nobody writes or watches and that the
+        archive has; how many."""
+        forgotten, skip = 0, 0
+        while found := await self._reading.ended(before_ms, skip, EVICTED):
+            ids = await self._reading.unused(found, shipped=True)
+            await self._remove("idle", ids)
+            forgotten += len(ids)
+            skip += len(found) - len(ids)
+        return forgotten
+
     async def adopt(self, head: Head, rows: Sequence[EventRow]) -> None:
         row, counts = head.row, Counts()
         found = [stored(one) for one in rows]
@@ -329,7 +354,8 @@ class HotLog:
         return []
 
     async def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
-        return await self._reading.ended_before(time_ms, limit, shipped=shipped)
+        found = await self._reading.ended(time_ms, 0, limit)
+        return await self._reading.unused(found, shipped=shipped)
 
     async def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         return await self._reading.figures(user_id, since)

@@ -120,15 +120,18 @@ class Reading:
             ids = await self._line.call("ZRANGE", key, 0, newest - 1, "REV")
         return [one.decode() for one in ids]
 
-    async def ended_before(self, time_ms: int, limit: int, *, shipped: bool) -> list[str]:
-        """Sessions that ended before then and that nobody writes; `shipped`: of which the archive
-        has everything."""
+    async def ended(self, before_ms: int, skip: int, limit: int) -> list[str]:
+        """Sessions that ended before then, the oldest first."""
+        key = f"{self._prefix}ended"
         ids = await self._line.call(
-            *("ZRANGE", f"{self._prefix}ended", "-inf", f"({time_ms}", "BYSCORE"),
-            *("LIMIT", 0, limit),
+            *("ZRANGE", key, "-inf", f"({before_ms}", "BYSCORE", "LIMIT", skip, limit)
         )
+        return [one.decode() for one in ids]
+
+    async def unused(self, session_ids: Iterable[str], *, shipped: bool) -> list[str]:
+        """Those that nobody writes; `shipped`: of which the archive has everything."""
         names = ("owner", "head", "archived", "revision", "shipped")
-        found = await self.fields([one.decode() for one in ids], *names)
+        found = await self.fields(session_ids, *names)
         return [
             session_id
             for session_id, (owner, head, archived, revision, known) in found.items()

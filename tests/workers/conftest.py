@@ -1,0 +1,3 @@
+from tests.supabase.conftest import postgres, project
+
+__all__ = ["postgres", "project"]
