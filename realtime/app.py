@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -170,7 +170,7 @@ async def _running(
             chain=chain,
             tools=box,
             instructions=settings.instructions,
-            budget=await budget_of_today(settings, log),
+            budget=await budget_of_today(settings, log, shared.budget if shared else Budget),
             count=RunCount(),
             on_progress=shared.workers.progress if shared else transport.progress,
             files=kept,
@@ -200,6 +200,7 @@ async def _running(
         shares = Shares(*secrets)
         user_rate = Buckets(USER_SOCKETS * settings.commands_per_minute, MINUTE_S, "commands")
         sockets: Roster = {}
+        buckets = shared.buckets if shared else Buckets
         connections = Connections(
             sockets,
             transport,
@@ -210,7 +211,7 @@ async def _running(
                 auth,
                 shares,
                 kept,
-                Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
+                buckets(settings.sessions_per_day, DAY_S, "new sessions").admit,
             ),
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
             user_rate,
@@ -261,9 +262,9 @@ async def _stopping(app: web.Application) -> None:
     await server.transport.shutdown()
 
 
-async def budget_of_today(settings: Settings, log: Log) -> Budget:
+async def budget_of_today(settings: Settings, log: Log, make: Callable[..., Budget]) -> Budget:
     """The budget, less what the log says was spent of it today."""
-    budget = Budget(
+    budget = make(
         user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
         server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
         user_runs=settings.runs_per_user,

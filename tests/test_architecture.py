@@ -28,7 +28,7 @@ ALLOWED = {
     "auth": {"core", "package"},
     "files": {"log", "core", "protocol"},
     "live": {"files", "runs", "log", "limits", "tools", "core", "models", "protocol"},
-    "cluster": {"live", "log", "core", "protocol"},
+    "cluster": {"live", "log", "limits", "core", "protocol"},
     "background": {"live", "runs", "limits", "core", "models", "protocol"},
     "edge": {
         *("live", "files", "runs", "log", "limits", "auth", "config", "core", "package"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
+from ..cluster.limits import SharedBuckets, SharedBudget
 from ..cluster.workers import Workers
 from ..config import ConfigError, Settings
 from ..core.bounds import Bounds
 from ..core.rows import StorageError
 from ..edge.transport import Transport
+from ..limits.budget import Budget
 from ..live.hub import Hub
 from ..log.hot.address import Address
 from ..log.hot.keeper import HotLog
@@ -26,6 +29,8 @@ class Shared:
     workers: Workers
     ear: Ear
     transport: Transport
+    budget: Callable[..., Budget]
+    buckets: Callable[[float, float, str], SharedBuckets]
 
     async def join(self, hub: Hub, bounds: Bounds, undo: AsyncExitStack) -> None:
         """Hear the others, and take up what they leave."""
@@ -60,4 +65,6 @@ async def share_log(settings: Settings, transport: Transport) -> Shared:
     workers = Workers(keeper, side, prefix, transport, grace_s=settings.grace_seconds)
     channels = [f"{prefix}w:{worker}", f"{prefix}w:all"]
     ear = Ear(address, f"{worker}-ear", channels, workers.hear)
-    return Shared(keeper, workers, ear, transport)
+    budget = partial(SharedBudget, side, prefix)
+    buckets = partial(SharedBuckets, side, prefix)
+    return Shared(keeper, workers, ear, transport, budget, buckets)

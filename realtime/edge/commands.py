@@ -14,7 +14,6 @@ from ..auth.guests import Guests
 from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
 from ..files.store import Files
-from ..limits.buckets import Buckets
 from ..live.errors import not_yours, refused
 from ..live.hub import Hub
 from ..live.seat import Seat
@@ -47,7 +46,7 @@ from ..protocol import (
 from .access import Need, check_able, check_access, only_reads
 from .connections import Connection, Roster, member_of, user_of
 from .errors import Ack
-from .list_commands import Handlers, ListCommands
+from .list_commands import Handlers, ListCommands, NewSession
 from .transport import Transport
 
 
@@ -62,7 +61,7 @@ class Commands:
         auth: Authenticator,
         shares: Shares,
         files: Files,
-        sessions: Buckets,
+        new_session: NewSession,
     ) -> None:
         self._sockets = sockets
         self._transport = transport
@@ -70,9 +69,9 @@ class Commands:
         self._authenticator = auth
         self._shares = shares
         self._files = files
-        self._sessions = sessions
+        self._new_session = new_session
         self._handlers: Handlers = {
-            **ListCommands(hub, self._open, sessions).handlers,
+            **ListCommands(hub, self._open, new_session).handlers,
             "create": self._create,
             "join": self._join,
             "leave": self._leave,
@@ -146,7 +145,7 @@ class Commands:
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
         check_able(self._hub)
-        self._sessions.spend(user_of(connection))
+        await self._new_session(user_of(connection))
         seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
         return await self._join(connection, Join(session_id=seat.session_id))

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from ..limits.buckets import Buckets
 from ..live.hub import Hub
 from ..live.seat import Seat
 from ..protocol import ArchiveSession, Delete, Fork, Pin, Rate, Rename
@@ -14,17 +13,20 @@ from .access import Need, check_able
 from .connections import Connection, user_of
 from .errors import Ack
 
+NewSession = Callable[[str], Awaitable[None]]
+"""Counts a new session of a user. Raises `rate_limited`."""
+
 Open = Callable[[Connection, str, Need], AbstractAsyncContextManager[Seat]]
 Handlers = dict[str, Callable[[Connection, Any], Awaitable[Ack | Awaitable[Ack]]]]
 
 
 class ListCommands:
-    """`open` is the one way to a session; new `sessions` are counted by user."""
+    """`open` is the one way to a session; `new_session` counts those of a user."""
 
-    def __init__(self, hub: Hub, open: Open, sessions: Buckets) -> None:
+    def __init__(self, hub: Hub, open: Open, new_session: NewSession) -> None:
         self._hub = hub
         self._open = open
-        self._sessions = sessions
+        self._new_session = new_session
         self.handlers: Handlers = {
             "rename": self._rename,
             "pin": self._pin,
@@ -57,7 +59,7 @@ class ListCommands:
         session_id, user_id = connection.named(command.session_id), user_of(connection)
         async with self._open(connection, session_id, "read") as seat:
             seat.part_up_to(command.message_id)
-            self._sessions.spend(user_id)
+            await self._new_session(user_id)
             copy = await self._hub.fork(seat, user_id, command.message_id)
         return {"ok": True, "session_id": copy.session_id}
 

@@ -59,6 +59,10 @@ class Buckets:
         if wait := self.take(key):
             raise rate_limited(f"too many {self._what}; slow down", wait)
 
+    async def admit(self, key: str) -> None:
+        """As `spend`, where somebody else may have to be asked."""
+        self.spend(key)
+
 
 def rate_limited(message: str, wait_s: float) -> ProtocolError:
     return ProtocolError(

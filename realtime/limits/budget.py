@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from ..protocol import Usage
+from ..protocol import ProtocolError, Usage
 from .buckets import DAY_S, rate_limited
 
 ANSWER_TOKENS = 4096  # what an answer may come to, until it is known
@@ -110,24 +110,36 @@ class Budget:
         that the caller waits for, and then this is checked again. `used`: what the caller's
         run has come to so far."""
         self._turn()
-        whose = ("your", "the session owner's")
-        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
-        for who, name, limit in (*budgets, (SERVER, "this server's", self._server)):
+        for who, name, limit in self._limits(users):
             if limit == NOTHING:
                 continue
             spent = self._spent.get(who, NOTHING) + used
-            if spent.reaches(limit):
-                midnight = (self._day + 1) * DAY_S - self._clock()
-                raise rate_limited(f"{name} budget for today is used up", midnight)
             runs = self._reserved.get(who, {})
             held = sum((most for run_id, most in runs.items() if run_id != behind), NOTHING)
+            if spent.reaches(limit):
+                raise self.used_up(name)
             if (spent + held).reaches(limit):
-                raise rate_limited(f"running answers may use up {name} budget for today", SOON_S)
+                raise may_be_used_up(name)
+
+    def _limits(self, users: Sequence[str]) -> list[tuple[str, str, Amount]]:
+        """Whose budgets these users draw on, what to call them, and how much they are."""
+        whose = ("your", "the session owner's")
+        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
+        return [*budgets, (SERVER, "this server's", self._server)]
 
     def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
         """A run is about to call a model, and may come to `most` in all."""
         for who in (*users, SERVER):
             self._reserved.setdefault(who, {})[run_id] = most
+
+    async def confirm(
+        self, users: Sequence[str], run_id: str, most: Amount, *, used: Amount
+    ) -> None:
+        """The same as `reserve`, before each call of the model. Raises `rate_limited` before a
+        further one that there is nothing left for."""
+        if used.tokens:
+            self.check_spending(users, behind=run_id, used=used)
+        self.reserve(users, run_id, most)
 
     def release(self, users: Sequence[str], run_id: str) -> None:
         """A run is over, or is forgotten here."""
@@ -144,11 +156,20 @@ class Budget:
         self._turn()
         self.spend(users, amount_of(usage))
 
+    def used_up(self, name: str) -> ProtocolError:
+        """Whose budget there is nothing left of until midnight."""
+        midnight = (self._day + 1) * DAY_S - self._clock()
+        return rate_limited(f"{name} budget for today is used up", midnight)
+
     def _turn(self) -> None:
         """At midnight everybody begins anew; what is reserved stays so."""
         if (today := self._today()) != self._day:
             self._day = today
             self._spent.clear()
+
+
+def may_be_used_up(name: str) -> ProtocolError:
+    return rate_limited(f"running answers may use up {name} budget for today", SOON_S)
 
 
 def amount_of(usage: Usage) -> Amount:

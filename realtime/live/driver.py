@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from ..core.rows import StorageError
 from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.usage import Meter, priced, tokens_in
-from ..limits.budget import ANSWER_TOKENS, amount_of
+from ..limits.budget import ANSWER_TOKENS, Amount, amount_of
 from ..log.encode import only_tokens
 from ..log.log import Ticket
 from ..models import Request
@@ -86,7 +87,7 @@ class Driver:
             run,
             self._session,
             self._services,
-            before_call=partial(self._reserve, run),
+            before_call=partial(self._confirm, run),
             take_in=partial(self._take_in, run),
             decided=self._decision,
             stays=lambda: self._leaves and not run.done and bool(to_take_up(run)),
@@ -94,7 +95,8 @@ class Driver:
         self._run, self._meter, self._first_token_ms = run, job.meter, None
         context = tuple(conversation(run, self._session))
         request = Request(job.instructions, context, self.tools.specs)
-        self._reserve(run, request, Usage(0, 0))
+        users, most = self._most(run, request, Usage(0, 0))
+        self._services.budget.reserve(users, run.run_id, most)
         self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
     def _attempts(self, run: RunState) -> Attempts:
@@ -115,16 +117,17 @@ class Driver:
             else:
                 self.start(run)
 
-    def _reserve(self, run: RunState, request: Request, before: Usage) -> None:
-        """Before each call of the model. Raises `rate_limited` before a further one that there
-        is nothing left for."""
-        budget, users = self._services.budget, self._ledger.payers(run)
+    async def _confirm(self, run: RunState, request: Request, before: Usage) -> None:
+        """Before each call of the model. Raises `rate_limited` where there is nothing left."""
+        users, most = self._most(run, request, before)
         used = amount_of(before)
-        if used.tokens:
-            budget.check_spending(users, behind=run.run_id, used=used)
+        await self._services.budget.confirm(users, run.run_id, most, used=used)
+
+    def _most(self, run: RunState, request: Request, before: Usage) -> tuple[Sequence[str], Amount]:
+        """Who pays for a run, and what it may come to with this call of the model."""
         call = Usage(tokens_in(request), ANSWER_TOKENS)
-        most = used + amount_of(priced(call, run.model, self._services.prices))
-        budget.reserve(users, run.run_id, most)
+        most = amount_of(before) + amount_of(priced(call, run.model, self._services.prices))
+        return self._ledger.payers(run), most
 
     async def _take_in(self, run: RunState) -> None:
         """What waits to steer the answer joins it, before the model is asked again."""

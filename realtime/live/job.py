@@ -28,7 +28,7 @@ def job_of(
     session: State,
     services: Services,
     *,
-    before_call: Callable[[Request, Usage], None],
+    before_call: Callable[[Request, Usage], Awaitable[None]],
     take_in: Callable[[], Awaitable[None]],
     decided: Callable[[str], Awaitable[ToolCall]],
     stays: Callable[[], bool],

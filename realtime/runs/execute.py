@@ -82,7 +82,7 @@ class Job(msgspec.Struct, frozen=True):
 
     instructions: str
     new_id: Callable[[], str]
-    before_call: Callable[[Request, Usage], None]
+    before_call: Callable[[Request, Usage], Awaitable[None]]
     take_in: Callable[[], Awaitable[None]]
     hooks: Hooks
     meter: Meter
@@ -149,7 +149,7 @@ async def execute(
                 )
                 used = meter.usage()
                 if not held:  # else it is paid for
-                    job.before_call(request, used)
+                    await job.before_call(request, used)
                 if told is None:  # else nothing of the text is this model's yet
                     step.mark = _mark(run, attempts.model, apart, used)
                 meter.begin(attempts.model.name, request)

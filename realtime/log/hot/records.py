@@ -144,7 +144,8 @@ def part_of(
 
 
 def spent(events: Iterable[Event], owner: str) -> Iterator[str | int]:
-    """What these events came to, as the flat list of a flush: day, who, tokens, nano-dollars."""
+    """What these events came to, as the flat list of a flush: day, who, tokens, nano-dollars, run,
+    asker, owner."""
     for event in events:
         usage: Usage | None = getattr(event, "usage", None)
         if isinstance(event, Done | SessionUpdated) and usage:
@@ -152,6 +153,7 @@ def spent(events: Iterable[Event], owner: str) -> Iterator[str | int]:
             tokens = usage.input_tokens + usage.output_tokens
             who = msgspec.json.encode((asker or "", owner)).decode()
             yield from (day_of(event.ts), who, tokens, round((usage.cost or 0.0) * NANO))
+            yield from (event.run_id or "", asker or "", owner)
 
 
 def day_of(time_ms: int) -> str:

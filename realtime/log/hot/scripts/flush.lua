@@ -5,7 +5,7 @@
 --   session, fence, first, last, size, rows, head, spent
 -- size: of the part, the next so many bytes. rows: flat [seq, offset, size]*, each a row within the
 -- part. head: false, or [offset, size, revision, user, start, ended, busy]: where the head stands,
--- and what is indexed of it. spent: false, or flat [day, who, tokens, nano-dollars]*.
+-- and what is indexed of it. spent: false, or flat [day, who, tokens, nano-dollars, run, asker, owner]*.
 -- last < first: no new event. A part that is there already changes nothing.
 -- Gives [place, why]*: 'deleted', 'fenced' (another worker has it), 'less' (the engine lost the session,
 -- its end, or that it is ours).
@@ -53,11 +53,19 @@ for k = 1, #index, 8 do
         redis.call('ZADD', P .. 'l:' .. sid, rows[r], string.sub(bytes, o + 1, o + rows[r + 2]))
       end
       redis.call('HSET', key, 'head', last)
-      for s = 1, spent and #spent or 0, 4 do
-        local day = P .. 'day:' .. spent[s]
+      for s = 1, spent and #spent or 0, 7 do
+        local day, paid = P .. 'day:' .. spent[s], P .. 'paid:' .. spent[s]
         redis.call('HINCRBY', day, spent[s + 1] .. ' t', spent[s + 2])
         redis.call('HINCRBY', day, spent[s + 1] .. ' d', spent[s + 3])
+        local payers = {'', spent[s + 6]}
+        if spent[s + 5] ~= '' and spent[s + 5] ~= spent[s + 6] then payers[3] = spent[s + 5] end
+        for _, who in ipairs(payers) do
+          redis.call('HINCRBY', paid, who .. ' t', spent[s + 2])
+          redis.call('HINCRBY', paid, who .. ' d', spent[s + 3])
+          redis.call('HDEL', P .. 'held:' .. who, spent[s + 4])
+        end
         redis.call('EXPIRE', day, 259200)
+        redis.call('EXPIRE', paid, 259200)
       end
     end
     local told = head and head[3] > tonumber(m[5])
