@@ -103,6 +103,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
         Buckets(settings.connects_per_minute, MINUTE_S, "connects"),
         Memory(settings.memory_limit_mb),
         lambda: app[SERVER].hub.draining,
+        lambda: bool(app[SERVER].log.keeper.away),
         spare_loopback=settings.spare_loopback,
     )
     app = web.Application(

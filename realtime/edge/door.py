@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ..limits.buckets import Buckets, rate_limited
 from ..limits.memory import Memory
+from ..live.errors import storage_unavailable
 from .errors import draining, overloaded
 from .notices import Notices
 
@@ -60,19 +61,23 @@ class Door:
         connects: Buckets,
         memory: Memory,
         draining: Callable[[], bool],
+        away: Callable[[], bool],
         *,
         spare_loopback: bool,
     ) -> None:
         self._connects = connects
         self._memory = memory
         self._draining = draining
+        self._away = away
         self._spare_loopback = spare_loopback
         self._notices = Notices()
 
     def check(self, request: web.Request) -> None:
-        """Raises `draining`, `overloaded`, `rate_limited`."""
+        """Raises `draining`, `storage_unavailable`, `overloaded`, `rate_limited`."""
         if self._draining():
             raise draining()
+        if self._away():  # another worker may have the log
+            raise storage_unavailable()
         if self._memory.tight:
             raise overloaded()
         caller = request.remote or ""

@@ -48,7 +48,7 @@ class Cluster(World):
                 stack = self._stacks[port] = AsyncExitStack()
                 folder = self.folder / str(port)
                 folder.mkdir(exist_ok=True)
-                started = server(folder, **self.environ, PORT=str(port), **environ)
+                started = server(folder, **{**self.environ, "PORT": str(port), **environ})
                 self.workers[port] = await stack.enter_async_context(started)
 
     async def kill(self, port: int | None = None) -> None:

@@ -90,12 +90,18 @@ class World:
     # ------------------------------------------------------------- devices
 
     async def device(
-        self, make: str = "raw", of: Recorder | None = None, *, straight: bool = False
+        self,
+        make: str = "raw",
+        of: Recorder | None = None,
+        *,
+        straight: bool = False,
+        url: str = "",
     ) -> Any:
-        """A new device, live: with a new session, or with that of another device."""
+        """A new device, live: with a new session, or with that of another device. Without a `url`
+        it goes `straight` to the server, or through the proxy."""
         auth = {key: of.auth[key] for key in ("token", "session_id")} if of else {}
         name = f"{make} {len(self.devices)}"
-        url = self.url if straight else self.proxy.url
+        url = url or (self.url if straight else self.proxy.url)
         one = NodeDevice(name, url, **auth) if make == "node" else MAKES[make](name, url, **auth)
         self.devices.append(one)
         return await one.start()
