@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -32,6 +33,9 @@ from .mirror import Gap, Mirror
 
 LOOK_S = 1.0
 """From one comparison of what is shown with the log to the next."""
+
+TURNS = 10
+"""After so many of them each session's devices have been counted."""
 
 MISSED = 10
 """After so many of them a session that is not in the log is shown no more."""
@@ -288,27 +292,40 @@ class Workers:
         """Compare what is shown with the log, since what is told may be lost."""
         before: dict[str, int] = {}
         missing: dict[str, int] = {}
-        while True:
+        for turn in count():
             await asyncio.sleep(LOOK_S)
             try:
                 found = await self._keeper.where(self._mirrors)
+                await self._count_devices(turn % TURNS)
             except StorageError:
                 continue
-            for session_id, (head, worker, alive) in found.items():
-                mirror = self._mirrors.get(session_id)
-                if mirror is None:
+            for session_id, place in found.items():
+                if (mirror := self._mirrors.get(session_id)) is None:
                     continue
-                if not alive:
+                mirror.worker = place.worker
+                if not place.alive:
                     self._spawn(self._hub.take_up(session_id))
-                    continue
-                mirror.worker = worker
-                if before.get(session_id) == mirror.committed < head:
+                elif place.epoch != mirror.session.epoch:
+                    self._drop(session_id)
+                elif before.get(session_id) == mirror.committed < place.head:
                     self._spawn(self._heal(mirror))
                 before[session_id] = mirror.committed
             missing = {one: missing.get(one, 0) + 1 for one in self._mirrors.keys() - found.keys()}
             for session_id, times in missing.items():
                 if times > MISSED:
                     self._drop(session_id)
+
+    async def _count_devices(self, turn: int) -> None:
+        """Compare who watches with what the engine knows, of some sessions in each turn."""
+        seats = [*self._mirrors.values(), *self._hub.actors()]
+        some = [seat for seat in seats if hash(seat.session_id) % TURNS == turn]
+        found = await self._keeper.devices([seat.session_id for seat in some])
+        for seat in some:
+            there = {w: _users(users) for w, users in found[seat.session_id].items()}
+            there = {w: users for w, users in there.items() if users and w != self.name}
+            for worker in {*there, *seat.presence.elsewhere}:
+                if (users := there.get(worker, [])) != seat.presence.elsewhere.get(worker, []):
+                    seat.elsewhere(worker, users)
 
     # ------------------------------------------------------------------- asks
 

@@ -28,6 +28,7 @@ class Cluster(World):
         self.environ["VALKEY_URL"] = engine.url
         self.engine = engine
         self.workers: dict[int, Process] = {}
+        self.command: tuple[str, ...] = ()
         self._stacks: dict[int, AsyncExitStack] = {}
         self._ports: Sequence[int] = []
 
@@ -48,7 +49,9 @@ class Cluster(World):
                 stack = self._stacks[port] = AsyncExitStack()
                 folder = self.folder / str(port)
                 folder.mkdir(exist_ok=True)
-                started = server(folder, **{**self.environ, "PORT": str(port), **environ})
+                started = server(
+                    folder, *self.command, **{**self.environ, "PORT": str(port), **environ}
+                )
                 self.workers[port] = await stack.enter_async_context(started)
 
     async def kill(self, port: int | None = None) -> None:
@@ -88,12 +91,13 @@ class Cluster(World):
 
 @asynccontextmanager
 async def cluster(
-    folder: Path, seed: int = 0, *, appendonly: bool = True, **environ: str
+    folder: Path, seed: int = 0, *command: str, appendonly: bool = True, **environ: str
 ) -> AsyncIterator[Cluster]:
-    """Three workers on an engine."""
+    """Three workers on an engine. `command` starts one in the place of `python -m realtime`."""
     keeps = "yes" if appendonly else "no"
     with Engine(folder / "engine", appendonly=keeps) as engine:
         async with upstream() as source:
             scene = Cluster(folder, seed, source, engine, **environ)
+            scene.command = command
             async with playing(scene, seed):
                 yield scene

@@ -100,6 +100,37 @@ async def test_a_worker_that_slept_writes_nothing(tmp_path: Path) -> None:
         assert all(page["mode"] != "snapshot" for page in owner.pages[1:])
 
 
+async def test_what_waits_is_answered_by_another(tmp_path: Path) -> None:
+    async with cluster(tmp_path, seed=6) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        first = await owner.say("tokens 900 rate 100 first")
+        waits = await other.say("tokens 10 rate 0 second")
+        assert waits["status"] == "queued"
+        await other.reaches(first["seq"] + 30)
+        await world.kill(at(owner))
+        assert (await other.done(first["run_id"], LEASE_S + 4))["status"] == "interrupted"
+        assert (await other.done(waits["run_id"]))["status"] == "completed"
+        owner.url = other.url
+        (await world.verdict()).hold()
+        assert other.connects == 1
+        assert len(world.upstream.asked("tokens 10 rate 0 second")) == 1
+
+
+async def test_tokens_that_were_shown_early_end_an_epoch(tmp_path: Path) -> None:
+    async with cluster(tmp_path, DURABILITY="async") as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        ack = await owner.say("tokens 3000 rate 100 early")
+        await other.reaches(ack["seq"] + 50)
+        await world.kill(at(owner))
+        await other.until(lambda: other.epoch == 2 or None)
+        assert (await other.done(ack["run_id"]))["status"] == "interrupted"
+        owner.url = other.url
+        await owner.until(lambda: owner.epoch == 2 or None)
+        assert owner.pages[-1]["mode"] == other.pages[-1]["mode"] == "snapshot"
+
+
 async def test_a_deploy_loses_nothing_and_waits_for_no_lease(tmp_path: Path) -> None:
     async with cluster(tmp_path, seed=2, DRAIN_SECONDS="5") as world:
         first = await world.device("raw")

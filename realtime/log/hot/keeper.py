@@ -31,7 +31,7 @@ from .chores import Chores
 from .holding import Holding
 from .line import Away, Line
 from .outgoing import Outgoing
-from .reading import Reading
+from .reading import Reading, Where
 from .records import Counts, KeptHead, decode_state, encode_row, encode_state, stored
 from .scripts import Script
 
@@ -334,10 +334,13 @@ class HotLog:
     async def known(self, session_ids: Sequence[str]) -> set[str]:
         return {head.row.session_id for head in await self._reading.heads(session_ids)}
 
-    async def where(self, session_ids: Iterable[str]) -> dict[str, tuple[int, str, bool]]:
-        """Of each session that is here: its last `seq`, who writes it, and whether that one is
-        heard of."""
+    async def where(self, session_ids: Iterable[str]) -> dict[str, Where]:
+        """Of each session that is here, who writes it."""
         return await self._reading.where(session_ids)
+
+    async def devices(self, session_ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        """Who watches these sessions, by worker, as they say it themselves."""
+        return await self._reading.devices(session_ids)
 
     async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
         return await self._reading.list_sessions(user_id, limit)

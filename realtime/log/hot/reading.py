@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ...core.fold import first_seq
 from ...core.rows import Head, Listing, Place, SessionRow
@@ -17,6 +18,16 @@ from .records import NANO, KeptHead, Row, day_of, decode_row, decode_state
 
 DAY_MS = 86_400_000
 AT_ONCE = 200  # heads
+
+
+class Where(NamedTuple):
+    """Who writes a session: `worker`, which is `alive` while it is heard of. `head`: its last
+    `seq`."""
+
+    head: int
+    epoch: int
+    worker: str
+    alive: bool
 
 
 class Reading:
@@ -61,9 +72,20 @@ class Reading:
             found |= zip(some, await asyncio.gather(*asked), strict=True)
         return found
 
-    async def where(self, session_ids: Iterable[str]) -> dict[str, tuple[int, str, bool]]:
-        """As `HotLog.where`."""
-        found = await self.fields(session_ids, "head", "owner")
+    async def devices(self, session_ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        """Who watches these sessions, by worker, as they say it themselves."""
+        asked = (self._line.call("HGETALL", self.key("d", one)) for one in session_ids)
+        found = await asyncio.gather(*asked)
+        return {
+            session_id: {
+                name.decode(): users for name, users in zip(flat[::2], flat[1::2], strict=True)
+            }
+            for session_id, flat in zip(session_ids, found, strict=True)
+        }
+
+    async def where(self, session_ids: Iterable[str]) -> dict[str, Where]:
+        """Of each session that is here, who writes it."""
+        found = await self.fields(session_ids, "head", "owner", "epoch")
         if not found:
             return {}
         seconds, micros = await self._line.call("TIME")
@@ -71,9 +93,9 @@ class Reading:
         key = f"{self._prefix}workers"
         alive = await self._line.call("ZRANGE", key, now, "+inf", "BYSCORE")
         return {
-            session_id: (int(head), (owner or b"").decode(), owner in alive)
-            for session_id, (head, owner) in found.items()
-            if head is not None
+            session_id: Where(int(head), int(epoch), (owner or b"").decode(), owner in alive)
+            for session_id, (head, owner, epoch) in found.items()
+            if head and epoch
         }
 
     async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
