@@ -7,6 +7,7 @@ import asyncio
 import logging
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ LEASE_MS = 6000
 
 AGAIN_S = 0.1
 """From one try to the next while the engine is away."""
+
+DELETED = 1000  # sessions that are known to be
 
 EVICT_S = 60.0
 EVICTED = 200  # sessions looked at together
@@ -81,6 +84,7 @@ class HotLog:
         self._folder = tempfile.TemporaryDirectory(prefix="incoming-")
         self.incoming = Path(self._folder.name)
         self._held: dict[str, Holding] = {}
+        self._deleted: deque[str] = deque(maxlen=DELETED)
         self._early = False
         self._reading = Reading(side, prefix)
         self._outgoing = Outgoing(side, prefix, worker, self._reading)
@@ -125,7 +129,8 @@ class HotLog:
             if held is None and ones[0].events and ones[0].events[0].seq == 1:
                 held = self._held[session_id] = Holding(1, 0, -1, Counts())
             if held is None:
-                lost[session_id] = _taken()
+                deleted = session_id in self._deleted
+                lost[session_id] = Deleted() if deleted else _taken()
                 continue
             names.append(session_id)
             parts.append(held.add(ones, changed.get(session_id), index))
@@ -219,6 +224,8 @@ class HotLog:
             user = found.row.user_id if found else ""
             await self._run(_delete, why, session_id, user)
             self._held.pop(session_id, None)
+            if why == "deleted":
+                self._deleted.append(session_id)
 
     async def forget_idle(self) -> None:
         """Now and again, until cancelled, forget what the archive has and nobody needs."""
