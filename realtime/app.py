@@ -30,7 +30,7 @@ from .build.parts import (
     open_journal,
 )
 from .build.providers import default_options, make_chain
-from .build.sharing import share_log
+from .build.sharing import Shared, share_log
 from .config import ConfigError, Settings
 from .core.bounds import Bounds
 from .core.usage import Price
@@ -75,12 +75,15 @@ class Server:
     supabase: Supabase | None
     leases: Leases | None
     shipper: Shipper | None
+    shared: Shared | None
 
     async def drain(self) -> None:
         """Refuse new work, tell every device, let answers finish. May be called twice."""
         if self.hub.draining:
             return
         self.transport.tell_all("server", {"type": "draining", "retry_in_ms": RETRY_MS})
+        if self.shared:
+            self.shared.keeper.rest()
         await self.hub.drain(self.settings.drain_seconds)
 
 
@@ -228,7 +231,7 @@ async def _running(
         app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
         app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
         app[SERVER] = Server(
-            settings, transport, connections, log, hub, chain, supabase, leases, shipper
+            settings, transport, connections, log, hub, chain, supabase, leases, shipper, shared
         )
 
         await refuse_what_cannot_work(settings, chain, supabase)

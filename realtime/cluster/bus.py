@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..core.rows import StorageError
@@ -30,7 +30,8 @@ class Moved(Exception):
 
 
 class Bus:
-    """`carry_out` gives what a call comes to, or raises `ProtocolError` or `Moved`."""
+    """`carry_out` gives what a call comes to, or raises `ProtocolError` or `Moved`. `spawn` begins
+    what nobody waits for."""
 
     def __init__(
         self,
@@ -38,11 +39,13 @@ class Bus:
         prefix: str,
         worker: str,
         carry_out: Callable[[Call], Awaitable[dict[str, Any]]],
+        spawn: Callable[[Coroutine[Any, Any, Any]], None],
     ) -> None:
         self._line = line
         self._prefix = prefix
         self._worker = worker
         self._carry_out = carry_out
+        self._spawn = spawn
         self._last = 0
         self._asked: dict[int, asyncio.Future[Answered]] = {}
         self._answers: OrderedDict[tuple[str, int], asyncio.Task[Answered]] = OrderedDict()
@@ -111,12 +114,5 @@ class Bus:
             return Answered(call.call_id, error=wrong.payload())
 
     def _reply(self, worker: str, answer: Answered) -> None:
-        """Where this fails the asker asks again."""
-
-        async def reply() -> None:
-            try:
-                await self.tell(worker, b"A" + calls.encode(answer))
-            except StorageError as error:
-                logger.debug("an answer was not sent: %s", error)
-
-        asyncio.create_task(reply())  # noqa: RUF006
+        """Where this is not heard the asker asks again."""
+        self._spawn(self.tell(worker, b"A" + calls.encode(answer)))

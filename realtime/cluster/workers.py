@@ -79,7 +79,7 @@ class Workers:
         self._mirrors: dict[str, Mirror] = {}
         self._reading: dict[str, list[Told]] = {}  # what was told while a session is read
         self._devices: dict[str, bytes] = {}  # still to be told
-        self._bus = Bus(line, prefix, self.name, self._carry_out)
+        self._bus = Bus(line, prefix, self.name, self._carry_out, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hub: Hub
         self._host: Host
@@ -97,7 +97,7 @@ class Workers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[Any]) -> None:
         async def done() -> None:
             try:
                 await work
@@ -244,8 +244,13 @@ class Workers:
     # ------------------------------------------------------------------ hears
 
     def hear(self, frame: bytes) -> None:
-        """Something on the channel of this worker."""
-        kind, body = frame[:1], frame[1:]
+        """Take something that came on a channel of this worker."""
+        try:
+            self._heard(frame[:1], frame[1:])
+        except Exception:  # of another version, perhaps; the others are heard on
+            logger.exception("a frame of another worker cannot be used")
+
+    def _heard(self, kind: bytes, body: bytes) -> None:
         match kind:
             case b"T":
                 for told in decode_parts(body):
@@ -348,10 +353,16 @@ class Workers:
         raise storage_unavailable()
 
     async def _carry_out(self, call: Call) -> dict[str, Any]:
-        actor = self._hub.actor(call.session_id)
-        if actor is None or call.name not in ARGUMENTS:
-            raise Moved
-        ack: dict[str, Any] = await getattr(actor, call.name)(*arguments(call))
+        try:
+            async with self._hub.hold(call.session_id) as actor:
+                if actor is None or call.name not in ARGUMENTS:
+                    raise Moved
+                carried_out = getattr(actor, call.name)(*arguments(call))
+        except ProtocolError as error:
+            if error.code == "busy" and self._hub.actor(call.session_id) is None:
+                raise Moved from None
+            raise
+        ack: dict[str, Any] = await carried_out
         return ack
 
     # ------------------------------------------------------------------ tells

@@ -374,7 +374,7 @@ class Hub:
 
     async def take_up(self, session_id: str) -> None:
         """Write a session from now on that another worker left, if nobody else does."""
-        if session_id not in self._actors:
+        if session_id not in self._actors and not self.draining:
             await self._recovery.tend(session_id, self._summarise)
 
     def _summarise(self, actor: Actor) -> None:

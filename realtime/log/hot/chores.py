@@ -61,6 +61,7 @@ class Chores:
         self._left = left
         self._lease_ms = lease_ms
         self._grace_ms = grace_ms
+        self.sweeping = True
         self._known: tuple[bytes, str] | None = None  # since when, and by which engine
         self._tasks: list[asyncio.Task[None]] = []
         self.on_lost: Callable[[Mapping[str, StorageError]], None] = lambda lost: None
@@ -139,6 +140,8 @@ class Chores:
         return Deleted() if why == b"deleted" else StorageError("another worker writes it now")
 
     async def _look(self) -> None:
+        if not self.sweeping:
+            return
         found = await self._run(_sweep, self._lease_ms, SWEPT, self._grace_ms)
         for session_id in found:
             self._left.put_nowait(session_id.decode())

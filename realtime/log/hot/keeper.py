@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.rows import (
     Batch,
+    Deleted,
     EventRow,
     Head,
     HeldElsewhere,
@@ -110,6 +111,10 @@ class HotLog:
         when the engine may have forgotten who watches."""
         self.on_away = on_away
         self._chores.on_lost, self._chores.on_return = on_lost, on_return
+
+    def rest(self) -> None:
+        """Take up nothing more that others left."""
+        self._chores.sweeping = False
 
     # ---------------------------------------------------------------- writing
 
@@ -232,7 +237,7 @@ class HotLog:
         while True:
             await asyncio.sleep(EVICT_S)
             try:
-                await self.evict((time.time_ns() // 1_000_000) - IDLE_MS)
+                await self.evict(time.time_ns() // 1_000_000 - IDLE_MS)
             except StorageError as error:
                 logger.debug("nothing was forgotten: %s", error)
 
