@@ -48,6 +48,7 @@ from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
 from .live.count import RunCount
 from .live.hub import Hub
+from .live.people import People
 from .live.services import Services
 from .log.journal.keeper import JournalKeeper
 from .log.log import Log
@@ -159,6 +160,7 @@ async def _running(
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
+        people = People()
         services = Services(
             log=log,
             chain=chain,
@@ -168,6 +170,7 @@ async def _running(
             count=RunCount(),
             on_progress=transport.progress,
             files=kept,
+            people=people,
             options=default_options(settings),
             prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
             show_reasoning=settings.show_reasoning,
@@ -203,6 +206,7 @@ async def _running(
                 auth,
                 shares,
                 kept,
+                people,
                 Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
             ),
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),

@@ -3,8 +3,8 @@
     async def authenticate(token: str | None, request: aiohttp.web.Request) -> User | None
 
 `token` is what the client gave, or None; `request` has its headers and cookies. None means
-nobody, and so does `AuthError`, whose message the client is told. `User(user_id, name=…)` says what
-others see of the user.
+nobody, and so does `AuthError`, whose message the client is told. `User(user_id, name=…,
+attributes={…})` says what others see of the user, and what tools and limits know of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..core.user import BadAttributes
 from ..package import NAME, hint
 from . import AuthError, User
 
@@ -71,10 +72,13 @@ class Hook:
         return user
 
     def _tell(self, error: Exception) -> None:
-        """Log each fault once: its kind and place, since its message may hold a secret."""
+        """Log each fault once: its kind and place, since its message may hold a secret; the message
+        where it is ours."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
         fault = f"{type(error).__name__} at {place}"
+        if isinstance(error, BadAttributes):
+            fault = str(error)
         if fault not in self._told:
             self._told.add(fault)
             logger.error("AUTH: the authenticate function failed with %s; logged once", fault)

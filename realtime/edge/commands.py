@@ -17,6 +17,7 @@ from ..files.store import Files
 from ..limits.buckets import Buckets
 from ..live.errors import not_yours, refused
 from ..live.hub import Hub
+from ..live.people import People
 from ..live.seat import Seat
 from ..log.log import Ticket
 from ..protocol import (
@@ -62,6 +63,7 @@ class Commands:
         auth: Authenticator,
         shares: Shares,
         files: Files,
+        people: People,
         sessions: Buckets,
     ) -> None:
         self._sockets = sockets
@@ -70,6 +72,7 @@ class Commands:
         self._authenticator = auth
         self._shares = shares
         self._files = files
+        self._people = people
         self._sessions = sessions
         self._handlers: Handlers = {
             **ListCommands(hub, self._open, sessions).handlers,
@@ -140,6 +143,7 @@ class Commands:
         if connection.closed:
             raise ProtocolError("not_found", "the socket has disconnected")
         connection.user = user
+        self._people.met(user)
         connection.guest_token = guest_token
         connection.expiry.watch(user.exp)
         self._transport.enter_list(connection.sid, user.user_id)

@@ -207,7 +207,8 @@ class Driver:
         )
         if ended and run.done:
             first = self._first_token_ms if carried_out else None
-            run_ended(session.session_id, run, run.done, first)
+            asker = self._services.people.find(run.asker)
+            run_ended(session.session_id, run, run.done, first, asker)
         task = self._task if carried_out else None
         if task and task is not asyncio.current_task():
             task.cancel()

@@ -10,7 +10,6 @@ from ..core.rows import StorageError
 from ..core.session import new_id
 from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
-from ..core.user import User
 from ..files.store import pieces
 from ..models import Request
 from ..protocol import File, Options, Progress, ProtocolError, ToolCall, Usage
@@ -41,7 +40,7 @@ def job_of(
         before = used_before(run, session, services)
 
     said = session.last_said(run.asker)
-    asker = User(run.asker, name=said.name if said else None)
+    asker = services.people.find(run.asker, said.name if said else None)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""

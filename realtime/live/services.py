@@ -14,6 +14,7 @@ from ..protocol import Options, Progress
 from ..runs.chain import Chain
 from ..tools import Toolbox
 from .count import RunCount
+from .people import People
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -28,6 +29,7 @@ class Services(msgspec.Struct, frozen=True):
     count: RunCount
     on_progress: Callable[[Progress], None]
     files: Files
+    people: People
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True
