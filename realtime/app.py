@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from .auth.hook import Authenticate
 from .auth.links import Links
 from .auth.shares import Shares
 from .auth.supabase import SupabaseTokens
@@ -25,6 +27,8 @@ from .build.info import public_info
 from .build.parts import (
     auth_secrets,
     connect_mcp,
+    enter_lifespans,
+    load_extensions,
     load_tools,
     make_authenticator,
     open_journal,
@@ -87,12 +91,32 @@ SERVER: web.AppKey[Server] = web.AppKey("server", Server)
 """The server of an application that runs."""
 
 
-def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web.Application:
+@dataclass(frozen=True)
+class Given:
+    """What takes the place of what the settings name; `extensions` are more of them."""
+
+    model: Model | Chain | None
+    tools: Sequence[Callable[..., Any]] | None
+    authenticate: Authenticate | None
+    extensions: Sequence[object]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    model: Model | Chain | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
+    authenticate: Authenticate | None = None,
+    extensions: Sequence[object] = (),
+) -> web.Application:
     """The server as an aiohttp application, with its page, sockets and HTTP routes.
 
-    `model` takes the place of the one that the settings name. Starting it raises
-    `ConfigError` where the configuration turns out to be wrong.
+    `model` takes the place of MODEL, `tools`, functions marked with `@tool`, that of TOOLS, and
+    `authenticate` that of AUTH. `extensions` are objects with the methods of `realtime.extensions`,
+    beside those of EXTENSIONS. Starting it raises `ConfigError` where the configuration turns out
+    to be wrong.
     """
+    given = Given(model, tools, authenticate, extensions)
     transport = Transport(
         origins=settings.allowed_origins,
         transports=settings.transports,
@@ -123,7 +147,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
             *export.ROUTES,
         ]
     )
-    app.cleanup_ctx.append(partial(_running, settings, transport, model))
+    app.cleanup_ctx.append(partial(_running, settings, transport, given))
     app.on_shutdown.append(_stopping)
     return app
 
@@ -131,14 +155,15 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
 async def _running(
     settings: Settings,
     transport: Transport,
-    given: Model | Chain | None,
+    given: Given,
     app: web.Application,
 ) -> AsyncIterator[None]:
     """Everything between start and end, in the order of dependence; undone backwards."""
     async with AsyncExitStack() as undo:
-        box = load_tools(settings)
+        extensions = load_extensions(settings, given.extensions)
+        box = load_tools(settings, given.tools)
         secrets = auth_secrets(settings)
-        auth = make_authenticator(settings, secrets)
+        auth = make_authenticator(settings, secrets, given.authenticate)
         if isinstance(auth, SupabaseTokens):
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
@@ -146,11 +171,14 @@ async def _running(
         log = Log(keeper, early_tokens=early)
         undo.push_async_callback(log.close)
         suspect = await keeper.showing_early(early)
-        if given is None:
+        await enter_lifespans(extensions, app, undo)
+        if given.model is None:
             chain = await make_chain(settings)
             undo.push_async_callback(chain.close)
+        elif isinstance(given.model, Chain):
+            chain = given.model
         else:
-            chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
+            chain = Chain([Link(given.model, "")])
         supabase = await connect_supabase(settings, undo)
         leases = Leases(supabase, await keeper.worker()) if supabase else None
         if settings.mcp_config:
@@ -160,17 +188,19 @@ async def _running(
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
-        people = People()
+        people = People(extensions.limits)
         services = Services(
             log=log,
             chain=chain,
             tools=box,
             instructions=settings.instructions,
-            budget=await budget_of_today(settings, log),
+            budget=await budget_of_today(settings, log, people),
             count=RunCount(),
             on_progress=transport.progress,
             files=kept,
             people=people,
+            extensions=extensions,
+            app=app,
             options=default_options(settings),
             prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
             show_reasoning=settings.show_reasoning,
@@ -207,6 +237,7 @@ async def _running(
                 shares,
                 kept,
                 people,
+                extensions,
                 Buckets(settings.sessions_per_day, DAY_S, "new sessions"),
             ),
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
@@ -253,12 +284,13 @@ async def _stopping(app: web.Application) -> None:
     await server.transport.shutdown()
 
 
-async def budget_of_today(settings: Settings, log: Log) -> Budget:
+async def budget_of_today(settings: Settings, log: Log, people: People) -> Budget:
     """The budget, less what the log says was spent of it today."""
     budget = Budget(
         user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
         server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
         user_runs=settings.runs_per_user,
+        own=people.limits,
     )
     for asker, owner, tokens, dollars in await log.keeper.spent(budget.day_begins):
         budget.spend(payers(asker, owner), Amount(tokens, dollars))

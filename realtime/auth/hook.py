@@ -32,14 +32,19 @@ class Hook:
     """An `Authenticator`. What goes wrong inside the function lets nobody in."""
 
     def __init__(self, authenticate: Authenticate, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Raises ValueError, whose sentence goes on from the function's path."""
+        if not (
+            inspect.iscoroutinefunction(authenticate)
+            or inspect.iscoroutinefunction(getattr(authenticate, "__call__", None))  # noqa: B004
+        ):
+            raise ValueError("must be a function: async def authenticate(token, request)")
         self._authenticate = authenticate
         self._timeout_s = timeout_s
         self._told: set[str] = set()
 
     @classmethod
     def load(cls, path: str) -> Hook:
-        """The function at a dotted path. Raises ValueError, whose sentence goes on from the
-        path."""
+        """The function at a dotted path. Raises ValueError likewise."""
         module_name, _, name = path.rpartition(".")
         try:
             module = importlib.import_module(module_name)
@@ -49,11 +54,6 @@ class Hook:
         function = getattr(module, name, None)
         if function is None:
             raise ValueError(f"cannot be used: {module_name} has no {name}")
-        if not (
-            inspect.iscoroutinefunction(function)
-            or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-        ):
-            raise ValueError("must be a function: async def authenticate(token, request)")
         return cls(function)
 
     async def user(self, token: str | None, request: web.Request) -> User:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from ..auth.supabase import SupabaseTokens
-from ..build.parts import auth_secrets, load_tools, make_authenticator, try_mcp
+from ..build.parts import (
+    auth_secrets,
+    load_extensions,
+    load_tools,
+    make_authenticator,
+    try_mcp,
+)
 from ..build.providers import default_options, make_chain
 from ..config import Settings
 from ..core.rows import StorageError
@@ -45,6 +51,8 @@ async def check(settings: Settings) -> int:
     box = load_tools(settings)
     names = ", ".join(spec.name for spec in box.specs)
     report.ok(f"tools: {', '.join(settings.tools) or 'none'}" + (f" ({names})" if names else ""))
+    for one in load_extensions(settings).items:
+        report.ok(f"extension {one.name}: {', '.join(one.methods)}")
     await check_mcp(settings, box, report)
     await check_auth(settings, report)
     check_journal(settings, report)

@@ -27,6 +27,7 @@ from .parsers import (
     parse_auth,
     parse_base_url,
     parse_bucket,
+    parse_extensions,
     parse_flag,
     parse_host,
     parse_instructions,
@@ -189,6 +190,14 @@ class Fields:
     )
     client_tools: bool = setting(
         False, "true: clients may declare tools of their own, which run in them.", parse_flag
+    )
+
+    # What you build on it
+    extensions: tuple[str, ...] = setting(
+        (),
+        "Your own code: modules, or module:object, comma separated. docs/extend.md says what each "
+        "may have.",
+        parse_extensions,
     )
 
     # Where conversations are kept

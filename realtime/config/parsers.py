@@ -138,6 +138,15 @@ def parse_list(raw: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in raw.split(",") if item.strip())
 
 
+def parse_extensions(raw: str) -> tuple[str, ...]:
+    paths = parse_list(raw)
+    for path in paths:
+        module, _, name = path.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), name or "_"]):
+            raise ValueError(f"has {path}, which is neither a module nor module:object")
+    return paths
+
+
 def parse_suggestions(raw: str) -> tuple[str, ...]:
     items = tuple(item.strip() for item in raw.split(";") if item.strip())
     if len(items) > 4:

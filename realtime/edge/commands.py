@@ -13,6 +13,7 @@ from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
 from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
+from ..extensions import Extensions, NewMessage
 from ..files.store import Files
 from ..limits.buckets import Buckets
 from ..live.errors import not_yours, refused
@@ -64,6 +65,7 @@ class Commands:
         shares: Shares,
         files: Files,
         people: People,
+        extensions: Extensions,
         sessions: Buckets,
     ) -> None:
         self._sockets = sockets
@@ -73,6 +75,7 @@ class Commands:
         self._shares = shares
         self._files = files
         self._people = people
+        self._extensions = extensions
         self._sessions = sessions
         self._handlers: Handlers = {
             **ListCommands(hub, self._open, sessions).handlers,
@@ -150,6 +153,9 @@ class Commands:
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
         check_able(self._hub)
+        if command.options and command.options.model:
+            await self._people.look_up(member_of(connection))
+            self._people.check_model(user_of(connection), command.options.model)
         self._sessions.spend(user_of(connection))
         seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
@@ -193,8 +199,17 @@ class Commands:
         check_able(self._hub)
         session_id = connection.named(command.session_id)
         found = await self._files.find(session_id, command.files[:MAX_FILES])
+        user, instead = member_of(connection), None
+        await self._people.look_up(user)
+        if self._extensions.having("before_message"):
+            async with self._open(connection, session_id) as seat:
+                files = seat.check_send(command, user, found)
+                if files is not None:
+                    message = NewMessage(command.text, files, command.replaces)
+                    instead = await self._extensions.before_message(message, user, seat.row())
+            check_able(self._hub)
         async with self._open(connection, session_id) as seat:
-            return seat.send(command, member_of(connection), found)
+            return seat.send(command, user, found, instead=instead)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
@@ -202,15 +217,24 @@ class Commands:
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         check_able(self._hub)
+        await self._people.look_up(member_of(connection))
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
     async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
         check_able(self._hub)
+        await self._people.look_up(member_of(connection))
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.regenerate(command, user_of(connection))
 
     async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
+        if command.edit and self._extensions.having("before_message"):
+            async with self._open(connection, connection.named(command.session_id)) as seat:
+                files = seat.check_edit(command.edit)
+                message = NewMessage(command.edit.text, files)
+                command.edit.text = await self._extensions.before_message(
+                    message, member_of(connection), seat.row()
+                )
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.queue(command, member_of(connection))
 

@@ -68,6 +68,7 @@ def job_of(
             return None
 
     return Job(
+        asker=asker,
         instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
         before_call=before_call,
@@ -82,6 +83,7 @@ def job_of(
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,
                 report=reporter.report,
+                app=services.app,
             ),
             told=lambda *report: services.on_progress(Progress(session.session_id, *report)),
             decided=decided,

@@ -1,33 +1,77 @@
-"""Who has signed in lately, since the log keeps of a user only what others see."""
+"""Who has signed in lately: what the log does not keep of a user, and what they may do."""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec.structs import replace
 
+from ..core.plan import Limits
 from ..core.user import User
+from ..protocol import ProtocolError
 
 MOST = 4096
-"""Users whose attributes are remembered, those who signed in last."""
+"""Users of whom something is remembered, those who were here last."""
+
+FRESH_S = 10.0
+"""How long limits are not asked for again."""
+
+
+class _Known(msgspec.Struct):
+    user: User
+    limits: Limits | None = None
+    asked_at: float | None = None
 
 
 class People:
-    """The attributes of users, for the runs that go on when their devices are gone."""
+    """What is known of users, for the runs that go on when their devices are gone. `ask`: the
+    limits of a user."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, User] = OrderedDict()
+    def __init__(self, ask: Callable[[User], Awaitable[Limits | None]]) -> None:
+        self._ask = ask
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def met(self, user: User) -> None:
-        """This user has just signed in; what was known before no longer counts."""
-        self._known.pop(user.user_id, None)
-        if user.attributes:
-            self._known[user.user_id] = user
-            if len(self._known) > MOST:
-                self._known.popitem(last=False)
+        """This user has just signed in. What the last sign-in knew no longer counts."""
+        known = self._known.pop(user.user_id, None)
+        self._known[user.user_id] = _Known(user, known.limits if known else None)
+        if len(self._known) > MOST:
+            self._known.popitem(last=False)
 
     def find(self, user_id: str, name: str | None = None) -> User:
         """The user of this id, under this name. Without attributes where they have not signed in
         since the start."""
         known = self._known.get(user_id)
-        return replace(known, exp=None, name=name) if known else User(user_id, name=name)
+        return replace(known.user, exp=None, name=name) if known else User(user_id, name=name)
+
+    async def look_up(self, user: User) -> None:
+        """Have the limits of a user who is about to do something. Raises what `ask` raises, where
+        there are none from before."""
+        known = self._known.get(user.user_id)
+        if known is None:
+            self.met(user)
+            known = self._known[user.user_id]
+        now = time.monotonic()
+        if known.asked_at is not None and now - known.asked_at < FRESH_S:
+            return
+        try:
+            known.limits = await self._ask(user)
+        except ProtocolError:
+            if known.limits is None:
+                raise
+        known.asked_at = now
+
+    def limits(self, user_id: str) -> Limits | None:
+        """Those of a user, as far as they were looked up."""
+        known = self._known.get(user_id)
+        return known.limits if known else None
+
+    def check_model(self, user_id: str, model: str) -> None:
+        """Raises `forbidden` where this one may not answer the user."""
+        limits = self.limits(user_id)
+        if limits and limits.models is not None and model not in limits.models:
+            allowed = ", ".join(limits.models) or "none"
+            raise ProtocolError("forbidden", f"{model} may not answer you; you may use: {allowed}")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from aiohttp import web
 
 from ..core.usage import Prices
+from ..extensions import Extensions
 from ..files.store import Files
 from ..limits.budget import Budget
 from ..log.log import Log
@@ -30,6 +32,9 @@ class Services(msgspec.Struct, frozen=True):
     on_progress: Callable[[Progress], None]
     files: Files
     people: People
+    extensions: Extensions
+    app: web.Application
+    """What tools find their own things in."""
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True

@@ -23,6 +23,7 @@ from ..core.continuing import to_take_up
 from ..core.held import Held, hold
 from ..core.state import RunState, State
 from ..core.usage import Meter
+from ..core.user import User
 from ..models import (
     AnswerKept,
     Cited,
@@ -75,11 +76,13 @@ MAX_CALLS = 16
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a run is carried out with. `before_call` is told what the model is asked and what the
-    calls before came to; it raises `ProtocolError` where the call must not be made. `take_in` is
-    awaited before each further step: what users said meanwhile is then in the answer. `read` gives
-    the bytes of a file that the context lists. `stays` is as in `Request`."""
+    """What a run is carried out with. `asker`: the user who asked. `before_call` is told what the
+    model is asked and what the calls before came to; it raises `ProtocolError` where the call must
+    not be made. `take_in` is awaited before each further step: what users said meanwhile is then in
+    the answer. `read` gives the bytes of a file that the context lists. `stays` is as in
+    `Request`."""
 
+    asker: User
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], None]

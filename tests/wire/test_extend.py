@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.support.fetch import fetch
 from tests.support.page import example
+from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 from tests.wire.people import Devices
 
@@ -21,3 +24,62 @@ async def test_who_asks(
     assert (await fetch(f"{running.url}/api/sessions", Cookie="login=token-of-ada")).status == 200
     refused = await device(running.url, token="token-of-eve").connect()
     assert refused["error"]["code"] == "unauthorized"
+
+
+async def test_lifespan(
+    serve: Serve,
+    device: Devices,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp_server: Any,
+) -> None:
+    async def order(request: web.Request) -> web.Response:
+        return web.Response(text=f"{request.match_info['id']} is on its way")
+
+    shop = web.Application()
+    shop.router.add_get("/orders/{id}", order)
+    monkeypatch.setenv("SHOP_URL", str((await aiohttp_server(shop)).make_url("/")))
+    example("lifespan", tmp_path, monkeypatch)
+    model = ScriptedModel(asks(("order_status", '{"order_id": 7}')), says("soon"))
+    running = await serve(model, extensions=("my_shop",), tools=("my_shop",))
+    one = device(running.url)
+    await one.connect()
+    await one.ask("where is it?")
+    assert one.events("tool_call", status="completed")[0]["output"] == "7 is on its way"
+
+
+async def test_instructions(
+    serve: Serve, device: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("Who asks", tmp_path, monkeypatch)
+    example("instructions", tmp_path, monkeypatch)
+    model = ScriptedModel(says("hello"))
+    running = await serve(model, extensions=("my_instructions",), auth="my_auth.authenticate")
+    one = device(running.url, token="token-of-ada")
+    await one.connect()
+    await one.ask("hello")
+    assert model.requests[0].instructions.endswith("You speak with Ada, whose plan is pro.")
+
+
+async def test_limits(
+    serve: Serve, device: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("limits", tmp_path, monkeypatch)
+    running = await serve(ScriptedModel(says("hello")), extensions=("my_plans",))
+    one = device(running.url)
+    await one.connect()
+    refused = (await one.send("hello"))["error"]
+    assert refused["message"] == "scripted may not answer you; you may use: demo"
+
+
+async def test_before_message(
+    serve: Serve, device: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("before_message", tmp_path, monkeypatch)
+    running = await serve(extensions=("my_moderation",))
+    one = device(running.url)
+    await one.connect()
+    refused = (await one.send("my password is x"))["error"]
+    assert refused["message"] == "Please do not send passwords."
+    await one.ask("take 4111 1111 1111 1111, please")
+    assert one.events("user_message")[0]["text"] == "take [card number], please"
