@@ -33,7 +33,7 @@ from .build.parts import (
     make_authenticator,
     open_journal,
 )
-from .build.providers import default_options, make_chain
+from .build.providers import default_options, make_chain, patience
 from .config import ConfigError, Settings
 from .core.bounds import Bounds
 from .core.usage import Price
@@ -178,7 +178,7 @@ async def _running(
         elif isinstance(given.model, Chain):
             chain = given.model
         else:
-            chain = Chain([Link(given.model, "")])
+            chain = Chain([Link(given.model, "", patience=patience(settings))])
         supabase = await connect_supabase(settings, undo)
         leases = Leases(supabase, await keeper.worker()) if supabase else None
         if settings.mcp_config:

@@ -136,7 +136,7 @@ def open_journal(settings: Settings) -> Journal:
 def mcp_servers(settings: Settings) -> dict[str, McpServer]:
     """The MCP servers of MCP_CONFIG."""
     try:
-        return read_config(settings.mcp_config, settings.mcp_environ or os.environ)
+        return read_config(settings.mcp_config, settings.environ or os.environ)
     except ValueError as error:
         raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
 

@@ -17,8 +17,9 @@ from ..config import Settings
 from ..core.rows import StorageError
 from ..log.journal import Journal
 from ..log.journal.database import InUse
-from ..models import Model, ModelError, Request, ToolSpec, UserText
+from ..models import ModelError, Request, ToolSpec, UserText
 from ..protocol import Options
+from ..runs.chain import Link
 from ..tools import Toolbox
 
 CHECK_FAILED = 3
@@ -58,8 +59,8 @@ async def check(settings: Settings) -> int:
     check_journal(settings, report)
     chain = await make_chain(settings)
     try:
-        for model in chain.models:
-            await check_model(model, box.specs, default_options(settings), report)
+        for link in chain.links:
+            await check_model(link, box.specs, default_options(settings), report)
     finally:
         await chain.close()
     await check_supabase(settings, report)
@@ -110,15 +111,16 @@ async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> None:
 
 
 async def check_model(
-    model: Model, tools: tuple[ToolSpec, ...], options: Options, report: Report
+    link: Link, tools: tuple[ToolSpec, ...], options: Options, report: Report
 ) -> None:
     """Reach it, and ask it one small thing as a session would: with the tools and options."""
+    model = link.model
     part = f"model {model.label}"
     question = (UserText("Answer with one word: which colour is the sky?"),)
     request = Request("Answer with one word.", question, tools, options)
     try:
         notice = await model.check()
-        async with aclosing(model.stream(request)) as stream:
+        async with aclosing(link.stream(request)) as stream:
             async for events in stream:
                 if events:
                     break

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .models import ModelEntry, default_api
+from .models import ModelEntry, default_api, is_path
 
 if TYPE_CHECKING:
     from . import Settings
@@ -98,7 +98,8 @@ def _models(settings: Settings) -> Iterator[str]:
     for name, count in named.items():
         if count > 1:
             yield f"MODELS offers {name} twice: a session chooses a model by its name alone"
-    unpriced = models_used(settings) - set(settings.prices or {})
+    unpriced = {name for name in models_used(settings) if not is_path(name)}
+    unpriced -= set(settings.prices or {})
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (
             f"PRICES lacks {', '.join(sorted(unpriced))}: a budget in dollars needs the "
@@ -108,7 +109,7 @@ def _models(settings: Settings) -> Iterator[str]:
 
 def ours(entry: ModelEntry) -> bool:
     """Whether it is a model of the server that OPENAI_BASE_URL names, OpenAI without it."""
-    return not entry.url and entry.name not in ("local", "demo")
+    return not entry.url and entry.name not in ("local", "demo") and not is_path(entry.name)
 
 
 def models_used(settings: Settings) -> set[str]:
@@ -125,7 +126,7 @@ def notes(settings: Settings) -> Iterator[str]:
     entries = (*settings.fallbacks, *settings.models)
     here = settings.model == "openai" or any(map(ours, entries))
     idle = set() if here else {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API"}
-    if settings.model != "openai":
+    if settings.model != "openai" and not is_path(settings.model):
         idle.add("OPENAI_MODEL")
         do = "set MODEL=openai" if here or settings.openai_api_key else "set OPENAI_API_KEY too"
         yield from _idle(given & idle, f"MODEL={settings.model}", f"; {do} to use it")
@@ -158,7 +159,9 @@ def notes(settings: Settings) -> Iterator[str]:
         )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
-    if unknown := set(settings.prices or {}) - models_used(settings):
+    own = any(map(is_path, models_used(settings)))  # whose names are not known yet
+    unknown = set(settings.prices or {}) - models_used(settings)
+    if unknown and not own:
         yield (
             f"PRICES has {', '.join(sorted(unknown))}, which no setting names; the "
             f"models are {', '.join(sorted(models_used(settings)))}"

@@ -15,6 +15,7 @@ from .models import (
     ModelEntry,
     parse_count,
     parse_effort,
+    parse_model,
     parse_models,
     parse_options,
     parse_prices,
@@ -67,9 +68,10 @@ class Fields:
     # The model
     model: str = setting(
         "demo",
-        "openai, local or demo. The default is openai where OPENAI_API_KEY or OPENAI_BASE_URL "
-        "is set.",
-        one_of("openai", "local", "demo"),
+        "openai, local or demo, or the path of a class of your own, such as "
+        "my_pkg.models:Claude. The default is openai where OPENAI_API_KEY or OPENAI_BASE_URL is "
+        "set.",
+        parse_model,
     )
     openai_api_key: str = setting("", "The key of OpenAI or of a compatible server.", secret=True)
     openai_base_url: str = setting(
@@ -107,7 +109,8 @@ class Fields:
     fallbacks: tuple[ModelEntry, ...] = setting(
         (),
         "Models that answer when MODEL cannot, in this order, comma separated. Each is NAME on "
-        "the same server, NAME@URL key=VARIABLE on another one, local, or demo.",
+        "the same server, NAME@URL key=VARIABLE on another one, local, demo, or the path of a "
+        "class of your own.",
         parse_models,
     )
     models: tuple[ModelEntry, ...] = setting(

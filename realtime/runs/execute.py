@@ -144,7 +144,9 @@ async def execute(
                     tools=tools.specs,
                     options=job.options,
                     session_id=session.session_id,
+                    run_id=run.run_id,
                     user_id=run.asker,
+                    attributes=job.asker.attributes,
                     hosted=True,
                     schema=answer.schema,
                     kept=held.id if held else "",
@@ -158,7 +160,7 @@ async def execute(
                 meter.begin(attempts.model.name, request)
                 whole = await attached.given(request, attempts.link.given)
                 try:
-                    async with aclosing(attempts.model.stream(whole)) as stream:
+                    async with aclosing(attempts.link.stream(whole)) as stream:
                         async for batch in stream:
                             if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True

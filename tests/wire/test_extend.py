@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from realtime.build.providers import make_chain
+from realtime.config import Settings
+from realtime.core.usage import Meter
+from realtime.models import Request, UserText
+from realtime.runs.chain import ask
 from tests.support.fetch import fetch
 from tests.support.page import example
+from tests.support.process import realtime
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 from tests.wire.people import Devices
@@ -83,3 +90,52 @@ async def test_before_message(
     assert refused["message"] == "Please do not send passwords."
     await one.ask("take 4111 1111 1111 1111, please")
     assert one.events("user_message")[0]["text"] == "take [card number], please"
+
+
+async def test_your_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example("Your own model", tmp_path, monkeypatch)
+    settings = Settings.load(
+        {"MODEL": "my_models:Parrot", "PARROT_WORD": "hello", "PORT": "0"}, None
+    )
+    chain = await make_chain(settings)
+    assert await ask(chain.begin(), Request("", (UserText("a b"),)), Meter({})) == "a b hello"
+    code, told = await realtime("--check", cwd=tmp_path, MODEL="my_models:Parrot")
+    assert (code, "ok    model parrot on this machine, which answers" in told) == (0, True), told
+
+
+async def test_filter_what_a_model_says(
+    serve: Serve,
+    device: Devices,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp_server: Any,
+) -> None:
+    """However the text is cut."""
+    said = "Pay 4111 1111 1111 1111 or 4222222222222222, not 4111 1111, by 2027."
+    sizes = [1, 3, 7, len(said)]
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        size = sizes.pop()
+        for at in range(0, len(said), size):
+            piece = {"choices": [{"delta": {"content": said[at : at + size]}}]}
+            await response.write(b"data: %s\n\n" % json.dumps(piece).encode())
+        end = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+        await response.write(b"data: %s\n\ndata: [DONE]\n\n" % json.dumps(end).encode())
+        return response
+
+    provider = web.Application()
+    provider.router.add_post("/v1/chat/completions", complete)
+    url = str((await aiohttp_server(provider)).make_url("/v1"))
+    example("Filter what a model says", tmp_path, monkeypatch)
+    environ = {"MODEL": "my_redaction:Redacted", "LLM_KEY": "none", "LLM_URL": url}
+    chain = await make_chain(Settings.load(environ, None))
+    running = await serve(chain)
+    one = device(running.url)
+    await one.connect()
+    while sizes:
+        done = await one.ask("how do I pay?")
+        assert done["text"] == "Pay [card] or [card], not 4111 1111, by 2027."
+    assert "4111 1111 1111" not in str(one.record)
+    await chain.close()
