@@ -46,6 +46,7 @@ from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
+from .extensions import Follower
 from .files.store import Files
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
@@ -188,6 +189,10 @@ async def _running(
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
+        followers = [Follower(keeper, one.name, one.told) for one in extensions.having("on_event")]
+        for follower in followers:
+            undo.push_async_callback(follower.stop)
+        news = await keeper.follow([one.name for one in followers])
         people = People(extensions.limits)
         services = Services(
             log=log,
@@ -251,8 +256,8 @@ async def _running(
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
-        app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
-        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
+        app[health.HEALTH] = health.Health(hub, chain, connections, followers, shipping)
+        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport, followers)
         app[SERVER] = Server(
             settings, transport, connections, log, hub, chain, supabase, leases, shipper
         )
@@ -263,6 +268,8 @@ async def _running(
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
         keeper.begin()
+        for follower in followers:
+            follower.start(news[follower.name])
         await summariser.start()
         undo.push_async_callback(summariser.stop)
         titler.start()

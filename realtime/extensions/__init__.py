@@ -17,6 +17,7 @@ from ..core.plan import Limits
 from ..core.rows import SessionRow
 from ..core.user import User
 from .extension import BadExtension, Extension
+from .follower import Follower, Pauses
 from .hooks import Extensions
 from .loading import load, named
 from .message import MessageRefused, NewMessage
@@ -25,9 +26,11 @@ __all__ = [
     "BadExtension",
     "Extension",
     "Extensions",
+    "Follower",
     "Limits",
     "MessageRefused",
     "NewMessage",
+    "Pauses",
     "SessionRow",
     "User",
     "load",

@@ -15,6 +15,8 @@ from typing import Any
 from aiohttp import web
 
 from ..core.about import ABOUT
+from ..core.rows import SessionRow
+from ..protocol import Event
 from ..tools import bounded, in_thread
 from .message import MessageRefused
 
@@ -31,6 +33,7 @@ LIKE = 0.8
 """How alike, from 0 to 1, a name must be to one of these to be taken for a mistake."""
 
 HOOK_S = 10.0
+EVENT_S = 30.0
 START_S, STOP_S = 60.0, 10.0
 """How long a lifespan may take to begin, and to end."""
 
@@ -43,6 +46,9 @@ class BadExtension(ValueError):
 
 class HookFailed(Exception):
     """A method did not do what it must. It has been logged."""
+
+    def __init__(self) -> None:
+        super().__init__("it failed")
 
 
 class Extension:
@@ -101,6 +107,13 @@ class Extension:
         except BaseException:  # SystemExit, too, would go through the loop
             logger.exception("%s of %s failed", name, self.name)
             raise HookFailed from None
+
+    async def told(self, event: Event, session: SessionRow) -> None:
+        """Give it an event. Raises `HookFailed`."""
+        about = {"session_id": session.session_id, "user_id": session.user_id}
+        if event.run_id:
+            about["run_id"] = event.run_id
+        await self.call("on_event", event, session, about=about, seconds=EVENT_S)
 
     @asynccontextmanager
     async def living(self, app: web.Application) -> AsyncIterator[None]:

@@ -92,6 +92,22 @@ async def test_before_message(
     assert one.events("user_message")[0]["text"] == "take [card number], please"
 
 
+async def test_on_event(
+    serve: Serve, device: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example("on_event", tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    running = await serve(ScriptedModel(says("hello")), extensions=("my_usage",))
+    one = device(running.url)
+    you = (await one.connect())["you"]
+    done = await one.ask("hello")
+    await one.drop()
+    await running.stop()
+    (line,) = (tmp_path / "answers.jsonl").read_text().splitlines()
+    row = {"id": [one.session["session_id"], done["seq"]], "user": you, "status": "completed"}
+    assert json.loads(line) == {**row, "tokens": 1}
+
+
 async def test_your_own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example("Your own model", tmp_path, monkeypatch)
     settings = Settings.load(

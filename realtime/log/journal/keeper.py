@@ -31,6 +31,7 @@ class JournalKeeper:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._upkeep = Upkeep(journal, self._writer, self._readers, self.news)
+        self._followers: dict[str, asyncio.Event] = {}
 
     # ---------------------------------------------------------------- writing
 
@@ -42,6 +43,8 @@ class JournalKeeper:
             raise
         if heads:  # else there are tokens alone, which are loose
             self.news.set()
+            for news in self._followers.values():
+                news.set()
             self._upkeep.index_later()
         return gone
 
@@ -181,6 +184,22 @@ class JournalKeeper:
     async def void(self, session_id: str) -> None:
         await self._write(self.journal.void, session_id)
         self._upkeep.tidy_soon()
+
+    # -------------------------------------------------------------- followers
+
+    async def follow(self, followers: Collection[str]) -> dict[str, asyncio.Event]:
+        await self._write(self.journal.followers.follow, followers)
+        self._followers = {name: asyncio.Event() for name in followers}
+        return self._followers
+
+    async def changed(self, follower: str) -> list[str]:
+        return await self._write(self.journal.followers.changed, follower)
+
+    async def unseen(self, follower: str, session_id: str) -> list[Event]:
+        return await self._read(self.journal.followers.unseen, follower, session_id)
+
+    async def seen(self, follower: str, session_id: str, seq: int) -> None:
+        await self._write(self.journal.followers.seen, follower, session_id, seq)
 
     # ---------------------------------------------------------------- threads
 
