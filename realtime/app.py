@@ -31,6 +31,8 @@ from .build.parts import (
     load_extensions,
     load_tools,
     make_authenticator,
+    make_followers,
+    make_webhook,
     open_journal,
 )
 from .build.providers import default_options, make_chain, patience
@@ -46,7 +48,6 @@ from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
-from .extensions import Follower
 from .files.store import Files
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
@@ -189,7 +190,10 @@ async def _running(
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
-        followers = [Follower(keeper, one.name, one.told) for one in extensions.having("on_event")]
+        webhook = make_webhook(settings)
+        if webhook:
+            undo.push_async_callback(webhook.close)
+        followers = make_followers(extensions, webhook, keeper)
         for follower in followers:
             undo.push_async_callback(follower.stop)
         news = await keeper.follow([one.name for one in followers])

@@ -26,6 +26,7 @@ from ..auth.supabase import SupabaseTokens
 from ..config import ConfigError, Settings
 from ..core.rows import StorageError
 from ..log.journal import Journal
+from ..log.keeper import Keeper
 from ..package import hint
 from ..tools.mcp.config import McpServer, read_config
 
@@ -73,6 +74,28 @@ async def enter_lifespans(
             await undo.enter_async_context(one.living(app))
         except extensions.BadExtension as error:
             raise ConfigError([f"EXTENSIONS: {one.name} {error}"]) from error
+
+
+def make_webhook(settings: Settings) -> extensions.Webhook | None:
+    if not settings.webhook_url:
+        return None
+    try:
+        return extensions.Webhook(
+            settings.webhook_url, settings.webhook_secret, settings.webhook_events
+        )
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+
+
+def make_followers(
+    found: extensions.Extensions, webhook: extensions.Webhook | None, keeper: Keeper
+) -> list[extensions.Follower]:
+    """Who is told of what happens."""
+    made = [extensions.Follower(keeper, one.name, one.told) for one in found.having("on_event")]
+    if webhook:
+        name, pauses = "WEBHOOK_URL", extensions.PAUSES
+        made.append(extensions.Follower(keeper, name, webhook.give, pauses, webhook.wants))
+    return made
 
 
 def auth_secrets(settings: Settings) -> tuple[str, ...]:

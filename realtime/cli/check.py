@@ -10,11 +10,13 @@ from ..build.parts import (
     load_extensions,
     load_tools,
     make_authenticator,
+    make_webhook,
     try_mcp,
 )
 from ..build.providers import default_options, make_chain
 from ..config import Settings
 from ..core.rows import StorageError
+from ..extensions import NotDelivered
 from ..log.journal import Journal
 from ..log.journal.database import InUse
 from ..models import ModelError, Request, ToolSpec, UserText
@@ -64,6 +66,7 @@ async def check(settings: Settings) -> int:
     finally:
         await chain.close()
     await check_supabase(settings, report)
+    await check_webhook(settings, report)
     return CHECK_FAILED if report.failures else 0
 
 
@@ -133,6 +136,20 @@ async def check_model(
     report.ok(f"{part}, which answers")
     if notice:
         report.note(notice)
+
+
+async def check_webhook(settings: Settings, report: Report) -> None:
+    webhook = make_webhook(settings)
+    if webhook is None:
+        return
+    part = "WEBHOOK_URL"
+    try:
+        await webhook.check()
+        report.ok(f"{part}, which took a message of the type check")
+    except NotDelivered as error:
+        report.failed(part, f"a message of the type check was not taken: {error}")
+    finally:
+        await webhook.close()
 
 
 async def check_supabase(settings: Settings, report: Report) -> None:

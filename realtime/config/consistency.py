@@ -52,6 +52,11 @@ def problems(settings: Settings) -> Iterator[str]:
         )
     if settings.supabase_bucket and not settings.supabase_url:
         yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
+    if settings.webhook_url and not settings.webhook_secret:
+        yield (
+            "WEBHOOK_SECRET is missing: set it to whsec_ and a random text in Base64 "
+            '(echo "whsec_$(openssl rand -base64 32)"), and give it to the receiver'
+        )
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
@@ -157,6 +162,8 @@ def notes(settings: Settings) -> Iterator[str]:
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
             f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
         )
+    if not settings.webhook_url:
+        yield from _idle(given & {"WEBHOOK_SECRET", "WEBHOOK_EVENTS"}, "no WEBHOOK_URL", "")
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     own = any(map(is_path, models_used(settings)))  # whose names are not known yet

@@ -25,6 +25,7 @@ from .parsers import (
     count,
     number,
     one_of,
+    parse_address,
     parse_auth,
     parse_base_url,
     parse_bucket,
@@ -201,6 +202,24 @@ class Fields:
         "Your own code: modules, or module:object, comma separated. docs/extend.md says what each "
         "may have.",
         parse_extensions,
+    )
+    webhook_url: str = setting(
+        "",
+        "An address that is told by POST of what happens, signed as Standard Webhooks. It needs "
+        "WEBHOOK_SECRET.",
+        parse_address,
+        secret=True,
+    )
+    webhook_secret: str = setting(
+        "",
+        "Signs webhooks: whsec_ and the Base64 of 24 to 64 random bytes.",
+        secret=True,
+    )
+    webhook_events: tuple[str, ...] = setting(
+        ("done", "tool_call.awaiting_approval", "session_ended", "summary"),
+        "What WEBHOOK_URL is told of, comma separated: names of events but token, perhaps with a "
+        "status behind a dot.",
+        parse_list,
     )
 
     # Where conversations are kept

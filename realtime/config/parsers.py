@@ -78,10 +78,15 @@ def parse_port(raw: str) -> int:
     return int(raw)
 
 
-def parse_url(raw: str) -> str:
+def parse_address(raw: str) -> str:
+    """A URL as it is written."""
     if not is_url(raw):
         raise ValueError("must be a URL that begins with http:// or https://")
-    return raw.rstrip("/")
+    return raw
+
+
+def parse_url(raw: str) -> str:
+    return parse_address(raw).rstrip("/")
 
 
 def is_url(raw: str) -> bool:

@@ -21,8 +21,10 @@ from .follower import Follower, Pauses
 from .hooks import Extensions
 from .loading import load, named
 from .message import MessageRefused, NewMessage
+from .webhook import PAUSES, NotDelivered, Webhook
 
 __all__ = [
+    "PAUSES",
     "BadExtension",
     "Extension",
     "Extensions",
@@ -30,9 +32,11 @@ __all__ = [
     "Limits",
     "MessageRefused",
     "NewMessage",
+    "NotDelivered",
     "Pauses",
     "SessionRow",
     "User",
+    "Webhook",
     "load",
     "named",
 ]

@@ -52,17 +52,27 @@ class Stuck(msgspec.Struct):
 
     since: int
     failures: int = 0
+    why: str = ""
 
 
 class Follower:
-    """One that follows the log under a name. `give` is awaited for every event but tokens, one
-    after the other in each session. What is counted is counted since the start."""
+    """One that follows the log under a name. `give` is awaited for every event that it `wants`, one
+    after the other in each session. It is never given tokens. What is counted is counted since the
+    start."""
 
-    def __init__(self, keeper: Keeper, name: str, give: Give, pauses: Pauses | None = None) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        name: str,
+        give: Give,
+        pauses: Pauses | None = None,
+        wants: Callable[[Event], bool] = lambda event: True,
+    ) -> None:
         self.name = name
         self.taken = self.failures = self.dropped = 0
         self._keeper = keeper
         self._give = give
+        self._wants = wants
         self._pauses = pauses or Pauses()
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._claimed: set[str] = set()  # ready, or being given
@@ -83,6 +93,11 @@ class Follower:
         """The age of the oldest event that was not taken when it was given; 0: there is none."""
         oldest = min((stuck.since for stuck in self._stuck.values()), default=None)
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the newest of these was not taken."""
+        return list(self._stuck.values())[-1].why if self._stuck else None
 
     def start(self, news: asyncio.Event) -> None:
         """`news`: of this follower, from the keeper."""
@@ -159,7 +174,8 @@ class Follower:
             last = 0
             try:
                 for event in events:
-                    await self._give_one(event, row)
+                    if self._wants(event):
+                        await self._give_one(event, row)
                     last = event.seq
             finally:
                 if last:
@@ -189,10 +205,11 @@ class Follower:
     def _retry(self, session_id: str, error: Exception) -> None:
         stuck = self._stuck.setdefault(session_id, Stuck(round(time.time() * 1000)))
         stuck.failures += 1
+        stuck.why = said_by(error)
         pause = self._pauses.after(stuck.failures)
         logger.warning(
             "%s did not take an event, for the %d. time; again in %.0f s: %s",
-            *(self.name, stuck.failures, pause, said_by(error)),
+            *(self.name, stuck.failures, pause, stuck.why),
             extra={"session_id": session_id},
         )
 

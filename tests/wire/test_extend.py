@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,24 @@ async def test_filter_what_a_model_says(
         assert done["text"] == "Pay [card] or [card], not 4111 1111, by 2027."
     assert "4111 1111 1111" not in str(one.record)
     await chain.close()
+
+
+async def test_webhooks(
+    serve: Serve,
+    device: Devices,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp_server: Any,
+) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    monkeypatch.setenv("WEBHOOK_SECRET", secret)
+    example("Webhooks", tmp_path, monkeypatch)
+    receiver = importlib.import_module("my_receiver")
+    url = str((await aiohttp_server(receiver.app)).make_url("/hooks"))
+    running = await serve(ScriptedModel(says("hello")), webhook_url=url, webhook_secret=secret)
+    one = device(running.url)
+    you = (await one.connect())["you"]
+    await one.ask("hello")
+    await one.drop()
+    await running.stop()
+    assert list(receiver.SEEN.values()) == [f"{you}: completed"]

@@ -62,7 +62,11 @@ class Health:
             }
         if self._followers:
             state["followers"] = {
-                one.name: {"waiting": one.waiting, "behind_s": round(one.behind_s, 1)}
+                one.name: {
+                    "waiting": one.waiting,
+                    "behind_s": round(one.behind_s, 1),
+                    "last_error": one.last_error,
+                }
                 for one in self._followers
             }
         try:
