@@ -48,6 +48,7 @@ from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
+from .extensions import Follower
 from .files.store import Files
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
@@ -194,8 +195,7 @@ async def _running(
         if webhook:
             undo.push_async_callback(webhook.close)
         followers = make_followers(extensions, webhook, keeper)
-        for follower in followers:
-            undo.push_async_callback(follower.stop)
+        undo.push_async_callback(stop_all, followers)
         news = await keeper.follow([one.name for one in followers])
         people = People(extensions.limits)
         services = Services(
@@ -286,6 +286,10 @@ async def _running(
         if settings.retention_days:
             undo.callback(asyncio.create_task(keep(hub, settings.retention_days)).cancel)
         yield
+
+
+async def stop_all(followers: Sequence[Follower]) -> None:
+    await asyncio.gather(*(follower.stop() for follower in followers))
 
 
 async def _stopping(app: web.Application) -> None:

@@ -34,7 +34,7 @@ LIKE = 0.8
 
 HOOK_S = 10.0
 EVENT_S = 30.0
-START_S, STOP_S = 60.0, 10.0
+START_S, STOP_S = 60.0, 5.0
 """How long a lifespan may take to begin, and to end."""
 
 logger = logging.getLogger(__name__)

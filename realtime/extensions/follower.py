@@ -22,10 +22,10 @@ from ..protocol import EVENT_NAMES, Event
 AT_ONCE = 8
 """Sessions whose events are given at the same time."""
 
-LOOK_S = 0.1
-"""From one look for news to the next."""
+LOOK_S, TROUBLE_S = 0.1, 5.0
+"""From one look for news to the next; where the journal cannot be read."""
 
-STOP_S = 5.0
+STOP_S = 2.0
 """How long the end of the server waits for what has just happened to be taken."""
 
 logger = logging.getLogger(__name__)
@@ -128,12 +128,14 @@ class Follower:
         while True:
             await news.wait()
             news.clear()
+            pause = LOOK_S
             try:
                 await self._look()
             except StorageError as error:
                 logger.warning("%s is not told of news yet: %s", self.name, error)
                 news.set()
-            await asyncio.sleep(LOOK_S)
+                pause = TROUBLE_S
+            await asyncio.sleep(pause)
 
     async def _look(self) -> None:
         for session_id in await self._keeper.changed(self.name):

@@ -317,7 +317,7 @@ class Driver:
     async def _instructed(self, run: RunState, job: Job) -> Job:
         """The job with what extensions add to its instructions. Raises `internal`."""
         extensions = self._services.extensions
-        if more := await extensions.instructions(job.asker, self._session.row()):
+        if more := await extensions.instructions(job.asker(), self._session.row()):
             return replace(job, instructions="\n\n".join([job.instructions, *more]))
         return job
 

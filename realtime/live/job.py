@@ -10,6 +10,7 @@ from ..core.rows import StorageError
 from ..core.session import new_id
 from ..core.state import RunState, State
 from ..core.usage import Meter, estimate, priced
+from ..core.user import User
 from ..files.store import pieces
 from ..models import Request
 from ..protocol import File, Options, Progress, ProtocolError, ToolCall, Usage
@@ -40,7 +41,10 @@ def job_of(
         before = used_before(run, session, services)
 
     said = session.last_said(run.asker)
-    asker = services.people.find(run.asker, said.name if said else None)
+
+    def asker() -> User:
+        """As they are known by now: after a restart, from their return on."""
+        return services.people.find(run.asker, said.name if said else None)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -78,7 +82,7 @@ def job_of(
             context=lambda tool_call_id, reporter: ToolContext(
                 session_id=session.session_id,
                 run_id=run.run_id,
-                user=asker,
+                user=asker(),
                 owner_id=session.user_id,
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,

@@ -25,6 +25,11 @@ class _Known(msgspec.Struct):
     limits: Limits | None = None
     asked_at: float | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the limits need not be asked for again."""
+        return self.asked_at is not None and time.monotonic() - self.asked_at < FRESH_S
+
 
 class People:
     """What is known of users, for the runs that go on when their devices are gone. `ask`: the
@@ -50,19 +55,22 @@ class People:
     async def look_up(self, user: User) -> None:
         """Have the limits of a user who is about to do something. Raises what `ask` raises, where
         there are none from before."""
-        known = self._known.get(user.user_id)
-        if known is None:
+        while not (known := self._here(user)).fresh:
+            try:
+                known.limits = await self._ask(user)
+            except ProtocolError:
+                if known.limits is None:
+                    raise
+            known.asked_at = time.monotonic()
+            if self._here(user) is known:  # else they have signed in again
+                return
+
+    def _here(self, user: User) -> _Known:
+        """What is known of a user who is here now."""
+        if user.user_id not in self._known:
             self.met(user)
-            known = self._known[user.user_id]
-        now = time.monotonic()
-        if known.asked_at is not None and now - known.asked_at < FRESH_S:
-            return
-        try:
-            known.limits = await self._ask(user)
-        except ProtocolError:
-            if known.limits is None:
-                raise
-        known.asked_at = now
+        self._known.move_to_end(user.user_id)
+        return self._known[user.user_id]
 
     def limits(self, user_id: str) -> Limits | None:
         """Those of a user, as far as they were looked up."""

@@ -82,7 +82,7 @@ class Job(msgspec.Struct, frozen=True):
     the answer. `read` gives the bytes of a file that the context lists. `stays` is as in
     `Request`."""
 
-    asker: User
+    asker: Callable[[], User]
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], None]
@@ -146,7 +146,7 @@ async def execute(
                     session_id=session.session_id,
                     run_id=run.run_id,
                     user_id=run.asker,
-                    attributes=job.asker.attributes,
+                    attributes=job.asker().attributes,
                     hosted=True,
                     schema=answer.schema,
                     kept=held.id if held else "",

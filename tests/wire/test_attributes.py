@@ -36,7 +36,7 @@ async def with_a_plan(token: str | None, request: web.Request) -> User | None:
 
 @pytest.fixture
 def asked_by(monkeypatch: pytest.MonkeyPatch) -> list[User]:
-    """The users for whom the tool `look` was called."""
+    """The users for whom the tools `look` and, with approval, `pay` were called."""
     users: list[User] = []
 
     @tool
@@ -45,8 +45,14 @@ def asked_by(monkeypatch: pytest.MonkeyPatch) -> list[User]:
         users.append(context.user)
         return "seen"
 
+    @tool(approval=True)
+    def pay(context: ToolContext) -> str:
+        """Pay somebody."""
+        users.append(context.user)
+        return "paid"
+
     module = ModuleType("desk")
-    module.look = look  # type: ignore[attr-defined]
+    module.look, module.pay = look, pay  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "desk", module)
     return users
 
@@ -83,6 +89,26 @@ async def test_who_signs_in_again_has_the_new_ones(
     assert (await one.call("auth", {"token": "ada"}))["ok"]
     await one.ask("look")
     assert [user.attributes["plan"] for user in asked_by] == ["pro", "free"]
+
+
+async def test_who_comes_back_after_a_restart_has_them_in_what_waited(
+    serve: Serve, device: Devices, asked_by: list[User]
+) -> None:
+    settings = {"auth": f"{__name__}.with_a_plan", "tools": ("desk",)}
+    running = await serve(ScriptedModel(asks(("pay", "{}"))), **settings)
+    one = device(running.url, token="ada")
+    await one.connect()
+    await one.send("pay")
+    (call,) = await one.durable("tool_call", status="awaiting_approval")
+    await one.drop()
+    await running.stop()
+    again = await serve(ScriptedModel(says("paid")), **settings)
+    one.url = again.url
+    await one.connect()
+    decision = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+    assert (await one.call("approve", decision))["ok"]
+    await one.durable("done")
+    assert asked_by == [User("ada", name="Ada", attributes=KNOWN)]
 
 
 async def test_a_guest_has_those_of_the_token(

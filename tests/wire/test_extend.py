@@ -17,7 +17,7 @@ from realtime.models import Request, UserText
 from realtime.runs.chain import ask
 from tests.support.fetch import fetch
 from tests.support.page import example
-from tests.support.process import realtime
+from tests.support.process import SECRET, realtime
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 from tests.wire.people import Devices
@@ -54,6 +54,20 @@ async def test_lifespan(
     await one.connect()
     await one.ask("where is it?")
     assert one.events("tool_call", status="completed")[0]["output"] == "7 is on its way"
+
+
+async def test_an_extension_in_an_application_of_ones_own(
+    device: Devices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aiohttp_server: Any
+) -> None:
+    for title in ("Who asks", "lifespan", "Your own model", "An extension"):
+        example(title, tmp_path, monkeypatch)
+    monkeypatch.setenv("SHOP_URL", "http://localhost:9")
+    monkeypatch.setenv("DATABASE_PATH", str(tmp_path / "journal.db"))
+    monkeypatch.setenv("AUTH_SECRET", SECRET)
+    server = await aiohttp_server(importlib.import_module("my_site").site())
+    one = device(str(server.make_url("/")).rstrip("/"), token="token-of-ada")
+    await one.connect(socketio_path="ai/socket.io")
+    assert (await one.ask("hello"))["text"] == "hello squawk "
 
 
 async def test_instructions(

@@ -1,7 +1,7 @@
 """What a running server counts, in the text format that Prometheus reads.
 
 Counts are plain numbers where they arise; here they get their names. Nothing in them is a
-user's: labels are of this program's own vocabulary.
+user's: labels are of this program's own vocabulary, or the operator's.
 """
 
 from __future__ import annotations
