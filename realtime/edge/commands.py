@@ -152,10 +152,10 @@ class Commands:
         self._transport.enter_list(connection.sid, user.user_id)
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
-        check_able(self._hub)
         if command.options and command.options.model:
             await self._people.look_up(member_of(connection))
             self._people.check_model(user_of(connection), command.options.model)
+        check_able(self._hub)
         self._sessions.spend(user_of(connection))
         seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
         await stored(ticket)
@@ -207,7 +207,7 @@ class Commands:
                 if files is not None:
                     message = NewMessage(command.text, files, command.replaces)
                     instead = await self._extensions.before_message(message, user, seat.row())
-            check_able(self._hub)
+        check_able(self._hub)
         async with self._open(connection, session_id) as seat:
             return seat.send(command, user, found, instead=instead)
 
@@ -216,14 +216,14 @@ class Commands:
             return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
-        check_able(self._hub)
         await self._people.look_up(member_of(connection))
+        check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
     async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
-        check_able(self._hub)
         await self._people.look_up(member_of(connection))
+        check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.regenerate(command, user_of(connection))
 

@@ -262,8 +262,8 @@ class Model(Protocol):
     async def check(self) -> str | None:
         """Reach the model without spending anything; perhaps a sentence that the operator should
         read. Raises `ModelError`."""
-        ...
+        return None
 
     async def close(self) -> None:
         """Let go of connections and child processes."""
-        ...
+        return
