@@ -14,7 +14,7 @@ from ...protocol import Event
 from .database import Database
 from .events import Events
 
-ROWS = 5000  # looked at in one transaction
+ROWS = 2000  # looked at in one transaction
 EVENTS = 20  # given at once
 
 _BEGIN = "INSERT OR IGNORE INTO followers SELECT ?, coalesce(max(id), 0) FROM log"
@@ -36,12 +36,12 @@ _MOVE = """UPDATE followed SET seq = max(seq, ?) WHERE follower = ?
 
 
 class Followers:
-    """Every method raises `StorageError`. All but `unseen` are for the writing thread."""
+    """Every method raises `StorageError`. `follow`, `changed` and `seen` are for the writing
+    thread."""
 
     def __init__(self, database: Database, events: Events) -> None:
         self._database = database
         self._events = events
-        self._begun: set[str] = set()  # whose sessions of before are not told yet
 
     def follow(self, followers: Collection[str]) -> None:
         """These follow the log, a new one from now on. All others are forgotten."""
@@ -54,11 +54,9 @@ class Followers:
             writer.executemany(_BEGIN, [(name,) for name in followers])
 
         self._database.transaction(work)
-        self._begun = set(followers)
 
     def changed(self, follower: str) -> list[str]:
-        """The sessions in which something happened since the last call; at the first one also
-        those in which the follower has not come to the end."""
+        """The sessions in which something happened since the last call."""
         found: dict[str, None] = {}
 
         def work(writer: sqlite3.Connection) -> None:
@@ -69,10 +67,11 @@ class Followers:
 
         while (last := self._database.query(_NEWS, (follower, ROWS))[0][0]) is not None:
             self._database.transaction(work)
-        if follower in self._begun:
-            self._begun.discard(follower)
-            found.update((one, None) for (one,) in self._database.query(_BEHIND, (follower,)))
         return list(found)
+
+    def behind(self, follower: str) -> list[str]:
+        """The sessions in which it has not seen everything, of those that ever changed."""
+        return [one for (one,) in self._database.query(_BEHIND, (follower,))]
 
     def unseen(self, follower: str, session_id: str) -> list[Event]:
         """The next events of a session that it has not seen, in order."""

@@ -32,6 +32,7 @@ class JournalKeeper:
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._upkeep = Upkeep(journal, self._writer, self._readers, self.news)
         self._followers: dict[str, asyncio.Event] = {}
+        self._lost_track: set[str] = set()  # followers that must be told of all they have not seen
 
     # ---------------------------------------------------------------- writing
 
@@ -190,10 +191,17 @@ class JournalKeeper:
     async def follow(self, followers: Collection[str]) -> dict[str, asyncio.Event]:
         await self._write(self.journal.followers.follow, followers)
         self._followers = {name: asyncio.Event() for name in followers}
+        self._lost_track = set(followers)
         return self._followers
 
     async def changed(self, follower: str) -> list[str]:
-        return await self._write(self.journal.followers.changed, follower)
+        lost_track = follower in self._lost_track
+        self._lost_track.add(follower)  # unless this comes to its end
+        found = await self._write(self.journal.followers.changed, follower)
+        if lost_track:
+            found += await self._read(self.journal.followers.behind, follower)
+        self._lost_track.discard(follower)
+        return list(dict.fromkeys(found))
 
     async def unseen(self, follower: str, session_id: str) -> list[Event]:
         return await self._read(self.journal.followers.unseen, follower, session_id)
