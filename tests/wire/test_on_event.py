@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from realtime.app import SERVER, create_app
 from realtime.config import Settings
@@ -144,6 +146,25 @@ async def test_what_happened_as_the_server_stopped_is_still_told(
     await listener.until(lambda: "user_message" in listener.kinds(session_id))
     await running.stop()
     assert "done" in listener.kinds(session_id)
+    done.cancel()
+
+
+async def test_what_a_lifespan_made_is_there_until_the_last_event(
+    serve: Any, device: Devices
+) -> None:
+    class Pool(Listener):
+        async def lifespan(self, app: web.Application) -> AsyncIterator[None]:
+            yield
+            self.closed = list(self.told)
+
+    running = await serve(pool := Pool())
+    one = device(running.url)
+    session_id = (await one.connect())["session_id"]
+    done = asyncio.create_task(one.ask("hello"))
+    await pool.until(lambda: "user_message" in pool.kinds(session_id))
+    await running.stop()
+    assert "done" in pool.kinds(session_id)
+    assert pool.closed == pool.told
     done.cancel()
 
 
