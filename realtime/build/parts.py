@@ -93,8 +93,9 @@ def make_followers(
     """Who is told of what happens."""
     made = [extensions.Follower(keeper, one.name, one.told) for one in found.having("on_event")]
     if webhook:
-        name, pauses = "WEBHOOK_URL", extensions.PAUSES
-        made.append(extensions.Follower(keeper, name, webhook.give, pauses, webhook.wants))
+        made.append(
+            extensions.Follower(keeper, "WEBHOOK_URL", webhook.give, webhook.pauses, webhook.wants)
+        )
     return made
 
 

@@ -21,10 +21,9 @@ from .follower import Follower, Pauses
 from .hooks import Extensions
 from .loading import load, named
 from .message import MessageRefused, NewMessage
-from .webhook import PAUSES, NotDelivered, Webhook
+from .webhook import NotDelivered, Webhook
 
 __all__ = [
-    "PAUSES",
     "BadExtension",
     "Extension",
     "Extensions",

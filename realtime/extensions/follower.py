@@ -210,7 +210,7 @@ class Follower:
         stuck.why = said_by(error)
         pause = self._pauses.after(stuck.failures)
         logger.warning(
-            "%s did not take an event, for the %d. time; again in %.0f s: %s",
+            "%s did not take an event (attempt %d); again in %.0f s: %s",
             *(self.name, stuck.failures, pause, stuck.why),
             extra={"session_id": session_id},
         )

@@ -39,8 +39,6 @@ STATUSES: dict[str, Collection[str]] = {
     "summary": ("done", "failed", "skipped"),
 }
 
-PAUSES = Pauses(first_s=2, last_s=3600, give_up_s=86_400)
-
 
 class NotDelivered(Exception):
     """The receiver did not take it. The message says nothing of where that is."""
@@ -48,6 +46,8 @@ class NotDelivered(Exception):
 
 class Webhook:
     """One address. `events`: names of events, perhaps with a status behind a dot."""
+
+    pauses = Pauses(first_s=2, last_s=3600, give_up_s=86_400)
 
     def __init__(self, url: str, secret: str, events: Iterable[str]) -> None:
         """Raises `ValueError`, which begins with the name of the setting that is wrong."""

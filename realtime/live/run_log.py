@@ -39,11 +39,12 @@ def run_ended(
 
 def shown(user: User) -> str:
     """The attributes that are numbers, flags or short texts: a longer one may be a secret."""
-    return ",".join(
-        f"{name}={value}"
-        for name, value in user.attributes.items()
-        if isinstance(value, int | float) or (isinstance(value, str) and len(value) <= SHOWN)
-    )
+    pairs = [f"{name}={value}" for name, value in user.attributes.items() if is_short(value)]
+    return ",".join(pair for pair in pairs if pair.isprintable())
+
+
+def is_short(value: object) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= SHOWN)
 
 
 class CallLog:

@@ -25,7 +25,13 @@ from tests.support.serving import Serve
 from tests.wire.issuer import REQUEST, Issuer
 from tests.wire.people import Devices
 
-KNOWN = {"plan": "pro", "seats": 3, "token": "a-secret-of-another-service", "teams": ["a"]}
+KNOWN = {
+    "plan": "pro",
+    "seats": 3,
+    "odd": "a\nline",
+    "token": "a-secret-of-another-service",
+    "teams": ["a"],
+}
 
 
 async def with_a_plan(token: str | None, request: web.Request) -> User | None:

@@ -271,6 +271,24 @@ async def test_how_many_answers_at_once_is_a_part_of_the_plan(serve: Any, device
     assert (await second.send("hello"))["ok"]
 
 
+async def test_a_guest_of_a_session_spends_what_its_owner_may(serve: Any, device: Devices) -> None:
+    plans = Plans(ada=Limits(tokens=3), bob=Limits(tokens=0))
+    model = ScriptedModel(says("a", "b", "c", "d"))
+    running = await serve(plans, model=model, authenticate=by_name)
+    ada = device(running.url, token="ada")
+    session_id = (await ada.connect())["session_id"]
+    share = (await ada.call("share", {"access": "full"}))["share"]
+    bob = device(running.url, token="bob", session_id=session_id, share=share)
+    await bob.connect()
+    await ada.ask("hello")
+    refused = (await bob.send("hello"))["error"]
+    assert refused["message"] == "the session owner's budget for today is used up"
+    bob.auth = {"token": "bob"}
+    await bob.drop()
+    await bob.connect()
+    assert (await bob.ask("hello"))["status"] == "completed"
+
+
 async def test_a_model_that_is_not_in_the_plan_does_not_answer(serve: Any, device: Devices) -> None:
     plans = Plans(ada=Limits(models=["scripted"]), bob=Limits(models=["large"]))
     running = await serve(plans, model=ScriptedModel(says("hello")), authenticate=by_name)

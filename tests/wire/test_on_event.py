@@ -103,7 +103,7 @@ async def test_what_is_not_taken_waits_and_holds_up_nobody_else(
     assert f'realtime_events_waiting{{follower="{name}"}} 1.0' in figures
     assert f'realtime_event_failures_total{{follower="{name}"}} 0.0' not in figures
     await listener.until(lambda: listener.tried > 1)
-    assert "did not take an event, for the 1. time" in caplog.text
+    assert "did not take an event (attempt 1); again in 1 s: " in caplog.text
     listener.poison = ""
     await listener.until(lambda: "done" in listener.kinds(stuck))
     assert listener.kinds(stuck)[:2] == ["session_started", "user_message"]

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from realtime.config import ConfigError, Settings
-from realtime.extensions import PAUSES, Webhook
+from realtime.extensions import Webhook
 from realtime.protocol import SessionEnded, ToolCall
 from realtime.tools import tool
 from tests.support.fetch import fetch
@@ -193,9 +193,9 @@ async def test_another_secret_is_not_accepted(aiohttp_server: Any) -> None:
 
 
 def test_the_first_retry_comes_within_five_seconds_and_the_last_within_a_day() -> None:
-    assert PAUSES.after(1) <= 5
-    assert PAUSES.after(100) <= 2 * 3600
-    assert PAUSES.give_up_s == 86_400
+    assert Webhook.pauses.after(1) <= 5
+    assert Webhook.pauses.after(100) <= 2 * 3600
+    assert Webhook.pauses.give_up_s == 86_400
 
 
 async def test_a_check_posts_a_message_and_says_what_came_of_it(
