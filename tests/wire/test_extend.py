@@ -44,16 +44,21 @@ async def test_lifespan(
     async def order(request: web.Request) -> web.Response:
         return web.Response(text=f"{request.match_info['id']} is on its way")
 
+    async def customer(request: web.Request) -> web.Response:
+        return web.Response(text=f"You speak with {request.match_info['id']}.")
+
     shop = web.Application()
     shop.router.add_get("/orders/{id}", order)
+    shop.router.add_get("/customers/{id}", customer)
     monkeypatch.setenv("SHOP_URL", str((await aiohttp_server(shop)).make_url("/")))
     example("lifespan", tmp_path, monkeypatch)
     model = ScriptedModel(asks(("order_status", '{"order_id": 7}')), says("soon"))
-    running = await serve(model, extensions=("my_shop",), tools=("my_shop",))
+    running = await serve(model, extensions=("my_shop", "my_chat:Chat"), tools=("my_shop",))
     one = device(running.url)
-    await one.connect()
+    you = (await one.connect())["you"]
     await one.ask("where is it?")
     assert one.events("tool_call", status="completed")[0]["output"] == "7 is on its way"
+    assert model.requests[0].instructions.endswith(f"\n\nYou speak with {you}.")
 
 
 async def test_an_extension_in_an_application_of_ones_own(
