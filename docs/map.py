@@ -23,6 +23,7 @@ PLACES = {
     "live": (2, 2, "sessions in memory"),
     "auth": (3, 2, "token → user"),
     "config": (4, 2, "settings"),
+    "extensions": (4, 3, "an operator's own code"),
     "limits": (0, 3, "rates, budgets"),
     "files": (1, 3, "uploads, images"),
     "log": (1, 4, "commits, then publishes"),

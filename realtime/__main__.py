@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 
 from .app import SERVER, create_app
 from .background import garbage
@@ -29,6 +30,8 @@ from .package import NAME, VERSION
 
 FAILED = 1
 CONFIG_REFUSED = 2
+EXIT_S = 2.0
+"""How long threads may take to end after the server has stopped."""
 logger = logging.getLogger(NAME)
 INDENT = " " * 6
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
@@ -135,7 +138,18 @@ async def serve(settings: Settings) -> int:
     finally:
         await runner.cleanup()
     print("Stopped.", flush=True)
+    last = threading.Timer(EXIT_S, leave)
+    last.daemon = True
+    last.start()
     return 0
+
+
+def leave() -> None:
+    """End the process, whatever threads somebody else's code has left behind."""
+    left = [one.name for one in threading.enumerate() if not one.daemon]
+    logger.warning("threads that had not ended are cut off: %s", ", ".join(left))
+    logging.shutdown()
+    os._exit(0)
 
 
 def announcement(settings: Settings, port: int, model: str) -> str:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from .auth.hook import Authenticate
 from .auth.links import Links
 from .auth.shares import Shares
 from .auth.supabase import SupabaseTokens
@@ -25,11 +27,15 @@ from .build.info import public_info
 from .build.parts import (
     auth_secrets,
     connect_mcp,
+    enter_lifespans,
+    load_extensions,
     load_tools,
     make_authenticator,
+    make_followers,
+    make_webhook,
     open_journal,
 )
-from .build.providers import default_options, make_chain
+from .build.providers import default_options, make_chain, patience
 from .build.sharing import Shared, share_log
 from .config import ConfigError, Settings
 from .core.bounds import Bounds
@@ -43,12 +49,14 @@ from .edge.http.caller import Callers
 from .edge.http.guard import guard
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
+from .extensions import Follower
 from .files.store import Files
 from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
 from .live.count import RunCount
 from .live.hub import Hub
+from .live.people import People
 from .live.services import Services
 from .log.journal.keeper import JournalKeeper
 from .log.keeper import Keeper
@@ -91,12 +99,32 @@ SERVER: web.AppKey[Server] = web.AppKey("server", Server)
 """The server of an application that runs."""
 
 
-def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web.Application:
+@dataclass(frozen=True)
+class Given:
+    """What takes the place of what the settings name; `extensions` are more of them."""
+
+    model: Model | Chain | None
+    tools: Sequence[Callable[..., Any]] | None
+    authenticate: Authenticate | None
+    extensions: Sequence[object]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    model: Model | Chain | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
+    authenticate: Authenticate | None = None,
+    extensions: Sequence[object] = (),
+) -> web.Application:
     """The server as an aiohttp application, with its page, sockets and HTTP routes.
 
-    `model` takes the place of the one that the settings name. Starting it raises
-    `ConfigError` where the configuration turns out to be wrong.
+    `model` takes the place of MODEL, `tools`, functions marked with `@tool`, that of TOOLS, and
+    `authenticate` that of AUTH. `extensions` are objects with the methods of `realtime.extensions`,
+    beside those of EXTENSIONS. Starting it raises `ConfigError` where the configuration turns out
+    to be wrong.
     """
+    given = Given(model, tools, authenticate, extensions)
     transport = Transport(
         origins=settings.allowed_origins,
         transports=settings.transports,
@@ -128,7 +156,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
             *export.ROUTES,
         ]
     )
-    app.cleanup_ctx.append(partial(_running, settings, transport, model))
+    app.cleanup_ctx.append(partial(_running, settings, transport, given))
     app.on_shutdown.append(_stopping)
     return app
 
@@ -136,14 +164,15 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
 async def _running(
     settings: Settings,
     transport: Transport,
-    given: Model | Chain | None,
+    given: Given,
     app: web.Application,
 ) -> AsyncIterator[None]:
     """Everything between start and end, in the order of dependence; undone backwards."""
     async with AsyncExitStack() as undo:
-        box = load_tools(settings)
+        extensions = load_extensions(settings, given.extensions)
+        box = load_tools(settings, given.tools)
         secrets = auth_secrets(settings)
-        auth = make_authenticator(settings, secrets)
+        auth = make_authenticator(settings, secrets, given.authenticate)
         if isinstance(auth, SupabaseTokens):
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
@@ -153,11 +182,14 @@ async def _running(
         log = Log(keeper, early_tokens=early)
         undo.push_async_callback(log.close)
         suspect = await keeper.showing_early(early)
-        if given is None:
+        await enter_lifespans(extensions, app, undo)
+        if given.model is None:
             chain = await make_chain(settings)
             undo.push_async_callback(chain.close)
+        elif isinstance(given.model, Chain):
+            chain = given.model
         else:
-            chain = given if isinstance(given, Chain) else Chain([Link(given, "")])
+            chain = Chain([Link(given.model, "", patience=patience(settings))])
         supabase = await connect_supabase(settings, undo)
         leases = (
             Leases(supabase, await keeper.worker(), shared=shared is not None) if supabase else None
@@ -169,15 +201,27 @@ async def _running(
         bucket = supabase.bucket if supabase else None
         kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
+        webhook = make_webhook(settings)
+        if webhook:
+            undo.push_async_callback(webhook.close)
+        followers = make_followers(extensions, webhook, keeper)
+        undo.push_async_callback(stop_all, followers)
+        news = await keeper.follow([one.name for one in followers])
+        people = People(extensions.limits)
         services = Services(
             log=log,
             chain=chain,
             tools=box,
             instructions=settings.instructions,
-            budget=await budget_of_today(settings, log, shared.budget if shared else Budget),
+            budget=await budget_of_today(
+                settings, log, people, shared.budget if shared else Budget
+            ),
             count=RunCount(),
             on_progress=shared.workers.progress if shared else transport.progress,
             files=kept,
+            people=people,
+            extensions=extensions,
+            app=app,
             options=default_options(settings),
             prices=msgspec.convert(settings.prices or {}, dict[str, Price]),
             show_reasoning=settings.show_reasoning,
@@ -215,6 +259,8 @@ async def _running(
                 auth,
                 shares,
                 kept,
+                people,
+                extensions,
                 buckets(settings.sessions_per_day, DAY_S, "new sessions").admit,
             ),
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
@@ -228,8 +274,8 @@ async def _running(
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
-        app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
-        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
+        app[health.HEALTH] = health.Health(hub, chain, connections, followers, shipping)
+        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport, followers)
         app[SERVER] = Server(
             settings, transport, connections, log, hub, chain, supabase, leases, shipper, shared
         )
@@ -245,6 +291,8 @@ async def _running(
                 undo.callback(asyncio.create_task(shared.keeper.forget_idle()).cancel)
         if journal:
             journal.begin()
+        for follower in followers:
+            follower.start(news[follower.name])
         await summariser.start()
         undo.push_async_callback(summariser.stop)
         titler.start()
@@ -259,6 +307,10 @@ async def _running(
         yield
 
 
+async def stop_all(followers: Sequence[Follower]) -> None:
+    await asyncio.gather(*(follower.stop() for follower in followers))
+
+
 async def _stopping(app: web.Application) -> None:
     server = app[SERVER]
     await server.drain()
@@ -266,12 +318,15 @@ async def _stopping(app: web.Application) -> None:
     await server.transport.shutdown()
 
 
-async def budget_of_today(settings: Settings, log: Log, make: Callable[..., Budget]) -> Budget:
+async def budget_of_today(
+    settings: Settings, log: Log, people: People, make: Callable[..., Budget]
+) -> Budget:
     """The budget, less what the log says was spent of it today."""
     budget = make(
         user=Amount(settings.budget_user_tokens, settings.budget_user_dollars),
         server=Amount(settings.budget_server_tokens, settings.budget_server_dollars),
         user_runs=settings.runs_per_user,
+        own=people.limits,
     )
     for asker, owner, tokens, dollars in await log.keeper.spent(budget.day_begins):
         budget.spend(payers(asker, owner), Amount(tokens, dollars))

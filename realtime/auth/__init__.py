@@ -7,13 +7,14 @@ one session to others, and `expiry` watches a socket whose token runs out.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
+from msgspec.structs import replace
 
-from ..core.user import User
+from ..core.user import BadAttributes, User
 
-__all__ = ["AuthError", "Authenticator", "User", "given"]
+__all__ = ["AuthError", "Authenticator", "User", "given", "with_attributes"]
 
 
 class AuthError(Exception):
@@ -41,3 +42,11 @@ def given(token: str | None) -> str:
     if not token:
         raise AuthError("no token was given: auth.token on a socket, Authorization: Bearer on HTTP")
     return token
+
+
+def with_attributes(user: User, found: Any) -> User:
+    """The user with the attributes that a token has, if any. Raises `AuthError`."""
+    try:
+        return replace(user, attributes=found) if found else user
+    except BadAttributes as error:
+        raise AuthError(f"the token cannot be used: {error}") from None

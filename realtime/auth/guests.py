@@ -7,11 +7,12 @@ import os
 import secrets
 import time
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
-from . import AuthError, User, given
+from . import AuthError, User, given, with_attributes
 from .tokens import own, signed
 
 GUEST_DAYS = 400
@@ -19,7 +20,8 @@ _AUDIENCE = "guest"
 
 
 class Guests:
-    """An `Authenticator`. A guest keeps its token and comes back with it."""
+    """An `Authenticator`. A guest keeps its token and comes back with it. The attributes are those
+    in the token: whoever has the secret may put some there."""
 
     def __init__(self, *secrets: str) -> None:
         """The first signs; tokens of the others are good, too."""
@@ -31,12 +33,14 @@ class Guests:
         return user, self._token(user)
 
     def _token(self, user: User) -> str:
-        claims = {"sub": user.user_id, "aud": _AUDIENCE, "exp": user.exp}
+        claims: dict[str, Any] = {"sub": user.user_id, "aud": _AUDIENCE, "exp": user.exp}
+        if user.attributes:
+            claims["attributes"] = user.attributes
         return signed(claims, self._secrets)
 
     async def user(self, token: str | None, request: web.Request) -> User:
         claims = own(given(token), self._secrets, audience=_AUDIENCE)
-        return User(claims["sub"], claims["exp"])
+        return with_attributes(User(claims["sub"], claims["exp"]), claims.get("attributes"))
 
     def renewed(self, token: str, user: User) -> str:
         """The token that this user comes back with next time: another one, where an older secret

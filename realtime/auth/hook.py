@@ -3,8 +3,8 @@
     async def authenticate(token: str | None, request: aiohttp.web.Request) -> User | None
 
 `token` is what the client gave, or None; `request` has its headers and cookies. None means
-nobody, and so does `AuthError`, whose message the client is told. `User(user_id, name=…)` says what
-others see of the user.
+nobody, and so does `AuthError`, whose message the client is told. `User(user_id, name=…,
+attributes={…})` says what others see of the user, and what tools and limits know of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..core.user import BadAttributes
 from ..package import NAME, hint
 from . import AuthError, User
 
@@ -31,14 +32,19 @@ class Hook:
     """An `Authenticator`. What goes wrong inside the function lets nobody in."""
 
     def __init__(self, authenticate: Authenticate, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Raises ValueError, whose sentence goes on from the function's path."""
+        if not (
+            inspect.iscoroutinefunction(authenticate)
+            or inspect.iscoroutinefunction(getattr(authenticate, "__call__", None))  # noqa: B004
+        ):
+            raise ValueError("must be a function: async def authenticate(token, request)")
         self._authenticate = authenticate
         self._timeout_s = timeout_s
         self._told: set[str] = set()
 
     @classmethod
     def load(cls, path: str) -> Hook:
-        """The function at a dotted path. Raises ValueError, whose sentence goes on from the
-        path."""
+        """The function at a dotted path. Raises ValueError likewise."""
         module_name, _, name = path.rpartition(".")
         try:
             module = importlib.import_module(module_name)
@@ -48,11 +54,6 @@ class Hook:
         function = getattr(module, name, None)
         if function is None:
             raise ValueError(f"cannot be used: {module_name} has no {name}")
-        if not (
-            inspect.iscoroutinefunction(function)
-            or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-        ):
-            raise ValueError("must be a function: async def authenticate(token, request)")
         return cls(function)
 
     async def user(self, token: str | None, request: web.Request) -> User:
@@ -71,10 +72,13 @@ class Hook:
         return user
 
     def _tell(self, error: Exception) -> None:
-        """Log each fault once: its kind and place, since its message may hold a secret."""
+        """Log each fault once: its kind and place, since its message may hold a secret; the message
+        where it is ours."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
         fault = f"{type(error).__name__} at {place}"
+        if isinstance(error, BadAttributes):
+            fault = str(error)
         if fault not in self._told:
             self._told.add(fault)
             logger.error("AUTH: the authenticate function failed with %s; logged once", fault)

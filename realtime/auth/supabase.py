@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 from aiohttp import web
 
-from . import AuthError, User, given
+from . import AuthError, User, given, with_attributes
 from .keys import ALGORITHMS, FAULTS, Keys, fetched, read
 from .tokens import header_of, verified
 
@@ -25,7 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 class SupabaseTokens:
-    """An `Authenticator` over one project. The `user_id` is the token's `sub`.
+    """An `Authenticator` over one project. The `user_id` is the token's `sub`, the attributes are
+    its `app_metadata`. Users write `user_metadata` themselves, so that gives a name and no more.
 
     A token signed with a published key must use the algorithm of that key's type: ES256,
     RS256 or EdDSA. HS256 is taken only with the project's own JWT secret; such a token may
@@ -57,7 +58,8 @@ class SupabaseTokens:
         if spelled(issuer) != spelled(self.issuer):
             self._tell(issuer)
             raise AuthError("the token is from another issuer")
-        return User(claims["sub"], claims["exp"], name_of(claims))
+        user = User(claims["sub"], claims["exp"], name_of(claims))
+        return with_attributes(user, claims.get("app_metadata"))
 
     def _tell(self, issuer: Any) -> None:
         """Log each issuer once. The signature was good, so the project itself wrote it."""

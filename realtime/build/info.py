@@ -32,4 +32,4 @@ def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, A
 
 def public_label(settings: Settings, chain: Chain) -> str:
     """What everybody may know of the model: of a provider not where it is."""
-    return chain.name if settings.model == "openai" else chain.label
+    return chain.label if settings.model in ("local", "demo") else chain.name

@@ -9,20 +9,24 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
+from .. import extensions
 from .. import tools as toolkit
 from ..auth import Authenticator
 from ..auth.guests import Guests, kept_secret
-from ..auth.hook import Hook
+from ..auth.hook import Authenticate, Hook
 from ..auth.supabase import SupabaseTokens
 from ..config import ConfigError, Settings
 from ..core.rows import StorageError
 from ..log.journal import Journal
+from ..log.keeper import Keeper
 from ..package import hint
 from ..tools.mcp.config import McpServer, read_config
 
@@ -37,12 +41,62 @@ def store_label(settings: Settings) -> str:
     return f"{label}, shipped to Supabase" if settings.supabase_url else label
 
 
-def load_tools(settings: Settings) -> toolkit.Toolbox:
+def load_tools(
+    settings: Settings, given: Iterable[Callable[..., Any]] | None = None
+) -> toolkit.Toolbox:
+    """Those that are `given`, or those of TOOLS."""
+    if given is not None:
+        try:
+            return toolkit.collect(given, approval_s=settings.approval_seconds)
+        except ValueError as error:
+            raise ConfigError([f"the tools given cannot be used: {error}"]) from error
     try:
         return toolkit.load(settings.tools, approval_s=settings.approval_seconds)
     except Exception as error:  # a module of the operator's own
         problem = f"TOOLS={','.join(settings.tools)} cannot be used: {error}{hint(error)}"
         raise ConfigError([problem]) from error
+
+
+def load_extensions(settings: Settings, given: Iterable[object] = ()) -> extensions.Extensions:
+    """Those of EXTENSIONS, and those that are `given`."""
+    try:
+        return extensions.load(settings.extensions, given)
+    except extensions.BadExtension as error:
+        raise ConfigError([str(error)]) from error
+
+
+async def enter_lifespans(
+    found: extensions.Extensions, app: web.Application, undo: AsyncExitStack
+) -> None:
+    """Begin what the extensions keep open; it ends with the server, the last one first."""
+    for one in found.items:
+        try:
+            await undo.enter_async_context(one.living(app))
+        except extensions.BadExtension as error:
+            raise ConfigError([f"EXTENSIONS: {one.name} {error}"]) from error
+
+
+def make_webhook(settings: Settings) -> extensions.Webhook | None:
+    if not settings.webhook_url:
+        return None
+    try:
+        return extensions.Webhook(
+            settings.webhook_url, settings.webhook_secret, settings.webhook_events
+        )
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+
+
+def make_followers(
+    found: extensions.Extensions, webhook: extensions.Webhook | None, keeper: Keeper
+) -> list[extensions.Follower]:
+    """Who is told of what happens."""
+    made = [extensions.Follower(keeper, one.name, one.told) for one in found.having("on_event")]
+    if webhook:
+        made.append(
+            extensions.Follower(keeper, "WEBHOOK_URL", webhook.give, webhook.pauses, webhook.wants)
+        )
+    return made
 
 
 def auth_secrets(settings: Settings) -> tuple[str, ...]:
@@ -58,8 +112,15 @@ def auth_secrets(settings: Settings) -> tuple[str, ...]:
         ) from None
 
 
-def make_authenticator(settings: Settings, secrets: Sequence[str]) -> Authenticator:
-    """Who tells users by their tokens."""
+def make_authenticator(
+    settings: Settings, secrets: Sequence[str], given: Authenticate | None = None
+) -> Authenticator:
+    """Who tells users by their tokens: the function that is `given`, or what AUTH says."""
+    if given is not None:
+        try:
+            return Hook(given)
+        except ValueError as error:
+            raise ConfigError([f"authenticate {error}"]) from error
     if settings.auth == "guest":
         if settings.supabase_url:
             logger.warning(
@@ -99,7 +160,7 @@ def open_journal(settings: Settings) -> Journal:
 def mcp_servers(settings: Settings) -> dict[str, McpServer]:
     """The MCP servers of MCP_CONFIG."""
     try:
-        return read_config(settings.mcp_config, settings.mcp_environ or os.environ)
+        return read_config(settings.mcp_config, settings.environ or os.environ)
     except ValueError as error:
         raise ConfigError([f"MCP_CONFIG={settings.mcp_config} {error}"]) from None
 

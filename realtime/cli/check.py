@@ -5,14 +5,23 @@ from __future__ import annotations
 from contextlib import aclosing
 
 from ..auth.supabase import SupabaseTokens
-from ..build.parts import auth_secrets, load_tools, make_authenticator, try_mcp
+from ..build.parts import (
+    auth_secrets,
+    load_extensions,
+    load_tools,
+    make_authenticator,
+    make_webhook,
+    try_mcp,
+)
 from ..build.providers import default_options, make_chain
 from ..config import Settings
 from ..core.rows import StorageError
+from ..extensions import NotDelivered
 from ..log.journal import Journal
 from ..log.journal.database import InUse
-from ..models import Model, ModelError, Request, ToolSpec, UserText
+from ..models import ModelError, Request, ToolSpec, UserText
 from ..protocol import Options
+from ..runs.chain import Link
 from ..tools import Toolbox
 
 CHECK_FAILED = 3
@@ -45,17 +54,20 @@ async def check(settings: Settings) -> int:
     box = load_tools(settings)
     names = ", ".join(spec.name for spec in box.specs)
     report.ok(f"tools: {', '.join(settings.tools) or 'none'}" + (f" ({names})" if names else ""))
+    for one in load_extensions(settings).items:
+        report.ok(f"extension {one.name}: {', '.join(one.methods)}")
     await check_mcp(settings, box, report)
     await check_auth(settings, report)
     check_journal(settings, report)
     chain = await make_chain(settings)
     try:
-        for model in chain.models:
-            await check_model(model, box.specs, default_options(settings), report)
+        for link in chain.links:
+            await check_model(link, box.specs, default_options(settings), report)
     finally:
         await chain.close()
     await check_engine(settings, report)
     await check_supabase(settings, report)
+    await check_webhook(settings, report)
     return CHECK_FAILED if report.failures else 0
 
 
@@ -103,15 +115,16 @@ async def check_mcp(settings: Settings, box: Toolbox, report: Report) -> None:
 
 
 async def check_model(
-    model: Model, tools: tuple[ToolSpec, ...], options: Options, report: Report
+    link: Link, tools: tuple[ToolSpec, ...], options: Options, report: Report
 ) -> None:
     """Reach it, and ask it one small thing as a session would: with the tools and options."""
+    model = link.model
     part = f"model {model.label}"
     question = (UserText("Answer with one word: which colour is the sky?"),)
     request = Request("Answer with one word.", question, tools, options)
     try:
         notice = await model.check()
-        async with aclosing(model.stream(request)) as stream:
+        async with aclosing(link.stream(request)) as stream:
             async for events in stream:
                 if events:
                     break
@@ -145,6 +158,20 @@ async def check_engine(settings: Settings, report: Report) -> None:
         report.note(note)
     if not found.wrong:
         report.ok(f"{part} ({found.name})")
+
+
+async def check_webhook(settings: Settings, report: Report) -> None:
+    webhook = make_webhook(settings)
+    if webhook is None:
+        return
+    part = "WEBHOOK_URL"
+    try:
+        await webhook.check()
+        report.ok(f"{part}, which took a message of the type check")
+    except NotDelivered as error:
+        report.failed(part, f"a message of the type check was not taken: {error}")
+    finally:
+        await webhook.close()
 
 
 async def check_supabase(settings: Settings, report: Report) -> None:

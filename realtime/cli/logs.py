@@ -12,7 +12,7 @@ from ..protocol import to_json
 
 FIELDS = (
     *("session_id", "run_id", "user_id", "sid", "request_id", "remote", "model", "tool"),
-    *("status", "reason", "ms", "first_token_ms", "input_tokens", "output_tokens"),
+    *("status", "reason", "ms", "first_token_ms", "input_tokens", "output_tokens", "attributes"),
 )
 
 

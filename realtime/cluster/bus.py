@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..core.rows import StorageError
+from ..core.user import User
 from ..log.hot.line import Line
 from ..protocol import ProtocolError
 from . import calls
@@ -51,13 +52,18 @@ class Bus:
         self._answers: OrderedDict[tuple[str, int], asyncio.Task[Answered]] = OrderedDict()
 
     async def ask(
-        self, worker: str, session_id: str, name: str, arguments: tuple[Any, ...]
+        self,
+        worker: str,
+        session_id: str,
+        name: str,
+        given: tuple[Any, ...],
+        asker: User | None,
     ) -> dict[str, Any]:
         """What a method of a session comes to on the worker that writes it. Raises what that
         raises, `Moved`, and `StorageError` where nobody answers."""
         self._last += 1
         call_id = self._last
-        frame = b"C" + calls.encoded_call(call_id, self._worker, session_id, name, arguments)
+        frame = b"C" + calls.call_of(call_id, self._worker, session_id, name, given, asker)
         asked = self._asked[call_id] = asyncio.get_running_loop().create_future()
         until = time.monotonic() + PATIENCE_S
         try:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from ..core.user import User
+from ..live.ack import Ack
+from ..live.seat import Seat
 from ..protocol import (
     Approve,
     ClientResult,
@@ -20,7 +22,7 @@ from ..protocol import (
 )
 
 ARGUMENTS: dict[str, Any] = {
-    "send": tuple[Send, User, list[File]],
+    "send": tuple[Send, User, list[File], str | None],
     "resume": tuple[str, str],
     "regenerate": tuple[Regenerate, str],
     "queue": tuple[Queue, User],
@@ -41,13 +43,15 @@ ARGUMENTS: dict[str, Any] = {
 
 
 class Call(msgspec.Struct, array_like=True):
-    """`call_id` is the asker's; the same again is the same call."""
+    """`call_id` is of the worker that asks; the same again is the same call. `asker`: the user, as
+    they signed in there."""
 
     call_id: int
     worker: str
     session_id: str
     name: str
     arguments: msgspec.Raw
+    asker: User | None = None
 
 
 class Answered(msgspec.Struct, array_like=True):
@@ -65,12 +69,26 @@ decode_call = msgspec.msgpack.Decoder(Call).decode
 decode_answer = msgspec.msgpack.Decoder(Answered).decode
 
 
-def encoded_call(
-    call_id: int, worker: str, session_id: str, name: str, given: tuple[Any, ...]
+def call_of(
+    call_id: int,
+    worker: str,
+    session_id: str,
+    name: str,
+    given: tuple[Any, ...],
+    asker: User | None,
 ) -> bytes:
-    return encode(Call(call_id, worker, session_id, name, msgspec.Raw(encode(given))))
+    return encode(Call(call_id, worker, session_id, name, msgspec.Raw(encode(given)), asker))
 
 
 def arguments(asked: Call) -> tuple[Any, ...]:
     given: tuple[Any, ...] = msgspec.msgpack.decode(asked.arguments, type=ARGUMENTS[asked.name])
     return given
+
+
+def do(seat: Seat, name: str, given: tuple[Any, ...]) -> Ack:
+    """Carry it out. Raises what the method raises."""
+    if name == "send":
+        *before, instead = given
+        return seat.send(*before, instead=instead)
+    ack: Ack = getattr(seat, name)(*given)
+    return ack

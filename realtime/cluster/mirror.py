@@ -25,6 +25,7 @@ from ..protocol import (
     Join,
     ProtocolError,
     Queue,
+    QueueEdit,
     Rate,
     Regenerate,
     Send,
@@ -36,8 +37,9 @@ from ..protocol import (
 IDLE_S = 30.0
 """So long a session is shown on where nobody watches it here."""
 
-Ask = Callable[[str, str, tuple[Any, ...]], Coroutine[Any, Any, dict[str, Any]]]
-"""(session id, method, its arguments): what it comes to on the worker that writes the session."""
+Ask = Callable[[str, str, tuple[Any, ...], User | None], Coroutine[Any, Any, dict[str, Any]]]
+"""(session id, method, its arguments, who asks): what it comes to on the worker that writes the
+session."""
 
 logger = logging.getLogger(__name__)
 
@@ -142,20 +144,41 @@ class Mirror(View):
 
     # --------------------------------------------------------------- commands
 
-    def _do(self, name: str, *arguments: Any) -> Ack:
-        return self._ask(self.session_id, name, arguments)
+    def _do(self, name: str, *given: Any, by: str | None = None) -> Ack:
+        """`by`: the user who asks."""
+        asker = by and self._host.services.people.find(by)
+        return self._ask(self.session_id, name, given, asker or None)
 
-    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
-        return self._do("send", command, user, found)
+    def check_send(
+        self, command: Send, user: User, found: Sequence[File] = ()
+    ) -> tuple[File, ...] | None:
+        """As far as it can be known here: whoever writes the session checks it again."""
+        if self.session.is_duplicate(command.client_msg_id, user.user_id):
+            return None
+        self.session.check_send(command)
+        return tuple(found)
+
+    def send(
+        self,
+        command: Send,
+        user: User,
+        found: Sequence[File] = (),
+        *,
+        instead: str | None = None,
+    ) -> Ack:
+        return self._do("send", command, user, found, instead, by=user.user_id)
+
+    def check_edit(self, edit: QueueEdit) -> tuple[File, ...]:
+        return self.session.check_edit(edit.run_id, edit.text).files
 
     def resume(self, run_id: str, user_id: str) -> Ack:
-        return self._do("resume", run_id, user_id)
+        return self._do("resume", run_id, user_id, by=user_id)
 
     def regenerate(self, command: Regenerate, user_id: str) -> Ack:
-        return self._do("regenerate", command, user_id)
+        return self._do("regenerate", command, user_id, by=user_id)
 
     def queue(self, command: Queue, user: User) -> Ack:
-        return self._do("queue", command, user)
+        return self._do("queue", command, user, by=user.user_id)
 
     def select(self, message_id: str) -> Ack:
         return self._do("select", message_id)

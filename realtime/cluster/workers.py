@@ -28,7 +28,7 @@ from ..log.hot.scripts import Script
 from ..log.log import Log
 from ..protocol import Event, Progress, ProtocolError, to_json
 from .bus import PATIENCE_S, Bus, Moved
-from .calls import ARGUMENTS, Call, arguments
+from .calls import ARGUMENTS, Call, arguments, do
 from .mirror import Gap, Mirror
 
 LOOK_S = 1.0
@@ -44,7 +44,7 @@ AGAIN_S = 0.25
 """From one try to find out who writes a session to the next."""
 
 _see = Script("see")
-_encode = msgspec.msgpack.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.decode
 _present = msgspec.msgpack.Decoder(tuple[str, str, list[User]]).decode
 _users = msgspec.msgpack.Decoder(list[User]).decode
@@ -117,7 +117,7 @@ class Workers:
         if mirror := self._mirrors.get(session_id):
             mirror.worker = worker
             return True
-        seen = await self._seen(session_id, _encode([]))
+        seen = await self._seen(session_id, _shown([]))
         with self._gathering(session_id) as told:
             found = await self._read(session_id)
             if found is None:
@@ -204,11 +204,11 @@ class Workers:
     async def elsewhere(self, session_id: str) -> dict[str, list[User]]:
         mirror = self._mirrors.get(session_id)
         devices = mirror.presence.devices if mirror else {}
-        return await self._seen(session_id, _encode([*devices.values()]) if devices else b"")
+        return await self._seen(session_id, _shown(devices.values()) if devices else b"")
 
     def watched(self, session_id: str, users: Sequence[User]) -> None:
         shown = session_id in self._mirrors
-        self._tell_devices(session_id, _encode(users) if users or shown else b"")
+        self._tell_devices(session_id, _shown(users) if users or shown else b"")
 
     def _tell_devices(self, session_id: str, users: bytes) -> None:
         waits = session_id in self._devices
@@ -219,10 +219,10 @@ class Workers:
     def returned(self) -> None:
         """The engine may have forgotten who watches what."""
         for session_id, mirror in self._mirrors.items():
-            self._tell_devices(session_id, _encode([*mirror.presence.devices.values()]))
+            self._tell_devices(session_id, _shown(mirror.presence.devices.values()))
         for actor in self._hub.actors():
             if devices := actor.presence.devices:
-                self._tell_devices(actor.session_id, _encode([*devices.values()]))
+                self._tell_devices(actor.session_id, _shown(devices.values()))
 
     async def _told_devices(self, session_id: str) -> None:
         while session_id in self._devices:
@@ -334,36 +334,47 @@ class Workers:
 
     # ------------------------------------------------------------------- asks
 
-    async def _ask(self, session_id: str, name: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    async def _ask(
+        self, session_id: str, name: str, given: tuple[Any, ...], asker: User | None
+    ) -> dict[str, Any]:
         """What a command comes to on the worker that writes the session, whoever that is now."""
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             mirror = self._mirrors.get(session_id)
             try:
                 if mirror:
-                    return await self._bus.ask(mirror.worker, session_id, name, arguments)
+                    return await self._bus.ask(mirror.worker, session_id, name, given, asker)
             except Moved:
                 await asyncio.sleep(AGAIN_S)
             except StorageError:
                 break
             await self._hub.take_up(session_id)
             if (actor := self._hub.actor(session_id)) and session_id not in self._mirrors:
-                ack: dict[str, Any] = await getattr(actor, name)(*arguments)
+                ack: dict[str, Any] = await do(actor, name, given)
                 return ack
         raise storage_unavailable()
 
     async def _carry_out(self, call: Call) -> dict[str, Any]:
+        if call.asker:
+            await self._introduce(call.asker)
         try:
             async with self._hub.hold(call.session_id) as actor:
                 if actor is None or call.name not in ARGUMENTS:
                     raise Moved
-                carried_out = getattr(actor, call.name)(*arguments(call))
+                carried_out = do(actor, call.name, arguments(call))
         except ProtocolError as error:
             if error.code == "busy" and self._hub.actor(call.session_id) is None:
                 raise Moved from None
             raise
         ack: dict[str, Any] = await carried_out
         return ack
+
+    async def _introduce(self, user: User) -> None:
+        """Know of a user what the worker knows where they signed in. Raises `ProtocolError`."""
+        people = self._host.services.people
+        if people.find(user.user_id).attributes != user.attributes:
+            people.met(user)
+        await people.look_up(user)
 
     # ------------------------------------------------------------------ tells
 
@@ -380,3 +391,8 @@ class Workers:
 
     async def _said(self, worker: str, frame: bytes) -> None:
         await self._bus.tell(worker, frame)
+
+
+def _shown(users: Iterable[User]) -> bytes:
+    """Of each what everybody may see."""
+    return _pack([User(user.user_id, name=user.name) for user in users])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .models import ModelEntry, default_api
+from .models import ModelEntry, default_api, is_path
 
 if TYPE_CHECKING:
     from . import Settings
@@ -59,6 +59,11 @@ def problems(settings: Settings) -> Iterator[str]:
             "AUTH_SECRET is missing: servers that share an engine must know each other's guests; "
             "set all of them to the same long random text (openssl rand -hex 32)"
         )
+    if settings.webhook_url and not settings.webhook_secret:
+        yield (
+            "WEBHOOK_SECRET is missing: set it to whsec_ and a random text in Base64 "
+            '(echo "whsec_$(openssl rand -base64 32)"), and give it to the receiver'
+        )
     if settings.auth == "supabase" and not settings.supabase_url:
         yield "SUPABASE_URL is missing: AUTH=supabase needs it to know your project's users"
     if settings.supabase_jwt_secret and len(settings.supabase_jwt_secret) < SECRET_LENGTH:
@@ -105,7 +110,8 @@ def _models(settings: Settings) -> Iterator[str]:
     for name, count in named.items():
         if count > 1:
             yield f"MODELS offers {name} twice: a session chooses a model by its name alone"
-    unpriced = models_used(settings) - set(settings.prices or {})
+    unpriced = {name for name in models_used(settings) if not is_path(name)}
+    unpriced -= set(settings.prices or {})
     if unpriced and (settings.budget_user_dollars or settings.budget_server_dollars):
         yield (
             f"PRICES lacks {', '.join(sorted(unpriced))}: a budget in dollars needs the "
@@ -115,7 +121,7 @@ def _models(settings: Settings) -> Iterator[str]:
 
 def ours(entry: ModelEntry) -> bool:
     """Whether it is a model of the server that OPENAI_BASE_URL names, OpenAI without it."""
-    return not entry.url and entry.name not in ("local", "demo")
+    return not entry.url and entry.name not in ("local", "demo") and not is_path(entry.name)
 
 
 def models_used(settings: Settings) -> set[str]:
@@ -132,7 +138,7 @@ def notes(settings: Settings) -> Iterator[str]:
     entries = (*settings.fallbacks, *settings.models)
     here = settings.model == "openai" or any(map(ours, entries))
     idle = set() if here else {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API"}
-    if settings.model != "openai":
+    if settings.model != "openai" and not is_path(settings.model):
         idle.add("OPENAI_MODEL")
         do = "set MODEL=openai" if here or settings.openai_api_key else "set OPENAI_API_KEY too"
         yield from _idle(given & idle, f"MODEL={settings.model}", f"; {do} to use it")
@@ -167,9 +173,13 @@ def notes(settings: Settings) -> Iterator[str]:
         yield from _idle(given & {"VALKEY_TLS", "CLUSTER_NAME"}, "no VALKEY_URL", "")
     elif "VALKEY_TLS" in given and not settings.engine_url.startswith("rediss:"):
         yield from _idle({"VALKEY_TLS"}, "redis://", "; rediss:// is TLS")
+    if not settings.webhook_url:
+        yield from _idle(given & {"WEBHOOK_SECRET", "WEBHOOK_EVENTS"}, "no WEBHOOK_URL", "")
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
-    if unknown := set(settings.prices or {}) - models_used(settings):
+    own = any(map(is_path, models_used(settings)))  # whose names are not known yet
+    unknown = set(settings.prices or {}) - models_used(settings)
+    if unknown and not own:
         yield (
             f"PRICES has {', '.join(sorted(unknown))}, which no setting names; the "
             f"models are {', '.join(sorted(models_used(settings)))}"

@@ -53,7 +53,7 @@ def read(
     values["model_keys"] = {e.key: given[e.key].strip() for e in entries if given.get(e.key)}
     values["given"] = frozenset(names & given.keys())
     values["mistaken"] = mistaken(file, environ, names, {entry.key for entry in entries})
-    values["mcp_environ"] = given if "mcp_config" in values else {}
+    values["environ"] = given
     return values, problems
 
 

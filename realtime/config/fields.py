@@ -15,6 +15,7 @@ from .models import (
     ModelEntry,
     parse_count,
     parse_effort,
+    parse_model,
     parse_models,
     parse_options,
     parse_prices,
@@ -24,11 +25,13 @@ from .parsers import (
     count,
     number,
     one_of,
+    parse_address,
     parse_auth,
     parse_base_url,
     parse_bucket,
     parse_cluster_name,
     parse_engine_url,
+    parse_extensions,
     parse_flag,
     parse_host,
     parse_instructions,
@@ -68,9 +71,10 @@ class Fields:
     # The model
     model: str = setting(
         "demo",
-        "openai, local or demo. The default is openai where OPENAI_API_KEY or OPENAI_BASE_URL "
-        "is set.",
-        one_of("openai", "local", "demo"),
+        "openai, local or demo, or the path of a class of your own, such as "
+        "my_pkg.models:Claude. The default is openai where OPENAI_API_KEY or OPENAI_BASE_URL is "
+        "set.",
+        parse_model,
     )
     openai_api_key: str = setting("", "The key of OpenAI or of a compatible server.", secret=True)
     openai_base_url: str = setting(
@@ -108,7 +112,8 @@ class Fields:
     fallbacks: tuple[ModelEntry, ...] = setting(
         (),
         "Models that answer when MODEL cannot, in this order, comma separated. Each is NAME on "
-        "the same server, NAME@URL key=VARIABLE on another one, local, or demo.",
+        "the same server, NAME@URL key=VARIABLE on another one, local, demo, or the path of a "
+        "class of your own.",
         parse_models,
     )
     models: tuple[ModelEntry, ...] = setting(
@@ -191,6 +196,32 @@ class Fields:
     )
     client_tools: bool = setting(
         False, "true: clients may declare tools of their own, which run in them.", parse_flag
+    )
+
+    # What you build on it
+    extensions: tuple[str, ...] = setting(
+        (),
+        "Your own code: modules, or module:object, comma separated. docs/extend.md says what each "
+        "may have.",
+        parse_extensions,
+    )
+    webhook_url: str = setting(
+        "",
+        "An address that is told by POST of what happens, signed as Standard Webhooks. It needs "
+        "WEBHOOK_SECRET.",
+        parse_address,
+        secret=True,
+    )
+    webhook_secret: str = setting(
+        "",
+        "Signs webhooks: whsec_ and the Base64 of 24 to 64 random bytes.",
+        secret=True,
+    )
+    webhook_events: tuple[str, ...] = setting(
+        ("done", "tool_call.awaiting_approval", "session_ended", "summary"),
+        "What WEBHOOK_URL is told of, comma separated: names of events but token, perhaps with a "
+        "status behind a dot.",
+        parse_list,
     )
 
     # Where conversations are kept

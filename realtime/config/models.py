@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +15,14 @@ AZURE = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azur
 OPTIONS = ("instructions", "temperature", "max_output_tokens", "reasoning_effort")
 
 
+_PATH = re.compile(r"(?:[a-z_]\w*\.)+[a-z_]\w*:[a-z_]\w*|[a-z_]\w*:(?-i:[A-Z])\w*", re.I)
+"""With a dot in the module, or a capital letter behind the colon: `qwen3:latest` is a name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
     """A model by name: of OPENAI_BASE_URL's server where `url` is empty, or of another one,
-    whose key is in the environment variable `key`."""
+    whose key is in the environment variable `key`; or the path of one of the operator's own."""
 
     name: str
     url: str = ""
@@ -28,8 +33,24 @@ class ModelEntry:
     """The kinds of files, beside text, that it takes; None: what is usual of its server."""
 
 
+def is_path(name: str) -> bool:
+    """Whether it is the `module:object` of a model, and no model's name."""
+    return _PATH.fullmatch(name) is not None
+
+
+def parse_model(raw: str) -> str:
+    if is_path(raw):
+        return raw
+    if raw.lower() not in ("openai", "local", "demo"):
+        raise ValueError(
+            "must be one of: openai, local, demo; or the path of a class of your own, such as "
+            "my_pkg.models:Claude"
+        )
+    return raw.lower()
+
+
 def parse_models(raw: str) -> tuple[ModelEntry, ...]:
-    """Entries, comma separated: `NAME`, `local`, `demo` or `NAME@URL`, then perhaps
+    """Entries, comma separated: `NAME`, `local`, `demo`, `module:Class` or `NAME@URL`, then perhaps
     `key=VARIABLE`, `api=responses|chat`, `history=TOKENS` and `takes=image+pdf`."""
     return tuple(_entry(item.split()) for item in raw.split(",") if item.strip())
 

@@ -78,10 +78,15 @@ def parse_port(raw: str) -> int:
     return int(raw)
 
 
-def parse_url(raw: str) -> str:
+def parse_address(raw: str) -> str:
+    """A URL as it is written."""
     if not is_url(raw):
         raise ValueError("must be a URL that begins with http:// or https://")
-    return raw.rstrip("/")
+    return raw
+
+
+def parse_url(raw: str) -> str:
+    return parse_address(raw).rstrip("/")
 
 
 def is_url(raw: str) -> bool:
@@ -157,6 +162,15 @@ def parse_auth(raw: str) -> str:
 
 def parse_list(raw: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in raw.split(",") if item.strip())
+
+
+def parse_extensions(raw: str) -> tuple[str, ...]:
+    paths = parse_list(raw)
+    for path in paths:
+        module, _, name = path.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), name or "_"]):
+            raise ValueError(f"has {path}, which is neither a module nor module:object")
+    return paths
 
 
 def parse_suggestions(raw: str) -> tuple[str, ...]:

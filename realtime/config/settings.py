@@ -17,7 +17,7 @@ class Settings(LimitFields):
     """The settings, and what else the environment says."""
 
     model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS
-    mcp_environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # for its ${NAME}
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # and the file's
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
     given: frozenset[str] = frozenset()  # the variables that were set

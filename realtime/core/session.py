@@ -83,9 +83,11 @@ class Session(ListRules):
         files: Sequence[File] = (),
         *,
         name: str | None = None,
+        instead: str | None = None,
     ) -> tuple[str, RunState]:
         """Take a user's message: ("started" | "queued" | "duplicate", its run). `files`: those
-        that the command names; `name`: the user's, as others see it.
+        that the command names; `name`: the user's, as others see it; `instead`: the text that is
+        said in place of the command's.
 
         With `if_busy: "interrupt"` the caller must end the active run first.
         Raises `bad_request`, `too_large`, `conflict`, `busy`, `queue_full`.
@@ -93,7 +95,8 @@ class Session(ListRules):
         text = clean_text(command.text)
         if known := self._by_client_id.get((user_id, command.client_msg_id)):
             said = known.said
-            if said is None or (said.text, said.replaces) != (text, command.replaces):
+            same = said and (said.changed or said.text == text)
+            if said is None or not same or said.replaces != command.replaces:
                 raise ProtocolError(
                     "conflict", "this client_msg_id was used for something else; use a new one"
                 )
@@ -103,11 +106,15 @@ class Session(ListRules):
                 )
             return "duplicate", known
         self.check_send(command)
+        if instead is not None:
+            instead = clean_text(instead)
+            self._bounds.check_text(instead, empty=bool(command.files))
         message = UserMessage(
             run_id=self._ids(),
             message_id=self._ids(),
             client_msg_id=command.client_msg_id,
-            text=text,
+            text=text if instead is None else instead,
+            changed=instead not in (None, text),
             user_id=user_id,
             name=name,
             replaces=command.replaces,
@@ -167,12 +174,17 @@ class Session(ListRules):
         elif move := command.move:
             self.move_queued(move.run_id, move.before, now)
 
-    def edit_queued(self, run_id: str, text: str, user: User, now: int) -> None:
-        """Change a message that waits. It is this user's from now on, under their name: what it
-        leads to is done with the rights of whoever wrote it. Raises as `send` and `waiting` do."""
+    def check_edit(self, run_id: str, text: str) -> UserMessage:
+        """The message that waits, where its text may become this. Raises as `edit_queued`."""
         message = self.waiting(run_id).user
         assert message
         self._bounds.check_text(text, empty=bool(message.files))
+        return message
+
+    def edit_queued(self, run_id: str, text: str, user: User, now: int) -> None:
+        """Change a message that waits. It is this user's from now on, under their name: what it
+        leads to is done with the rights of whoever wrote it. Raises as `send` and `waiting` do."""
+        message = self.check_edit(run_id, text)
         changed = msgspec.structs.replace(
             message, text=clean_text(text), user_id=user.user_id, name=user.name
         )

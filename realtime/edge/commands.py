@@ -13,9 +13,11 @@ from ..auth import Authenticator, AuthError, User
 from ..auth.guests import Guests
 from ..auth.shares import Grant, Shares
 from ..core.rows import StorageError
+from ..extensions import Extensions, NewMessage
 from ..files.store import Files
 from ..live.errors import not_yours, refused
 from ..live.hub import Hub
+from ..live.people import People
 from ..live.seat import Seat
 from ..log.log import Ticket
 from ..protocol import (
@@ -61,6 +63,8 @@ class Commands:
         auth: Authenticator,
         shares: Shares,
         files: Files,
+        people: People,
+        extensions: Extensions,
         new_session: NewSession,
     ) -> None:
         self._sockets = sockets
@@ -69,6 +73,8 @@ class Commands:
         self._authenticator = auth
         self._shares = shares
         self._files = files
+        self._people = people
+        self._extensions = extensions
         self._new_session = new_session
         self._handlers: Handlers = {
             **ListCommands(hub, self._open, new_session).handlers,
@@ -139,11 +145,15 @@ class Commands:
         if connection.closed:
             raise ProtocolError("not_found", "the socket has disconnected")
         connection.user = user
+        self._people.met(user)
         connection.guest_token = guest_token
         connection.expiry.watch(user.exp)
         self._transport.enter_list(connection.sid, user.user_id)
 
     async def _create(self, connection: Connection, command: Create) -> Ack:
+        if command.options and command.options.model:
+            await self._people.look_up(member_of(connection))
+            self._people.check_model(user_of(connection), command.options.model)
         check_able(self._hub)
         await self._new_session(user_of(connection))
         seat, ticket = self._hub.create(user_of(connection), command.options, command.tools)
@@ -188,24 +198,42 @@ class Commands:
         check_able(self._hub)
         session_id = connection.named(command.session_id)
         found = await self._files.find(session_id, command.files[:MAX_FILES])
+        user, instead = member_of(connection), None
+        await self._people.look_up(user)
+        if self._extensions.having("before_message"):
+            async with self._open(connection, session_id) as seat:
+                files = seat.check_send(command, user, found)
+                if files is not None:
+                    message = NewMessage(command.text, files, command.replaces)
+                    instead = await self._extensions.before_message(message, user, seat.row())
+        check_able(self._hub)
         async with self._open(connection, session_id) as seat:
-            return seat.send(command, member_of(connection), found)
+            return seat.send(command, user, found, instead=instead)
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.stop(command)
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
+        await self._people.look_up(member_of(connection))
         check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.resume(command.run_id, user_of(connection))
 
     async def _regenerate(self, connection: Connection, command: Regenerate) -> Awaitable[Ack]:
+        await self._people.look_up(member_of(connection))
         check_able(self._hub)
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.regenerate(command, user_of(connection))
 
     async def _queue(self, connection: Connection, command: Queue) -> Awaitable[Ack]:
+        if command.edit and self._extensions.having("before_message"):
+            async with self._open(connection, connection.named(command.session_id)) as seat:
+                files = seat.check_edit(command.edit)
+                message = NewMessage(command.edit.text, files)
+                command.edit.text = await self._extensions.before_message(
+                    message, member_of(connection), seat.row()
+                )
         async with self._open(connection, connection.named(command.session_id)) as seat:
             return seat.queue(command, member_of(connection))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
+from ..core.plan import Limits
 from ..protocol import ProtocolError, Usage
 from .buckets import DAY_S, rate_limited
 
@@ -48,8 +49,8 @@ def payers(asker: str, owner: str) -> tuple[str, ...]:
 
 
 class Budget:
-    """What a day allows, and runs at once; 0: any number. `clock`: seconds since the epoch.
-    `users` are the payers of a run.
+    """What a day allows, and runs at once; 0: any number. `own`: what holds for one user instead.
+    `clock`: seconds since the epoch. `users` are the payers of a run.
 
     As long as calls come to no more than was reserved, nobody spends more than the budget and
     one call.
@@ -61,9 +62,11 @@ class Budget:
         user: Amount = NOTHING,
         server: Amount = NOTHING,
         user_runs: int = 0,
+        own: Callable[[str], Limits | None] = lambda user_id: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._user = user
+        self._own = own
         self._server = server
         self._user_runs = user_runs
         self._clock = clock
@@ -98,7 +101,9 @@ class Budget:
         whose = ("of your answers", "of the session owner's answers")
         for who, which in zip(users, whose, strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
-            if self._user_runs and there >= self._user_runs:
+            own = self._own(who)
+            most = self._user_runs if own is None or own.runs is None else own.runs
+            if most and there >= most:
                 raise rate_limited(f"{there} {which} are running; wait for one", SOON_S)
 
     def check_spending(
@@ -124,8 +129,18 @@ class Budget:
     def _limits(self, users: Sequence[str]) -> list[tuple[str, str, Amount]]:
         """Whose budgets these users draw on, what to call them, and how much they are."""
         whose = ("your", "the session owner's")
-        budgets = [(who, name, self._user) for who, name in zip(users, whose, strict=False)]
+        budgets = [(who, name, self._limit(who)) for who, name in zip(users, whose, strict=False)]
         return [*budgets, (SERVER, "this server's", self._server)]
+
+    def _limit(self, user_id: str) -> Amount:
+        """What this user may spend in a day."""
+        own, usual = self._own(user_id), self._user
+        if own is None:
+            return usual
+        return Amount(
+            usual.tokens if own.tokens is None else own.tokens,
+            usual.dollars if own.dollars is None else own.dollars,
+        )
 
     def reserve(self, users: Sequence[str], run_id: str, most: Amount) -> None:
         """A run is about to call a model, and may come to `most` in all."""

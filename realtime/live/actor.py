@@ -24,6 +24,7 @@ from ..protocol import (
     Options,
     Origin,
     Queue,
+    QueueEdit,
     Rate,
     Regenerate,
     Send,
@@ -62,26 +63,45 @@ class Actor(Resident):
         self.quiet = False
         self._list(self.row())
 
-    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
-        """Take a message; `found`: its files, as far as they are stored. Raises `ProtocolError`
-        at once; the ack comes with the commit."""
+    def check_send(
+        self, command: Send, user: User, found: Sequence[File] = ()
+    ) -> tuple[File, ...] | None:
+        """The files of a message that could be taken now; None where it is here already. Raises as
+        `send`."""
+        session = self.session
+        if session.is_duplicate(command.client_msg_id, user.user_id):
+            return None
+        session.check_send(command)
+        check_schema(command.schema)
+        files = attached(command, found, session, self._host.services.chain)
+        waits = command.if_busy in ("queue", "steer")
+        self._admit(user.user_id, self.driver.model_for(None), waits=waits)
+        return files
+
+    def send(
+        self,
+        command: Send,
+        user: User,
+        found: Sequence[File] = (),
+        *,
+        instead: str | None = None,
+    ) -> Ack:
+        """Take a message; `found`: its files, as far as they are stored; `instead`: the text in
+        place of its own. Raises `ProtocolError` at once; the ack comes with the commit."""
         session, model, user_id = self.session, self.driver.model_for(None), user.user_id
-        files: tuple[File, ...] = ()
-        if not session.is_duplicate(command.client_msg_id, user_id):
-            session.check_send(command)
-            check_schema(command.schema)
-            files = attached(command, found, session, self._host.services.chain)
-            self._admit(user_id, waits=command.if_busy in ("queue", "steer"))
-            if command.if_busy == "interrupt" and session.active:
-                self.driver.end(session.active)
+        files = self.check_send(command, user, found)
+        if files is not None and command.if_busy == "interrupt" and session.active:
+            self.driver.end(session.active)
         return self._ask(
-            lambda now: session.send(command, user_id, model, now, files, name=user.name)
+            lambda now: session.send(
+                command, user_id, model, now, files or (), name=user.name, instead=instead
+            )
         )
 
     def resume(self, run_id: str, user_id: str) -> Ack:
         """Go on with an answer that broke off, as a run of this user."""
-        self._admit(user_id)
         model = self.driver.model_for(None)
+        self._admit(user_id, model)
         return self._ask(lambda now: self.session.resume(run_id, user_id, model, now))
 
     def regenerate(self, command: Regenerate, user_id: str) -> Ack:
@@ -90,9 +110,9 @@ class Actor(Resident):
         command.options = own = one_more(command)
         if own:
             self._host.check_options(own)
-        if not session.is_duplicate(command.client_msg_id, user_id):
-            self._admit(user_id)
         model = self.driver.model_for(own)
+        if not session.is_duplicate(command.client_msg_id, user_id):
+            self._admit(user_id, model)
         return self._ask(lambda now: session.regenerate(command, user_id, model, now))
 
     def _ask(self, rule: Callable[[int], tuple[str, RunState]]) -> Ack:
@@ -117,15 +137,20 @@ class Actor(Resident):
         change = self._ledger.change(lambda now: session.change_queue(command, user, now))
         return acked(change[1])
 
+    def check_edit(self, edit: QueueEdit) -> tuple[File, ...]:
+        """The files of a message that waits, where its text may be changed so."""
+        return self.session.check_edit(edit.run_id, edit.text).files
+
     def select(self, message_id: str) -> Ack:
         """Go over to the branch of a message."""
         leaf, ticket = self._ledger.change(lambda now: self.session.select(message_id, now))
         return acked(ticket, leaf=leaf)
 
-    def _admit(self, user_id: str, *, waits: bool = False) -> None:
+    def _admit(self, user_id: str, model: str, *, waits: bool = False) -> None:
         """Raises `rate_limited` where this user, or the session's owner, may not have one more
-        run."""
+        run, `forbidden` where the user may not have it of this model."""
         budget, session = self._host.services.budget, self.session
+        self._host.services.people.check_model(user_id, model)
         users = payers(user_id, session.user_id)
         budget.check_runs(users, session.session_id)
         behind = session.active.run_id if session.active and waits else None

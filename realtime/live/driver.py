@@ -15,6 +15,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ..core.about import ABOUT
 from ..core.approvals import due
 from ..core.continuing import in_a_row, may_go_on, successor, to_take_up
@@ -210,7 +212,8 @@ class Driver:
         )
         if ended and run.done:
             first = self._first_token_ms if carried_out else None
-            run_ended(session.session_id, run, run.done, first)
+            asker = self._services.people.find(run.asker)
+            run_ended(session.session_id, run, run.done, first, asker)
         task = self._task if carried_out else None
         if task and task is not asyncio.current_task():
             task.cancel()
@@ -279,6 +282,7 @@ class Driver:
         )
         before: Ticket | None = None
         try:
+            job = await self._instructed(run, job)
             steps = execute(run, self._session, job, attempts, self.tools, pause)
             async with aclosing(steps) as parts:
                 async for part in parts:
@@ -298,6 +302,8 @@ class Driver:
                     before = ticket
                     if self.draining and self._session.waits_for_people():
                         return
+        except ProtocolError as refusal:
+            outcome.error = refusal.error()
         except StorageError:
             return  # the hub has let go of this session
         except asyncio.CancelledError:
@@ -310,6 +316,13 @@ class Driver:
             return
         self.end(run, outcome)
         self.advance()
+
+    async def _instructed(self, run: RunState, job: Job) -> Job:
+        """The job with what extensions add to its instructions. Raises `internal`."""
+        extensions = self._services.extensions
+        if more := await extensions.instructions(job.asker(), self._session.row()):
+            return replace(job, instructions="\n\n".join([job.instructions, *more]))
+        return job
 
     def _extra(self, run: RunState) -> dict[str, str]:
         return {

@@ -41,7 +41,10 @@ def job_of(
         before = used_before(run, session, services)
 
     said = session.last_said(run.asker)
-    asker = User(run.asker, name=said.name if said else None)
+
+    def asker() -> User:
+        """As they are known by now: after a restart, from their return on."""
+        return services.people.find(run.asker, said.name if said else None)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -69,6 +72,7 @@ def job_of(
             return None
 
     return Job(
+        asker=asker,
         instructions=services.instructions if own.instructions is None else own.instructions,
         new_id=new_id,
         before_call=before_call,
@@ -78,11 +82,12 @@ def job_of(
             context=lambda tool_call_id, reporter: ToolContext(
                 session_id=session.session_id,
                 run_id=run.run_id,
-                user=asker,
+                user=asker(),
                 owner_id=session.user_id,
                 tool_call_id=tool_call_id,
                 store=services.log.keeper,
                 report=reporter.report,
+                app=services.app,
             ),
             told=lambda *report: services.on_progress(Progress(session.session_id, *report)),
             decided=decided,

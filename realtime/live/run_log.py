@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 
 from ..core.state import RunState
+from ..core.user import User
 from ..protocol import OPEN_TOOL, Done, ToolCall
+
+SHOWN = 20
+"""Characters of an attribute that a line shows."""
 
 logger = logging.getLogger(__name__)
 
 
-def run_ended(session_id: str, run: RunState, done: Done, first_token_ms: int | None) -> None:
+def run_ended(
+    session_id: str, run: RunState, done: Done, first_token_ms: int | None, asker: User
+) -> None:
     """`reason`: the code of its error, or its finish reason. `ms`: from its start on."""
     about = {
         "session_id": session_id,
@@ -25,8 +31,20 @@ def run_ended(session_id: str, run: RunState, done: Done, first_token_ms: int | 
     }
     if first_token_ms is not None:
         about["first_token_ms"] = first_token_ms
+    if attributes := shown(asker):
+        about["attributes"] = attributes
     level = logging.WARNING if done.status == "failed" else logging.INFO
     logger.log(level, "run ended: %s", done.status, extra=about)
+
+
+def shown(user: User) -> str:
+    """The attributes that are numbers, flags or short texts: a longer one may be a secret."""
+    pairs = [f"{name}={value}" for name, value in user.attributes.items() if is_short(value)]
+    return ",".join(pair for pair in pairs if pair.isprintable())
+
+
+def is_short(value: object) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and len(value) <= SHOWN)
 
 
 class CallLog:

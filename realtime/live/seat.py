@@ -17,6 +17,7 @@ from ..protocol import (
     Join,
     Options,
     Queue,
+    QueueEdit,
     Rate,
     Regenerate,
     Send,
@@ -69,8 +70,22 @@ class Seat(Protocol):
         """Older events, folded."""
         ...
 
-    def send(self, command: Send, user: User, found: Sequence[File] = ()) -> Ack:
-        """`found`: the files of the message, as far as they are stored."""
+    def check_send(
+        self, command: Send, user: User, found: Sequence[File] = ()
+    ) -> tuple[File, ...] | None:
+        """The files of a message that could be taken now; None where it is here already."""
+        ...
+
+    def send(
+        self,
+        command: Send,
+        user: User,
+        found: Sequence[File] = (),
+        *,
+        instead: str | None = None,
+    ) -> Ack:
+        """`found`: the files of the message, as far as they are stored; `instead`: the text in
+        place of its own."""
         ...
 
     def resume(self, run_id: str, user_id: str) -> Ack:
@@ -79,6 +94,10 @@ class Seat(Protocol):
 
     def regenerate(self, command: Regenerate, user_id: str) -> Ack:
         """Answer a question once more, as a run of this user."""
+        ...
+
+    def check_edit(self, edit: QueueEdit) -> tuple[File, ...]:
+        """The files of a message that waits, where its text may be changed so."""
         ...
 
     def queue(self, command: Queue, user: User) -> Ack:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from aiohttp import web
 
 from ..core.usage import Prices
+from ..extensions import Extensions
 from ..files.store import Files
 from ..limits.budget import Budget
 from ..log.log import Log
@@ -14,6 +16,7 @@ from ..protocol import Options, Progress
 from ..runs.chain import Chain
 from ..tools import Toolbox
 from .count import RunCount
+from .people import People
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -28,6 +31,10 @@ class Services(msgspec.Struct, frozen=True):
     count: RunCount
     on_progress: Callable[[Progress], None]
     files: Files
+    people: People
+    extensions: Extensions
+    app: web.Application
+    """What tools find their own things in."""
     options: Options = Options()
     prices: Prices = {}
     show_reasoning: bool = True

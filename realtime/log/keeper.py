@@ -167,3 +167,24 @@ class Keeper(Store, Protocol):
     async def void(self, session_id: str) -> None:
         """Forget a session that others write now. What was not shipped goes into quarantine."""
         ...
+
+    # -------------------------------------------------------------- followers
+
+    async def follow(self, followers: Collection[str]) -> dict[str, asyncio.Event]:
+        """These, by name, are given what happens from now on, or since they were here last; all
+        others are forgotten. The event of each is set whenever there may be something for it."""
+        ...
+
+    async def changed(self, follower: str) -> list[str]:
+        """The sessions in which something happened since the last call; at the first one after
+        `follow` also those in which the follower has not seen everything."""
+        ...
+
+    async def unseen(self, follower: str, session_id: str) -> list[Event]:
+        """The next events of a session that the follower has not seen, in order, without tokens;
+        none where the session was deleted."""
+        ...
+
+    async def seen(self, follower: str, session_id: str, seq: int) -> None:
+        """The follower has seen the events of a session up to this one."""
+        ...

@@ -141,8 +141,9 @@ class Request(msgspec.Struct, frozen=True):
     `options` a model heeds those that it knows; `model` and `instructions` are not for it.
     `schema`: what the answer is held to, a JSON Schema.
     `hosted`: the model may use the tools that its provider runs, if it has some.
-    `session_id` and `user_id` (the user who asked) serve the provider's cache and its watch over
-    abuse; they are empty in a request that belongs to no session. `kept`: nothing is asked,
+    `session_id`, `run_id` and `user_id` (the user who asked) say whose request it is, `attributes`
+    what the sign-in knows of that user; they are empty in a request that belongs to no run, such as
+    one for a summary. `kept`: nothing is asked,
     but the answer that the provider keeps under this id is read from its beginning. `stays` is
     asked when the stream is closed before its end: whether the provider is to go on with an
     answer that it keeps, for whoever reads it next."""
@@ -152,7 +153,9 @@ class Request(msgspec.Struct, frozen=True):
     tools: tuple[ToolSpec, ...] = ()
     options: Options = Options()
     session_id: str = ""
+    run_id: str = ""
     user_id: str = ""
+    attributes: dict[str, Any] = {}
     hosted: bool = False
     schema: dict[str, Any] | None = None
     kept: str = ""
@@ -252,14 +255,15 @@ class Model(Protocol):
     label: str
 
     def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
-        """Answer once. Raises `ModelError`."""
+        """Answer once. A list for each thing that is news; an empty one says that the model is at
+        work. Raises `ModelError`."""
         ...
 
     async def check(self) -> str | None:
         """Reach the model without spending anything; perhaps a sentence that the operator should
         read. Raises `ModelError`."""
-        ...
+        return None
 
     async def close(self) -> None:
         """Let go of connections and child processes."""
-        ...
+        return

@@ -74,6 +74,7 @@ class UserMessage(Event):
     `parent`: the message that it follows, None at the beginning; left out while it waits, and in
     logs of older servers. `replaces`: the message that it was made from by an edit.
     `steer`: it may join the answer under way instead of waiting for its own.
+    `changed`: an extension of the server made this text of the one that was sent.
     """
 
     message_id: str
@@ -87,6 +88,7 @@ class UserMessage(Event):
     on_abandon: Literal["cancel"] | CancelAfter | None = None
     schema: dict[str, Any] | None = None
     steer: bool = False
+    changed: bool = False
 
 
 class Run(Event, dict=True):

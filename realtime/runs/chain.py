@@ -10,16 +10,17 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
 from ..core.usage import Meter
-from ..models import ErrorKind, Finished, Model, ModelError, Request, TextDelta
+from ..models import ErrorKind, Finished, Model, ModelError, ModelEvent, Request, TextDelta
 from ..models.errors import failure
 from ..protocol import Kind, Usage, clean_text
+from .patience import Patience, timed
 
 RETRIES = 3  # of one step, whichever models it asks
 BUDGET_S = 20.0  # from a step's first call to its last retry
@@ -41,12 +42,19 @@ logger = logging.getLogger(__name__)
 class Link(msgspec.Struct, frozen=True):
     """A model of the chain. Models of one `account` (a server and a key) have one circuit
     breaker; `history_tokens` is what of a conversation it is given, `takes` which kinds of files
-    beside text."""
+    beside text. `patience`: None where the model itself times the bytes of its answer."""
 
     model: Model
     account: str
     history_tokens: int = HISTORY_TOKENS
     takes: Collection[Kind] = ()
+    patience: Patience | None = None
+
+    def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
+        """As `Model.stream`, within the limits on its time."""
+        if self.patience is None:
+            return self.model.stream(request)
+        return timed(self.model, request, self.patience)
 
     @property
     def given(self) -> Collection[Kind]:
@@ -272,7 +280,7 @@ async def _whole(attempts: Attempts, request: Request, meter: Meter) -> str:
     finished = False
     meter.begin(attempts.model.name, request)
     try:
-        async with aclosing(attempts.model.stream(request)) as stream:
+        async with aclosing(attempts.link.stream(request)) as stream:
             async for events in stream:
                 attempts.answered()
                 for event in events:

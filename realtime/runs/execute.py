@@ -23,6 +23,7 @@ from ..core.continuing import to_take_up
 from ..core.held import Held, hold
 from ..core.state import RunState, State
 from ..core.usage import Meter
+from ..core.user import User
 from ..models import (
     AnswerKept,
     Cited,
@@ -75,11 +76,13 @@ MAX_CALLS = 16
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a run is carried out with. `before_call` is told what the model is asked and what the
-    calls before came to; it raises `ProtocolError` where the call must not be made. `take_in` is
-    awaited before each further step: what users said meanwhile is then in the answer. `read` gives
-    the bytes of a file that the context lists. `stays` is as in `Request`."""
+    """What a run is carried out with. `asker`: the user who asked. `before_call` is told what the
+    model is asked and what the calls before came to; it raises `ProtocolError` where the call must
+    not be made. `take_in` is awaited before each further step: what users said meanwhile is then in
+    the answer. `read` gives the bytes of a file that the context lists. `stays` is as in
+    `Request`."""
 
+    asker: Callable[[], User]
     instructions: str
     new_id: Callable[[], str]
     before_call: Callable[[Request, Usage], Awaitable[None]]
@@ -141,7 +144,9 @@ async def execute(
                     tools=tools.specs,
                     options=job.options,
                     session_id=session.session_id,
+                    run_id=run.run_id,
                     user_id=run.asker,
+                    attributes=job.asker().attributes,
                     hosted=True,
                     schema=answer.schema,
                     kept=held.id if held else "",
@@ -155,7 +160,7 @@ async def execute(
                 meter.begin(attempts.model.name, request)
                 whole = await attached.given(request, attempts.link.given)
                 try:
-                    async with aclosing(attempts.model.stream(whole)) as stream:
+                    async with aclosing(attempts.link.stream(whole)) as stream:
                         async for batch in stream:
                             if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True

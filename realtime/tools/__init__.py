@@ -15,10 +15,10 @@ from ..core.user import User
 from .answers import Value, schema_problem, value_of
 from .client import SessionTools, Tools
 from .context import Figures, NewFile, ToolContext, ToolError, error_value
-from .functions import FunctionTool, load, tool
+from .functions import FunctionTool, collect, load, tool
 from .output import MAX_OUTPUT, Full, Output, written
 from .progress import Reporter
-from .threads import in_thread
+from .threads import bounded, in_thread
 from .tool import Approval, Tool, Toolbox
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
     "Tools",
     "User",
     "Value",
+    "bounded",
+    "collect",
     "error_value",
     "in_thread",
     "load",

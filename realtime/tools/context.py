@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from aiohttp import web
 
 from ..core.user import User
 from ..protocol import MAX_FILES, Error, clean_text
@@ -33,7 +34,7 @@ class ToolContext(msgspec.Struct, frozen=True):
 
     A call is made for `user`, who asked: check what that user may do. The session may be
     another's, who shared it: `owner_id`. `tool_call_id` is the same when a call is made
-    again: use it as idempotency key.
+    again: use it as idempotency key. `app` has what a `lifespan` put into it.
     """
 
     session_id: str
@@ -44,6 +45,7 @@ class ToolContext(msgspec.Struct, frozen=True):
     store: Figures
     report: Callable[[float | None, str | None], None] = lambda fraction, message: None
     files: list[NewFile] = []
+    app: web.Application = msgspec.field(default_factory=web.Application)
 
     @property
     def user_id(self) -> str:

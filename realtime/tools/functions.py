@@ -120,20 +120,31 @@ def tool(
     return mark if function is None else mark(function)
 
 
+def collect(functions: Iterable[Callable[..., Any]], *, approval_s: float = APPROVAL_S) -> Toolbox:
+    """These functions as tools. Raises ValueError where one is not marked with `@tool`, or a name
+    is taken twice."""
+    tools: dict[str, FunctionTool] = {}
+    for function in functions:
+        item = getattr(function, "__tool__", None)
+        if not isinstance(item, FunctionTool):
+            raise ValueError(f"{function!r} is not marked with @tool")
+        if tools.setdefault(item.name, item) is not item:
+            raise ValueError(f"two tools are called {item.name!r}")
+    return Toolbox(tools.values(), approval_s=approval_s)
+
+
 def load(modules: Iterable[str], *, approval_s: float = APPROVAL_S) -> Toolbox:
     """The functions marked with `@tool` in these modules. Raises ImportError, and
     ValueError where a module has none or a name is taken twice."""
-    tools: dict[str, FunctionTool] = {}
+    functions: list[Callable[..., Any]] = []
     for module_name in modules:
         module = importlib.import_module(module_name)
-        found = {
-            id(member.__tool__): member.__tool__
+        found = [
+            member
             for member in vars(module).values()
             if isinstance(getattr(member, "__tool__", None), FunctionTool)
-        }
+        ]
         if not found:
             raise ValueError(f"{module_name} has no function marked with @tool")
-        for item in found.values():
-            if tools.setdefault(item.name, item) is not item:
-                raise ValueError(f"two tools are called {item.name!r}")
-    return Toolbox(tools.values(), approval_s=approval_s)
+        functions += found
+    return collect(functions, approval_s=approval_s)

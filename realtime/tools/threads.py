@@ -1,4 +1,5 @@
-"""Work in threads that nobody waits for when the process ends."""
+"""Code of others, kept from holding anything up: in threads that nobody waits for when the process
+ends, and in tasks that nobody waits for longer than they may take."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+_left: set[asyncio.Task[Any]] = set()  # told to stop, and not to be waited for
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -40,3 +42,23 @@ async def in_thread(work: Callable[[], T]) -> T:
     context = contextvars.copy_context()
     threading.Thread(target=run, name="tool", daemon=True).start()
     return await future
+
+
+async def bounded(work: Coroutine[Any, Any, T], seconds: float, *, name: str) -> asyncio.Task[T]:
+    """Carry it out in a task of its own, so that cancelling that hurts nobody else. Returns the
+    task once it has ended, or after so long; then it was told to stop."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()  # it may take its time, or not listen: nobody waits for it
+            _left.add(task)
+            task.add_done_callback(_let_go)
+    return task
+
+
+def _let_go(task: asyncio.Task[Any]) -> None:
+    _left.discard(task)
+    if not task.cancelled():
+        task.exception()  # has been seen

@@ -15,7 +15,7 @@ from .checkable import Unfit
 from .context import ToolContext, ToolError
 from .output import Output, written
 from .schema import fit
-from .threads import in_thread
+from .threads import bounded, in_thread
 
 DEADLINE_S = 30.0
 APPROVAL_S = 900.0
@@ -23,7 +23,6 @@ MAX_TOOLS = 128  # as many as OpenAI takes in one request
 
 Approval = bool | Callable[..., bool]
 logger = logging.getLogger(__name__)
-_left: set[asyncio.Task[Any]] = set()  # told to stop, and not to be waited for
 
 
 class Tool:
@@ -97,14 +96,9 @@ class Tool:
 
     async def call(self, keywords: dict[str, Any], context: ToolContext) -> Output:
         """Call it, within its deadline. Raises `ToolError`, and nothing else."""
-        work = asyncio.create_task(self._guarded(keywords, context), name=f"tool {self.name}")
-        try:
-            await asyncio.wait({work}, timeout=self.deadline_s)
-        finally:
-            if not work.done():
-                work.cancel()  # it may take its time, or not listen: nobody waits for it
-                _left.add(work)
-                work.add_done_callback(_let_go)
+        work = await bounded(
+            self._guarded(keywords, context), self.deadline_s, name=f"tool {self.name}"
+        )
         if not work.done():
             raise ToolError(f"no result within {self.deadline_s:g} s", "timeout")
         if work.cancelled():
@@ -121,12 +115,6 @@ class Tool:
         except BaseException as error:  # SystemExit, too, would go through the loop
             logger.warning("tool %s raised %s", self.name, type(error).__name__, exc_info=True)
             raise ToolError(f"the tool failed: {type(error).__name__}", "internal") from None
-
-
-def _let_go(work: asyncio.Task[Any]) -> None:
-    _left.discard(work)
-    if not work.cancelled():
-        work.exception()  # has been seen
 
 
 def _no_constant(name: str) -> Any:

@@ -18,7 +18,7 @@ from realtime.log.hot.line import Line
 from realtime.log.journal import Journal
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.keeper import Keeper
-from realtime.protocol import Done, Event, File, SessionUpdated, UserMessage, to_json
+from realtime.protocol import Done, Event, File, SessionUpdated, Token, UserMessage, to_json
 from tests.support.engine import KINDS, Engine
 from tests.support.talk import head_of, talk
 
@@ -205,3 +205,28 @@ async def test_what_others_write_now_and_was_not_shipped_is_set_aside(keeper: Ke
     await keeper.void(session.session_id)
     assert await keeper.quarantined()
     assert await keeper.session(session.session_id) is None
+
+
+async def test_a_follower_is_given_what_happened_once(keeper: Keeper) -> None:
+    old, _ = await kept(keeper, 5)
+    news = await keeper.follow(["hook"])
+    await keeper.changed("hook")
+    session = talk(6)
+    session_id, events = session.session_id, session.take()
+    for event in events:
+        event.ts = 2**42  # later than the follower
+        one = encoded(session_id, 1, [event])
+        one.head = None if one.only_tokens else head_of(session)
+        assert not await keeper.commit([one], [one.head] if one.head else [])
+    assert news["hook"].is_set()
+    await keeper.file()
+    assert session_id in await keeper.changed("hook")
+    told: list[Event] = []
+    while found := await keeper.unseen("hook", session_id):
+        told += found
+        await keeper.seen("hook", session_id, found[-1].seq)
+    wanted = [event for event in events if not isinstance(event, Token)]
+    assert [to_json(event) for event in told] == [to_json(event) for event in wanted]
+    assert not await keeper.unseen("hook", old.session_id), "it was there before"
+    await keeper.delete([session_id])
+    assert not await keeper.unseen("hook", session_id)

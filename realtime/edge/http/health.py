@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from ...core.rows import StorageError
+from ...extensions import Follower
 from ...live.hub import Hub
 from ...protocol import to_json
 from ...runs.chain import Chain
@@ -33,11 +34,13 @@ class Health:
         hub: Hub,
         chain: Chain,
         connections: Connections,
+        followers: Sequence[Follower],
         shipping: Callable[[], ShippingState] | None,
     ) -> None:
         self._hub = hub
         self._chain = chain
         self._connections = connections
+        self._followers = followers
         self._shipping = shipping
 
     async def report(self) -> dict[str, Any]:
@@ -56,6 +59,15 @@ class Health:
                 "status": shipping.status,
                 "last_error": shipping.last_error,
                 "backlog_age_s": round(shipping.backlog_age_s, 1),
+            }
+        if self._followers:
+            state["followers"] = {
+                one.name: {
+                    "waiting": one.waiting,
+                    "behind_s": round(one.behind_s, 1),
+                    "last_error": one.last_error,
+                }
+                for one in self._followers
             }
         try:
             if self._shipping:

@@ -1,7 +1,7 @@
 """What a running server counts, in the text format that Prometheus reads.
 
 Counts are plain numbers where they arise; here they get their names. Nothing in them is a
-user's: labels are of this program's own vocabulary.
+user's: labels are of this program's own vocabulary, or the operator's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ...extensions import Follower
 from ...limits.memory import resident
 from ...live.hub import Hub
 from ...log.log import Log
@@ -27,13 +28,20 @@ class Measured(Collector):
     """Everything that is counted in this process, since its start."""
 
     def __init__(
-        self, log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+        self,
+        log: Log,
+        hub: Hub,
+        chain: Chain,
+        connections: Connections,
+        transport: Transport,
+        followers: Sequence[Follower],
     ) -> None:
         self._log = log
         self._hub = hub
         self._chain = chain
         self._connections = connections
         self._transport = transport
+        self._followers = followers
 
     def collect(self) -> Iterator[Metric]:
         log, hub, count = self._log, self._hub, self._log.count
@@ -63,6 +71,24 @@ class Measured(Collector):
         yield counter("commands_total", help, answered, "command", "result")
         closed = by_one(self._transport.closed)
         yield counter("disconnects_total", "Disconnected sockets.", closed, "reason")
+        if self._followers:
+            yield from self._following()
+
+    def _following(self) -> Iterator[Metric]:
+        """Of extensions with `on_event`, each by its name in EXTENSIONS."""
+        waiting = [([one.name], one.waiting) for one in self._followers]
+        help = "Sessions with events that were not taken yet."
+        yield gauge("events_waiting", help, waiting, "follower")
+        behind = [([one.name], one.behind_s) for one in self._followers]
+        help = "Age of the oldest event that was not taken when it was given, in seconds."
+        yield gauge("events_behind_seconds", help, behind, "follower")
+        taken = [([one.name], one.taken) for one in self._followers]
+        yield counter("events_taken_total", "Events taken.", taken, "follower")
+        failures = [([one.name], one.failures) for one in self._followers]
+        help = "Times that an event was given and not taken."
+        yield counter("event_failures_total", help, failures, "follower")
+        dropped = [([one.name], one.dropped) for one in self._followers]
+        yield counter("events_dropped_total", "Events given up.", dropped, "follower")
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]
@@ -89,11 +115,16 @@ def by_one(values: Mapping[str, float]) -> Values:
 
 
 def registry(
-    log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+    log: Log,
+    hub: Hub,
+    chain: Chain,
+    connections: Connections,
+    transport: Transport,
+    followers: Sequence[Follower],
 ) -> CollectorRegistry:
     """What one server counts, apart from every other one in this process."""
     made = CollectorRegistry()
-    made.register(Measured(log, hub, chain, connections, transport))
+    made.register(Measured(log, hub, chain, connections, transport, followers))
     return made
 
 

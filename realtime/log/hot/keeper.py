@@ -30,6 +30,7 @@ from ..encode import Append
 from ..keeper import Span
 from . import beside
 from .chores import Chores
+from .followers import HotFollowers
 from .holding import Holding
 from .line import Away, Line
 from .outgoing import Outgoing
@@ -89,6 +90,7 @@ class HotLog:
         self._early = False
         self._reading = Reading(side, prefix)
         self._outgoing = Outgoing(side, prefix, worker, self._reading)
+        self._followers = HotFollowers(side, prefix, worker, self._reading)
         self._beside = beside.Beside(side, prefix)
         self._chores = Chores(
             *(line, prefix, worker, self._held, self.news, self.left),
@@ -149,7 +151,11 @@ class HotLog:
                     held.stored = held.head
         if changed:
             self.news.set()
+            self._followers.note(changed)
         return lost
+
+    def _noted(self) -> tuple[int, str]:
+        return int(self._early), " ".join(self._followers.names)
 
     async def _restored(self, session_id: str, why: bytes) -> StorageError | None:
         """Why nothing of a session was stored. None where it was stored after all."""
@@ -166,7 +172,7 @@ class HotLog:
         while True:
             try:
                 answer: list[Any] = await self._run(
-                    _flush, self._line.run_id, LEASE_MS, index, parts, int(self._early)
+                    _flush, self._line.run_id, LEASE_MS, index, parts, *self._noted()
                 )
             except Away as error:
                 waited = time.monotonic() - begun
@@ -204,6 +210,7 @@ class HotLog:
                     stored=int(head),
                     state=kept,
                 )
+                self._followers.note([session_id])
             case [b"held", owner]:
                 raise HeldElsewhere(LEASE_MS, owner.decode())
             case [b"wait", ms]:
@@ -247,6 +254,7 @@ class HotLog:
         forgotten, skip = 0, 0
         while found := await self._reading.ended(before_ms, skip, EVICTED):
             ids = await self._reading.unused(found, shipped=True)
+            ids = await self._followers.settled(ids)
             await self._remove("idle", ids)
             forgotten += len(ids)
             skip += len(found) - len(ids)
@@ -271,6 +279,8 @@ class HotLog:
         if answer[0] != b"mine":
             raise HeldElsewhere(LEASE_MS)
         self._held[row.session_id] = Holding(int(answer[1]), last, 0, counts, stored=last)
+        for name in self._followers.names:  # what it has not seen of it was lost on the way
+            await self._followers.seen(name, row.session_id, last)
 
     async def showing_early(self, now: bool) -> bool:
         """A session notes it with its head; who takes it over from a dead worker looks there."""
@@ -377,6 +387,20 @@ class HotLog:
 
     async def spent(self, since: int) -> list[tuple[str, str, int, float]]:
         return await self._reading.spent(since)
+
+    # -------------------------------------------------------------- followers
+
+    async def follow(self, followers: Collection[str]) -> dict[str, asyncio.Event]:
+        return await self._followers.follow(followers)
+
+    async def changed(self, follower: str) -> list[str]:
+        return await self._followers.changed(follower)
+
+    async def unseen(self, follower: str, session_id: str) -> list[Event]:
+        return await self._followers.unseen(follower, session_id)
+
+    async def seen(self, follower: str, session_id: str, seq: int) -> None:
+        await self._followers.seen(follower, session_id, seq)
 
     # --------------------------------------------------------------- shipping
 

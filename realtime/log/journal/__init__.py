@@ -19,7 +19,7 @@ from ...core.rows import EventRow, Head, StorageError
 from ...protocol import Done, Event, Run, ToolCall
 from .. import pages
 from ..encode import Append
-from . import checking, counts, events, heads, leaving, loose, search, slim
+from . import checking, counts, events, followers, heads, leaving, loose, search, slim
 from .database import Database
 from .files import FileTable
 from .migrations import MIGRATIONS
@@ -39,6 +39,7 @@ class Journal:
         self.loose = loose.Loose()
         self.events = events.Events(self._database, self.loose)
         self.files = FileTable(self._database, Path(f"{path}.files"), owner=owner)
+        self.followers = followers.Followers(self._database, self.events)
         self.heads = heads.Heads(self._database)
         self.outputs = Outputs(self._database)
         self.quarantine = Quarantine(self._database)

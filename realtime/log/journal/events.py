@@ -97,6 +97,11 @@ class Events:
             *(event for event in newer if last < event.seq < seq),
         ]
 
+    def without_tokens(self, session_id: str, seq: int, limit: int) -> list[Event]:
+        """What happened behind `seq`, in order, but tokens."""
+        where = "session_id = ? AND seq > ? AND event_type <> 'token' ORDER BY seq LIMIT ?"
+        return self._events(where, session_id, seq, limit)
+
     def provider_states(self, session_id: str) -> dict[int, bytes]:
         """What the model's provider wants back, by `seq`."""
         return dict(self._database.query(SELECT_STATES, (session_id,)))

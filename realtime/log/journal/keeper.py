@@ -32,6 +32,8 @@ class JournalKeeper:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="journal-reader")
         self._upkeep = Upkeep(journal, self._writer, self._readers, self.news)
+        self._followers: dict[str, asyncio.Event] = {}
+        self._lost_track: set[str] = set()  # followers that must be told of all they have not seen
 
     # ---------------------------------------------------------------- writing
 
@@ -45,6 +47,8 @@ class JournalKeeper:
             raise
         if heads:  # else there are tokens alone, which are loose
             self.news.set()
+            for news in self._followers.values():
+                news.set()
             self._upkeep.index_later()
         return dict.fromkeys(gone, Deleted()) if gone else {}
 
@@ -190,6 +194,29 @@ class JournalKeeper:
     async def void(self, session_id: str) -> None:
         await self._write(self.journal.void, session_id)
         self._upkeep.tidy_soon()
+
+    # -------------------------------------------------------------- followers
+
+    async def follow(self, followers: Collection[str]) -> dict[str, asyncio.Event]:
+        await self._write(self.journal.followers.follow, followers)
+        self._followers = {name: asyncio.Event() for name in followers}
+        self._lost_track = set(followers)
+        return self._followers
+
+    async def changed(self, follower: str) -> list[str]:
+        lost_track = follower in self._lost_track
+        self._lost_track.add(follower)  # unless this comes to its end
+        found = await self._write(self.journal.followers.changed, follower)
+        if lost_track:
+            found += await self._read(self.journal.followers.behind, follower)
+        self._lost_track.discard(follower)
+        return list(dict.fromkeys(found))
+
+    async def unseen(self, follower: str, session_id: str) -> list[Event]:
+        return await self._read(self.journal.followers.unseen, follower, session_id)
+
+    async def seen(self, follower: str, session_id: str, seq: int) -> None:
+        await self._write(self.journal.followers.seen, follower, session_id, seq)
 
     # ---------------------------------------------------------------- threads
 

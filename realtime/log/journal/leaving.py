@@ -26,6 +26,10 @@ def leave(writer: sqlite3.Connection, session_id: str) -> None:
         "DELETE FROM counts WHERE session IN (SELECT session FROM leaving WHERE session_id = ?)",
         place,
     )
+    writer.execute(
+        "DELETE FROM followed WHERE session IN (SELECT session FROM leaving WHERE session_id = ?)",
+        place,
+    )
     writer.execute("DELETE FROM sessions WHERE session_id = ?", place)
 
 

@@ -205,4 +205,13 @@ MIGRATIONS = (
     DELETE FROM counts;
     INSERT OR REPLACE INTO meta SELECT 'uncounted', '' WHERE EXISTS (SELECT 1 FROM sessions);
     """,
+    """
+    CREATE TABLE followers (follower TEXT PRIMARY KEY, cursor INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE followed (
+        follower TEXT NOT NULL,
+        session TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (session, follower)
+    ) WITHOUT ROWID;
+    """,
 )

@@ -1,6 +1,6 @@
 -- What is new of all sessions of one worker: fenced, stored, told to those who watch, in one step.
 -- ARGV: 1 prefix, 2 worker, 3 the engine's run id, 4 lease in ms, 5 index (msgpack), 6 bytes,
--- 7 whether tokens are shown before they are stored.
+-- 7 whether tokens are shown before they are stored, 8 followers of the log, by spaces.
 -- The index is one flat list, eight fields a part:
 --   session, fence, first, last, size, rows, head, spent
 -- size: of the part, the next so many bytes. rows: flat [seq, offset, size]*, each a row within the
@@ -75,6 +75,9 @@ for k = 1, #index, 8 do
         'state', string.sub(bytes, o + 1, o + head[2]))
       redis.call('ZADD', P .. 'own:' .. W, head[7], sid)
       redis.call('SADD', P .. 'ship:' .. W, sid)
+      for follower in string.gmatch(ARGV[8], '%S+') do
+        redis.call('ZADD', P .. 'behind:' .. follower, 'NX', now + 60000, sid)
+      end
       if head[6] > 0 then
         redis.call('ZADD', P .. 'ended', head[6], sid)
       else
