@@ -169,6 +169,11 @@ def notes(settings: Settings) -> Iterator[str]:
             f"FIRST_BYTE_SECONDS={settings.first_byte_seconds:g} has no effect: "
             f"ANSWER_SECONDS={settings.answer_seconds:g} ends the call first"
         )
+    if settings.engine_url and settings.durability == "fsync":
+        yield (
+            "DURABILITY=fsync is as sync where VALKEY_URL is set: set appendfsync to always in the "
+            "engine"
+        )
     if not settings.engine_url:
         yield from _idle(given & {"VALKEY_TLS", "CLUSTER_NAME"}, "no VALKEY_URL", "")
     elif "VALKEY_TLS" in given and not settings.engine_url.startswith("rediss:"):

@@ -150,26 +150,30 @@ class Chores:
         old = time.monotonic() - JOIN_S
         waiting = [one for one, held in self._held.items() if held.unjoined and held.since < old]
         await self.join(waiting)
-        ended, self.ended = self.ended, []
-        for span in ended:
-            await self._fold(*span)
+        while self.ended:
+            await self._fold(*self.ended[0])
+            del self.ended[0]
 
     async def join(self, session_ids: Iterable[str]) -> None:
         """Join the rows that came since the last time, of these sessions."""
-        ids = [one for one in session_ids if one in self._held and self._held[one].unjoined]
+        ids = list(session_ids)
         for start in range(0, len(ids), JOINED):
             index: list[object] = []
             data: list[bytes] = []
-            taken: dict[str, list[Event]] = {}
+            taken: list[tuple[Holding, list[Event]]] = []
             for session_id in ids[start : start + JOINED]:
-                held = self._held[session_id]
-                taken[session_id], held.unjoined = held.unjoined, []
-                index += _joined(session_id, held, taken[session_id], data)
+                held = self._held.get(session_id)
+                if held and held.unjoined:
+                    events, held.unjoined = held.unjoined, []
+                    taken.append((held, events))
+                    index += _joined(session_id, held, events, data)
+            if not taken:
+                continue
             try:
                 await self._run(_join, _pack(index), b"".join(data))
             except StorageError:
-                for session_id, events in taken.items():
-                    self._held[session_id].unjoined[:0] = events
+                for held, events in taken:
+                    held.unjoined[:0] = events
                 raise
             self._news.set()
 
