@@ -249,20 +249,23 @@ async def _running(
         user_rate = Buckets(USER_SOCKETS * settings.commands_per_minute, MINUTE_S, "commands")
         sockets: Roster = {}
         buckets = shared.buckets if shared else Buckets
+        commands = Commands(
+            sockets,
+            transport,
+            hub,
+            auth,
+            shares,
+            kept,
+            people,
+            extensions,
+            buckets(settings.sessions_per_day, DAY_S, "new sessions").admit,
+        )
+        if shared:
+            shared.workers.on_unshared = commands.show_out
         connections = Connections(
             sockets,
             transport,
-            Commands(
-                sockets,
-                transport,
-                hub,
-                auth,
-                shares,
-                kept,
-                people,
-                extensions,
-                buckets(settings.sessions_per_day, DAY_S, "new sessions").admit,
-            ),
+            commands,
             Buckets(settings.commands_per_minute, MINUTE_S, "commands"),
             user_rate,
         )

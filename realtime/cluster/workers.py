@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -65,7 +65,8 @@ _progress = msgspec.json.Decoder(Progress).decode
 
 
 class Workers:
-    """`Others` by way of the engine. `hear` is given what comes on the channel of this worker."""
+    """`Others` by way of the engine. `hear` is given what comes on the channel of this worker.
+    `on_unshared`: the shares of a session of this owner are void."""
 
     def __init__(
         self, keeper: HotLog, line: Line, prefix: str, rooms: Rooms, *, grace_s: float
@@ -81,6 +82,7 @@ class Workers:
         self._devices: dict[str, bytes] = {}  # still to be told
         self._bus = Bus(line, prefix, self.name, self._carry_out, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_unshared: Callable[[str, str], None] = lambda session_id, owner: None
         self._hub: Hub
         self._host: Host
         self._log: Log
@@ -162,7 +164,7 @@ class Workers:
             if append:
                 self._rooms.broadcast(append)
             if key and key != mirror.share_key:
-                return self._drop(mirror.session_id)  # who came by a share comes back in vain
+                self.on_unshared(mirror.session_id, mirror.owner)
         return None
 
     async def _heal(self, mirror: Mirror) -> None:
@@ -367,6 +369,8 @@ class Workers:
                 raise Moved from None
             raise
         ack: dict[str, Any] = await carried_out
+        if call.name == "unshare":
+            self.on_unshared(call.session_id, actor.owner)
         return ack
 
     async def _introduce(self, user: User) -> None:

@@ -298,12 +298,16 @@ class Commands:
         session_id = connection.named(command.session_id)
         async with self._open(connection, session_id, "owner") as seat:
             await seat.unshare()
+        self.show_out(session_id, user_of(connection))
+        return {"ok": True}
+
+    def show_out(self, session_id: str, owner: str) -> None:
+        """The shares of a session are void: whoever came by one, but its owner, leaves."""
         for other in list(self._sockets.values()):
             shared = other.shares.pop(session_id, None)
-            mine = other.user and other.user.user_id == user_of(connection)
+            mine = other.user and other.user.user_id == owner
             if shared and not mine and session_id in other.watching:
                 self._transport.shut(other.sid)
-        return {"ok": True}
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cluster import Cluster, cluster
+from tests.support.device import Device
 from tests.support.recorder import Recorder
 
 LEASE_S = 6.0
@@ -74,6 +75,42 @@ async def test_who_is_here_counts_everywhere(tmp_path: Path) -> None:
         assert not other.events("session_ended"), "somebody watches, elsewhere"
         await owner.back()
         (await world.verdict()).hold()
+
+
+async def test_a_share_is_void_on_every_worker(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        session_id = owner.auth["session_id"]
+        share = (await other.call("share"))["share"]
+        guests = [
+            Device(f"http://127.0.0.1:{port}", session_id=session_id, share=share)
+            for port in world.ports
+        ]
+        for number, guest in enumerate(guests):
+            assert (await guest.connect())["access"] == "full"
+            assert (await guest.send(f"tokens 5 rate 0 of guest {number}"))["ok"]
+        assert (await other.call("unshare"))["ok"]
+        async with asyncio.timeout(10):
+            while any(guest.client.connected for guest in guests):
+                await asyncio.sleep(0.05)
+        for guest in guests:
+            assert (await guest.connect())["error"]["code"] == "not_found"
+            await guest.drop()
+
+
+async def test_what_is_deleted_is_gone_from_every_worker(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        await owner.say("tokens 5000 rate 100 never read to its end")
+        assert (await other.call("delete"))["ok"]
+        await owner.until(
+            lambda: [p for name, p in owner.notices if name == "session" and "error" in p] or None
+        )
+        assert owner.notices[-1][1]["error"]["code"] == "not_found"
+        await world.upstream.until(lambda: world.upstream.tapes[-1].closed_at)
+        assert await world.logs() == {}
 
 
 async def test_a_worker_that_slept_writes_nothing(tmp_path: Path) -> None:
