@@ -34,7 +34,7 @@ const LIMITS_MS = 3000; // how long a message waits for the limits
 export class SessionClient extends Commands {
   /** @type {"offline" | "connecting" | "live" | "error"} */
   connection = "offline";
-  /** @type {{code: string, message: string} | null} why `connection` is not "live" */
+  /** @type {{code: string, message: string, why?: string} | null} why `connection` is not "live" */
   error = null;
   /** @type {{type: string, retry_in_ms?: number} | null} the last `server` event, until it has passed */
   notice = null;
@@ -328,7 +328,7 @@ export class SessionClient extends Commands {
 
   #become(connection, error) {
     this.connection = connection;
-    this.error = error ? { code: error.code, message: error.message } : null;
+    this.error = error ? { ...error, message: error.message } : null;
     this.#changed();
   }
 

@@ -9,6 +9,7 @@ import { AnswerBar, QuestionBar } from "./message-bars.js";
 import { NoticeView } from "./notice-view.js";
 import { SaidView } from "./said-view.js";
 import { ToolCard } from "./tool-card.js";
+import { words } from "./words.js";
 
 export class RunView {
   #actions;
@@ -20,14 +21,14 @@ export class RunView {
   #parts = [];
   #said = h("div", { class: "text" });
   #author = h("p", { class: "author", hidden: true });
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said);
+  #user = h("article", { class: "message user", "aria-label": words("author_you") }, this.#author, this.#said);
   #thought = h("div", { class: "text" });
-  #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
+  #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, words("reasoning")), this.#thought);
   #body = h("div", { class: "parts" });
-  #sources = h("ol", { class: "sources", "aria-label": "Sources", hidden: true });
+  #sources = h("ol", { class: "sources", "aria-label": words("sources"), hidden: true });
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
-  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
+  #answer = h("article", { class: "message assistant", "aria-label": words("assistant") }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
   #asked;
   #answered;
   #notice;
@@ -70,7 +71,7 @@ export class RunView {
     if (!user || this.#author.hidden === !several) return;
     this.#author.replaceChildren(...(several ? [author(user)] : []));
     this.#author.hidden = !several;
-    this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
+    this.#user.setAttribute("aria-label", several ? this.#author.textContent : words("author_you"));
   }
 
   #drawAnswer({ message, status, note, fallback, done }, progress, people) {
@@ -138,13 +139,14 @@ export class RunView {
   }
 }
 
-const changed = ({ from_model = "The model", model, reason }) =>
-  `${from_model} did not finish${reason ? ` (${reason})` : ""}; ${model} answers instead.`;
+const because = (reason) => (reason ? ` (${reason})` : "");
+
+const changed = ({ from_model: from = words("the_model"), model, reason }) =>
+  words("model_changed", { from, model, reason: because(reason) });
 
 function stateLine(note, parts) {
-  const reason = note?.reason ? ` (${note.reason})` : "";
-  const again = note?.retry_in_ms ? `, next attempt in about ${lasting(note.retry_in_ms / 1000)}` : "";
-  if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
+  const again = note?.retry_in_ms ? words("next_attempt", { time: lasting(note.retry_in_ms / 1000) }) : "";
+  if (note?.status === "waiting") return words("waits_for_model", { reason: because(note.reason), again });
   if (note?.status === "awaiting_approval") return ""; // the call says so
-  return parts.length ? "" : "Thinking…";
+  return parts.length ? "" : words("thinking");
 }

@@ -3,7 +3,7 @@
 import { activeRun, queued } from "../reducer.js";
 import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
-import { headcount, inWords, shown } from "./people.js";
+import { byWords, headcount, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -59,7 +59,8 @@ export class Transcript {
       branches: this.#branches,
       several,
       author: (user) => shown(user, state.user_id, reader),
-      who: (user_id) => inWords(user_id, state.user_id, reader),
+      by: (user_id) => byWords(user_id, state.user_id, reader),
+      mine: (user_id) => user_id === reader,
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));

@@ -1,11 +1,6 @@
 /** What the page says of the connection, the session and the model. */
 
-export const CONNECTION = {
-  offline: "Not connected",
-  connecting: "Connecting…",
-  live: "Live",
-  error: "Not connected",
-};
+import { problem, words } from "./words.js";
 
 /**
  * Why there is no session.
@@ -13,9 +8,9 @@ export const CONNECTION = {
  * @param {boolean} signedIn
  */
 export function trouble(error, signedIn) {
-  if (error.code === "not_found") return "That session is not here any more, or it is not yours. Start a new one.";
-  if (error.code === "unauthorized" && !signedIn) return "This server requires a sign-in that this page does not support.";
-  return error.message;
+  if (error.code === "not_found") return words("gone");
+  if (error.code === "unauthorized" && !signedIn) return words("no_sign_in");
+  return problem(error);
 }
 
 /**
@@ -26,17 +21,15 @@ export function trouble(error, signedIn) {
  */
 export function banner({ connection, notice, error, state, model, access }, page) {
   if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
-  if (notice?.type === "draining") return "The server is restarting. You will be reconnected, and nothing is lost.";
+  if (notice?.type === "draining") return words("draining");
   if (connection === "connecting") {
-    const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
-    if (error) return `${error.message} ${hope}`;
-    if (state.session_id) return `The connection is lost. ${hope}`;
+    if (error) return words(state.session_id ? "kept" : "trying", { why: problem(error) });
+    if (state.session_id) return words("lost");
   }
   if (page.silence) return page.silence;
-  if (access === "read") return "You can only read along. Only whoever started this session, or was given a link to take part, can write.";
-  if (!page.lasting) return "This browser stores nothing for this page: after a reload it starts over, without your sessions.";
-  if (isDemo(model || page.model)) return "Demonstration model: its answers are scripted, there is no language model behind them.";
-  return "";
+  if (access === "read") return words("read_only");
+  if (!page.lasting) return words("nothing_stored");
+  return isDemo(model || page.model) ? words("demo") : "";
 }
 
 /**

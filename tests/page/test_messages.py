@@ -7,7 +7,7 @@ import asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from realtime.models import ModelError, TextDelta
-from tests.page.acting import LAN, answered, begin, on_the_lan, opened, say
+from tests.page.acting import LAN, answered, begin, on_the_lan, opened, say, shared
 from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
@@ -43,11 +43,7 @@ async def test_an_answer_is_copied_rated_and_looked_into(serve: Serve, chromium:
     await expect(bar.locator("dl")).to_be_hidden()
 
     reader = await (await chromium.new_context()).new_page()
-    await page.get_by_test_id("copy-link").click()
-    await page.get_by_test_id("share-access").select_option("read")
-    link = page.get_by_test_id("share-link")
-    await expect(link).not_to_have_value("")
-    await reader.goto(await link.input_value())
+    await reader.goto(await shared(page, "read"))
     await answered(reader, "Paris")
     await expect(reader.locator("body")).to_have_attribute("data-access", "read")
     await expect(bar_of(reader, "Copy")).to_be_visible()

@@ -16,18 +16,6 @@ from tests.page.stage import OWNER, Stage
 CALL = {"tool_call_id": "t", "name": "send_invoice", "arguments": {"sum": 300}}
 
 
-@pytest.fixture
-async def stage(aiohttp_server: Any) -> Stage:
-    stage = Stage()
-    stage.url = str((await aiohttp_server(stage.app)).make_url("/"))
-    await stage.plays("session_started", user_id=OWNER, start_time=1)
-    await stage.plays(
-        "user_message", message_id="q", client_msg_id="c", text="Pay them", user_id=OWNER
-    )
-    await stage.plays("run", status="started", model="large")
-    return stage
-
-
 async def watching(context: Browser | BrowserContext, stage: Stage) -> Page:
     page = await started(context, stage.url)
     await expect(page.locator(".message.user")).to_contain_text("Pay them")

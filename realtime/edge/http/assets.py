@@ -44,6 +44,8 @@ KINDS = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
+CONVERSATION = "client/page/conversation.js"
+"""What the page loads with its first conversation, and so at once where its address names one."""
 TEXTS = ("text/", "image/svg", "application/json")
 SLOW = 200_000  # bytes; the best compression of more takes seconds
 
@@ -140,7 +142,8 @@ class Assets:
         imports |= {up + name: up + self._named(name) for name in names if name.endswith(".js")}
         table = json.dumps({"imports": imports}, separators=(",", ":"))
         entry = ENTRY.search(page)
-        needed = self._needed(entry[1], bare) if entry else []
+        roots = [entry[1], *([CONVERSATION] if up != "./" else [])] if entry else []
+        needed = self._needed(roots, bare)
         links = "".join(f'<link rel="modulepreload" href="./{name}">\n  ' for name in needed)
         page = MAP.sub(lambda match: f"{match[1]}{table}{match[3]}", page, count=1)
         page = ENTRY.sub(lambda match: links, page, count=1)
@@ -148,9 +151,9 @@ class Assets:
         digest = hashlib.sha256(table.encode()).digest()
         return Document(Asset("text/html", page.encode()), base64.b64encode(digest).decode())
 
-    def _needed(self, entry: str, bare: dict[str, str]) -> list[str]:
-        """What a module imports, and what that imports, without itself."""
-        known = [entry]
+    def _needed(self, roots: list[str], bare: dict[str, str]) -> list[str]:
+        """What modules import, and what that imports, without the first of them."""
+        known = list(roots)
         for name in known:
             asset = self._asset(name)
             for said in IMPORT.findall(asset.body.decode()) if asset else ():

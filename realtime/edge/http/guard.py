@@ -14,6 +14,9 @@ from ..door import as_seen
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 """The policy of whatever is not the page."""
 
+CODE = ("text/javascript", "text/css")
+"""What is under the policy of the page that loads it; without one, it is text."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,9 +46,11 @@ def guard(
             response = errors.response(error)
         if response.prepared:
             return response
+        response.headers["Server"] = "realtime"
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Content-Security-Policy", NOTHING)
+        if response.content_type not in CODE:
+            response.headers.setdefault("Referrer-Policy", "no-referrer")
+            response.headers.setdefault("Content-Security-Policy", NOTHING)
         origin = request.headers.get("Origin")
         if origin in listed and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin

@@ -78,7 +78,7 @@ async def _sent(request: web.Request, asset: Asset, lasting: bool) -> web.Respon
     if encoding:
         headers["Content-Encoding"] = encoding
     body = await asyncio.to_thread(asset.encoded, encoding)
-    charset = "utf-8" if asset.kind.startswith("text/") else None
+    charset = "utf-8" if asset.kind.startswith("text/") and not lasting else None
     return web.Response(body=body, content_type=asset.kind, charset=charset, headers=headers)
 
 
