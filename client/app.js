@@ -6,13 +6,12 @@ import { Acts } from "./page/acts.js";
 import { named, root } from "./page/address.js";
 import { Attachments } from "./page/attachments.js";
 import { Composer } from "./page/composer.js";
+import { Conversation } from "./page/conversation.js";
 import { draw } from "./page/draw.js";
-import { $ } from "./page/element.js";
+import { $, h } from "./page/element.js";
 import { Following } from "./page/following.js";
-import { lazy } from "./page/lazy.js";
 import { SessionList } from "./page/session-list.js";
 import { sidebar } from "./page/sidebar.js";
-import { suggest } from "./page/suggestions.js";
 import { theme } from "./page/theme.js";
 import { fill, language, problem, words } from "./page/words.js";
 import { untilSaid } from "./reach.js";
@@ -35,7 +34,6 @@ const page = {
   user: null, // who signed in, where the server wants that
   asking: false, // for email and password
   lasting: () => local.lasting && tab.lasting, // whether the browser stores things
-  shown: {}, // has the `conversation` once that is loaded
   schedule,
 };
 
@@ -55,11 +53,16 @@ async function introduced() {
     missed(error ? words("trying", { why: problem(error) }) : words("silent"));
   });
   missed("");
-  const { suggestions = [], sign_in } = page.info;
-  suggest($("suggestions"), suggestions, (text) => page.composer.edit(text));
+  const { suggestions = [], sign_in, models = [] } = page.info;
+  $("models").replaceChildren(...models.map((name) => h("option", {}, name)));
+  $("suggestions").hidden = !suggestions.length;
+  $("suggestions").replaceChildren(...suggestions.map(suggestion));
   if (sign_in) await signedIn(sign_in);
   return page.info;
 }
+
+const suggestion = (text) =>
+  h("li", {}, h("button", { type: "button", dir: "auto", onclick: () => page.composer.edit(text) }, text));
 
 function missed(why) {
   page.silence = why;
@@ -84,17 +87,27 @@ async function signedIn(project) {
 
 // -------------------------------------------------------------------- parts
 
-page.talk = lazy(async () => {
-  const { conversation } = await import("./page/conversation.js");
-  return (page.shown.conversation = conversation(client, messages, waiting));
-});
+/**
+ * A part that is loaded when it is first needed.
+ * @template Part
+ * @param {() => Promise<Part>} load
+ * @returns {() => Promise<Part>} the one part; loaded anew where that failed
+ */
+function lazy(load) {
+  let part = null;
+  return () => (part ??= load().catch((error) => {
+    part = null;
+    throw Object.assign(error, { code: "unreachable" });
+  }));
+}
 
 const messages = {
   continue: (run_id) => attempt(client.continue(run_id)),
   regenerate: (run_id) => attempt(client.regenerate(run_id)),
   replace: (replaces, text) => attempt(client.send(text, { replaces })),
   select: (message_id) => attempt(client.select(message_id)),
-  rate: (message_id, value) => attempt(client.rate(message_id, value)),
+  rate: (message_id, value, comment) => attempt(client.rate(message_id, value, comment)),
+  fork: (message_id) => attempt(acts.fork(message_id)),
   approve: (...decision) => attempt(acts.approve(...decision)),
   save: (call) => attempt(acts.save(call)),
   retry: (id) => client.retry(id),
@@ -154,8 +167,10 @@ const attachments = (page.attachments = new Attachments($("attached"), $("files"
 const composer = (page.composer = new Composer($("composer"), $("message-box"), tab, {
   send: (message) => acts.send(message),
   attached: () => ({ count: attachments.files.length, busy: attachments.busy }),
+  most: () => page.info.limits?.text_bytes ?? Infinity,
   changed: schedule,
 }));
+page.conversation = new Conversation(client, messages, waiting);
 page.following = new Following($("scroll"), $("transcript"), $("newest"));
 
 // ------------------------------------------------------------------ drawing
@@ -176,7 +191,10 @@ client.subscribe(({ connection }) => {
   wasLive = connection === "live";
   schedule();
 });
-client.onList((change) => page.list.take(change));
+client.onList((change) => {
+  page.list.take(change);
+  change.deleted.forEach((session_id) => composer.forget(session_id));
+});
 
 $("sign-out").addEventListener("click", async () => {
   client.close();
@@ -186,6 +204,7 @@ $("sign-out").addEventListener("click", async () => {
 });
 addEventListener("storage", () => page.user && !page.user.user && reload()); // signed out in another tab
 $("start-session").addEventListener("click", () => acts.open(null));
+$("models").addEventListener("change", () => acts.choose());
 $("stop").addEventListener("click", () => {
   attempt(acts.stop());
   composer.focus(); // the button goes
@@ -204,5 +223,4 @@ theme($("theme"), local);
 $("start-session").disabled = false; // from here on no click is lost
 page.list.refresh();
 acts.arrive();
-page.talk().catch(() => {}); // it is needed soon
 schedule();

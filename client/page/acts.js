@@ -40,12 +40,19 @@ export class Acts {
     this.moving += 1;
     following.resume();
     side.close();
-    const there = session_id ? client.open(session_id, share) : client.create();
+    composer.enter(session_id);
+    const there = session_id ? client.open(session_id, share) : client.create(chosen());
     schedule();
-    await this.attempt(there);
+    if (!(await this.attempt(there))) composer.enter(named());
     this.moving -= 1;
     schedule();
     composer.focus();
+  }
+
+  /** Another model: a session that nobody has said anything in makes room for one with it. */
+  choose() {
+    const { connection, state } = this.#page.client;
+    if (connection !== "offline" && !state.runs.length) this.open(null);
   }
 
   /** Have a session for what is said or uploaded now. */
@@ -83,6 +90,11 @@ export class Acts {
     attachments.clear();
     following.resume();
     return true;
+  }
+
+  /** Go on from a message in a new session. */
+  async fork(message_id) {
+    await this.open(await this.#page.client.fork(message_id));
   }
 
   /** Stop the answer under way. */
@@ -125,6 +137,9 @@ export class Acts {
     download(await this.#page.api.markdown(session_id), `${words("export_file")}.md`);
   }
 }
+
+/** What a new session is begun with. */
+const chosen = () => ($("models").selectedIndex > 0 ? { model: $("models").value } : undefined);
 
 function asObject(json) {
   try {

@@ -45,7 +45,9 @@ export class ApprovalCard {
     if (!call) return this.#stop();
     this.#call = call;
     this.#sentence.replaceChildren(...phrase(by ? "allow_asked" : "allow", { call: h("strong", {}, does), by }));
-    this.#arguments.update(call.arguments);
+    const { approval } = call;
+    const whole = approval?.defaults ? { ...call.arguments, ...approval.defaults } : call.arguments;
+    this.#arguments.update(whole, Object.keys(approval?.defaults ?? {}));
     this.#edit.hidden = !call.approval?.editable;
     this.#ticking ??= setInterval(() => (this.element.isConnected ? this.#tick() : this.#stop()), 1000);
     this.#tick();
@@ -69,7 +71,8 @@ export class ApprovalCard {
 
   #change() {
     this.#edited.hidden = false;
-    this.#edited.value = JSON.stringify(this.#call.arguments, null, 2);
+    const { arguments: given, approval } = this.#call;
+    this.#edited.value = JSON.stringify({ ...given, ...approval?.defaults }, null, 2);
     this.#edited.focus();
   }
 

@@ -1,4 +1,4 @@
-/** All that shows a conversation: its messages, those that wait, and what a screen reader hears of it. */
+/** A conversation: its messages, those that wait, and what a screen reader hears of it. */
 
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
@@ -6,21 +6,30 @@ import { $ } from "./element.js";
 import { QueueView } from "./queue-view.js";
 import { Transcript } from "./transcript.js";
 
-/**
- * @param {import("../session.js").SessionClient} client
- * @param {import("./transcript.js").Actions} actions
- * @param {ConstructorParameters<typeof QueueView>[1]} waiting
- * @returns {{transcript: () => void, rest: () => void}}  draw the one, and the others
- */
-export function conversation(client, actions, waiting) {
-  const transcript = new Transcript($("transcript"), actions, (file_id) => client.fileUrl(file_id));
-  const queue = new QueueView($("queue"), waiting);
-  const announcer = new Announcer($("announcer"));
-  return {
-    transcript: () => transcript.update(client.state, client),
-    rest: () => {
-      queue.update(queued(client.state));
-      announcer.update(client.state);
-    },
-  };
+export class Conversation {
+  #client;
+  #transcript;
+  #queue;
+  #announcer = new Announcer($("announcer"));
+
+  /**
+   * @param {import("../session.js").SessionClient} client
+   * @param {import("./transcript.js").Actions} actions
+   * @param {ConstructorParameters<typeof QueueView>[1]} waiting
+   */
+  constructor(client, actions, waiting) {
+    this.#client = client;
+    this.#transcript = new Transcript($("transcript"), actions, (file_id) => client.fileUrl(file_id));
+    this.#queue = new QueueView($("queue"), waiting);
+  }
+
+  drawTranscript() {
+    this.#transcript.update(this.#client.state, this.#client);
+  }
+
+  drawRest() {
+    const { state } = this.#client;
+    this.#queue.update(queued(state));
+    this.#announcer.update(state);
+  }
 }

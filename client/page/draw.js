@@ -6,8 +6,7 @@ import { $, text } from "./element.js";
 import { lasting, summaryLine } from "./format.js";
 import { PeopleLine, headcount } from "./people.js";
 import { titleOf } from "./session-list.js";
-import { banner, modelLine, trouble } from "./wording.js";
-import { words } from "./words.js";
+import { problem, words } from "./words.js";
 
 const NAME = document.title;
 const TITLE_LENGTH = 120;
@@ -32,11 +31,13 @@ export function draw(page) {
   text($("trouble"), lost ? trouble(client.error, Boolean(page.user)) : "");
   const { silence, lasting: stored } = page;
   text($("banner"), banner(client, { silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
-  text($("model"), modelLine(client.model, info.model));
+  const choice = fresh && $("models").length > 1;
+  $("models").hidden = !choice;
+  text($("model"), choice ? "" : modelLine(client.model, info.model));
 
   drawDetails(page);
-  drawComposer(page, said || named());
-  drawConversation(page, said);
+  drawComposer(page);
+  drawConversation(page);
   list.draw();
 }
 
@@ -60,8 +61,9 @@ function drawDetails({ client, user }) {
   $("end-session").disabled = !usable(client) || Boolean(state.ended);
 }
 
-function drawComposer({ client, attachments, composer }) {
+function drawComposer({ client, attachments, composer, acts }) {
   const { state, connection } = client;
+  if (!acts.moving) composer.adopt(named());
   $("message-box").disabled = connection === "error";
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
@@ -70,17 +72,59 @@ function drawComposer({ client, attachments, composer }) {
   $("send").disabled = !composer.ready;
 }
 
-/** It is loaded with the first one. */
-function drawConversation({ client, following, shown, talk, schedule, acts }, said) {
+function drawConversation({ client, following, conversation }) {
   const { state } = client;
-  if (!shown.conversation && (said || named())) acts.attempt(talk().then(schedule));
   following.keep(() => {
     $("earlier").hidden = !state.next_before_seq;
-    shown.conversation?.transcript();
+    conversation.drawTranscript();
     $("ending").hidden = !state.ended;
     if (!state.ended) return;
     text($("ending-title"), words("ended", { time: lasting(state.ended.duration_seconds ?? 0) }));
     text($("ending-summary"), summaryLine(state.summary));
   }, state.last_seq);
-  shown.conversation?.rest();
+  conversation.drawRest();
 }
+
+// -------------------------------------------------------------------- words
+
+/**
+ * Why there is no session.
+ * @param {{code: string, message: string}} error
+ * @param {boolean} signedIn
+ */
+function trouble(error, signedIn) {
+  if (error.code === "not_found") return words("gone");
+  if (error.code === "unauthorized" && !signedIn) return words("no_sign_in");
+  return problem(error);
+}
+
+/**
+ * What the reader has to know now, the most urgent first.
+ * @param {import("../session.js").SessionClient} client
+ * @param {{silence: string, lasting: boolean, signedIn: boolean, model?: string}} page
+ *   `silence`: why the server does not say what it is; `lasting`: whether the browser stores things
+ */
+function banner({ connection, notice, error, state, model, access }, page) {
+  if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
+  if (notice?.type === "draining") return words("draining");
+  if (connection === "connecting") {
+    if (error) return words(state.session_id ? "kept" : "trying", { why: problem(error) });
+    if (state.session_id) return words("lost");
+  }
+  if (page.silence) return page.silence;
+  if (access === "read") return words("read_only");
+  if (!page.lasting) return words("nothing_stored");
+  return isDemo(model || page.model) ? words("demo") : "";
+}
+
+/**
+ * @param {string} used  the name of the session's model, where there is a session
+ * @param {{name: string, label: string}} [offered]  the server's own
+ */
+function modelLine(used, { name, label } = {}) {
+  const model = used || name;
+  if (!model) return "";
+  return model === name && !isDemo(name) ? (label ?? name) : model;
+}
+
+const isDemo = (name = "") => /^demo\b/i.test(name);

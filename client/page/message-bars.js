@@ -52,6 +52,7 @@ export class AnswerBar {
   #copy = copyButton(() => this.#run.message.text);
   #again;
   #rates = [];
+  #comment;
   #facts = h("dl");
   #more = h("div", { class: "facts", hidden: true }, this.#facts);
   #dots = iconButton("more", words("details"), () => this.#open(this.#more.hidden));
@@ -67,7 +68,11 @@ export class AnswerBar {
     this.#ways = new BranchBar(actions.select);
     this.#again = iconButton("again", words("regenerate"), () => actions.regenerate(this.#run.run_id));
     const rate = (value, label) => {
-      const onclick = () => actions.rate(this.#run.message.message_id, this.#known === value ? null : value);
+      const onclick = () => {
+        const next = this.#known === value ? null : value;
+        actions.rate(this.#run.message.message_id, next);
+        this.#ask(next === "down", actions);
+      };
       const button = iconButton("thumb", label, onclick);
       button.value = value;
       return button;
@@ -75,7 +80,8 @@ export class AnswerBar {
     this.#rates = [rate("up", words("good_answer")), rate("down", words("bad_answer"))];
     for (const button of [this.#again, ...this.#rates]) button.classList.add("writes");
     this.#copy.before(this.#ways.element);
-    this.#copy.after(this.#again, ...this.#rates);
+    const fork = iconButton("fork", words("fork"), () => actions.fork(this.#run.message.message_id));
+    this.#copy.after(this.#again, ...this.#rates, fork);
   }
 
   /** @param {import("../reducer.js").Run} run @param {Branches} branches */
@@ -94,6 +100,16 @@ export class AnswerBar {
       button.setAttribute("aria-pressed", String(this.#known === button.value));
     }
     showWays(this.#ways, message.message_id, branches);
+  }
+
+  /** Ask what was wrong, or no longer. */
+  async #ask(bad, actions) {
+    if (!this.#comment && !bad) return;
+    const { CommentForm } = await import("./comment-form.js");
+    const say = (text) => actions.rate(this.#run.message.message_id, "down", text);
+    this.#comment ??= new CommentForm(say, () => this.#rates[1].focus());
+    this.#more.before(this.#comment.element);
+    this.#comment.show(bad);
   }
 
   #open(open) {

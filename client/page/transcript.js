@@ -12,7 +12,8 @@ import { RunView } from "./run-view.js";
  * @property {(run_id: string) => void} regenerate
  * @property {(message_id: string, text: string) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
- * @property {(message_id: string, value: "up" | "down" | null) => void} rate
+ * @property {(message_id: string, value: "up" | "down" | null, comment?: string) => void} rate
+ * @property {(message_id: string) => void} fork  go on from here in a new session
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
  *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output

@@ -28,6 +28,7 @@ class Stage:
         self.fetched: list[str] = []
         self.first = 1
         self.url = ""
+        self.info: dict[str, Any] = {"model": {"name": "large", "label": "large"}, "store": "none"}
         self._changed = asyncio.Condition()
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
         self._sio.on("connect", self._connect)
@@ -91,7 +92,7 @@ class Stage:
         return self.answers.pop(name, {"ok": True})
 
     async def _info(self, request: web.Request) -> web.Response:
-        return api.as_json({"model": {"name": "large", "label": "large"}, "store": "none"})
+        return api.as_json(self.info)
 
     async def _sessions(self, request: web.Request) -> web.Response:
         return api.as_json({"sessions": []})

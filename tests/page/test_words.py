@@ -46,4 +46,4 @@ async def test_whoever_reads_another_language_gets_english(
     await expect(page.locator("html")).to_have_attribute("lang", chosen)
     await say(page, "Capital of France?")
     await live(page)
-    await expect(page.get_by_role("button", name="New chat")).to_be_visible()
+    await expect(page.get_by_role("button", name="New chat", exact=True)).to_be_visible()

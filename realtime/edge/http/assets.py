@@ -44,12 +44,12 @@ KINDS = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
-CONVERSATION = "client/page/conversation.js"
-"""What the page loads with its first conversation, and so at once where its address names one."""
 TEXTS = ("text/", "image/svg", "application/json")
 SLOW = 200_000  # bytes; the best compression of more takes seconds
 
-COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*$|//[^\n]*$)", re.M | re.S)
+COMMENT = re.compile(
+    r"^[ \t]*(?:/\*.*?\*/[ \t]*$|//[^\n]*$)|(?<=[;{,)])[ \t]+//[ ][^\n\"'`]*$", re.M | re.S
+)
 IMPORT = re.compile(r"""^(?:import|export)\b(?:[^'";]*?\bfrom)?\s*["']([^"']+)["']""", re.M)
 MAP = re.compile(r'(<script type="importmap">)(.*?)(</script>)', re.S)
 ENTRY = re.compile(r'(?=<script type="module" src="\./([^"]+)")')
@@ -142,8 +142,7 @@ class Assets:
         imports |= {up + name: up + self._named(name) for name in names if name.endswith(".js")}
         table = json.dumps({"imports": imports}, separators=(",", ":"))
         entry = ENTRY.search(page)
-        roots = [entry[1], *([CONVERSATION] if up != "./" else [])] if entry else []
-        needed = self._needed(roots, bare)
+        needed = self._needed(entry[1], bare) if entry else []
         links = "".join(f'<link rel="modulepreload" href="./{name}">\n  ' for name in needed)
         page = MAP.sub(lambda match: f"{match[1]}{table}{match[3]}", page, count=1)
         page = ENTRY.sub(lambda match: links, page, count=1)
@@ -151,9 +150,9 @@ class Assets:
         digest = hashlib.sha256(table.encode()).digest()
         return Document(Asset("text/html", page.encode()), base64.b64encode(digest).decode())
 
-    def _needed(self, roots: list[str], bare: dict[str, str]) -> list[str]:
-        """What modules import, and what that imports, without the first of them."""
-        known = list(roots)
+    def _needed(self, entry: str, bare: dict[str, str]) -> list[str]:
+        """What a module imports, and what that imports, without itself."""
+        known = [entry]
         for name in known:
             asset = self._asset(name)
             for said in IMPORT.findall(asset.body.decode()) if asset else ():
@@ -216,7 +215,8 @@ def _joined(name: str, relative: str) -> str:
 
 
 def _stripped(script: str) -> str:
-    """Without comments that have lines to themselves. The lines keep their numbers."""
+    """Without comments that have lines to themselves, or stand behind code and quote nothing. The
+    lines keep their numbers."""
     return COMMENT.sub(lambda match: "\n" * match[0].count("\n"), script)
 
 
