@@ -158,6 +158,8 @@ export default {
   what_was_wrong: "Was stimmte nicht? (freiwillig)",
   previous_version: "Vorige Fassung",
   next_version: "Nächste Fassung",
+  task_done: "Erledigt",
+  task_open: "Offen",
   code: "Code",
   wrap: "Zeilen umbrechen",
   fact_time: "Zeit",

@@ -158,6 +158,8 @@ export default {
   what_was_wrong: "What was wrong? (optional)",
   previous_version: "Previous version",
   next_version: "Next version",
+  task_done: "Done",
+  task_open: "To do",
   code: "Code",
   wrap: "Wrap lines",
   fact_time: "Time",
