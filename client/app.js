@@ -10,6 +10,7 @@ import { Conversation } from "./page/conversation.js";
 import { draw } from "./page/draw.js";
 import { $, h } from "./page/element.js";
 import { Following } from "./page/following.js";
+import { regions } from "./page/regions.js";
 import { SessionList } from "./page/session-list.js";
 import { sidebar } from "./page/sidebar.js";
 import { theme } from "./page/theme.js";
@@ -219,6 +220,7 @@ addEventListener("hashchange", () => location.hash.startsWith("#session=") && ac
 addEventListener("popstate", () => location.hash || acts.arrive());
 document.addEventListener("visibilitychange", () => document.hidden || page.list.refresh());
 
+regions();
 theme($("theme"), local);
 $("start-session").disabled = false; // from here on no click is lost
 page.list.refresh();

@@ -39,7 +39,7 @@ from .edge.door import Door
 from .edge.errors import RETRY_MS
 from .edge.http import api, export, files, health, metrics, sessions, static
 from .edge.http.caller import Callers
-from .edge.http.guard import guard
+from .edge.http.guard import guard, unsigned
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
 from .files.store import Files
@@ -109,6 +109,7 @@ def create_app(settings: Settings, *, model: Model | Chain | None = None) -> web
             guard(settings.allowed_origins, settings.trusted_proxies, door.check),
         ],
     )
+    app.on_response_prepare.append(unsigned)
     app[static.SIGN_IN] = settings.supabase_url if settings.sign_in else ""
     transport.attach(app)
     app.add_routes(

@@ -43,7 +43,10 @@ export class Acts {
     composer.enter(session_id);
     const there = session_id ? client.open(session_id, share) : client.create(chosen());
     schedule();
-    if (!(await this.attempt(there))) composer.enter(named());
+    await there.catch((error) => {
+      if (client.connection !== "error") this.toast(problem(error)); // else the page says it
+      composer.enter(named());
+    });
     this.moving -= 1;
     schedule();
     composer.focus();

@@ -10,7 +10,7 @@ import { words } from "./words.js";
  * @returns {HTMLFormElement}
  */
 export function editForm(text, save, close) {
-  const box = h("textarea", { value: text, rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
+  const box = h("textarea", { value: text, dir: "auto", rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
   const submit = () => {
     if (!box.value.trim()) return;
     save(box.value);

@@ -6,7 +6,7 @@ import { clock } from "./format.js";
 import { problem, words } from "./words.js";
 
 export class PendingView {
-  #text = h("div", { class: "text" });
+  #text = h("div", { class: "text", dir: "auto" });
   #files = new FileList();
   #hint = h("span", { class: "hint" });
   #retry;

@@ -36,7 +36,7 @@ export class QueueView {
 
 class Chip {
   #run;
-  #text = h("span", { class: "waiting-text" });
+  #text = h("span", { class: "waiting-text", dir: "auto" });
   #buttons;
   element;
 

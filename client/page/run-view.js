@@ -20,7 +20,7 @@ export class RunView {
   #latest;
   #known; // the branches, as they were drawn
   #parts = [];
-  #said = h("div", { class: "text" });
+  #said = h("div", { class: "text", dir: "auto" });
   #author = h("p", { class: "author", hidden: true });
   #user = h("article", { class: "message user", "aria-label": words("author_you") }, this.#author, this.#said);
   #reasoning = new ReasoningView();

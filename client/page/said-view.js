@@ -6,7 +6,7 @@ import { words } from "./words.js";
 
 export class SaidView {
   #author = h("p", { class: "author", hidden: true });
-  #text = h("div", { class: "text" });
+  #text = h("div", { class: "text", dir: "auto" });
   #files;
   element = h("article", { class: "message user" }, this.#author, this.#text);
 

@@ -18,7 +18,7 @@ export class ToolCard {
   #took;
   #files;
   #approval;
-  #mark = h("span", { class: "mark" });
+  #mark = h("span", { class: "tool-mark" });
   #words = h("span", { class: "tool-words" });
   #status = h("span", { class: "tool-status" });
   #name = h("code", { class: "tool-name" });

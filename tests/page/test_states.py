@@ -56,6 +56,8 @@ def row(session_id: str, title: str, hours: float, **more: Any) -> dict[str, Any
         "session_id": session_id,
         "title": title,
         "status": "idle",
+        "archived": False,
+        "pinned": False,
         **times,
         "last_text": title,
         **more,
@@ -82,6 +84,7 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
         yield "drawer"
     await start(page)
     await live(page)
+    await expect(page.locator("#past-sessions .session")).to_have_count(len(ROWS))
     await stage.plays("session_started", user_id=OWNER, start_time=1)
     question = {"message_id": "q", "client_msg_id": "c", "text": "How do I get to Naples?"}
     await stage.plays("user_message", **question, user_id=OWNER, ts=int(time.time() * 1000))
@@ -221,3 +224,79 @@ async def test_each_state_is_for_everybody(
             faults[state] = found
     assert number > 15
     assert not faults, json.dumps(faults, indent=1)
+
+
+async def test_the_keyboard_goes_from_region_to_region(stage: Stage, chromium: Browser) -> None:
+    page = await chromium.new_page()
+    await page.goto(stage.url)
+    await start(page)
+    await live(page)
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    for key, regions in (
+        ("F6", ("search", "more", "scroll", "message-box")),
+        ("Shift+F6", ("scroll", "more", "search")),
+    ):
+        for region in regions:
+            await page.keyboard.press(key)
+            await expect(page.locator(f"#{region}")).to_be_focused()
+
+
+async def test_at_four_hundred_percent_all_is_in_reach(stage: Stage, chromium: Browser) -> None:
+    page = await chromium.new_page(viewport={"width": 320, "height": 256})
+    await page.goto(stage.url)
+    await start_small(page)
+    await stage.plays("token", kind="text", offset=0, delta="Ann has it.\n\n" * 30)
+    await page.get_by_test_id("message-box").fill("What is it?")
+    send = page.get_by_test_id("send")
+    await send.scroll_into_view_if_needed()
+    await expect(send).to_be_in_viewport(ratio=0.9)
+    await send.click()
+    assert (await stage.was_asked("send"))["text"] == "What is it?"
+    assert not await page.evaluate(WIDER)
+
+
+async def start_small(page: Page) -> None:
+    await page.locator("#open-sidebar").click()
+    await start(page)
+    await live(page)
+
+
+async def test_a_finger_meets_every_button(stage: Stage, chromium: Browser) -> None:
+    page = await (await reader(chromium, "phone", "light")).new_page()
+    await page.goto(stage.url)
+    await start_small(page)
+    await stage.plays("token", kind="text", offset=0, delta="Paid.")
+    done = {"status": "completed", "model": "large", "text": "Paid.", "text_len": 5}
+    await stage.plays("done", **done)
+    await expect(page.get_by_role("group", name="Answer")).to_be_visible()
+    small = """() => [...document.querySelectorAll("main button, main select")]
+      .filter((one) => one.checkVisibility())
+      .map((one) => [one.textContent || one.title || one.id, one.getBoundingClientRect()])
+      .filter(([, { height, width }]) => height < 43.5 || width < 43.5)
+      .map(([name, { height, width }]) => `${name} ${width}x${height}`)"""
+    assert await page.evaluate(small) == []
+
+
+async def test_in_forced_colours_what_is_mine_has_an_edge(stage: Stage, chromium: Browser) -> None:
+    page = await (await chromium.new_context(forced_colors="active")).new_page()
+    await page.goto(stage.url)
+    await start(page)
+    await expect(page.locator(".message.user")).to_have_css("border-top-style", "solid")
+
+
+async def test_each_text_reads_in_its_own_direction(stage: Stage, chromium: Browser) -> None:
+    page = await chromium.new_page()
+    await page.goto(stage.url)
+    await start(page)
+    await live(page)
+    arabic = "مرحبا بالعالم"
+    await page.get_by_test_id("message-box").fill(arabic)
+    directed = "one => getComputedStyle(one).direction"
+    assert await page.get_by_test_id("message-box").evaluate(directed) == "rtl"
+    question = {"message_id": "q9", "client_msg_id": "c9", "text": arabic, "user_id": OWNER}
+    await stage.plays("done", status="completed", model="large", text="Paid.", text_len=5)
+    await stage.plays("user_message", run_id="r9", **question)
+    await stage.plays("run", run_id="r9", message_id="a9", status="started", model="large")
+    said = page.locator(".message.user .text").last
+    await expect(said).to_have_text(arabic)
+    assert await said.evaluate(directed) == "rtl"

@@ -46,7 +46,6 @@ def guard(
             response = errors.response(error)
         if response.prepared:
             return response
-        response.headers["Server"] = "realtime"
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         if response.content_type not in CODE:
             response.headers.setdefault("Referrer-Policy", "no-referrer")
@@ -60,6 +59,11 @@ def guard(
         return response
 
     return middleware
+
+
+async def unsigned(request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know which versions answer."""
+    response.headers.popall("Server", None)
 
 
 def begun(request: web.Request) -> bool:
