@@ -10,10 +10,8 @@ import { Conversation } from "./page/conversation.js";
 import { draw } from "./page/draw.js";
 import { $, h } from "./page/element.js";
 import { Following } from "./page/following.js";
-import { regions } from "./page/regions.js";
 import { SessionList } from "./page/session-list.js";
-import { sidebar } from "./page/sidebar.js";
-import { theme } from "./page/theme.js";
+import { sidebar, theme } from "./page/sidebar.js";
 import { fill, language, problem, words } from "./page/words.js";
 import { untilSaid } from "./reach.js";
 import { SessionClient } from "./session.js";
@@ -132,6 +130,8 @@ const sharing = lazy(async () => {
   return new SharePanel(client, { attempt, toast: (said) => acts.toast(said), tab });
 });
 
+const regions = lazy(() => import("./page/regions.js"));
+
 const menu = lazy(async () => {
   const { sessionMenu } = await import("./page/session-menu.js");
   return sessionMenu(client, {
@@ -218,9 +218,13 @@ $("name").addEventListener("change", ({ target }) => attempt(client.rename(targe
 $("earlier").addEventListener("click", () => attempt(client.history()));
 addEventListener("hashchange", () => location.hash.startsWith("#session=") && acts.arrive());
 addEventListener("popstate", () => location.hash || acts.arrive());
+addEventListener("keydown", (event) => {
+  if (event.key !== "F6" || event.ctrlKey || event.altKey || event.metaKey) return;
+  event.preventDefault();
+  attempt(regions().then(({ onward }) => onward(event.shiftKey)));
+});
 document.addEventListener("visibilitychange", () => document.hidden || page.list.refresh());
 
-regions();
 theme($("theme"), local);
 $("start-session").disabled = false; // from here on no click is lost
 page.list.refresh();
