@@ -176,14 +176,14 @@ page.following = new Following($("scroll"), $("transcript"), $("newest"));
 
 // ------------------------------------------------------------------ drawing
 
-/** Draw with the next frame. */
+/** Draw once a frame, in a task of its own: the browser lays out and paints in another one. */
 function schedule() {
   if (schedule.due) return;
   schedule.due = true;
-  requestAnimationFrame(() => {
+  requestAnimationFrame(() => setTimeout(() => {
     schedule.due = false;
     draw(page);
-  });
+  }));
 }
 
 let wasLive = false;
