@@ -1,6 +1,7 @@
 /**
  * A command that failed: the server refused it, or the client gave it up. Codes of the client are
- * `offline`, `timeout`, `too_large`, `broken` and `dropped`.
+ * `offline`, `timeout`, `too_large`, `broken` and `dropped`. Where one of them has several causes, `why`
+ * tells them apart, for a front end that says them in its own words.
  */
 export class CommandError extends Error {
   /** @type {string} one of PROTOCOL.md's, or one of ours */
@@ -17,6 +18,6 @@ export class CommandError extends Error {
   }
 
   toJSON() {
-    return { code: this.code, message: this.message };
+    return { ...this, message: this.message };
   }
 }

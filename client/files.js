@@ -109,4 +109,4 @@ function said(status, text) {
 const lost = (error) =>
   error?.name === "AbortError"
     ? new CommandError({ code: "dropped", message: "The file was not sent." })
-    : new CommandError({ code: "offline", message: "The server cannot be reached.", retryable: true });
+    : new CommandError({ code: "offline", why: "unreachable", message: "The server cannot be reached.", retryable: true });

@@ -48,5 +48,8 @@ const bytes = (text) => new TextEncoder().encode(text).length;
 const tooLarge = (size, most) =>
   new CommandError({
     code: "too_large",
+    why: "too_long",
+    size,
+    most,
     message: `This is too long to send: ${size.toLocaleString("en")} bytes, at most ${most.toLocaleString("en")}.`,
   });

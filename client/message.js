@@ -12,7 +12,7 @@
  * @typedef {{tool_call_id: string, name: string, status: string, arguments?: any, output?: any,
  *   output_ref?: string, error?: {code: string, message: string}, files?: import("./files.js").File[],
  *   approval?: {expires_at: number, asked_by?: string, decision?: "approve" | "deny",
- *   decided_by?: string, reason?: string, editable?: boolean, edited_by?: string,
+ *   decided_by?: string, reason?: string, defaults?: Record<string, any>, editable?: boolean, edited_by?: string,
  *   asked_arguments?: any}, client?: {expires_at?: number, answered_by?: string},
  *   hosted?: boolean}} ToolCall
  * @typedef {{url?: string, title?: string, file_id?: string, start?: number, end?: number}} Source

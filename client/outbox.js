@@ -22,6 +22,7 @@ const NEVER = 2 ** 31 - 1; // ms
 const broken = () =>
   new CommandError({
     code: "broken",
+    count: BREAKS,
     message: `The connection broke ${BREAKS} times while this message was sent.`,
   });
 

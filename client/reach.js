@@ -20,14 +20,17 @@ export async function serverInfo(url, ms = INFO_MS) {
   return said;
 }
 
-/** The same, asked until there is an answer. @param {(why: string) => void} missed  there is none yet */
+/**
+ * The same, asked until there is an answer.
+ * @param {(error: Error | null) => void} missed  there is none yet: why, or null where nothing is known
+ */
 export async function untilSaid(url, missed) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 10_000)) {
-    const slow = setTimeout(missed, SLOW_MS, "The server has not answered yet.");
+    const slow = setTimeout(missed, SLOW_MS, null);
     try {
       return await serverInfo(url);
     } catch (error) {
-      missed(`${error.message} Trying again.`);
+      missed(error);
     } finally {
       clearTimeout(slow);
     }
@@ -65,13 +68,13 @@ const FORBIDDEN = 4; // as Engine.IO numbers its refusals
 /** @returns {Promise<Response | null>} */
 const ask = (url, ms, how) => fetch(url, { ...how, signal: AbortSignal.timeout(ms) }).catch(() => null);
 
-const problem = (code, message) => Object.assign(new Error(message), { code });
+const problem = (code, message, details) => Object.assign(new Error(message), { code, ...details });
 const offline = () => globalThis.navigator?.onLine === false;
 const unreachable = () =>
-  offline() ? problem("offline", "This device is offline.") : problem("unreachable", "The server cannot be reached.");
+  offline() ? problem("offline", "This device is offline.", { why: "device_offline" }) : problem("unreachable", "The server cannot be reached.");
 const unusual = (status) =>
-  problem("unreachable", `The server cannot be reached: something in its place answers ${status}.`);
+  problem("unreachable", `The server cannot be reached: something in its place answers ${status}.`, { why: "odd_answer", status });
 const blocked = () =>
-  problem("unreachable", "The server answers, but no live connection could be opened. Something in between may be blocking it.");
+  problem("unreachable", "The server answers, but no live connection could be opened. Something in between may be blocking it.", { why: "blocked" });
 const foreign = (origin) =>
-  problem("forbidden_origin", `The server refuses pages from ${origin}. Its operator can let them in: ALLOWED_ORIGINS, or the Host header of the proxy.`);
+  problem("forbidden_origin", `The server refuses pages from ${origin}. Its operator can let them in: ALLOWED_ORIGINS, or the Host header of the proxy.`, { origin });

@@ -34,7 +34,7 @@ const LIMITS_MS = 3000; // how long a message waits for the limits
 export class SessionClient extends Commands {
   /** @type {"offline" | "connecting" | "live" | "error"} */
   connection = "offline";
-  /** @type {{code: string, message: string} | null} why `connection` is not "live" */
+  /** @type {{code: string, message: string, why?: string} | null} why `connection` is not "live" */
   error = null;
   /** @type {{type: string, retry_in_ms?: number} | null} the last `server` event, until it has passed */
   notice = null;
@@ -184,9 +184,14 @@ export class SessionClient extends Commands {
     return promise;
   }
 
-  /** Begin a new session. @returns {Promise<import("./reducer.js").State>} */
-  create() {
-    return this.#enter({}, "create");
+  /**
+   * Begin a new session.
+   * @param {{model?: string, instructions?: string, temperature?: number, max_output_tokens?: number,
+   *   reasoning_effort?: string}} [options]  for its whole life, as far as the server offers them
+   * @returns {Promise<import("./reducer.js").State>} @throws {CommandError} if refused
+   */
+  create(options) {
+    return this.#enter({ options }, "create");
   }
 
   /**
@@ -255,7 +260,15 @@ export class SessionClient extends Commands {
     this.notice = null;
     if (payload.error) return this.#notCaughtUp(payload.error);
     this.#link.answered();
-    this.#log.catchUp(payload).catch((error) => this.#notCaughtUp(error));
+    this.#log.catchUp(this.#first(payload)).catch((error) => this.#notCaughtUp(error));
+  }
+
+  /** A handshake begins a session without options: one with options takes its place. */
+  #first(payload) {
+    const { session_id, options } = this.#where.now;
+    if (session_id || !options) return payload;
+    this.request("leave", { session_id: payload.session_id }).catch(() => {});
+    return this.request("create", { options, ...this.#tools.offer });
   }
 
   #received(name, payload) {
@@ -328,7 +341,7 @@ export class SessionClient extends Commands {
 
   #become(connection, error) {
     this.connection = connection;
-    this.error = error ? { code: error.code, message: error.message } : null;
+    this.error = error ? { ...error, message: error.message } : null;
     this.#changed();
   }
 

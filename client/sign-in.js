@@ -91,7 +91,7 @@ export class SignIn {
   }
 
   #keep({ access_token, refresh_token, expires_in, user }) {
-    if (!access_token || !user) throw new Error("The sign-in service sent an unexpected answer. Try again in a moment.");
+    if (!access_token || !user) throw failed("sign_in_odd", "The sign-in service sent an unexpected answer. Try again in a moment.");
     const { id, email } = user;
     const expires = Date.now() + expires_in * 1000; // by our clock, whatever theirs says
     this.#storage.setItem(KEY, JSON.stringify({ access_token, refresh_token, expires, user: { id, email } }));
@@ -105,11 +105,13 @@ export class SignIn {
     try {
       response = await fetch(`${this.#url}/auth/v1/${path}`, request);
     } catch {
-      throw new Error("The sign-in service cannot be reached. Try again in a moment.");
+      throw failed("sign_in_unreachable", "The sign-in service cannot be reached. Try again in a moment.");
     }
     const answer = (await response.json().catch(() => null)) ?? {};
     if (response.ok) return answer;
     const said = answer.msg ?? answer.error_description ?? `The sign-in service answered ${response.status}.`;
-    throw Object.assign(new Error(said), { status: response.status });
+    throw failed(answer.error_code, said, response.status);
   }
 }
+
+const failed = (code, message, status) => Object.assign(new Error(message), { code, status });

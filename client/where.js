@@ -11,7 +11,7 @@ export class Where {
     this.#now = storage.read(KEY) ?? {};
   }
 
-  /** @returns {{session_id?: string, share?: string}} */
+  /** @returns {{session_id?: string, share?: string, options?: object}} `options`: of one that begins */
   get now() {
     return this.#now;
   }
@@ -23,6 +23,7 @@ export class Where {
 
   /** What to join: the session, from what is known of it on. @param {import("./reducer.js").State} state */
   cursor({ session_id, epoch, last_seq }) {
-    return { ...this.#now, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
+    const { options, ...where } = this.#now; // a handshake has none
+    return { ...where, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
   }
 }

@@ -45,8 +45,9 @@ from .edge.connections import Connections, Roster
 from .edge.door import Door
 from .edge.errors import RETRY_MS
 from .edge.http import api, export, files, health, metrics, sessions, static
+from .edge.http.brand import Brand
 from .edge.http.caller import Callers
-from .edge.http.guard import guard
+from .edge.http.guard import guard, unsigned
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
 from .extensions import Follower
@@ -143,7 +144,18 @@ def create_app(
             guard(settings.allowed_origins, settings.trusted_proxies, door.check),
         ],
     )
-    app[static.SIGN_IN] = settings.supabase_url if settings.sign_in else ""
+    app.on_response_prepare.append(unsigned)
+    app[static.SERVED] = static.Served(
+        brand=Brand(
+            title=settings.page_title,
+            logo=settings.page_logo,
+            accent=settings.page_accent,
+            css=settings.page_css,
+            folder=settings.client_dir,
+        ),
+        sign_in=settings.supabase_url if settings.sign_in else "",
+        ancestors=settings.frame_ancestors,
+    )
     transport.attach(app)
     app.add_routes(
         [

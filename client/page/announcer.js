@@ -3,6 +3,7 @@
 import { activeRun } from "../reducer.js";
 import { drawing } from "./markdown-view.js";
 import { inWords } from "./tool-card.js";
+import { words } from "./words.js";
 
 const LONGEST = 1000; // characters
 
@@ -26,7 +27,7 @@ export class Announcer {
   async #read({ message, status }) {
     const text = message.text.slice(0, 4 * LONGEST);
     const words = await drawing().then(({ plainText }) => plainText(text), () => text);
-    this.say(words.slice(0, LONGEST) || `The answer ended: ${status}`);
+    this.say(words.slice(0, LONGEST) || words("answer_ended", { status }));
   }
 
   /** @param {import("../reducer.js").State} state */
@@ -39,7 +40,7 @@ export class Announcer {
     }
     const parts = activeRun(state)?.message.parts ?? [];
     const asked = parts.findLast(({ call }) => call?.status === "awaiting_approval")?.call;
-    if (asked && this.#asked !== asked) this.say(`${inWords(asked.name)} waits for approval.`);
+    if (asked && this.#asked !== asked) this.say(words("waits_for_approval", { call: inWords(asked.name) }));
     this.#session = session_id;
     this.#done = last?.done;
     this.#asked = asked;

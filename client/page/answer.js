@@ -3,6 +3,7 @@
 import { CodeBlock } from "./code-block.js";
 import { FormulaView } from "./formula-view.js";
 import { Growing, decided } from "./markdown.js";
+import { words } from "./words.js";
 
 const DEPTH = 40; // of blocks and of emphasis; what is nested deeper is shown as it is written
 const MARKS = new Set([
@@ -180,8 +181,9 @@ export class Answer {
     const marker = node.getChild("Task")?.getChild("TaskMarker");
     const children = () => this.#blocks(node, end, depth + 1);
     if (!marker) return { tag: "li", children };
-    const checked = /x/i.test(this.#slice(marker)) ? { checked: "" } : {};
-    const box = { tag: "input", attributes: { type: "checkbox", disabled: "", ...checked } };
+    const checked = /x/i.test(this.#slice(marker));
+    const attributes = { type: "checkbox", disabled: "", "aria-label": words(checked ? "task_done" : "task_open") };
+    const box = { tag: "input", attributes: checked ? { ...attributes, checked: "" } : attributes };
     return { tag: "li", attributes: { class: "task" }, children: () => [box, ...children()] };
   }
 

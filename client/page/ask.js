@@ -1,6 +1,7 @@
 /** A question that comes before anything else. */
 
 import { h } from "./element.js";
+import { words } from "./words.js";
 
 /**
  * @param {string} title
@@ -20,7 +21,7 @@ export function ask(title, { said = "", value, yes, grave = false }) {
       event.preventDefault();
       close(field[0]?.value ?? "");
     };
-    const cancel = h("button", { type: "button", onclick: () => close(null) }, "Cancel");
+    const cancel = h("button", { type: "button", onclick: () => close(null) }, words("cancel"));
     const confirm = h("button", { type: "submit", class: grave ? "grave" : "primary" }, yes);
     const dialog = h("dialog", { class: "ask", "aria-label": title, oncancel: () => close(null) },
       h("form", { onsubmit }, h("h2", {}, title), h("p", {}, said), ...field, h("div", { class: "actions" }, cancel, confirm)));

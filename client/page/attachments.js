@@ -2,6 +2,7 @@
 
 import { h } from "./element.js";
 import { bytes } from "./format.js";
+import { problem, words } from "./words.js";
 
 const MOST = 10;
 
@@ -54,7 +55,7 @@ export class Attachments {
   /** @param {Iterable<Blob & {name?: string}>} chosen */
   add(chosen) {
     for (const blob of chosen) {
-      if (this.#entries.length >= MOST) return this.#parts.failed(`A message takes ${MOST} files at most.`);
+      if (this.#entries.length >= MOST) return this.#parts.failed(words("most_files", { count: MOST }));
       this.#upload(blob);
     }
   }
@@ -78,9 +79,9 @@ export class Attachments {
   #begin({ name, size }) {
     const entry = { abort: new AbortController() };
     const onclick = () => this.#drop(entry);
-    entry.bar = h("progress", { max: 1, value: 0, "aria-label": `Upload of ${name}` });
+    entry.bar = h("progress", { max: 1, value: 0, "aria-label": words("upload_of", { name }) });
     entry.element = h("li", { data: { state: "uploading" } }, h("span", { class: "file-name" }, name), ` ${bytes(size)} `, entry.bar,
-      h("button", { type: "button", class: "quiet", "aria-label": `Remove ${name}`, onclick }, "Remove"));
+      h("button", { type: "button", class: "quiet", "aria-label": words("remove_file", { name }), onclick }, words("remove")));
     this.#entries.push(entry);
     this.#list.append(entry.element);
     this.#changed();
@@ -88,14 +89,14 @@ export class Attachments {
   }
 
   async #upload(blob) {
-    const name = blob.name || "file";
+    const name = blob.name || words("file");
     const entry = this.#begin({ name, size: blob.size });
     const progress = (fraction) => (entry.bar.value = fraction);
     try {
       this.#ready(entry, await this.#parts.upload(blob, { name, progress, signal: entry.abort.signal }));
     } catch (error) {
       this.#drop(entry);
-      if (error.code !== "dropped") this.#parts.failed(`${name} was not uploaded: ${error.message}`);
+      if (error.code !== "dropped") this.#parts.failed(words("not_uploaded", { name, why: problem(error) }));
     }
   }
 

@@ -1,6 +1,7 @@
 /** The way from a question or an answer to what stands in its place elsewhere. */
 
 import { h } from "./element.js";
+import { words } from "./words.js";
 
 export class BranchBar {
   #back;
@@ -14,8 +15,8 @@ export class BranchBar {
   constructor(select) {
     const way = (text, name, step) =>
       h("button", { type: "button", class: "tool", "aria-label": name, onclick: () => select(this.#family[this.#at + step]) }, text);
-    this.#back = way("‹", "Previous version", -1);
-    this.#onward = way("›", "Next version", 1);
+    this.#back = way("‹", words("previous_version"), -1);
+    this.#onward = way("›", words("next_version"), 1);
     this.element = h("span", { class: "branch-bar", hidden: true }, this.#back, this.#place, this.#onward);
   }
 

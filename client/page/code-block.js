@@ -3,13 +3,11 @@
 import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { grow } from "./grow.js";
+import { words } from "./words.js";
 
 const CHUNK = 40; // lines that the browser lays out together
 const LONG = 4000; // characters of a line that is not coloured
 const SLICE_MS = 6;
-
-/** The words of its buttons, for a page in another language. */
-export const WORDS = { code: "Code", copy: "Copy", copied: "Copied", wrap: "Wrap lines" };
 
 let colouring; // the module that knows languages; asked for by the first block
 
@@ -22,14 +20,14 @@ export class CodeBlock {
   #due = false;
   #chunk;
   #name = h("span", { class: "language" });
-  #copied = h("button", { type: "button", onclick: () => this.#copy() }, WORDS.copy);
-  #wrap = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, WORDS.wrap);
+  #copied = h("button", { type: "button", onclick: () => this.#copy() }, words("copy"));
+  #wrap = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.#toggle() }, words("wrap"));
   #code = h("code");
   element = h(
     "div",
     { class: "code", dir: "ltr" },
     h("div", { class: "code-bar" }, this.#name, this.#wrap, this.#copied),
-    h("pre", { tabIndex: 0, role: "group", "aria-label": WORDS.code }, this.#code),
+    h("pre", { tabIndex: 0, role: "group", "aria-label": words("code") }, this.#code),
   );
 
   /** @param {{text: string, language: string}} plan */
@@ -111,8 +109,8 @@ export class CodeBlock {
 
   async #copy() {
     if (!(await copied(this.#text))) return;
-    this.#copied.textContent = WORDS.copied;
-    setTimeout(() => (this.#copied.textContent = WORDS.copy), 2000);
+    this.#copied.textContent = words("copied");
+    setTimeout(() => (this.#copied.textContent = words("copy")), 2000);
   }
 
   #toggle() {

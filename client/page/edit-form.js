@@ -1,6 +1,7 @@
 /** A question that is written anew, in its place. */
 
 import { h, sends } from "./element.js";
+import { words } from "./words.js";
 
 /**
  * @param {string} text
@@ -9,7 +10,7 @@ import { h, sends } from "./element.js";
  * @returns {HTMLFormElement}
  */
 export function editForm(text, save, close) {
-  const box = h("textarea", { value: text, rows: Math.min(8, text.split("\n").length + 1), "aria-label": "Edit the message" });
+  const box = h("textarea", { value: text, dir: "auto", rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
   const submit = () => {
     if (!box.value.trim()) return;
     save(box.value);
@@ -22,8 +23,8 @@ export function editForm(text, save, close) {
     submit();
   });
   const form = h("form", { class: "edit-form" }, box,
-    h("button", { type: "submit" }, "Send"),
-    h("button", { type: "button", class: "quiet", onclick: close }, "Cancel"));
+    h("button", { type: "submit" }, words("send")),
+    h("button", { type: "button", class: "quiet", onclick: close }, words("cancel")));
   form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
   return form;
 }

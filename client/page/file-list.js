@@ -2,6 +2,7 @@
 
 import { h } from "./element.js";
 import { bytes } from "./format.js";
+import { words } from "./words.js";
 
 const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
@@ -31,7 +32,7 @@ export class FileList {
     if (!this.#url) return name;
     const label = h("span", {}, name, ` ${bytes(file.size)}`);
     const button = h("button", { type: "button", class: "file", onclick: () => this.#save(file) }, label);
-    button.setAttribute("aria-label", `Save ${file.name}`);
+    button.setAttribute("aria-label", words("save_file", { name: file.name }));
     if (PICTURES.includes(file.type)) this.#picture(file, button);
     return button;
   }

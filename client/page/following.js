@@ -8,6 +8,7 @@ export class Following {
   #content;
   #button;
   #on = true;
+  #due = false;
   #top = 0; // as it was last
   #seen = 0; // how far the session had come when the reader left the end
 
@@ -48,7 +49,7 @@ export class Following {
     const first = this.#content.firstElementChild;
     const before = this.#on ? 0 : (first?.getBoundingClientRect().top ?? 0);
     draw();
-    if (this.#on) this.#end();
+    if (this.#on) this.#endSoon();
     else if (first?.isConnected && first !== this.#content.firstElementChild) {
       this.#scroll.scrollTop += first.getBoundingClientRect().top - before;
     }
@@ -60,6 +61,16 @@ export class Following {
   #below() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
     return scrollHeight - scrollTop - clientHeight;
+  }
+
+  /** With the next frame, which lays out what was drawn anyway. */
+  #endSoon() {
+    if (this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => {
+      this.#due = false;
+      if (this.#on) this.#end();
+    });
   }
 
   #end() {

@@ -3,6 +3,7 @@
 import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { icon } from "./icon.js";
+import { words } from "./words.js";
 
 const SAID_MS = 2000;
 
@@ -17,10 +18,10 @@ export const iconButton = (drawing, label, onclick) =>
 
 /** @param {() => string} text  what is copied @returns {HTMLButtonElement} */
 export function copyButton(text) {
-  const button = iconButton("copy", "Copy", async () => {
+  const button = iconButton("copy", words("copy"), async () => {
     if (!(await copied(text()))) return;
-    named("check", "Copied");
-    setTimeout(() => named("copy", "Copy"), SAID_MS);
+    named("check", words("copied"));
+    setTimeout(() => named("copy", words("copy")), SAID_MS);
   });
   const named = (drawing, label) => {
     button.replaceChildren(icon(drawing));

@@ -3,8 +3,9 @@
 import { siblings, standing } from "../branches.js";
 import { BranchBar } from "./branch-bar.js";
 import { h } from "./element.js";
-import { clock, lasting } from "./format.js";
+import { clock, dollars, lasting } from "./format.js";
 import { copyButton, iconButton } from "./icon-button.js";
+import { words } from "./words.js";
 
 /** @typedef {import("./transcript.js").Branches} Branches */
 
@@ -13,7 +14,7 @@ export class QuestionBar {
   #ways;
   #edit;
   #time = h("span", { class: "time" });
-  element = h("div", { class: "message-bar asked", role: "group", "aria-label": "Your message" }, this.#time);
+  element = h("div", { class: "message-bar asked", role: "group", "aria-label": words("your_message") }, this.#time);
 
   /** @param {import("./transcript.js").Actions} [actions] @param {() => void} edit */
   constructor(actions, edit) {
@@ -21,7 +22,7 @@ export class QuestionBar {
     this.element.append(copy);
     if (!actions) return;
     this.#ways = new BranchBar(actions.select);
-    this.#edit = iconButton("edit", "Edit", edit);
+    this.#edit = iconButton("edit", words("edit"), edit);
     this.#edit.classList.add("writes");
     copy.after(this.#edit, this.#ways.element);
   }
@@ -51,10 +52,11 @@ export class AnswerBar {
   #copy = copyButton(() => this.#run.message.text);
   #again;
   #rates = [];
+  #comment;
   #facts = h("dl");
   #more = h("div", { class: "facts", hidden: true }, this.#facts);
-  #dots = iconButton("more", "Details", () => this.#open(this.#more.hidden));
-  element = h("div", { class: "message-bar", role: "group", "aria-label": "Answer" }, this.#copy, this.#dots, this.#more);
+  #dots = iconButton("more", words("details"), () => this.#open(this.#more.hidden));
+  element = h("div", { class: "message-bar", role: "group", "aria-label": words("answer") }, this.#copy, this.#dots, this.#more);
 
   /** @param {import("./transcript.js").Actions} [actions] */
   constructor(actions) {
@@ -64,17 +66,22 @@ export class AnswerBar {
     });
     if (!actions) return;
     this.#ways = new BranchBar(actions.select);
-    this.#again = iconButton("again", "Regenerate", () => actions.regenerate(this.#run.run_id));
+    this.#again = iconButton("again", words("regenerate"), () => actions.regenerate(this.#run.run_id));
     const rate = (value, label) => {
-      const onclick = () => actions.rate(this.#run.message.message_id, this.#known === value ? null : value);
+      const onclick = () => {
+        const next = this.#known === value ? null : value;
+        actions.rate(this.#run.message.message_id, next);
+        this.#ask(next === "down", actions);
+      };
       const button = iconButton("thumb", label, onclick);
       button.value = value;
       return button;
     };
-    this.#rates = [rate("up", "Good answer"), rate("down", "Bad answer")];
+    this.#rates = [rate("up", words("good_answer")), rate("down", words("bad_answer"))];
     for (const button of [this.#again, ...this.#rates]) button.classList.add("writes");
     this.#copy.before(this.#ways.element);
-    this.#copy.after(this.#again, ...this.#rates);
+    const fork = iconButton("fork", words("fork"), () => actions.fork(this.#run.message.message_id));
+    this.#copy.after(this.#again, ...this.#rates, fork);
   }
 
   /** @param {import("../reducer.js").Run} run @param {Branches} branches */
@@ -95,6 +102,16 @@ export class AnswerBar {
     showWays(this.#ways, message.message_id, branches);
   }
 
+  /** Ask what was wrong, or no longer. */
+  async #ask(bad, actions) {
+    if (!this.#comment && !bad) return;
+    const { CommentForm } = await import("./comment-form.js");
+    const say = (text) => actions.rate(this.#run.message.message_id, "down", text);
+    this.#comment ??= new CommentForm(say, () => this.#rates[1].focus());
+    this.#more.before(this.#comment.element);
+    this.#comment.show(bad);
+  }
+
   #open(open) {
     if (open) this.#tell();
     this.#more.hidden = !open;
@@ -111,23 +128,25 @@ export class AnswerBar {
 const showWays = (ways, message_id, branches) =>
   ways.update(message_id, siblings(branches, message_id), standing(branches, message_id), branches.quiet);
 
-const number = (count) => count.toLocaleString();
-
 /** What is known of an answer that has ended. @returns {[string, string | undefined][]} */
 function facts({ run_id, model, done: { ts, duration_ms, finish_reason, usage = {} } }) {
   const { input_tokens, output_tokens, reasoning_tokens, cached_tokens, estimated, cost } = usage;
-  const of = (part, words) => (part ? ` (${number(part)} ${words})` : "");
+  const of = (number, key) => (number ? words(key, { number }) : "");
   const tokens =
     output_tokens !== undefined &&
-    `${estimated ? "about " : ""}${number(input_tokens ?? 0)} read${of(cached_tokens, "from the cache")}, ` +
-      `${number(output_tokens)} written${of(reasoning_tokens, "while thinking")}`;
+    words(estimated ? "tokens_about" : "tokens", {
+      input: input_tokens ?? 0,
+      cached: of(cached_tokens, "tokens_cached"),
+      output: output_tokens,
+      thinking: of(reasoning_tokens, "tokens_thinking"),
+    });
   return [
-    ["Time", ts && clock(ts)],
-    ["Took", duration_ms !== undefined && lasting(duration_ms / 1000)],
-    ["Model", model],
-    ["Tokens", tokens],
-    ["Cost", cost !== undefined && `$${cost.toLocaleString(undefined, { maximumSignificantDigits: 2 })}`],
-    ["Ended", finish_reason],
-    ["Run", run_id],
+    [words("fact_time"), ts && clock(ts)],
+    [words("fact_took"), duration_ms !== undefined && lasting(duration_ms / 1000)],
+    [words("fact_model"), model],
+    [words("fact_tokens"), tokens],
+    [words("fact_cost"), cost !== undefined && dollars(cost)],
+    [words("fact_ended"), finish_reason],
+    [words("fact_run"), run_id],
   ];
 }

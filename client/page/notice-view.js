@@ -1,15 +1,7 @@
 /** How an answer ended, unless it is whole: what is wrong, and what can be done about it. */
 
 import { h } from "./element.js";
-
-const NOTICES = {
-  quota_exceeded: "The model's quota is used up. Nothing was lost; you can try again later.",
-  interrupted: "The answer was interrupted. What had arrived is kept.",
-  incomplete: "The answer is not complete: the model stopped before its end.",
-  cancelled: "Stopped.",
-  limit: "A limit was reached, and the answer ends here.",
-  failed: "The answer failed.",
-};
+import { problem, wordFor, words } from "./words.js";
 
 const CONTINUABLE = ["interrupted", "incomplete"];
 const REFUSED = "content_filter"; // the provider will not answer this message
@@ -27,8 +19,8 @@ export class NoticeView {
   constructor(actions) {
     if (!actions) return;
     const button = (label, act) => h("button", { type: "button", onclick: () => act(this.#run.run_id) }, label);
-    this.#continue = button("Continue", actions.continue);
-    this.#again = button("Try again", actions.regenerate);
+    this.#continue = button(words("continue"), actions.continue);
+    this.#again = button(words("try_again"), actions.regenerate);
   }
 
   /**
@@ -59,8 +51,8 @@ export class NoticeView {
 }
 
 function sentence(status, error) {
-  if (error?.code === REFUSED) return `Not answered: ${error.message}`;
-  if (error?.code === "invalid_value") return `The answer has another form than was asked for: ${error.message}`;
-  const text = NOTICES[status] ?? `The answer ended: ${status}.`;
-  return error && ["failed", "limit"].includes(status) ? `${text} ${error.message}` : text;
+  if (error?.code === REFUSED) return words("not_answered", { why: problem(error) });
+  if (error?.code === "invalid_value") return words("other_form", { why: problem(error) });
+  const text = wordFor(`notice_${status}`, words("answer_ended", { status }));
+  return error && ["failed", "limit"].includes(status) ? `${text} ${problem(error)}` : text;
 }

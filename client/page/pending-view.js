@@ -3,23 +3,24 @@
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { clock } from "./format.js";
+import { problem, words } from "./words.js";
 
 export class PendingView {
-  #text = h("div", { class: "text" });
+  #text = h("div", { class: "text", dir: "auto" });
   #files = new FileList();
   #hint = h("span", { class: "hint" });
   #retry;
   #edit;
   #drop;
   #entry;
-  element = h("article", { class: "message user pending", "aria-label": "You, not sent yet" }, this.#text, this.#files.element);
+  element = h("article", { class: "message user pending", "aria-label": words("you_unsent") }, this.#text, this.#files.element);
 
   constructor(actions) {
     const button = (label, act) =>
       h("button", { type: "button", class: "quiet", onclick: () => act(this.#entry) }, label);
-    this.#retry = button("Try again", ({ client_msg_id }) => actions.retry(client_msg_id));
-    this.#edit = button("Edit", actions.edit);
-    this.#drop = button("Discard", ({ client_msg_id }) => actions.drop(client_msg_id));
+    this.#retry = button(words("try_again"), ({ client_msg_id }) => actions.retry(client_msg_id));
+    this.#edit = button(words("edit"), actions.edit);
+    this.#drop = button(words("discard"), ({ client_msg_id }) => actions.drop(client_msg_id));
     this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#edit, this.#drop));
   }
 
@@ -29,10 +30,15 @@ export class PendingView {
     this.#text.textContent = text;
     this.#files.update(options?.files);
     this.element.dataset.status = status;
-    const later = status === "waiting" && retry_at ? ` It is sent again at ${clock(retry_at)}.` : "";
-    this.#hint.textContent = error ? error.message + later : status === "waiting" ? "Not sent yet" : "Sending…";
+    const later = status === "waiting" && retry_at;
+    const why = error && ended(problem(error));
+    const said = later ? words("sent_again", { why, time: clock(retry_at) }) : why;
+    this.#hint.textContent = error ? said : words(status === "waiting" ? "not_sent_yet" : "sending");
     this.#retry.hidden = !error || status === "sending" || error.code === "too_large";
     this.#edit.hidden = status !== "failed";
     this.#drop.hidden = status !== "failed" && !error;
   }
 }
+
+/** A sentence with its stop: servers leave it out. */
+const ended = (sentence) => (/[.!?…]$/.test(sentence) ? sentence : `${sentence}.`);

@@ -1,6 +1,7 @@
 /** What the page calls the users of a session. Anybody may have any name, so ours stand apart. */
 
 import { h } from "./element.js";
+import { phrase, words } from "./words.js";
 
 /**
  * @param {string} user_id
@@ -8,9 +9,13 @@ import { h } from "./element.js";
  * @returns {string} in the reader's terms
  */
 export function inWords(user_id, owner, reader) {
-  if (user_id === reader) return "you";
-  return user_id === owner ? "the owner" : "somebody with the link";
+  return words(role(user_id, owner, reader));
 }
+
+/** The same after a verb: "by you". */
+export const byWords = (user_id, owner, reader) => words(`by_${role(user_id, owner, reader)}`);
+
+const role = (user_id, owner, reader) => (user_id === reader ? "you" : user_id === owner ? "owner" : "somebody");
 
 /**
  * Somebody by the name that they gave, if they did, and by what they are to the reader.
@@ -18,10 +23,10 @@ export function inWords(user_id, owner, reader) {
  * @returns {HTMLElement}
  */
 export function shown({ user_id, name }, owner, reader) {
-  const role = inWords(user_id, owner, reader);
-  if (!name) return h("span", { class: "person" }, h("span", { class: "role" }, role));
-  const known = [owner, reader].includes(user_id) ? [" ", h("span", { class: "role" }, role)] : [];
-  return h("span", { class: "person" }, h("span", { class: "name" }, name), ...known);
+  const known = inWords(user_id, owner, reader);
+  if (!name) return h("span", { class: "person" }, h("span", { class: "role" }, known));
+  const also = [owner, reader].includes(user_id) ? [" ", h("span", { class: "role" }, known)] : [];
+  return h("span", { class: "person" }, h("span", { class: "name" }, name), ...also);
 }
 
 /** How many users there are: here, or among those who said something. */
@@ -46,8 +51,8 @@ export class PeopleLine {
     this.#drawn = people;
     const others = people.length > 1 ? people : [];
     this.#element.hidden = !others.length;
-    this.#element.replaceChildren(
-      ...others.flatMap((person, index) => [index ? ", " : "· Here: ", shown(person, owner, reader)]),
-    );
+    const names = h("span");
+    names.append(...others.flatMap((person, index) => [...(index ? [words("and")] : []), shown(person, owner, reader)]));
+    this.#element.replaceChildren(...phrase("here", { people: names }));
   }
 }

@@ -4,6 +4,7 @@ import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
 import { iconButton } from "./icon-button.js";
 import { arrange, sync } from "./keyed.js";
+import { words } from "./words.js";
 
 export class QueueView {
   #list;
@@ -35,16 +36,16 @@ export class QueueView {
 
 class Chip {
   #run;
-  #text = h("span", { class: "waiting-text" });
+  #text = h("span", { class: "waiting-text", dir: "auto" });
   #buttons;
   element;
 
   constructor(actions) {
     const button = (drawing, label, act) => iconButton(drawing, label, () => act(this.#run.run_id));
     this.#buttons = h("span", { class: "chip-buttons" },
-      iconButton("edit", "Edit", () => this.#edit(actions)),
-      button("top", "Send now", actions.now),
-      button("cross", "Drop", actions.drop));
+      iconButton("edit", words("edit"), () => this.#edit(actions)),
+      button("top", words("send_now"), actions.now),
+      button("cross", words("drop"), actions.drop));
     this.element = h("li", {}, this.#text, this.#buttons);
   }
 

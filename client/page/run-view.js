@@ -7,8 +7,10 @@ import { lasting } from "./format.js";
 import { MarkdownView } from "./markdown-view.js";
 import { AnswerBar, QuestionBar } from "./message-bars.js";
 import { NoticeView } from "./notice-view.js";
+import { ReasoningView } from "./reasoning-view.js";
 import { SaidView } from "./said-view.js";
 import { ToolCard } from "./tool-card.js";
+import { words } from "./words.js";
 
 export class RunView {
   #actions;
@@ -18,16 +20,15 @@ export class RunView {
   #latest;
   #known; // the branches, as they were drawn
   #parts = [];
-  #said = h("div", { class: "text" });
+  #said = h("div", { class: "text", dir: "auto" });
   #author = h("p", { class: "author", hidden: true });
-  #user = h("article", { class: "message user", "aria-label": "You" }, this.#author, this.#said);
-  #thought = h("div", { class: "text" });
-  #reasoning = h("details", { class: "reasoning", hidden: true }, h("summary", {}, "Reasoning"), this.#thought);
+  #user = h("article", { class: "message user", "aria-label": words("author_you") }, this.#author, this.#said);
+  #reasoning = new ReasoningView();
   #body = h("div", { class: "parts" });
-  #sources = h("ol", { class: "sources", "aria-label": "Sources", hidden: true });
+  #sources = h("ol", { class: "sources", "aria-label": words("sources"), hidden: true });
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
-  #answer = h("article", { class: "message assistant", "aria-label": "Assistant" }, this.#reasoning, this.#body, this.#sources, this.#changed, this.#state);
+  #answer = h("article", { class: "message assistant", "aria-label": words("assistant") }, this.#reasoning.element, this.#body, this.#sources, this.#changed, this.#state);
   #asked;
   #answered;
   #notice;
@@ -70,7 +71,7 @@ export class RunView {
     if (!user || this.#author.hidden === !several) return;
     this.#author.replaceChildren(...(several ? [author(user)] : []));
     this.#author.hidden = !several;
-    this.#user.setAttribute("aria-label", several ? this.#author.textContent : "You");
+    this.#user.setAttribute("aria-label", several ? this.#author.textContent : words("author_you"));
   }
 
   #drawAnswer({ message, status, note, fallback, done }, progress, people) {
@@ -78,8 +79,7 @@ export class RunView {
     this.#answer.dataset.status = status;
     this.#answer.dataset.messageId = message.message_id;
     this.#answer.setAttribute("aria-busy", String(!done));
-    this.#reasoning.hidden = !reasoning;
-    if (this.#thought.textContent !== reasoning) this.#thought.textContent = reasoning;
+    this.#reasoning.update(reasoning, !done && !parts.length);
     parts.forEach((part, index) => {
       if (this.#parts[index]?.type !== part.type) this.#rebuild(index, part.type);
       const { view } = this.#parts[index];
@@ -88,7 +88,7 @@ export class RunView {
       else view.update(part.call, { ...people, progress: progress.get(part.call.tool_call_id), writable: Boolean(this.#actions) });
     });
     this.#rebuild(parts.length);
-    const line = done ? "" : stateLine(note, parts);
+    const line = done ? "" : stateLine(note, parts.length || reasoning);
     if (this.#state.textContent !== line) this.#state.textContent = line;
     this.#state.hidden = !line;
     this.#changed.textContent = fallback ? changed(fallback) : "";
@@ -138,13 +138,15 @@ export class RunView {
   }
 }
 
-const changed = ({ from_model = "The model", model, reason }) =>
-  `${from_model} did not finish${reason ? ` (${reason})` : ""}; ${model} answers instead.`;
+const because = (reason) => (reason ? ` (${reason})` : "");
 
-function stateLine(note, parts) {
-  const reason = note?.reason ? ` (${note.reason})` : "";
-  const again = note?.retry_in_ms ? `, next attempt in about ${lasting(note.retry_in_ms / 1000)}` : "";
-  if (note?.status === "waiting") return `Waiting for the model${reason}${again}…`;
+const changed = ({ from_model: from = words("the_model"), model, reason }) =>
+  words("model_changed", { from, model, reason: because(reason) });
+
+/** @param {any} begun  whether there is something of the answer */
+function stateLine(note, begun) {
+  const again = note?.retry_in_ms ? words("next_attempt", { time: lasting(note.retry_in_ms / 1000) }) : "";
+  if (note?.status === "waiting") return words("waits_for_model", { reason: because(note.reason), again });
   if (note?.status === "awaiting_approval") return ""; // the call says so
-  return parts.length ? "" : "Thinking…";
+  return begun ? "" : words("thinking");
 }

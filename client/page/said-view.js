@@ -2,10 +2,11 @@
 
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
+import { words } from "./words.js";
 
 export class SaidView {
   #author = h("p", { class: "author", hidden: true });
-  #text = h("div", { class: "text" });
+  #text = h("div", { class: "text", dir: "auto" });
   #files;
   element = h("article", { class: "message user" }, this.#author, this.#text);
 
@@ -21,7 +22,7 @@ export class SaidView {
     if (!user) return;
     if (this.#author.hidden === several) this.#author.replaceChildren(...(several ? [author(user)] : []));
     this.#author.hidden = !several;
-    this.element.setAttribute("aria-label", several ? this.#author.textContent : "You");
+    this.element.setAttribute("aria-label", several ? this.#author.textContent : words("author_you"));
     if (this.#text.textContent !== user.text) this.#text.textContent = user.text;
     this.#text.hidden = !user.text;
     this.#files.update(user.files);

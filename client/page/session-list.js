@@ -3,11 +3,12 @@
 import { listAfter, listWith } from "../list.js";
 import { addressOf } from "./address.js";
 import { h } from "./element.js";
+import { words } from "./words.js";
 
-const MARKS = { running: "Answering", awaiting_approval: "Needs your approval" };
+const MARKED = ["running", "awaiting_approval"];
 
 /** What a session is called in the list. @param {object} session  a row */
-export const titleOf = ({ title, summary, last_text }) => title ?? summary ?? (last_text || "Untitled");
+export const titleOf = ({ title, summary, last_text }) => title ?? summary ?? (last_text || words("untitled"));
 
 export class SessionList {
   #list;
@@ -83,13 +84,13 @@ export class SessionList {
     if (drawn.every((one, index) => one === this.#drawn[index])) return; // as in nearly every frame
     this.#drawn = drawn;
     this.#empty.hidden = this.#rows.length > 0;
-    this.#empty.textContent = this.#wanted.q ? "Nothing found." : this.#wanted.archived ? "Nothing is archived." : "Your chats appear here.";
+    this.#empty.textContent = words(this.#wanted.q ? "none_found" : this.#wanted.archived ? "none_archived" : "no_chats");
     const focused = focusIn(this.#list);
     const items = [];
     let group;
     for (const row of this.#rows) {
-      const next = this.#wanted.q ? "Found" : groupOf(row);
-      if (next !== group) items.push(h("li", { class: "group" }, h("span", { role: "heading", "aria-level": "2" }, (group = next))));
+      const next = this.#wanted.q ? "found" : groupOf(row);
+      if (next !== group) items.push(h("li", { class: "group" }, h("span", { role: "heading", "aria-level": "2" }, words(`group_${(group = next)}`))));
       items.push(this.#item(row, current));
     }
     if (this.#before) items.push(this.#more());
@@ -100,21 +101,22 @@ export class SessionList {
 
   #more() {
     const next = () => this.#told || this.#read({ ...this.#wanted, before: this.#before }, () => this.#rows);
-    return h("li", { class: "more" }, h("button", { type: "button", class: "quiet", onclick: next }, "Show more"));
+    return h("li", { class: "more" }, h("button", { type: "button", class: "quiet", onclick: next }, words("show_more")));
   }
 
   #item(session, current) {
     const { session_id, status, unread } = session;
     const title = titleOf(session);
     const here = session_id === current;
-    const mark = MARKS[status] ?? (unread && !here ? "New answer" : "");
+    const mark = MARKED.includes(status) ? status : unread && !here ? "unread" : "";
+    const marked = mark && words(`mark_${mark}`);
     const link = h(
       "a",
       { href: addressOf(session_id), title, "aria-current": here ? "page" : "false", onclick: (event) => this.#choose(event, session_id) },
       h("span", { class: "title", dir: "auto" }, title),
-      ...(mark ? [h("span", { class: "mark", role: "img", "aria-label": mark, title: mark, data: { mark: MARKS[status] ? status : "unread" } })] : []),
+      ...(mark ? [h("span", { class: "mark", role: "img", "aria-label": marked, title: marked, data: { mark } })] : []),
     );
-    const button = h("button", { type: "button", class: "quiet dots", "aria-label": `Actions for ${title}`, onclick: ({ currentTarget }) => this.#parts.menu(session, title, currentTarget) }, "⋯");
+    const button = h("button", { type: "button", class: "quiet dots", "aria-label": words("actions_for", { title }), onclick: ({ currentTarget }) => this.#parts.menu(session, title, currentTarget) }, "⋯");
     return h("li", { class: "session", data: { sessionId: session_id } }, link, button);
   }
 
@@ -133,10 +135,10 @@ function focusIn(list) {
 }
 
 function groupOf({ pinned, active_at, start_time }) {
-  if (pinned) return "Pinned";
+  if (pinned) return "pinned";
   const midnight = new Date().setHours(0, 0, 0, 0);
   const yesterday = new Date(midnight);
   yesterday.setDate(yesterday.getDate() - 1);
   const at = active_at ?? start_time;
-  return at >= midnight ? "Today" : at >= yesterday ? "Yesterday" : "Earlier";
+  return at >= midnight ? "today" : at >= yesterday ? "yesterday" : "earlier";
 }

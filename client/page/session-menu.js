@@ -2,6 +2,7 @@
 
 import { ask } from "./ask.js";
 import { h } from "./element.js";
+import { words } from "./words.js";
 
 /**
  * @param {import("../session.js").SessionClient} client
@@ -17,13 +18,13 @@ export function sessionMenu(client, { command, share, save, deleted }) {
   document.body.append(menu);
 
   async function rename({ session_id }, title) {
-    const value = await ask("Rename this chat", { value: title, yes: "Rename" });
+    const value = await ask(words("rename_title"), { value: title, yes: words("rename") });
     if (value?.trim()) await command(() => client.setTitle(value, session_id));
   }
 
   async function remove({ session_id }, title) {
-    const said = `“${title}” and its files are deleted for good, for everybody it was shared with too.`;
-    if ((await ask("Delete this chat?", { said, yes: "Delete", grave: true })) === null) return;
+    const said = words("delete_said", { title });
+    if ((await ask(words("delete_title"), { said, yes: words("delete"), grave: true })) === null) return;
     await command(async () => {
       await client.delete(session_id);
       deleted(session_id);
@@ -34,14 +35,14 @@ export function sessionMenu(client, { command, share, save, deleted }) {
     const { session_id, pinned, archived } = session;
     const item = (label, act, name = "") =>
       h("button", { type: "button", class: name, onclick: () => (menu.hidePopover(), act()) }, label);
-    menu.setAttribute("aria-label", `Actions for ${title}`);
+    menu.setAttribute("aria-label", words("actions_for", { title }));
     menu.replaceChildren(
-      item("Rename", () => rename(session, title)),
-      item(pinned ? "Unpin" : "Pin", () => command(() => client.pin(!pinned, session_id))),
-      item("Share", () => share(session_id)),
-      item("Export", () => command(() => save(session))),
-      item(archived ? "Unarchive" : "Archive", () => command(() => client.archive(!archived, session_id))),
-      item("Delete", () => remove(session, title), "grave"),
+      item(words("rename"), () => rename(session, title)),
+      item(words(pinned ? "unpin" : "pin"), () => command(() => client.pin(!pinned, session_id))),
+      item(words("share"), () => share(session_id)),
+      item(words("export"), () => command(() => save(session))),
+      item(words(archived ? "unarchive" : "archive"), () => command(() => client.archive(!archived, session_id))),
+      item(words("delete"), () => remove(session, title), "grave"),
     );
     menu.showPopover({ source: button });
     const { right, bottom, top } = button.getBoundingClientRect();

@@ -1,49 +1,60 @@
-/** The link that lets others into the session. */
+/** The links that let others into the session: made one by one, shown, copied, and all revoked. */
 
 import { root } from "./address.js";
-import { $ } from "./element.js";
+import { copyButton } from "./icon-button.js";
+import { $, h } from "./element.js";
+import { words } from "./words.js";
+
+const KEY = "realtime.links";
 
 export class SharePanel {
   #client;
   #parts;
-  #session = null;
+  #session = null; // whose links are shown
+  #access = h("select", { "data-testid": "share-access", "aria-label": words("whoever_has_it") },
+    ...["full", "read"].map((value) => h("option", { value }, words(`access_${value}`))));
+  #make = h("button", { type: "submit", class: "primary", "data-testid": "make-link" }, words("make_link"));
+  #links = h("ul", { class: "links" });
+  #revoke = h("button", { type: "button", class: "grave", "data-testid": "unshare", onclick: () => this.#parts.attempt(this.#unshare()) }, words("unshare"));
 
   /**
    * @param {import("../session.js").SessionClient} client
    * @param {object} parts
    * @param {(promise: Promise<void>) => void} parts.attempt  says what goes wrong
-   * @param {(text: string) => void} parts.say  to a screen reader
    * @param {(text: string) => void} parts.toast
+   * @param {import("../storage.js").Keep} parts.tab  keeps the links that were made here
    */
   constructor(client, parts) {
     this.#client = client;
     this.#parts = parts;
-    const copy = () => parts.attempt(this.#copy());
-    $("copy-link").addEventListener("click", () => ($("share-panel").hidden ? copy() : this.#show(null)));
-    $("close-share").addEventListener("click", () => this.#close());
+    const close = h("button", { type: "button", class: "quiet icon", "aria-label": words("close"), onclick: () => this.#close() }, "✕");
+    const onsubmit = (event) => {
+      event.preventDefault();
+      parts.attempt(this.#share());
+    };
+    $("share-panel").append(
+      h("form", { onsubmit }, h("span", { class: "hint" }, words("whoever_has_it")), this.#access, this.#make, close),
+      this.#links, h("p", { class: "actions" }, h("span", { class: "hint" }, words("unshare_said")), this.#revoke));
     $("share-panel").addEventListener("keydown", ({ key }) => key === "Escape" && this.#close());
-    $("share-access").addEventListener("change", copy);
-    $("unshare").addEventListener("click", () => parts.attempt(this.#unshare()));
+    client.subscribe(() => this.#session !== client.state.session_id && this.#show(null));
   }
 
-  /** Make a link and show it. */
+  /** Show the panel, or hide it. */
+  toggle() {
+    this.#show($("share-panel").hidden ? this.#client.state.session_id : null);
+    if (this.#session) this.#access.focus();
+  }
+
   open() {
-    this.#parts.attempt(this.#copy());
+    if (!this.#session) this.toggle();
   }
 
-  /** @param {boolean} usable  whether commands can be sent now */
-  draw(usable) {
-    $("copy-link").disabled = !usable;
-    $("copy-link").hidden = this.#client.access !== "owner";
-    this.#show(this.#session);
-  }
-
-  /** @param {string | null} session_id  whose link to show, while it is the one on the page */
+  /** @param {string | null} session_id  whose links to show, while it is the one on the page */
   #show(session_id) {
-    const shown = session_id !== null && session_id === this.#client.state.session_id;
     this.#session = session_id;
-    $("share-panel").hidden = !shown;
-    $("copy-link").setAttribute("aria-expanded", String(shown));
+    $("share-panel").hidden = !session_id;
+    $("copy-link").setAttribute("aria-expanded", String(Boolean(session_id)));
+    if (session_id) this.#draw();
   }
 
   #close() {
@@ -51,22 +62,38 @@ export class SharePanel {
     $("copy-link").focus();
   }
 
-  async #copy() {
-    const { session_id } = this.#client.state;
-    const share = await this.#client.share($("share-access").value);
-    const link = new URL(`#${new URLSearchParams({ session: session_id, share })}`, root).href;
-    $("share-link").value = link;
-    this.#show(session_id);
-    const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-    const label = copied ? "Link copied" : "Copy this link";
-    $("share-label").textContent = label;
-    this.#parts.say(label);
-    if (!copied) $("share-link").select();
+  get #made() {
+    return this.#parts.tab.read(KEY)?.[this.#session] ?? [];
+  }
+
+  set #made(links) {
+    this.#parts.tab.setItem(KEY, JSON.stringify({ ...this.#parts.tab.read(KEY), [this.#session]: links }));
+    this.#draw();
+  }
+
+  #draw() {
+    this.#links.replaceChildren(...this.#made.map(({ access, link }) => {
+      const label = words("link_to", { access: words(`access_${access}`) });
+      const field = h("input", { value: link, readOnly: true, "data-testid": "share-link", "aria-label": label, onfocus: () => field.select() });
+      return h("li", {}, h("span", { class: "hint" }, label), field, copyButton(() => link));
+    }));
+  }
+
+  async #share() {
+    const session = this.#session;
+    const access = this.#access.value;
+    this.#make.disabled = true;
+    const share = await this.#client.share(access).finally(() => (this.#make.disabled = false));
+    if (session !== this.#session) return;
+    const link = new URL(`#${new URLSearchParams({ session, share })}`, root).href;
+    this.#made = [{ access, link }, ...this.#made];
+    this.#links.querySelector("input").focus();
   }
 
   async #unshare() {
     await this.#client.unshare();
+    this.#made = [];
     this.#close();
-    this.#parts.toast("Every link to this session that was given is void.");
+    this.#parts.toast(words("unshared"));
   }
 }

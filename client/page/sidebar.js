@@ -1,8 +1,9 @@
-/** The frame of the list of sessions: a drawer on phones, its search, and its archive. */
+/** The frame of the list of sessions: a drawer on phones, its search, its archive, and the choice of colours. */
 
 import { $ } from "./element.js";
 
 const TYPING_MS = 200;
+const THEME = "realtime.theme";
 
 /**
  * @param {HTMLElement} element
@@ -60,4 +61,16 @@ export function sidebar(element, parts) {
     search.select();
   });
   return { close };
+}
+
+/** Light, dark, or as the system is. @param {HTMLSelectElement} select @param {import("../storage.js").Keep} storage */
+export function theme(select, storage) {
+  const wear = () => void (document.documentElement.dataset.theme = select.value);
+  const kept = storage.getItem(THEME);
+  if ([...select.options].some(({ value }) => value === kept)) select.value = kept;
+  wear();
+  select.addEventListener("change", () => {
+    storage.setItem(THEME, select.value);
+    wear();
+  });
 }

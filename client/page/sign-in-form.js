@@ -1,5 +1,7 @@
 /** The form for email and password. */
 
+import { problem, words } from "./words.js";
+
 /**
  * @param {HTMLFormElement} form
  * @param {import("../sign-in.js").SignIn} user
@@ -18,9 +20,9 @@ export function askToSignIn(form, user) {
       try {
         const entered = await user[way](email.value, password.value);
         if (entered !== false) return resolve();
-        say(`Follow the link that was sent to ${email.value}, then sign in.`);
+        say(words("confirm_email", { email: email.value }));
       } catch (error) {
-        say(error.message);
+        say(problem(error));
       }
     }
     form.addEventListener("submit", (event) => {

@@ -6,19 +6,7 @@ import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { icon } from "./icon.js";
 import { ValueView } from "./value-view.js";
-
-const STATUS = {
-  streaming: "being written",
-  ready: "ready",
-  awaiting_approval: "waits for approval",
-  awaiting_client: "waits for a device",
-  running: "running",
-  completed: "completed",
-  failed: "failed",
-  denied: "denied",
-  expired: "expired: nobody decided in time",
-  cancelled: "cancelled",
-};
+import { wordFor, words } from "./words.js";
 
 const DRAWN = { completed: "check", awaiting_approval: "question", failed: "cross", denied: "cross", expired: "cross", cancelled: "cross" };
 const UNDER_WAY = ["streaming", "ready", "awaiting_client", "running"];
@@ -30,17 +18,17 @@ export class ToolCard {
   #took;
   #files;
   #approval;
-  #mark = h("span", { class: "mark" });
+  #mark = h("span", { class: "tool-mark" });
   #words = h("span", { class: "tool-words" });
   #status = h("span", { class: "tool-status" });
   #name = h("code", { class: "tool-name" });
-  #arguments = new ValueView("Arguments");
-  #result = new ValueView("Result");
-  #whole = h("button", { type: "button", class: "quiet", hidden: true }, "Save the whole result");
-  #bar = h("progress", { max: 1, "aria-label": "Progress" });
+  #arguments = new ValueView(words("arguments"));
+  #result = new ValueView(words("result"));
+  #whole = h("button", { type: "button", class: "quiet", hidden: true }, words("save_result"));
+  #bar = h("progress", { max: 1, "aria-label": words("progress") });
   #doing = h("span");
   #progress = h("p", { class: "tool-progress", hidden: true }, this.#bar, this.#doing);
-  element = h("section", { class: "tool-card", "aria-label": "Tool call", tabIndex: -1 },
+  element = h("section", { class: "tool-card", "aria-label": words("tool_call"), tabIndex: -1 },
     h("details", {},
       h("summary", {}, this.#mark, this.#words, this.#status),
       h("div", { class: "inside" }, this.#name, this.#arguments.element, this.#result.element, this.#whole)),
@@ -58,23 +46,23 @@ export class ToolCard {
 
   /**
    * @param {import("../reducer.js").ToolCall} call
-   * @param {{progress?: {fraction?: number, message?: string}, who: (user_id: string) => string,
-   *   decides: (approval: object) => boolean, writable: boolean}} more
-   *   `who`: a user in words; `decides`: whether the reader may decide
+   * @param {{progress?: {fraction?: number, message?: string}, by: (user_id: string) => string,
+   *   mine: (user_id: string) => boolean, decides: (approval: object) => boolean, writable: boolean}} more
+   *   `by`: by whom, in words; `mine`: whether it is the reader; `decides`: whether the reader may decide
    */
-  update(call, { progress, who, decides, writable }) {
+  update(call, { progress, by, mine, decides, writable }) {
     if (call.status !== this.#call.status) this.#turn(call.status);
     this.#call = call;
     const { name, status, error, approval } = call;
     Object.assign(this.element.dataset, { status, toolCallId: call.tool_call_id });
     this.#words.textContent = inWords(name);
     this.#name.textContent = name;
-    this.#status.textContent = stateLine(call, who) + (this.#took ?? "");
+    this.#status.textContent = stateLine(call, by, mine) + (this.#took ?? "");
     this.#arguments.update(call.arguments);
     this.#result.update(NOT_MADE.includes(status) ? null : error ? `${error.message} (${error.code})` : call.output);
     this.#files.update(call.files);
     this.#whole.hidden = !writable || !call.output_ref;
-    this.#ask(writable && status === "awaiting_approval" && decides(approval ?? {}), who);
+    this.#ask(writable && status === "awaiting_approval" && decides(approval ?? {}), asker(call, by, mine));
     this.#progress.hidden = !progress || status !== "running";
     if (this.#progress.hidden) return;
     if (typeof progress.fraction === "number") this.#bar.value = progress.fraction;
@@ -90,10 +78,10 @@ export class ToolCard {
     else if (drawn && this.#began) this.#took = `, ${lasting((performance.now() - this.#began) / 1000)}`;
   }
 
-  #ask(asks, who) {
+  #ask(asks, by) {
     const question = this.#approval?.element;
     if (!asks && question?.contains(document.activeElement)) this.element.focus(); // not lost
-    this.#approval?.update(asks ? this.#call : null, inWords(this.#call.name), asker(this.#call, who));
+    this.#approval?.update(asks ? this.#call : null, inWords(this.#call.name), by);
   }
 }
 
@@ -103,15 +91,16 @@ export function inWords(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** Older servers do not say who asked. */
-const asker = ({ approval }, who) => (approval?.asked_by ? who(approval.asked_by) : "you");
+/** By whom it is asked for, in words, where that is not the reader. Older servers do not say. */
+const asker = ({ approval }, by, mine) => (!approval?.asked_by || mine(approval.asked_by) ? "" : by(approval.asked_by));
 
 /** The state, and what others did: who asked, who decided. */
-function stateLine(call, who) {
+function stateLine(call, by, mine) {
   const { status, approval, hosted } = call;
-  const state = (STATUS[status] ?? status) + (hosted ? ", by the model's provider" : "");
-  if (status === "awaiting_approval") return asker(call, who) === "you" ? state : `${state}, asked for by ${asker(call, who)}`;
+  const made = wordFor(`tool_${status}`, status);
+  const state = hosted ? words("hosted", { state: made }) : made;
+  if (status === "awaiting_approval") return asker(call, by, mine) ? words("asked_by", { state, by: asker(call, by, mine) }) : state;
   if (!approval?.decided_by) return state;
-  const by = ` by ${who(approval.decided_by)}${approval.reason ? `: ${approval.reason}` : ""}`;
-  return status === "denied" ? state + by : `${state}, ${approval.edited_by ? "edited and " : ""}approved${by}`;
+  const way = status === "denied" ? "denied_by" : approval.edited_by ? "edited_by" : "approved_by";
+  return words(way, { state, by: by(approval.decided_by) }) + (approval.reason ? `: ${approval.reason}` : "");
 }

@@ -3,7 +3,7 @@
 import { activeRun, queued } from "../reducer.js";
 import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
-import { headcount, inWords, shown } from "./people.js";
+import { byWords, headcount, shown } from "./people.js";
 import { RunView } from "./run-view.js";
 
 /**
@@ -12,7 +12,8 @@ import { RunView } from "./run-view.js";
  * @property {(run_id: string) => void} regenerate
  * @property {(message_id: string, text: string) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
- * @property {(message_id: string, value: "up" | "down" | null) => void} rate
+ * @property {(message_id: string, value: "up" | "down" | null, comment?: string) => void} rate
+ * @property {(message_id: string) => void} fork  go on from here in a new session
  * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
  *   `edited`: other arguments, as JSON
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
@@ -59,7 +60,8 @@ export class Transcript {
       branches: this.#branches,
       several,
       author: (user) => shown(user, state.user_id, reader),
-      who: (user_id) => inWords(user_id, state.user_id, reader),
+      by: (user_id) => byWords(user_id, state.user_id, reader),
+      mine: (user_id) => user_id === reader,
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));

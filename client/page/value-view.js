@@ -1,6 +1,7 @@
 /** A value of unknown shape under a heading: an object as rows, or all of it as JSON. */
 
 import { h } from "./element.js";
+import { words } from "./words.js";
 
 export class ValueView {
   #rows = h("dl", { class: "rows" });
@@ -15,15 +16,15 @@ export class ValueView {
     this.element.append(h("p", { class: "label" }, label, " ", this.#switch), this.#rows, this.#pre);
   }
 
-  /** @param {any} value  nothing to show: nothing shown */
-  update(value) {
+  /** @param {any} value  nothing to show: nothing shown @param {string[]} [defaults]  keys that nobody set */
+  update(value, defaults = []) {
     const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     this.element.hidden = value === undefined || value === null;
     if (this.#told === text) return;
     this.#told = text;
     this.#pre.textContent = text ?? "";
     const rows = typeof value === "object" && !Array.isArray(value) ? Object.entries(value ?? {}) : [];
-    this.#rows.replaceChildren(...rows.flatMap(([key, one]) => [h("dt", {}, key), h("dd", {}, words(one))]));
+    this.#rows.replaceChildren(...rows.flatMap(([key, one]) => [h("dt", {}, key), h("dd", {}, plain(one), ...(defaults.includes(key) ? [" ", h("span", { class: "hint" }, words("by_default"))] : []))]));
     this.#switch.hidden = !rows.length;
     this.#show(!rows.length);
   }
@@ -35,4 +36,4 @@ export class ValueView {
   }
 }
 
-const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));

@@ -21,6 +21,7 @@ from .models import (
     parse_prices,
     parse_temperature,
 )
+from .page import parse_accent, parse_ancestors, parse_file_or_url, parse_folder
 from .parsers import (
     count,
     number,
@@ -131,6 +132,31 @@ class Fields:
         (),
         "Up to four messages that the page suggests for a new session, separated by semicolons.",
         parse_suggestions,
+    )
+    page_title: str = setting("", "What the page is called. Empty: Realtime Sessions.")
+    page_logo: str = setting(
+        "", "The page's logo: an image file, or the URL of one.", parse_file_or_url
+    )
+    page_accent: str = setting(
+        "",
+        "The colour of the page's buttons and links, such as #0b57d0. It is made darker or lighter "
+        "where it would be hard to read.",
+        parse_accent,
+    )
+    page_css: str = setting(
+        "", "A style sheet that follows the page's own: a file, or its URL.", parse_file_or_url
+    )
+    client_dir: str = setting(
+        "",
+        "A folder whose files take the place of the page's own of the same name, as index.html "
+        "or page/words/en.js, or stand beside them.",
+        parse_folder,
+    )
+    frame_ancestors: tuple[str, ...] = setting(
+        (),
+        "Origins of pages that may show this one in a frame, comma separated; self for this "
+        "server's own. Empty: none.",
+        parse_ancestors,
     )
     temperature: float | None = setting(
         None, "From 0 to 2. Empty: the model's own.", parse_temperature

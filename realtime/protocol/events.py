@@ -127,7 +127,8 @@ class Token(Event, gc=False):
 
 class Approval(msgspec.Struct, omit_defaults=True):
     """What a person is asked. `arguments_hash` binds the decision to what they were shown;
-    `asked_by` is the user whose run it is. `editable`: whether the decision may change the
+    `asked_by` is the user whose run it is. `defaults`: what the tool takes for arguments that were
+    left out, as its schema says. `editable`: whether the decision may change the
     arguments; then `edited_by` did, and `asked_arguments` are what the model had asked for."""
 
     expires_at: int
@@ -139,6 +140,7 @@ class Approval(msgspec.Struct, omit_defaults=True):
     editable: bool = False
     edited_by: str | None = None
     asked_arguments: Any = None
+    defaults: dict[str, Any] | None = None
 
 
 class ClientCall(msgspec.Struct, omit_defaults=True):

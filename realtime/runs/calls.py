@@ -191,7 +191,13 @@ async def _begin(call: ToolCall, tools: Tools, asker: str) -> ToolCall:
     if not asks:
         return let_run(call, now)
     expires_at = now + round(tools.approval_s * 1000)
-    approval = Approval(expires_at, arguments_hash(call), asked_by=asker, editable=found.editable)
+    approval = Approval(
+        expires_at,
+        arguments_hash(call),
+        asked_by=asker,
+        editable=found.editable,
+        defaults=found.defaults(call.arguments) or None,
+    )
     return replace(call, status="awaiting_approval", approval=approval)
 
 

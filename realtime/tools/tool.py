@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..models import ToolSpec
+from ..protocol import to_json
 from .checkable import Unfit
 from .context import ToolContext, ToolError
 from .output import Output, written
@@ -19,6 +20,7 @@ from .threads import bounded, in_thread
 
 DEADLINE_S = 30.0
 APPROVAL_S = 900.0
+MAX_DEFAULTS = 4096  # bytes of them as JSON
 MAX_TOOLS = 128  # as many as OpenAI takes in one request
 
 Approval = bool | Callable[..., bool]
@@ -82,6 +84,16 @@ class Tool:
             raise ToolError(
                 f"the tool could not check them: {type(error).__name__}", "bad_arguments"
             ) from None
+
+    def defaults(self, arguments: Any) -> dict[str, Any]:
+        """What the schema says of arguments that were left out; nothing where that is long."""
+        given = arguments if isinstance(arguments, dict) else {}
+        left_out = {
+            name: schema["default"]
+            for name, schema in self.spec.parameters.get("properties", {}).items()
+            if name not in given and isinstance(schema, dict) and "default" in schema
+        }
+        return left_out if len(to_json(left_out)) <= MAX_DEFAULTS else {}
 
     async def needs_approval(self, keywords: dict[str, Any]) -> bool:
         """Whether a person must agree to a call. A rule that fails says that one must."""

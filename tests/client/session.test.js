@@ -393,6 +393,19 @@ test("create switches and leaves the old session; its events are not mixed in", 
   assert.equal(client.state.last_seq, 30);
 });
 
+test("a first session has the options that it was begun with, and what was said before", async () => {
+  const { server } = started();
+  const client = connectTo(server);
+  const said = client.send("hello");
+  await client.create({ model: "large" });
+  await said;
+  const asked = (name) => server.commands.filter(([one]) => one === name).map(([, payload]) => payload);
+  assert.deepEqual(server.handshakes, [{}], "a handshake has none");
+  assert.deepEqual(asked("create"), [{ options: { model: "large" } }]);
+  assert.deepEqual(asked("leave"), [{ session_id: "s" }]);
+  assert.deepEqual(asked("send").map(({ session_id }) => session_id), ["t"]);
+});
+
 test("a refused create leaves everything as it was", async () => {
   const { server, feed } = started();
   feed(10);

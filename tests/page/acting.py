@@ -56,9 +56,9 @@ async def answered(page: Page, text: str) -> None:
     await expect(page.locator(".message.assistant").last).to_contain_text(text)
 
 
-async def shared(page: Page) -> str:
-    """The session's first link, as the panel shows it."""
+async def shared(page: Page, access: str = "full") -> str:
+    """A link to the session, as the panel shows it. The panel is closed before."""
     await page.get_by_test_id("copy-link").click()
-    link = page.get_by_test_id("share-link")
-    await expect(link).not_to_have_value("")
-    return await link.input_value()
+    await page.get_by_test_id("share-access").select_option(access)
+    await page.get_by_test_id("make-link").click()
+    return await page.get_by_test_id("share-link").input_value()

@@ -18,16 +18,20 @@ OWNER = "22222222-2222-4222-8222-222222222222"
 
 class Stage:
     """`await stage.plays("run", status="waiting", …)` on every page. `asked` are the commands;
-    `answers[command]` is its next ack. What came before `first` is on the page before the first."""
+    `answers[command]` is its next ack, `rows` the list of sessions; a `refusal` keeps everybody
+    out. What came before `first` is on the page before the first."""
 
     def __init__(self) -> None:
         self.log: list[dict[str, Any]] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any]] = {}
+        self.rows: list[dict[str, Any]] = []
+        self.refusal: dict[str, Any] | None = None
         self.outputs: dict[str, str] = {}
         self.fetched: list[str] = []
         self.first = 1
         self.url = ""
+        self.info: dict[str, Any] = {"model": {"name": "large", "label": "large"}, "store": "none"}
         self._changed = asyncio.Condition()
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
         self._sio.on("connect", self._connect)
@@ -57,7 +61,8 @@ class Stage:
         return payload
 
     async def _connect(self, sid: str, environ: Any, auth: Any = None) -> None:
-        await self._sio.emit("session", self._session(), to=sid)
+        refused = {"session_id": None, "guest_token": "a-token", "error": self.refusal}
+        await self._sio.emit("session", refused if self.refusal else self._session(), to=sid)
 
     def _session(self) -> dict[str, Any]:
         head = len(self.log)
@@ -91,10 +96,11 @@ class Stage:
         return self.answers.pop(name, {"ok": True})
 
     async def _info(self, request: web.Request) -> web.Response:
-        return api.as_json({"model": {"name": "large", "label": "large"}, "store": "none"})
+        return api.as_json(self.info)
 
     async def _sessions(self, request: web.Request) -> web.Response:
-        return api.as_json({"sessions": []})
+        found = self.rows if "q" not in request.query else self.rows[:1]
+        return api.as_json({"sessions": found, "next_before": None})
 
     async def _output(self, request: web.Request) -> web.Response:
         self.fetched.append(request.headers.get("Authorization", ""))

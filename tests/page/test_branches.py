@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Page, expect
 
+from tests.page.acting import shared
 from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
@@ -26,11 +27,8 @@ async def test_versions_of_a_question_and_of_an_answer(serve: Serve) -> None:
             await box.fill(question)
             await box.press("Enter")
             await expect(one.locator(".message.assistant").last).to_contain_text(answer)
-        await one.get_by_test_id("copy-link").click()
-        link = one.get_by_test_id("share-link")
-        await expect(link).not_to_have_value("")
         two = await (await chromium.new_context()).new_page()
-        await two.goto(await link.input_value())
+        await two.goto(await shared(one))
         await expect(two.locator(".message.assistant").last).to_contain_text("Two million.")
 
         await one.get_by_role("button", name="Edit").first.click()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.page.acting import live, say, start, started
+from tests.page.acting import live, say, shared, start, started
 from tests.support.process import ROOT, free_port, process, server
 
 ARTIFACTS = ROOT / "tests" / "artifacts"
@@ -77,12 +76,10 @@ async def test_the_story(tmp_path: Path, chromium: Browser) -> None:
         whole = " ".join(str(number) for number in range(1, 121))
         await expect(page.locator(".message.assistant").last).to_contain_text(whole)
 
-        await page.get_by_test_id("copy-link").click()
-        async with asyncio.timeout(10):
-            while "#session=" not in (
-                link := await page.evaluate("navigator.clipboard.readText()")
-            ):
-                await asyncio.sleep(0.05)
+        link = await shared(page)
+        await page.locator(".links").get_by_role("button", name="Copy").click()
+        await expect(page.locator(".links").get_by_label("Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == link
         other = await chromium.new_context(viewport={"width": 360, "height": 740})
         phone = await other.new_page()
         await phone.goto(link)

@@ -7,10 +7,46 @@ import asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from realtime.models import ModelError, TextDelta
-from tests.page.acting import LAN, answered, begin, on_the_lan, opened, say
+from tests.page.acting import LAN, answered, begin, on_the_lan, opened, say, shared
+from tests.page.stage import Stage
 from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
+
+
+async def test_who_thinks_an_answer_bad_may_say_why(stage: Stage, chromium: Browser) -> None:
+    page = await opened(chromium, stage.url)
+    await stage.plays("token", kind="text", offset=0, delta="Paris.")
+    await stage.plays("done", status="completed", model="large", text="Paris.", text_len=6)
+    bar = page.get_by_role("group", name="Answer")
+    await bar.get_by_role("button", name="Bad answer").click()
+    assert (await stage.was_asked("feedback"))["value"] == "down"
+    comment = bar.get_by_label("What was wrong")
+    await expect(comment).to_be_focused()
+    await comment.fill("It is Rome.")
+    await comment.press("Enter")
+    said = await stage.was_asked("feedback")
+    assert (said["value"], said["comment"]) == ("down", "It is Rome.")
+    await expect(comment).to_be_hidden()
+    await expect(bar.get_by_role("button", name="Bad answer")).to_be_focused()
+
+
+async def test_a_chat_goes_on_in_a_new_one_from_any_answer(serve: Serve, chromium: Browser) -> None:
+    running = await serve(ScriptedModel(says("Paris."), says("Two million."), says("Rome.")))
+    page = await opened(chromium, running.url)
+    for question, answer in (("Capital of France?", "Paris."), ("How many?", "Two million.")):
+        await say(page, question)
+        await answered(page, answer)
+    first = page.url
+    fork = page.get_by_role("button", name="Branch in a new chat")
+    await fork.first.click()
+    await expect(page).not_to_have_url(first)
+    await expect(page.locator(".message.user")).to_have_text(["Capital of France?"])
+    await say(page, "And of Italy?")
+    await answered(page, "Rome.")
+    await page.go_back()
+    await expect(page).to_have_url(first)
+    await answered(page, "Two million.")
 
 
 async def test_an_answer_is_copied_rated_and_looked_into(serve: Serve, chromium: Browser) -> None:
@@ -43,11 +79,7 @@ async def test_an_answer_is_copied_rated_and_looked_into(serve: Serve, chromium:
     await expect(bar.locator("dl")).to_be_hidden()
 
     reader = await (await chromium.new_context()).new_page()
-    await page.get_by_test_id("copy-link").click()
-    await page.get_by_test_id("share-access").select_option("read")
-    link = page.get_by_test_id("share-link")
-    await expect(link).not_to_have_value("")
-    await reader.goto(await link.input_value())
+    await reader.goto(await shared(page, "read"))
     await answered(reader, "Paris")
     await expect(reader.locator("body")).to_have_attribute("data-access", "read")
     await expect(bar_of(reader, "Copy")).to_be_visible()

@@ -16,18 +16,6 @@ from tests.page.stage import OWNER, Stage
 CALL = {"tool_call_id": "t", "name": "send_invoice", "arguments": {"sum": 300}}
 
 
-@pytest.fixture
-async def stage(aiohttp_server: Any) -> Stage:
-    stage = Stage()
-    stage.url = str((await aiohttp_server(stage.app)).make_url("/"))
-    await stage.plays("session_started", user_id=OWNER, start_time=1)
-    await stage.plays(
-        "user_message", message_id="q", client_msg_id="c", text="Pay them", user_id=OWNER
-    )
-    await stage.plays("run", status="started", model="large")
-    return stage
-
-
 async def watching(context: Browser | BrowserContext, stage: Stage) -> Page:
     page = await started(context, stage.url)
     await expect(page.locator(".message.user")).to_contain_text("Pay them")
@@ -104,6 +92,21 @@ async def test_a_person_is_asked_and_everybody_sees_who_decided(
     await expect(one.get_by_role("button", name="Approve")).to_be_hidden()
 
 
+async def test_arguments_that_nobody_set_are_asked_about_too(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await watching(chromium, stage)
+    await stage.plays("tool_call", **asking(defaults={"currency": "EUR"}, editable=True))
+    asked = page.get_by_role("group", name="Approval")
+    rows = asked.locator("dt, dd").filter(visible=True)
+    await expect(rows).to_have_text(["sum", "300", "currency", "EUR by default"])
+    await asked.get_by_role("button", name="Edit").click()
+    await asked.get_by_label("Arguments as JSON").fill('{"sum": 300, "currency": "CHF"}')
+    await asked.get_by_role("button", name="Approve").click()
+    approved = await stage.was_asked("approve")
+    assert approved["arguments"] == {"sum": 300, "currency": "CHF"}
+
+
 async def test_a_call_is_a_line_that_opens(stage: Stage, chromium: Browser) -> None:
     page = await watching(chromium, stage)
     await stage.plays("tool_call", **CALL, status="running")
@@ -163,10 +166,16 @@ async def test_waiting_thinking_and_another_model(stage: Stage, chromium: Browse
     await expect(answer).to_contain_text("next attempt in about 12 s")
     await stage.plays("token", kind="reasoning", offset=0, delta="They want money.")
     thought = page.locator("details.reasoning")
+    await expect(thought.locator("summary")).to_have_text("They want money.")
+    await stage.plays("token", kind="reasoning", offset=16, delta="\n\n**How** much?")
+    await expect(thought.locator("summary")).to_have_text("How much?")
     await expect(thought).not_to_have_attribute("open", "")
-    await thought.locator("summary").click()
-    await expect(thought).to_contain_text("They want money.")
+    await expect(answer).not_to_contain_text("Thinking")
     await stage.plays("token", kind="text", offset=0, delta="Paid **half")
+    await expect(thought.locator("summary")).to_have_text(re.compile(r"^Thought for \d+ s$"))
+    await expect(thought.locator(".text")).to_be_hidden()
+    await thought.locator("summary").click()
+    await expect(thought.locator(".text")).to_contain_text("They want money.")
     await expect(answer).to_contain_text("Paid half")
     await stage.plays(
         "run",
@@ -182,6 +191,8 @@ async def test_waiting_thinking_and_another_model(stage: Stage, chromium: Browse
     await stage.plays("done", **done, text="Paid **all**.", text_len=13)
     await expect(answer.locator(".markdown")).to_have_text("Paid all.")
     await expect(answer).to_contain_text("large did not finish (quota_exceeded); small answers")
+    await page.reload()
+    await expect(thought.locator("summary")).to_have_text("Thought")
     await expect(page.get_by_test_id("stop")).to_be_hidden()
 
 

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from realtime.app import create_app
 from realtime.config import Settings
 from realtime.models.demo import DemoModel
-from tests.page.acting import answered, live, say
+from tests.page.acting import answered, live, say, shared
 from tests.support.serving import Serve
 
 OF_A_SESSION = re.compile(r"/c/[0-9a-f-]{36}$")
@@ -99,11 +99,8 @@ async def test_under_a_path(
 async def test_a_share_stays_with_its_address(serve: Serve, chromium: Browser) -> None:
     running = await serve()
     owner = await one_said(await chromium.new_context(), running.url, "count to 4")
-    await owner.get_by_test_id("copy-link").click()
-    link = owner.get_by_test_id("share-link")
-    await expect(link).not_to_have_value("")
     guest = await (await chromium.new_context()).new_page()
-    await guest.goto(await link.input_value())
+    await guest.goto(await shared(owner))
     await answered(guest, "1 2 3 4")
     await another(guest, "count to 5")
     await guest.go_back()
@@ -223,6 +220,7 @@ async def test_earlier_messages_come_in_above_what_is_read(
         await one.done((await one.send(f"count to {number % 3 + 1}"))["run_id"])
     await page.reload()
     button = page.get_by_role("button", name="Show earlier messages")
+    await expect(button).to_be_visible()
     await page.locator("#scroll").evaluate("scroll => (scroll.scrollTop = 0)")
     await expect(button).to_be_in_viewport()
     first = await page.locator(".message.user").first.element_handle()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from playwright.async_api import Browser, Page, expect
 
 from tests.page.acting import say, shared, started
+from tests.page.stage import SESSION, Stage
 from tests.support.serving import Serve
 
 
 async def link(page: Page, access: str) -> str:
-    """A new link, as the panel shows it."""
-    shown = page.get_by_test_id("share-link")
-    before = await shown.input_value()
+    """A new link, as the open panel shows it."""
+    links = page.get_by_test_id("share-link")
+    before = await links.count()
     await page.get_by_test_id("share-access").select_option(access)
-    await expect(shown).not_to_have_value(before)
-    return await shown.input_value()
+    await page.get_by_test_id("make-link").click()
+    await expect(links).to_have_count(before + 1)
+    return await links.first.input_value()
 
 
 async def test_a_link_to_read_one_to_take_part_and_both_void(
@@ -41,7 +43,7 @@ async def test_a_link_to_read_one_to_take_part_and_both_void(
         await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
 
     await owner.get_by_test_id("unshare").click()
-    await expect(owner.get_by_test_id("share-link")).to_be_hidden()
+    await expect(owner.get_by_test_id("share-link")).to_have_count(0)
     for page in (reader, writer):
         state = page.get_by_test_id("connection-state")
         await expect(state).to_have_attribute("data-state", "error")
@@ -76,3 +78,46 @@ async def test_people_are_called_by_their_names(serve: Serve, chromium: Browser)
         await expect(page.locator(".author").last).to_have_text(says)
     await writer.reload()
     await expect(people).to_have_text("· Here: you, the owner")
+
+
+async def test_looking_makes_no_link_and_each_press_makes_one(
+    stage: Stage, chromium: Browser
+) -> None:
+    context = await chromium.new_context()
+    refuse = "navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))"
+    await context.add_init_script(refuse)
+    page = await started(context, stage.url)
+    panel, links = page.locator("#share-panel"), page.get_by_test_id("share-link")
+    await page.get_by_test_id("copy-link").click()
+    await expect(panel.get_by_role("combobox")).to_be_focused()
+    await expect(links).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await expect(panel).to_be_hidden()
+    await expect(page.get_by_test_id("copy-link")).to_be_focused()
+    assert [name for name, _ in stage.asked if name == "share"] == []
+
+    await page.keyboard.press("Enter")
+    for access, token in (("full", "one"), ("read", "two")):
+        stage.answers["share"] = {"ok": True, "share": token}
+        await panel.get_by_role("combobox").select_option(access)
+        await panel.get_by_role("button", name="Make a link").click()
+        assert (await stage.was_asked("share"))["access"] == access
+    shared = [f"{stage.url}#session={SESSION}&share={token}" for token in ("two", "one")]
+    await expect(links).to_have_count(2)
+    assert [await one.input_value() for one in await links.all()] == shared
+    await expect(links.first).to_be_focused()
+    await expect(links.first).to_have_attribute("readonly", "")
+    await panel.get_by_role("button", name="Copy").last.click()
+    await expect(panel.get_by_role("button", name="Copied")).to_be_visible()
+    await page.get_by_test_id("message-box").fill("")
+    await page.get_by_test_id("message-box").press("Control+v")
+    await expect(page.get_by_test_id("message-box")).to_have_value(shared[1])
+
+    await page.reload()
+    await page.get_by_test_id("copy-link").click()
+    await expect(links).to_have_count(2)
+    await panel.get_by_test_id("unshare").click()
+    await stage.was_asked("unshare")
+    await expect(page.locator("#toast")).to_contain_text("void")
+    await page.get_by_test_id("copy-link").click()
+    await expect(links).to_have_count(0)

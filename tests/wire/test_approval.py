@@ -271,6 +271,31 @@ async def test_a_tool_may_forbid_other_arguments(
     assert made == [5]
 
 
+async def test_what_was_left_out_is_shown_with_what_it_will_be(
+    serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[str, str, int]] = []
+
+    @tool(approval=True)
+    def pay(to: str, amount: int = 5, currency: str = "EUR") -> str:
+        """Pay somebody."""
+        made.append((to, currency, amount))
+        return "paid"
+
+    module = ModuleType("money")
+    module.pay = pay  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "money", module)
+    _, _, one, run_id, call = await opened(
+        serve, device, asks(("pay", '{"to": "Ann", "amount": 7}')), says("paid")
+    )
+    assert call["arguments"] == {"to": "Ann", "amount": 7}
+    assert call["approval"]["defaults"] == {"currency": "EUR"}
+    answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
+    assert (await one.call("approve", answer))["ok"]
+    await one.done(run_id)
+    assert made == [("Ann", "EUR", 7)]
+
+
 @pytest.mark.parametrize("command", ["stop", "end"])
 async def test_stop_and_end_take_the_question_back(
     serve: Serve, device: MakeDevice, paid: list[Any], command: str

@@ -133,3 +133,4 @@ async def test_a_fault_of_the_server_has_an_id_that_its_log_explains(
     assert record.__dict__["request_id"] == asked[1]
     assert record.exc_info
     assert answer.headers["Content-Security-Policy"]
+    assert "Server" not in answer.headers

@@ -19,6 +19,7 @@ from pathlib import Path
 import brotli
 
 from ...package import PAGE, ROOT
+from .brand import Brand
 
 MODULES = ROOT / "node_modules"
 VENDOR = {
@@ -45,6 +46,7 @@ KINDS = {
     ".woff2": "font/woff2",
 }
 TEXTS = ("text/", "image/svg", "application/json")
+PLAIN = Brand()
 SLOW = 200_000  # bytes; the best compression of more takes seconds
 
 COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*$|//[^\n]*$)", re.M | re.S)
@@ -100,8 +102,12 @@ class Document:
 class Assets:
     """The files of a page. One that is changed on disk is read again."""
 
-    def __init__(self, client: Path = PAGE) -> None:
-        self._client = client
+    def __init__(self, *folders: Path, brand: Brand = PLAIN) -> None:
+        """A file is the one of the first folder that has it; by default they are the page's."""
+        own = [Path(brand.folder)] if brand.folder else []
+        self._folders = (*own, *(folders or (PAGE,)))
+        self._brand = brand
+        self._texts = {name: Asset("text/css", text.encode()) for name, text in brand.texts.items()}
         self._known: dict[Path, tuple[tuple[int, int], Asset]] = {}
         self._documents: dict[str, tuple[tuple[str, ...], Document]] = {}
 
@@ -118,9 +124,15 @@ class Assets:
         """`index.html` with the names of its files, and what it needs at once named in its head.
         `up`: how the page's address leads to the server's root, like `../`."""
         names = sorted(
-            f"client/{path.relative_to(self._client).as_posix()}"
-            for path in self._client.rglob("*")
-            if path.suffix in KINDS
+            {
+                *(f"client/{name}" for name in (*self._brand.files, *self._texts)),
+                *(
+                    f"client/{path.relative_to(folder).as_posix()}"
+                    for folder in self._folders
+                    for path in folder.rglob("*")
+                    if path.suffix in KINDS
+                ),
+            }
         )
         state = (
             *(self._named(name) for name in names),
@@ -132,7 +144,8 @@ class Assets:
         return made[1]
 
     def _document(self, up: str, names: list[str]) -> Document:
-        page = (self._client / "index.html").read_text("utf-8")
+        index = self._asset("client/index.html")
+        page = self._brand.applied(index.body.decode() if index else "")
         found = MAP.search(page)
         said: dict[str, str] = json.loads(found[2])["imports"] if found else {}
         bare = {key: value.removeprefix("./") for key, value in said.items()}
@@ -173,13 +186,21 @@ class Assets:
     def _asset(self, name: str) -> Asset | None:
         folder, _, rest = name.partition("/")
         if folder == "client":
-            return self._read(self._client / rest, self._client)
+            return self._own(rest)
         if folder != "vendor":
             return None
         if rest.startswith("languages/"):
             file = rest.removeprefix("languages/").removesuffix(".js") + ".js"
             return self._read(MODULES / LANGUAGES / file, MODULES / LANGUAGES)
         return self._read(MODULES / VENDOR[rest]) if rest in VENDOR else None
+
+    def _own(self, name: str) -> Asset | None:
+        if text := self._texts.get(name):
+            return text
+        if path := self._brand.files.get(name):
+            return self._read(path)
+        found = (self._read(folder / name, folder) for folder in self._folders)
+        return next((asset for asset in found if asset), None)
 
     def _read(self, path: Path, within: Path | None = None) -> Asset | None:
         try:

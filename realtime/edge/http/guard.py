@@ -14,6 +14,9 @@ from ..door import as_seen
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 """The policy of whatever is not the page."""
 
+CODE = ("text/javascript", "text/css")
+"""What is under the policy of the page that loads it; without one, it is text."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -44,8 +47,9 @@ def guard(
         if response.prepared:
             return response
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Content-Security-Policy", NOTHING)
+        if response.content_type not in CODE:
+            response.headers.setdefault("Referrer-Policy", "no-referrer")
+            response.headers.setdefault("Content-Security-Policy", NOTHING)
         origin = request.headers.get("Origin")
         if origin in listed and "/api/" in request.path:
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -55,6 +59,11 @@ def guard(
         return response
 
     return middleware
+
+
+async def unsigned(request: web.Request, response: web.StreamResponse) -> None:
+    """Nobody needs to know which versions answer."""
+    response.headers.popall("Server", None)
 
 
 def begun(request: web.Request) -> bool:

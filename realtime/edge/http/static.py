@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from functools import cached_property
 
 from aiohttp import web
 
-from .assets import Asset, Assets
+from .assets import PLAIN, Asset, Assets
+from .brand import Brand, policy_origin
 
-SIGN_IN: web.AppKey[str] = web.AppKey("sign_in", str)
-"""The URL of the one other server that the page may talk to, if there is one."""
 
-ASSETS = Assets()
+@dataclass(frozen=True)
+class Served:
+    """The page as this server gives it. `sign_in`: the URL of the one other server that it may
+    talk to, if there is one. `ancestors`: what may show it in a frame."""
+
+    brand: Brand = PLAIN
+    sign_in: str = ""
+    ancestors: tuple[str, ...] = ()
+
+    @cached_property
+    def assets(self) -> Assets:
+        return Assets(brand=self.brand)
+
+    def policy(self, map_hash: str) -> str:
+        """The page's Content-Security-Policy. No HTML is made of text anywhere, so Trusted Types
+        allow none."""
+        return (
+            f"default-src 'none'; script-src 'self' 'sha256-{map_hash}'; "
+            f"style-src 'self'{policy_origin(self.brand.css)}; "
+            f"img-src 'self'{policy_origin(self.brand.logo)}; "
+            f"connect-src 'self'{policy_origin(self.sign_in)}; base-uri 'none'; "
+            f"form-action 'none'; frame-ancestors {' '.join(self.ancestors) or NONE}; "
+            "require-trusted-types-for 'script'; trusted-types 'none'"
+        )
+
+
+NONE = "'none'"
+SERVED: web.AppKey[Served] = web.AppKey("served", Served)
+AS_IT_COMES = Served()
 
 
 async def index(request: web.Request) -> web.StreamResponse:
@@ -25,10 +53,10 @@ async def session(request: web.Request) -> web.StreamResponse:
 
 
 async def _page(request: web.Request, up: str) -> web.StreamResponse:
-    document = await asyncio.to_thread(ASSETS.document, up)  # it looks at every file
+    served = request.app.get(SERVED, AS_IT_COMES)
+    document = await asyncio.to_thread(served.assets.document, up)  # it looks at every file
     response = await _sent(request, document.asset, lasting=False)
-    policy = page_policy(document.map_hash, request.app.get(SIGN_IN, ""))
-    response.headers["Content-Security-Policy"] = policy
+    response.headers["Content-Security-Policy"] = served.policy(document.map_hash)
     return response
 
 
@@ -57,7 +85,8 @@ ROUTES = [
 
 
 async def _file(request: web.Request, name: str) -> web.StreamResponse:
-    found = await asyncio.to_thread(ASSETS.find, name)
+    served = request.app.get(SERVED, AS_IT_COMES)
+    found = await asyncio.to_thread(served.assets.find, name)
     if found is None:
         raise web.HTTPNotFound
     return await _sent(request, *found)
@@ -78,17 +107,5 @@ async def _sent(request: web.Request, asset: Asset, lasting: bool) -> web.Respon
     if encoding:
         headers["Content-Encoding"] = encoding
     body = await asyncio.to_thread(asset.encoded, encoding)
-    charset = "utf-8" if asset.kind.startswith("text/") else None
+    charset = "utf-8" if asset.kind.startswith("text/") and not lasting else None
     return web.Response(body=body, content_type=asset.kind, charset=charset, headers=headers)
-
-
-def page_policy(map_hash: str, sign_in: str = "") -> str:
-    """The page's Content-Security-Policy. No HTML is made of text anywhere, so Trusted Types
-    allow none. `sign_in`: see `SIGN_IN`."""
-    parts = urlsplit(sign_in)
-    connections = f"'self' {parts.scheme}://{parts.netloc}" if sign_in else "'self'"
-    return (
-        f"default-src 'none'; script-src 'self' 'sha256-{map_hash}'; style-src 'self'; "
-        f"img-src 'self'; connect-src {connections}; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-    )

@@ -1,0 +1,162 @@
+/** What a person does on the page. */
+
+import { activeRun, queued } from "../reducer.js";
+import { named, takeInvitation } from "./address.js";
+import { $, text } from "./element.js";
+import { byWords } from "./people.js";
+import { problem, words } from "./words.js";
+
+const TOAST_MS = 6000;
+
+export class Acts {
+  #page;
+  #toast;
+  /** How many moves to another session are under way: the address stays until it is there. */
+  moving = 0;
+
+  /** @param {import("../app.js").Page} page */
+  constructor(page) {
+    this.#page = page;
+  }
+
+  /** Say what went wrong, where it does. */
+  async attempt(promise) {
+    try {
+      return await promise;
+    } catch (error) {
+      this.toast(problem(error));
+    }
+  }
+
+  toast(message) {
+    text($("toast"), message);
+    clearTimeout(this.#toast);
+    this.#toast = setTimeout(() => text($("toast"), ""), TOAST_MS);
+  }
+
+  /** Go to a session, or to a new one. @param {string | null} session_id @param {string} [share] */
+  async open(session_id, share) {
+    const { client, composer, following, side, schedule } = this.#page;
+    this.moving += 1;
+    following.resume();
+    side.close();
+    composer.enter(session_id);
+    const there = session_id ? client.open(session_id, share) : client.create(chosen());
+    schedule();
+    await there.catch((error) => {
+      if (client.connection !== "error") this.toast(problem(error)); // else the page says it
+      composer.enter(named());
+    });
+    this.moving -= 1;
+    schedule();
+    composer.focus();
+  }
+
+  /** Another model: a session that nobody has said anything in makes room for one with it. */
+  choose() {
+    const { connection, state } = this.#page.client;
+    if (connection !== "offline" && !state.runs.length) this.open(null);
+  }
+
+  /** Have a session for what is said or uploaded now. */
+  begin() {
+    if (this.#page.client.connection === "offline") this.open(null);
+  }
+
+  /** Do something on the server, with a connection. @param {() => Promise<any>} work */
+  async command(work) {
+    const { client } = this.#page;
+    const connected = client.connection === "offline" ? client.create() : Promise.resolve();
+    return this.attempt(connected.then(work));
+  }
+
+  /** Where the address leads. What was said before a session had one goes to a new one. */
+  arrive() {
+    const { client, composer } = this.#page;
+    takeInvitation();
+    const session_id = named();
+    if (session_id) this.open(session_id, history.state?.share ?? undefined);
+    else if (client.pending.length || client.connection !== "offline") this.open(null);
+    else composer.focus();
+  }
+
+  /** @returns {boolean} whether the client has taken the message */
+  send(message) {
+    const { client, attachments, following } = this.#page;
+    try {
+      client.send(message, { files: attachments.files });
+    } catch (error) {
+      this.toast(words("not_sent", { why: problem(error) }));
+      return false;
+    }
+    this.begin();
+    attachments.clear();
+    following.resume();
+    return true;
+  }
+
+  /** Go on from a message in a new session. */
+  async fork(message_id) {
+    await this.open(await this.#page.client.fork(message_id));
+  }
+
+  /** Stop the answer under way. */
+  stop() {
+    const { client } = this.#page;
+    return client.stop(activeRun(client.state)?.run_id);
+  }
+
+  /** Answer a message that waits at once, in place of what is answered now. */
+  async sendNow(run_id) {
+    const { client } = this.#page;
+    const run = activeRun(client.state);
+    const [first] = queued(client.state);
+    if (first && first.run_id !== run_id) await client.queue({ move: { run_id, before: first.run_id } });
+    if (run) await client.stop(run.run_id);
+  }
+
+  async approve(tool_call_id, decision, reason, edited) {
+    const { client } = this.#page;
+    try {
+      await client.approve(tool_call_id, decision, reason, edited && asObject(edited));
+    } catch (error) {
+      if (error.code !== "already_resolved") throw error;
+      const by = byWords(error.decided_by, client.state.user_id, client.user_id);
+      throw new Error(words(error.decision === "deny" ? "already_denied" : "already_approved", { by }));
+    }
+  }
+
+  /** A result that is too long for the conversation, as a file. */
+  async save({ name, output_ref }) {
+    const { api, client } = this.#page;
+    const whole = await api.output(client.state.session_id, output_ref).catch((error) => {
+      throw new Error(words("no_result", { why: problem(error) }));
+    });
+    download(whole, `${name}.${whole.type.includes("json") ? "json" : "txt"}`);
+  }
+
+  /** The conversation, as a file. */
+  async export({ session_id }) {
+    download(await this.#page.api.markdown(session_id), `${words("export_file")}.md`);
+  }
+}
+
+/** What a new session is begun with. */
+const chosen = () => ($("models").selectedIndex > 0 ? { model: $("models").value } : undefined);
+
+function asObject(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw new Error(words("not_json"));
+  }
+}
+
+/** @param {Blob} blob @param {string} name */
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}

@@ -1,0 +1,130 @@
+/** Draws the page as the client and the server are now. */
+
+import { activeRun } from "../reducer.js";
+import { follow, named } from "./address.js";
+import { $, text } from "./element.js";
+import { lasting, summaryLine } from "./format.js";
+import { PeopleLine, headcount } from "./people.js";
+import { titleOf } from "./session-list.js";
+import { problem, words } from "./words.js";
+
+const NAME = document.title;
+const TITLE_LENGTH = 120;
+const people = new PeopleLine($("people"));
+
+/** @param {import("../app.js").Page} page */
+export function draw(page) {
+  const { client, info, list } = page;
+  const { state, connection } = client;
+  const said = Boolean(state.runs.length || client.pending.length || state.ended);
+  const lost = connection === "error" && !state.session_id;
+  const fresh = !said && (lost || !named());
+  const { body } = document;
+  body.dataset.view = page.asking ? "sign-in" : fresh ? "new" : "session";
+  body.dataset.access = client.access;
+  if (!page.acts.moving && state.session_id) follow(said || client.access !== "owner" ? state.session_id : null);
+  text($("title"), (said && titleOfState(state, list).slice(0, TITLE_LENGTH)) || NAME);
+  document.title = said ? $("title").textContent : NAME;
+
+  text($("connection-state"), words(`connection_${connection}`));
+  $("connection-state").dataset.state = connection;
+  text($("trouble"), lost ? trouble(client.error, Boolean(page.user)) : "");
+  const { silence, lasting: stored } = page;
+  text($("banner"), banner(client, { silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
+  const choice = fresh && $("models").length > 1;
+  $("models").hidden = !choice;
+  text($("model"), choice ? "" : modelLine(client.model, info.model));
+
+  drawDetails(page);
+  drawComposer(page);
+  drawConversation(page);
+  list.draw();
+}
+
+/** Of a session without a title, the beginning of what was asked first. */
+function titleOfState({ session_id, title, runs }, list) {
+  const row = list.row(session_id);
+  return title ?? (row && titleOf(row)) ?? runs[0]?.user?.text ?? "";
+}
+
+const usable = ({ connection, state }) => connection === "live" && Boolean(state.session_id);
+
+function drawDetails({ client, user }) {
+  const { state, devices } = client;
+  text($("session-id"), state.session_id ?? "");
+  text($("devices"), devices > 1 ? words("devices", { count: devices }) : "");
+  people.draw(client.people, state.user_id, client.user_id);
+  $("name-row").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
+  $("copy-link").disabled = !usable(client);
+  $("copy-link").hidden = client.access !== "owner";
+  $("more").hidden = !state.session_id;
+  $("end-session").disabled = !usable(client) || Boolean(state.ended);
+}
+
+function drawComposer({ client, attachments, composer, acts }) {
+  const { state, connection } = client;
+  if (!acts.moving) composer.adopt(named());
+  $("message-box").disabled = connection === "error";
+  $("stop").hidden = !activeRun(state);
+  $("stop").disabled = !usable(client);
+  attachments.follow(state.session_id);
+  $("attach").disabled = !usable(client) && connection !== "offline";
+  $("send").disabled = !composer.ready;
+}
+
+function drawConversation({ client, following, conversation }) {
+  const { state } = client;
+  following.keep(() => {
+    $("earlier").hidden = !state.next_before_seq;
+    conversation.drawTranscript();
+    $("ending").hidden = !state.ended;
+    if (!state.ended) return;
+    text($("ending-title"), words("ended", { time: lasting(state.ended.duration_seconds ?? 0) }));
+    text($("ending-summary"), summaryLine(state.summary));
+  }, state.last_seq);
+  conversation.drawRest();
+}
+
+// -------------------------------------------------------------------- words
+
+/**
+ * Why there is no session.
+ * @param {{code: string, message: string}} error
+ * @param {boolean} signedIn
+ */
+function trouble(error, signedIn) {
+  if (error.code === "not_found") return words("gone");
+  if (error.code === "unauthorized" && !signedIn) return words("no_sign_in");
+  return problem(error);
+}
+
+/**
+ * What the reader has to know now, the most urgent first.
+ * @param {import("../session.js").SessionClient} client
+ * @param {{silence: string, lasting: boolean, signedIn: boolean, model?: string}} page
+ *   `silence`: why the server does not say what it is; `lasting`: whether the browser stores things
+ */
+function banner({ connection, notice, error, state, model, access }, page) {
+  if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
+  if (notice?.type === "draining") return words("draining");
+  if (connection === "connecting") {
+    if (error) return words(state.session_id ? "kept" : "trying", { why: problem(error) });
+    if (state.session_id) return words("lost");
+  }
+  if (page.silence) return page.silence;
+  if (access === "read") return words("read_only");
+  if (!page.lasting) return words("nothing_stored");
+  return isDemo(model || page.model) ? words("demo") : "";
+}
+
+/**
+ * @param {string} used  the name of the session's model, where there is a session
+ * @param {{name: string, label: string}} [offered]  the server's own
+ */
+function modelLine(used, { name, label } = {}) {
+  const model = used || name;
+  if (!model) return "";
+  return model === name && !isDemo(name) ? (label ?? name) : model;
+}
+
+const isDemo = (name = "") => /^demo\b/i.test(name);

@@ -1,0 +1,51 @@
+/**
+ * What the page says, in the reader's language: each that is here has a file in `words/`. An entry is
+ * a text with `{names}` for values, or one text for each of the language's plural forms, by `{count}`.
+ */
+
+const LANGUAGES = ["en", "de"];
+const base = (tag) => tag.split("-")[0].toLowerCase();
+
+/** The first of the reader's languages that is here, with its region: dates and numbers follow it. */
+export const language = (globalThis.navigator?.languages ?? []).find((tag) => LANGUAGES.includes(base(tag))) ?? "en";
+
+const { default: entries } = await import(`./words/${base(language)}.js`);
+const plurals = new Intl.PluralRules(language);
+const numbers = new Intl.NumberFormat(language);
+
+/**
+ * A text around values that may be elements.
+ * @param {string} key @param {Record<string, string | number | Node>} [values]  numbers are written as numbers
+ * @returns {(string | Node)[]}
+ */
+export function phrase(key, values = {}) {
+  const entry = entries[key];
+  const text = typeof entry === "string" ? entry : (entry[plurals.select(values.count)] ?? entry.other);
+  return text.split(/\{(\w+)\}/).map((part, index) => {
+    const value = index % 2 ? (values[part] ?? "") : part;
+    return typeof value === "number" ? numbers.format(value) : value;
+  });
+}
+
+/** A text. @param {string} key @param {Record<string, string | number>} [values] */
+export const words = (key, values) => phrase(key, values).join("");
+
+/** The word for one of many, or what there is instead. @param {string} key @param {string} otherwise */
+export const wordFor = (key, otherwise, values) => (entries[key] ? words(key, values) : otherwise);
+
+/** What went wrong, by its code; where that says too little, in the server's own words. */
+export const problem = ({ code, why = code, message, ...details }) => wordFor(`error_${why}`, message, details);
+
+/**
+ * Fill elements as their `data-words` says: a key for the text, `attribute:key` for each attribute.
+ * @param {ParentNode} root
+ */
+export function fill(root) {
+  for (const element of root.querySelectorAll("[data-words]")) {
+    for (const item of element.dataset.words.split(" ")) {
+      const [attribute, key] = item.split(":");
+      if (key) element.setAttribute(attribute, words(key));
+      else element.textContent = words(attribute);
+    }
+  }
+}

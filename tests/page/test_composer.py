@@ -1,0 +1,89 @@
+"""The box: a draft for each session, what is too long, and the model of a session that begins."""
+
+from __future__ import annotations
+
+from playwright.async_api import Browser, expect
+
+from realtime.models.demo import DemoModel
+from realtime.runs.chain import Chain, Link
+from tests.page.acting import answered, say
+from tests.page.stage import Stage
+from tests.support.scripted import ScriptedModel, says
+from tests.support.serving import Serve
+
+
+async def test_each_session_keeps_a_draft_of_its_own(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(running.url)
+    box = page.get_by_test_id("message-box")
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
+    await expect(box).to_have_value("")
+    await box.fill("for the first")
+    await page.get_by_test_id("start-session").click()
+    await expect(box).to_have_value("")
+    await box.fill("for a new one")
+    await page.locator("#past-sessions a").click()
+    await expect(box).to_have_value("for the first")
+    await page.reload()
+    await expect(box).to_have_value("for the first")
+    await page.get_by_test_id("start-session").click()
+    await expect(box).to_have_value("for a new one")
+
+    await box.fill("count to 5")
+    await box.press("Enter")
+    await box.press_sequentially("and then")
+    await answered(page, "1 2 3 4 5")
+    await expect(box).to_have_value("and then")
+    await page.reload()
+    await expect(box).to_have_value("and then")
+    await page.get_by_test_id("start-session").click()
+    await expect(box).to_have_value("")
+
+    for row in await page.locator("#past-sessions .session").element_handles():
+        await page.locator("#past-sessions .session").first.hover()
+        await page.locator("#past-sessions .dots").first.click()
+        await page.locator("#session-menu").get_by_role("button", name="Delete").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await row.wait_for_element_state("hidden")
+    kept = "Object.keys(sessionStorage).filter((key) => key.startsWith('realtime.draft'))"
+    assert await page.evaluate(kept) == []
+
+
+async def test_a_long_message_is_counted_before_it_is_too_long(
+    stage: Stage, chromium: Browser
+) -> None:
+    stage.info["limits"] = {"text_bytes": 2048, "frame_bytes": 65_536}
+    page = await chromium.new_page()
+    await page.goto(stage.url)
+    await expect(page.locator("#model")).to_have_text("large")
+    count = page.get_by_test_id("count")
+    for text, counted in (("x" * 1600, None), ("字" * 600, "1.8 KB of 2 KB"), ("x" * 2100, "true")):
+        await page.get_by_test_id("message-box").fill(text)
+        if counted is None:
+            await expect(count).to_be_hidden()
+        elif counted == "true":
+            await expect(count).to_have_attribute("data-over", "true")
+        else:
+            await expect(count).to_have_text(counted)
+
+
+async def test_a_new_chat_has_the_model_that_was_chosen(serve: Serve, chromium: Browser) -> None:
+    chain = Chain([Link(DemoModel(delay_s=0), ""), Link(ScriptedModel(says("Paris.")), "")])
+    running = await serve(chain)
+    page = await chromium.new_page()
+    await page.goto(running.url)
+    models = page.get_by_test_id("models")
+    await expect(models.locator("option")).to_have_text(["demo", "scripted"])
+    await models.select_option("scripted")
+    await say(page, "Capital of France?")
+    await answered(page, "Paris.")
+    await expect(models).to_be_hidden()
+    await expect(page.locator("#model")).to_have_text("scripted")
+    await page.get_by_test_id("start-session").click()
+    await models.select_option("demo")
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
+    await expect(page.locator("#past-sessions .session")).to_have_count(2)
