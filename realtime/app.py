@@ -329,7 +329,7 @@ async def refuse_what_cannot_work(
             if error.permanent:
                 raise ConfigError([str(error)]) from None
             logger.warning("Conversations stay in the journal for now: %s", error)
-    elif settings.platform_disk:
+    elif settings.platform_disk and not settings.engine_url:
         logger.error(
             "this platform wipes the disk at each restart, and every conversation with it: "
             "set SUPABASE_URL and SUPABASE_KEY to keep them"

@@ -69,7 +69,7 @@ def problems(settings: Settings) -> Iterator[str]:
                 f"{name.upper()} is short: with fewer than {SECRET_LENGTH} characters its tokens "
                 "can be forged; set it to a long random text (openssl rand -hex 32)"
             )
-    if settings.platform_disk and not settings.auth_secret:
+    if settings.platform_disk and not (settings.auth_secret or settings.engine_url):
         yield (
             "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
             "guests would lose their sessions; set it to a long random text"
@@ -167,6 +167,11 @@ def notes(settings: Settings) -> Iterator[str]:
         yield from _idle(given & {"VALKEY_TLS", "CLUSTER_NAME"}, "no VALKEY_URL", "")
     elif "VALKEY_TLS" in given and not settings.engine_url.startswith("rediss:"):
         yield from _idle({"VALKEY_TLS"}, "redis://", "; rediss:// is TLS")
+    if settings.engine_url and not settings.supabase_url:
+        yield (
+            "conversations live in the engine alone, and what it loses is gone: see that it stores "
+            "and copies its data, or set SUPABASE_URL and SUPABASE_KEY"
+        )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):

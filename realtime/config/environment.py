@@ -66,6 +66,8 @@ def _derive(values: dict[str, Any], given: Mapping[str, str]) -> None:
     values["spare_loopback"] = "connects_per_minute" not in values
     if "port" in values:
         values.setdefault("host", "0.0.0.0")  # noqa: S104
+    if values.get("valkey_url") or values.get("redis_url"):
+        values.setdefault("transports", ("websocket",))
     if values.get("openai_api_key") or values.get("openai_base_url"):
         values.setdefault("model", "openai")
     values.setdefault("openai_api", default_api(values.get("openai_base_url", "")))

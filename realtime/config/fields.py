@@ -289,7 +289,10 @@ class Fields:
         parse_origins,
     )
     transports: tuple[str, ...] = setting(
-        ("websocket", "polling"), "websocket,polling or websocket.", parse_transports
+        ("websocket", "polling"),
+        "websocket,polling or websocket. The default is websocket where VALKEY_URL or REDIS_URL is "
+        "set: polling then needs a router that keeps each client at one worker.",
+        parse_transports,
     )
     trusted_proxies: int = setting(
         0,
