@@ -176,6 +176,7 @@ function draw() {
   $("stop").hidden = !run;
   $("stop").disabled = !usable;
   attachments.follow(state.session_id);
+  $("attach").hidden = info.limits?.file_bytes === 0;
   $("attach").disabled = !usable && connection !== "offline";
   $("send").disabled = !composer.ready;
   queue.update(queued(state));

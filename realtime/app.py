@@ -161,7 +161,7 @@ async def _running(
         ended: asyncio.Queue[str] = asyncio.Queue()
         answered: asyncio.Queue[str] = asyncio.Queue()
         bucket = supabase.bucket if supabase else None
-        kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
+        kept = Files(keeper, most=settings.file_bytes, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         services = Services(
             log=log,

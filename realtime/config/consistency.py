@@ -172,6 +172,11 @@ def notes(settings: Settings) -> Iterator[str]:
             "conversations live in the engine alone, and what it loses is gone: see that it stores "
             "and copies its data, or set SUPABASE_URL and SUPABASE_KEY"
         )
+    if not settings.file_bytes:
+        yield (
+            "files are refused: servers that share an engine keep them in Supabase Storage; set "
+            "SUPABASE_BUCKET to take them"
+        )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     if unknown := set(settings.prices or {}) - models_used(settings):

@@ -219,7 +219,7 @@ class Fields:
     supabase_bucket: str = setting(
         "",
         "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
-        "missing. Empty: files are kept beside the journal.",
+        "missing. Empty: files are kept beside the journal, or refused with VALKEY_URL.",
         parse_bucket,
     )
 

@@ -35,6 +35,12 @@ class Settings(LimitFields):
         return self.valkey_url or self.redis_url
 
     @property
+    def file_bytes(self) -> int:
+        """Of the largest file. 0: none is kept, since no disk is shared with the engine."""
+        kept = self.supabase_bucket or not self.engine_url
+        return self.file_mb * 2**20 if kept else 0
+
+    @property
     def engine_prefix(self) -> str:
         """What the engine's keys begin with. The braces keep them on one node of a cluster."""
         return f"{{{self.cluster_name}1}}:"

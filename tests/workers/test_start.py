@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from realtime.tools import ToolContext, tool
+from tests.support.attach import png, upload
+from tests.support.device import Device
 from tests.support.engine import Engine
 from tests.support.fetch import fetch
 from tests.support.process import SECRET, realtime, server
+from tests.support.scripted import ScriptedModel, asks, says
+from tests.support.serving import Serve
+
+
+@tool
+def chart(context: ToolContext) -> str:
+    context.add_file("chart.png", "image/png", png())
+    return "a chart"
+
 
 POLL = "/socket.io/?EIO=4&transport=polling"
 
@@ -38,3 +52,29 @@ async def test_it_says_where_conversations_live(tmp_path: Path, engine: Engine) 
     assert not [*tmp_path.glob("realtime.db*")]
     async with server(tmp_path, **shared, TRANSPORTS="websocket,polling") as running:
         assert (await fetch(running.url + POLL)).status == 200
+
+
+async def test_files_need_a_bucket(
+    engine: Engine,
+    serve: Serve,
+    device: Callable[..., Device],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    module = ModuleType("charts")
+    module.chart = chart  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "charts", module)
+    model = ScriptedModel(asks(("chart", "{}")), says("There it is."))
+    running = await serve(model, valkey_url=engine.url, tools=("charts",))
+    assert any("files are refused" in note for note in running.server.settings.notes())
+    limits = (await fetch(f"{running.url}/api/info")).json()["limits"]
+    assert (limits["file_bytes"], limits["message_files"]) == (0, 0)
+    one = device(running.url)
+    await one.connect()
+    got = await upload(one, png())
+    assert (got.status, got.code) == (403, "forbidden")
+    assert "need SUPABASE_BUCKET" in got.json["error"]["message"]
+    done = await one.done((await one.send("a chart, please"))["run_id"])
+    assert (done["status"], done["text"]) == ("completed", "There it is.")
+    assert not one.events("tool_call")[-1].get("files")
+    assert "a tool's file could not be stored: this server keeps no files" in caplog.text
