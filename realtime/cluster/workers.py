@@ -56,6 +56,11 @@ class Listed(msgspec.Struct):
     deleted: list[str]
 
 
+def list_frame(user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> bytes:
+    """Tells all workers what has changed in a user's list."""
+    return b"L" + to_json(Listed(user_id, [*changed], [*deleted]))
+
+
 _listed = msgspec.json.Decoder(Listed).decode
 _progress = msgspec.json.Decoder(Progress).decode
 
@@ -348,7 +353,7 @@ class Workers:
 
     def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
         self._rooms.listed(user_id, changed, deleted)
-        self._spawn(self._said("all", b"L" + to_json(Listed(user_id, [*changed], [*deleted]))))
+        self._spawn(self._said("all", list_frame(user_id, changed, deleted)))
 
     async def _said(self, worker: str, frame: bytes) -> None:
         await self._bus.tell(worker, frame)

@@ -78,7 +78,9 @@ class Chores:
         ]
 
     async def close(self) -> None:
-        """Leave what this worker has to the others."""
+        """Leave what this worker has to the others, if it is one."""
+        if not self._tasks:
+            return
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

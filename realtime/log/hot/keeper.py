@@ -59,6 +59,8 @@ class HotLog:
     that it is given: commits go over the first, what is long over the other. `prefix` stands before
     the key of whatever it stores.
 
+    Until it is started it is none of the workers: it reads and deletes.
+
     `left`: sessions that another worker left, for somebody to see to.
     """
 
