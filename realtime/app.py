@@ -221,8 +221,9 @@ async def _running(
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
-        app[health.HEALTH] = health.Health(hub, chain, connections, shipping)
-        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport)
+        engine = shared.workers if shared else None
+        app[health.HEALTH] = health.Health(hub, chain, connections, shipping, engine)
+        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport, engine)
         app[SERVER] = Server(
             settings, transport, connections, log, hub, chain, supabase, leases, shipper
         )

@@ -72,6 +72,7 @@ class Workers:
         self, keeper: HotLog, line: Line, prefix: str, rooms: Rooms, *, grace_s: float
     ) -> None:
         self.name = keeper.name
+        self.pulse, self.count = keeper.pulse, keeper.count
         self._keeper = keeper
         self._line = line
         self._prefix = prefix
@@ -113,6 +114,11 @@ class Workers:
 
     def view(self, session_id: str) -> Mirror | None:
         return self._mirrors.get(session_id)
+
+    @property
+    def mirrored(self) -> int:
+        """How many sessions are shown here that others write."""
+        return len(self._mirrors)
 
     async def show(self, session_id: str, worker: str) -> bool:
         if mirror := self._mirrors.get(session_id):
@@ -181,6 +187,7 @@ class Workers:
             missed = [event for event in events if event.seq > mirror.committed]
             mirror.read_again(head, session, missed)
             if missed:
+                self.count.healed += 1
                 self._rooms.broadcast(encoded(session_id, session.epoch, missed))
         self._take(mirror, told)
 
@@ -319,6 +326,7 @@ class Workers:
 
     async def _ask(self, session_id: str, name: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
         """What a command comes to on the worker that writes the session, whoever that is now."""
+        self.count.forwarded += 1
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             mirror = self._mirrors.get(session_id)

@@ -78,6 +78,7 @@ class Hub:
         self.log = log = services.log
         self.draining = False
         self.count = services.count
+        self.taken_over = 0
         self._on_ended = on_ended
         self._rooms = rooms
         self._archive = archive
@@ -375,7 +376,11 @@ class Hub:
     async def take_up(self, session_id: str) -> None:
         """Write a session from now on that another worker left, if nobody else does."""
         if session_id not in self._actors:
-            await self._recovery.tend(session_id, self._summarise)
+            await self._recovery.tend(session_id, self._took_over)
+
+    def _took_over(self, actor: Actor) -> None:
+        self.taken_over += 1
+        self._summarise(actor)
 
     def _summarise(self, actor: Actor) -> None:
         if actor.session.ended and actor.session.summary_status in ("pending", "failed"):

@@ -11,7 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from ...limits.memory import resident
@@ -21,14 +26,22 @@ from ...runs.chain import Chain
 from ..connections import Connections
 from ..door import local
 from ..transport import Transport
+from .health import EngineState
 
 
 class Measured(Collector):
     """Everything that is counted in this process, since its start."""
 
     def __init__(
-        self, log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+        self,
+        log: Log,
+        hub: Hub,
+        chain: Chain,
+        connections: Connections,
+        transport: Transport,
+        engine: EngineState | None,
     ) -> None:
+        self._engine = engine
         self._log = log
         self._hub = hub
         self._chain = chain
@@ -63,6 +76,33 @@ class Measured(Collector):
         yield counter("commands_total", help, answered, "command", "result")
         closed = by_one(self._transport.closed)
         yield counter("disconnects_total", "Disconnected sockets.", closed, "reason")
+        if self._engine:
+            yield from self._shared(self._engine)
+
+    def _shared(self, engine: EngineState) -> Iterator[Metric]:
+        """Of a worker that shares an engine."""
+        pulse, count, flushes = engine.pulse, engine.count, self._log.count
+        yield gauge("worker_info", "Which worker this is.", [([engine.name], 1)], "worker")
+        yield SummaryMetricFamily(
+            "realtime_engine_flush_seconds",
+            "Commits to the engine, in seconds.",
+            count_value=flushes.flushes,
+            sum_value=flushes.flush_s,
+        )
+        help = "Time without an answer of the engine, in seconds."
+        yield counter("engine_away_seconds_total", help, pulse.away_total_s)
+        yield gauge("engine_memory_bytes", "Memory used by the engine.", pulse.used)
+        yield gauge("sessions_owned", "Sessions that this worker writes.", self._hub.sessions)
+        help = "Sessions shown here that another worker writes."
+        yield gauge("sessions_mirrored", help, engine.mirrored)
+        yield counter("gaps_healed_total", "Gaps in what was told of a session.", count.healed)
+        yield counter("takeovers_total", "Sessions taken over.", self._hub.taken_over)
+        help = "Sessions that others wrote by the time of a commit."
+        yield counter("fenced_total", help, count.fenced)
+        help = "Commands for sessions that another worker writes."
+        yield counter("commands_forwarded_total", help, count.forwarded)
+        help = "Events put back into an engine that had lost some of their session."
+        yield counter("resent_events_total", help, count.resent)
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]
@@ -89,11 +129,16 @@ def by_one(values: Mapping[str, float]) -> Values:
 
 
 def registry(
-    log: Log, hub: Hub, chain: Chain, connections: Connections, transport: Transport
+    log: Log,
+    hub: Hub,
+    chain: Chain,
+    connections: Connections,
+    transport: Transport,
+    engine: EngineState | None,
 ) -> CollectorRegistry:
     """What one server counts, apart from every other one in this process."""
     made = CollectorRegistry()
-    made.register(Measured(log, hub, chain, connections, transport))
+    made.register(Measured(log, hub, chain, connections, transport, engine))
     return made
 
 

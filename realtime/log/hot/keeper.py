@@ -31,6 +31,7 @@ from .chores import Chores
 from .holding import Holding
 from .line import Away, Line
 from .outgoing import Outgoing
+from .pulse import HotCount, Pulse
 from .reading import Reading
 from .records import Counts, KeptHead, decode_state, encode_row, encode_state, stored
 from .scripts import Script
@@ -82,8 +83,10 @@ class HotLog:
         self._reading = Reading(side, prefix)
         self._outgoing = Outgoing(side, prefix, worker, self._reading)
         self._beside = beside.Beside(side, prefix)
+        self.count = HotCount()
+        self.pulse = Pulse(side, prefix)
         self._chores = Chores(
-            *(line, prefix, worker, self._held, self.news, self.left),
+            *(line, prefix, worker, self._held, self.news, self.left, self.pulse, self.count),
             lease_ms=LEASE_MS,
             grace_ms=round(grace_s * 1000),
         )
@@ -91,6 +94,10 @@ class HotLog:
     async def start(self) -> None:
         """Be one of the workers, until `close`. Raises `StorageError`."""
         await self._chores.start()
+
+    @property
+    def full(self) -> StorageError | None:
+        return self.pulse.full
 
     def watch(
         self,
