@@ -67,7 +67,7 @@ def address_of(settings: Settings) -> Address:
 async def share_log(settings: Settings, transport: Transport) -> Shared:
     """Raises `ConfigError`."""
     address = address_of(settings)
-    prefix, worker = settings.engine_prefix, uuid4().hex[:8]
+    prefix, worker = settings.engine_prefix, settings.worker or uuid4().hex[:8]
     line, side = Line(address, f"{worker}-log"), Line(address, f"{worker}-side")
     try:
         await line.start()

@@ -54,6 +54,11 @@ def problems(settings: Settings) -> Iterator[str]:
         yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
     if settings.valkey_url and settings.redis_url not in ("", settings.valkey_url):
         yield "VALKEY_URL and REDIS_URL differ: unset the one that is not meant"
+    if settings.workers > 1 and not settings.engine_url:
+        yield (
+            f"VALKEY_URL is missing: WORKERS={settings.workers} share their conversations in a "
+            "Valkey or Redis; set its URL, or unset WORKERS"
+        )
     if settings.engine_url and not settings.auth_secret:
         yield (
             "AUTH_SECRET is missing: servers that share an engine must know each other's guests; "

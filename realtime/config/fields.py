@@ -64,6 +64,12 @@ class Fields:
         "every address of IPv4 and IPv6.",
         parse_host,
     )
+    workers: int = setting(
+        1,
+        "Processes that serve together on PORT, so that every core is used. More than 1 needs "
+        "VALKEY_URL.",
+        count(1, 64),
+    )
 
     # The model
     model: str = setting(

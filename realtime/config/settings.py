@@ -20,6 +20,7 @@ class Settings(LimitFields):
     mcp_environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # for its ${NAME}
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
+    worker: str = field(default="", compare=False)  # names this process among others
     given: frozenset[str] = frozenset()  # the variables that were set
     mistaken: Mapping[str, str] = field(default_factory=dict)  # by unknown name, the likely one
 

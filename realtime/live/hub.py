@@ -228,8 +228,14 @@ class Hub:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda _: self._settle(session_id))
+            task.add_done_callback(partial(self._unasked, session_id))
             raise
+
+    def _unasked(self, session_id: str, task: asyncio.Task[bool]) -> None:
+        """Nobody waits for a session any more that was read."""
+        if not task.cancelled():
+            task.exception()
+        self._settle(session_id)
 
     def _let_in(self, session_id: str, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Until `work` is done nobody opens the session."""

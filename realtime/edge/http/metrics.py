@@ -7,7 +7,8 @@ user's: labels are of this program's own vocabulary.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
@@ -17,6 +18,7 @@ from prometheus_client.core import (
     Metric,
     SummaryMetricFamily,
 )
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ...limits.memory import resident
@@ -27,6 +29,7 @@ from ..connections import Connections
 from ..door import local
 from ..transport import Transport
 from .health import EngineState
+from .peers import Peers
 
 
 class Measured(Collector):
@@ -142,6 +145,43 @@ def registry(
     return made
 
 
+class _Collected:
+    """Families of metrics, as `generate_latest` takes them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def together(texts: Mapping[str, str]) -> bytes:
+    """The metrics of several workers, by their names: each has the label `worker`."""
+    families: dict[str, Metric] = {}
+    for worker, text in texts.items():
+        for one in text_string_to_metric_families(text):
+            merged = families.setdefault(one.name, Metric(one.name, one.documentation, one.type))
+            merged.samples += [
+                sample._replace(labels={**sample.labels, "worker": worker})
+                for sample in one.samples
+            ]
+    return generate_latest(_Collected(families.values()))
+
+
+def meet(app: web.Application, folder: Path, name: str) -> None:
+    """Have the metrics be those of all workers that meet in this folder. `name`: of this one."""
+    peers = Peers(folder, name, lambda: generate_latest(app[REGISTRY]))
+
+    async def meeting(app: web.Application) -> AsyncIterator[None]:
+        await peers.start()
+        yield
+        peers.close()
+
+    app[PEERS] = peers
+    app.cleanup_ctx.append(meeting)
+
+
+PEERS: web.AppKey[Peers] = web.AppKey("peers", Peers)
 REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
 
 
@@ -154,7 +194,10 @@ def route(token: str) -> web.RouteDef:
         near = local(request.remote or "") and "X-Forwarded-For" not in request.headers
         if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
             raise web.HTTPNotFound
-        text = generate_latest(request.app[REGISTRY])
+        if peers := request.app.get(PEERS):
+            text = together(await peers.metrics())
+        else:
+            text = generate_latest(request.app[REGISTRY])
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return web.get("/metrics", handler)
