@@ -27,6 +27,7 @@ export function trouble(error, signedIn) {
 export function banner({ connection, notice, error, state, model, access }, page) {
   if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
   if (notice?.type === "draining") return "The server is restarting. You will be reconnected, and nothing is lost.";
+  if (notice?.type === "storage_away") return "Saving is paused at the moment. Answers go on when it works again, and nothing is lost.";
   if (connection === "connecting") {
     const hope = state.session_id ? "Messages are kept and sent when it is back." : "Trying again.";
     if (error) return `${error.message} ${hope}`;

@@ -43,20 +43,29 @@ async def counted(url: str) -> dict[str, float]:
     return {name.removeprefix("realtime_"): float(value) for name, _, value in pairs}
 
 
-async def test_an_engine_that_is_away_degrades_a_worker(engine: Engine, serve: Serve) -> None:
+async def test_an_engine_that_is_away_degrades_a_worker(
+    engine: Engine, serve: Serve, device: Devices
+) -> None:
     one, other = await serve(valkey_url=engine.url), await serve(valkey_url=engine.url)
     report = await ready(other.url, "ok")
     assert report["status"] == "ok"
     assert report["engine"]["workers"] == 2
     assert report["engine"]["memory"]["used"] > 0
     assert report["worker"] != (await ready(one.url, "ok"))["worker"]
+    watching = device(one.url)
+    await watching.connect()
     engine.freeze()
     try:
+        waits = asyncio.create_task(watching.send("while it is away"))
         report = await ready(one.url, "away")
         assert report["status"] == "degraded"
         assert report["engine"]["away_s"] > 0
+        await watching.wait("server", type="storage_away")
     finally:
         engine.thaw()
+    await watching.wait("server", type="storage_back")
+    ack = await waits
+    assert (await watching.done(ack["run_id"]))["status"] == "completed"
     assert (await ready(one.url, "ok"))["status"] == "ok"
     assert (await counted(one.url))["engine_away_seconds_total"] > 0
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import socket
+import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ import pytest
 from tests.support.device import Device
 from tests.support.engine import Engine
 from tests.support.fetch import fetch
-from tests.support.process import SECRET, Process, free_port, realtime, server
+from tests.support.process import ROOT, SECRET, Process, free_port, process, realtime, server
 
 
 @pytest.fixture
@@ -121,3 +125,43 @@ async def test_what_cannot_be_is_told_once(tmp_path: Path, engine: Engine) -> No
     assert code == 2
     assert "cannot be reached" in told
     assert "Traceback" not in told
+
+
+async def test_a_platform_runs_the_procfile_three_times(tmp_path: Path, engine: Engine) -> None:
+    shutil.copy(ROOT / "Procfile", tmp_path)
+    port = three_ports()
+    given = shared(engine, WORKERS="1", HOST="127.0.0.1")
+    given["PATH"] = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    honcho = (sys.executable, "-m", "honcho", "start", "-c", "web=3", "-p", str(port))
+    async with process(*honcho, cwd=tmp_path, **given) as running, AsyncExitStack() as undo:
+        urls = [f"http://127.0.0.1:{port + number}" for number in range(3)]
+        for url in urls:
+            await running.says(rf"Listening +{re.escape(url.replace('127.0.0.1', 'localhost'))}\s")
+        first = Device(urls[0])
+        await first.connect()
+        undo.push_async_callback(first.drop)
+        devices = [first]
+        for url in urls[1:]:
+            one = Device(url, token=first.auth["token"])
+            one.auth["session_id"] = first.session["session_id"]
+            assert (await one.connect())["you"] == first.session["user_id"]
+            undo.push_async_callback(one.drop)
+            devices.append(one)
+        ack = await devices[2].send("count to 20")
+        answers = {(await one.done(ack["run_id"]))["text"] for one in devices}
+        assert len(answers) == 1
+        reports = [(await fetch(f"{url}/readyz")).json() for url in urls]
+        assert len({report["worker"] for report in reports}) == 3
+        running.child.send_signal(signal.SIGTERM)
+        await running.ended()
+        assert running.output.count("Stopped.") == 3
+
+
+def three_ports() -> int:
+    """The first of three that are free."""
+    while True:
+        port = free_port()
+        with contextlib.suppress(OSError), ExitStack() as held:
+            for number in range(3):
+                held.enter_context(socket.create_server(("127.0.0.1", port + number)))
+            return port
