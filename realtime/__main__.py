@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import logging
 import os
-import signal
 import sys
 import textwrap
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 from .app import SERVER, create_app
 from .background import garbage
@@ -22,14 +22,15 @@ from .build.parts import store_label
 from .cli import chat, logs, operate
 from .cli.admin import NoSuchSession
 from .cli.check import check
+from .cli.several import CONFIG_REFUSED, left_alone, supervise, told_to_stop, unusable
 from .config import ConfigError, Settings
 from .core.rows import StorageError
+from .edge.http import metrics
 from .edge.http.assets import missing_modules
 from .edge.runner import Runner
 from .package import NAME, VERSION
 
 FAILED = 1
-CONFIG_REFUSED = 2
 EXIT_S = 2.0
 """How long threads may take to end after the server has stopped."""
 logger = logging.getLogger(NAME)
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="verify the configuration, reach model and stores"
     )
+    parser.add_argument("--one-of", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"realtime-sessions {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="chat|sessions|quarantine|schema")
     chat.add_to(commands)
@@ -60,10 +62,15 @@ def main() -> int:
         if arguments.command == "chat":
             return printed(chat.run(arguments))
         settings = Settings.load(os.environ)
-        logs.set_up(settings.log_level, settings.log_format)
+        shares = settings.engine_url and (settings.workers == 1 or arguments.one_of)
+        logs.set_up(settings.log_level, settings.log_format, settings.worker if shares else None)
         if arguments.command:
             return printed(run(operate.run(settings, arguments)))
-        return run(check(settings) if arguments.check else serve(settings))
+        if arguments.check:
+            return run(check(settings))
+        if settings.workers > 1 and not arguments.one_of:
+            return run(supervise(settings))
+        return run(serve(settings, arguments.one_of))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -104,40 +111,41 @@ def settings_help() -> str:
     )
 
 
-async def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT: then drain, and only then stop listening."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(name, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+async def serve(settings: Settings, one_of: Sequence[str] | None) -> int:
+    """Serve until SIGTERM or SIGINT: then drain, and only then stop listening. `one_of`: the
+    folder where the workers of this machine meet, and the descriptor by which to say that this
+    one listens."""
+    stop = told_to_stop()
     for note in settings.notes():
         logger.warning("%s", note)
     app = create_app(settings)
+    if one_of:
+        left_alone(stop)
+        metrics.meet(app, Path(one_of[0]), settings.worker)
     runner = Runner(app)
     await runner.setup()
     try:
         try:
-            port = await runner.listen(settings.host, settings.port)
+            port = await runner.listen(settings.host, settings.port, shared=bool(one_of))
         except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            if error.errno == errno.EADDRINUSE:
-                why = "something else listens there: stop it, or set another PORT"
-            raise ConfigError(
-                [f"PORT={settings.port} on HOST={settings.host} cannot be used: {why}"]
-            ) from None
+            raise unusable(settings, error) from None
         server = app[SERVER]
         collector = asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))
-        print(announcement(settings, port, server.chain.label), flush=True)
+        banner = announcement(settings, port, server.chain.label)
+        if one_of:
+            os.write(int(one_of[1]), banner.encode())
+            os.close(int(one_of[1]))
+        else:
+            print(banner, flush=True)
         await stop.wait()
-        print("Draining …", flush=True)
+        if not one_of:
+            print("Draining …", flush=True)
         await server.drain()
         collector.cancel()
     finally:
         await runner.cleanup()
-    print("Stopped.", flush=True)
+    if not one_of:
+        print("Stopped.", flush=True)
     last = threading.Timer(EXIT_S, leave)
     last.daemon = True
     last.start()
@@ -158,6 +166,8 @@ def announcement(settings: Settings, port: int, model: str) -> str:
     lines = ["", f"  Listening   {reached_at(settings.host, port)}", f"  Model       {model}"]
     if settings.model == "demo":
         lines.append(f"{change}OPENAI_API_KEY=… in .env, or make run MODEL=local")
+    if settings.workers > 1:
+        lines.append(f"  Workers     {settings.workers}, on one port")
     lines.append(f"  Store       {store_label(settings)}")
     if not settings.supabase_url:
         lines.append(f"{change}SUPABASE_URL and SUPABASE_KEY in .env, after running schema.sql")

@@ -211,7 +211,7 @@ async def _running(
         ended: asyncio.Queue[str] = asyncio.Queue()
         answered: asyncio.Queue[str] = asyncio.Queue()
         bucket = supabase.bucket if supabase else None
-        kept = Files(keeper, most=settings.file_mb * 2**20, bucket=bucket)
+        kept = Files(keeper, most=settings.file_bytes, bucket=bucket)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         webhook = make_webhook(settings)
         if webhook:
@@ -289,8 +289,11 @@ async def _running(
         uploads = Buckets(settings.files_per_day, DAY_S, "files")
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
-        app[health.HEALTH] = health.Health(hub, chain, connections, followers, shipping)
-        app[metrics.REGISTRY] = metrics.registry(log, hub, chain, connections, transport, followers)
+        engine = shared.workers if shared else None
+        app[health.HEALTH] = health.Health(hub, chain, connections, followers, shipping, engine)
+        app[metrics.REGISTRY] = metrics.registry(
+            log, hub, chain, connections, transport, followers, engine
+        )
         app[SERVER] = Server(
             settings, transport, connections, log, hub, chain, supabase, leases, shipper, shared
         )
@@ -408,7 +411,7 @@ async def refuse_what_cannot_work(
             if error.permanent:
                 raise ConfigError([str(error)]) from None
             logger.warning("Conversations stay in the journal for now: %s", error)
-    elif settings.platform_disk:
+    elif settings.platform_disk and not settings.engine_url:
         logger.error(
             "this platform wipes the disk at each restart, and every conversation with it: "
             "set SUPABASE_URL and SUPABASE_KEY to keep them"

@@ -61,13 +61,14 @@ function drawDetails({ client, user }) {
   $("end-session").disabled = !usable(client) || Boolean(state.ended);
 }
 
-function drawComposer({ client, attachments, composer, acts }) {
+function drawComposer({ client, info, attachments, composer, acts }) {
   const { state, connection } = client;
   if (!acts.moving) composer.adopt(named());
   $("message-box").disabled = connection === "error";
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
   attachments.follow(state.session_id);
+  $("attach").hidden = info.limits?.file_bytes === 0;
   $("attach").disabled = !usable(client) && connection !== "offline";
   $("send").disabled = !composer.ready;
 }
@@ -107,6 +108,7 @@ function trouble(error, signedIn) {
 function banner({ connection, notice, error, state, model, access }, page) {
   if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
   if (notice?.type === "draining") return words("draining");
+  if (notice?.type === "storage_away") return words("storage_away");
   if (connection === "connecting") {
     if (error) return words(state.session_id ? "kept" : "trying", { why: problem(error) });
     if (state.session_id) return words("lost");

@@ -23,8 +23,8 @@ def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, A
         "limits": {
             "text_bytes": bounds.text_bytes,
             "frame_bytes": MAX_FRAME,
-            "file_bytes": settings.file_mb * 2**20,
-            "message_files": MAX_FILES,
+            "file_bytes": settings.file_bytes,
+            "message_files": MAX_FILES if settings.file_bytes else 0,
         },
         **({"sign_in": settings.sign_in} if settings.sign_in else {}),
     }

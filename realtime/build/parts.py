@@ -25,6 +25,7 @@ from ..auth.hook import Authenticate, Hook
 from ..auth.supabase import SupabaseTokens
 from ..config import ConfigError, Settings
 from ..core.rows import StorageError
+from ..log.hot.address import Address
 from ..log.journal import Journal
 from ..log.keeper import Keeper
 from ..package import hint
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 def store_label(settings: Settings) -> str:
     label = f"SQLite file {settings.database_path}"
+    if settings.engine_url:
+        place = Address.parse(settings.engine_url).label
+        label = f"Valkey at {place}, shared by the workers of {settings.cluster_name}"
     return f"{label}, shipped to Supabase" if settings.supabase_url else label
 
 

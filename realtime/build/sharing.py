@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -19,6 +19,8 @@ from ..live.hub import Hub
 from ..log.hot.address import Address
 from ..log.hot.keeper import HotLog
 from ..log.hot.line import Away, Ear, Line
+from ..log.hot.quarantine import HotQuarantine
+from ..log.hot.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,27 @@ class Shared:
         undo.push_async_callback(self.ear.close)
 
 
+@asynccontextmanager
+async def visit(settings: Settings) -> AsyncIterator[tuple[HotLog, HotQuarantine, Line]]:
+    """The log, for who is none of the workers. Raises `StorageError`."""
+    prefix = settings.engine_prefix
+    line = Line(address_of(settings), "operator")
+    await line.start()
+    keeper = HotLog(line, line, prefix, "operator")
+    try:
+        yield keeper, HotQuarantine(line, prefix, Reading(line, prefix)), line
+    finally:
+        await keeper.close()
+
+
+def address_of(settings: Settings) -> Address:
+    return Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
+
+
 async def share_log(settings: Settings, transport: Transport) -> Shared:
     """Raises `ConfigError`."""
-    address = Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
-    prefix, worker = settings.engine_prefix, uuid4().hex[:8]
+    address = address_of(settings)
+    prefix, worker = settings.engine_prefix, settings.worker or uuid4().hex[:8]
     line, side = Line(address, f"{worker}-log"), Line(address, f"{worker}-side")
     try:
         await line.start()

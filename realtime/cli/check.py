@@ -58,7 +58,8 @@ async def check(settings: Settings) -> int:
         report.ok(f"extension {one.name}: {', '.join(one.methods)}")
     await check_mcp(settings, box, report)
     await check_auth(settings, report)
-    check_journal(settings, report)
+    if not settings.engine_url:
+        check_journal(settings, report)
     chain = await make_chain(settings)
     try:
         for link in chain.links:
@@ -176,7 +177,7 @@ async def check_webhook(settings: Settings, report: Report) -> None:
 
 async def check_supabase(settings: Settings, report: Report) -> None:
     if not settings.supabase_url:
-        if settings.platform_disk:
+        if settings.platform_disk and not settings.engine_url:
             report.failed(
                 "Supabase", "not set up, and this platform wipes the disk at each restart"
             )

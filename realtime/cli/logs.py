@@ -11,7 +11,7 @@ from ..package import NAME
 from ..protocol import to_json
 
 FIELDS = (
-    *("session_id", "run_id", "user_id", "sid", "request_id", "remote", "model", "tool"),
+    *("worker", "session_id", "run_id", "user_id", "sid", "request_id", "remote", "model", "tool"),
     *("status", "reason", "ms", "first_token_ms", "input_tokens", "output_tokens", "attributes"),
 )
 
@@ -44,9 +44,16 @@ def fields(record: logging.LogRecord) -> dict[str, str | int]:
     return {name: one if isinstance(one, int) else str(one) for name, one in found.items()}
 
 
-def set_up(level: str, format: str) -> None:
-    """Send this server's logs, and warnings of the libraries, to standard error."""
+def set_up(level: str, format: str, worker: str | None = None) -> None:
+    """Send this server's logs, and warnings of the libraries, to standard error. `worker`: its
+    name, where there are others."""
     handler = logging.StreamHandler(sys.stderr)
+
+    def named(record: logging.LogRecord) -> bool:
+        record.worker = worker
+        return True
+
+    handler.addFilter(named)
     if format == "json":
         handler.setFormatter(_Json())
     else:

@@ -1,6 +1,6 @@
 """What an operator does beside the server: `sessions`, `quarantine` and `schema`.
 
-All of it works while a server runs on the same journal, and without one.
+All of it works while servers run on the same journal or engine, and without one.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
 from pathlib import Path
+from typing import TypeVar
 
+from ..build.sharing import visit
+from ..cluster.workers import list_frame
 from ..config import Settings
+from ..core.rows import Quarantined
 from ..files.store import Files
+from ..log.hot.quarantine import HotQuarantine
 from ..log.journal import Journal
 from ..log.journal.keeper import JournalKeeper
-from ..log.journal.quarantine import Quarantine, Quarantined
+from ..log.journal.quarantine import Quarantine
+from ..log.keeper import Keeper
 from ..log.store import Store
 from ..package import ROOT
 from . import admin
 
 SCHEMA = ROOT / "schema.sql"
+T = TypeVar("T")
 
 
 class Refusal(Exception):
@@ -51,7 +60,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     for name, text in (
         ("show", "one row in full"),
         ("resend", "send rows again, once the cause is fixed"),
-        ("drop", "drop rows; the journal keeps its copy"),
+        ("drop", "drop rows; the log keeps its copy"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("number", type=int, nargs="+")
@@ -66,16 +75,45 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
     """Raises `Refusal`, `StorageError`."""
-    keeper = JournalKeeper(the_journal(settings))
-    try:
+    async with the_log(settings) as here:
         if arguments.command == "quarantine":
-            quarantine(keeper.journal.quarantine, arguments)
+            await quarantine(here.quarantine, arguments)
         else:
-            async with stores(settings, keeper) as (found, files):
-                await sessions(found, files, arguments)
-    finally:
-        await keeper.close()
+            async with stores(settings, here.keeper) as (found, files):
+                await sessions(here, found, files, arguments)
     return 0
+
+
+@dataclass
+class Here:
+    """`told`: tells a user's devices of sessions that are deleted."""
+
+    keeper: Keeper
+    quarantine: Quarantine | HotQuarantine
+    told: Callable[[str, Sequence[str]], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def the_log(settings: Settings) -> AsyncIterator[Here]:
+    """The servers' log: in their engine, or the journal."""
+    if not settings.engine_url:
+        keeper = JournalKeeper(the_journal(settings))
+        try:
+            yield Here(keeper, keeper.journal.quarantine, _nobody_is_told)
+        finally:
+            await keeper.close()
+        return
+    async with visit(settings) as (hot, refused, line):
+
+        async def told(user_id: str, deleted: Sequence[str]) -> None:
+            channel = f"{settings.engine_prefix}w:all"
+            await line.call("PUBLISH", channel, list_frame(user_id, [], deleted))
+
+        yield Here(hot, refused, told)
+
+
+async def _nobody_is_told(user_id: str, deleted: Sequence[str]) -> None:
+    """Lists that are open show it when they are read again."""
 
 
 def the_journal(settings: Settings) -> Journal:
@@ -89,10 +127,8 @@ def the_journal(settings: Settings) -> Journal:
 
 
 @contextlib.asynccontextmanager
-async def stores(
-    settings: Settings, here: JournalKeeper
-) -> AsyncIterator[tuple[list[Store], Files]]:
-    """The journal, which is `here`, and Supabase where it is set up; and the sessions' files."""
+async def stores(settings: Settings, here: Keeper) -> AsyncIterator[tuple[list[Store], Files]]:
+    """The log, which is `here`, and Supabase where it is set up; and the sessions' files."""
     if not settings.supabase_url:
         yield [here], Files(here)
         return
@@ -107,22 +143,27 @@ async def stores(
         await supabase.close()
 
 
-async def sessions(found: list[Store], files: Files, arguments: argparse.Namespace) -> None:
+async def sessions(
+    here: Here, found: list[Store], files: Files, arguments: argparse.Namespace
+) -> None:
     if arguments.action == "list":
         print(await admin.listing(found, arguments.user, arguments.limit))
     elif arguments.action == "delete":
         if not (arguments.session_id or arguments.user):
             raise Refusal("name the sessions: session ids, or --user and a user's id")
-        named = set(arguments.session_id)
-        for session_id in named:
-            await admin.found(found, session_id)
+        named: dict[str, str] = {}  # whose each is
+        for session_id in arguments.session_id:
+            row, _ = await admin.found(found, session_id)
+            named[session_id] = row.user_id
         if arguments.user:
-            named.update(await admin.of_user(found, arguments.user))
+            named |= dict.fromkeys(await admin.of_user(found, arguments.user), arguments.user)
         if named and not arguments.yes:
             many = "s" if len(named) > 1 else ""
             ask(f"Delete {len(named)} session{many} for good, in every store?")
         deleted = await admin.delete(found, arguments.session_id, arguments.user)
         await files.forget(sorted(deleted))
+        for session_id in sorted(deleted):
+            await here.told(named.get(session_id, arguments.user), [session_id])
         print(f"{len(deleted)} deleted")
     elif arguments.action == "export" and arguments.user:
         await export_all(found, arguments.user, arguments.format)
@@ -152,21 +193,27 @@ def ask(question: str) -> None:
         raise Refusal("nothing was deleted")
 
 
-def quarantine(kept: Quarantine, arguments: argparse.Namespace) -> None:
+async def quarantine(kept: Quarantine | HotQuarantine, arguments: argparse.Namespace) -> None:
     if arguments.action == "list":
-        print("\n".join(line(row) for row in kept.rows()) or "the quarantine is empty")
+        rows = await answered(kept.rows())
+        print("\n".join(line(row) for row in rows) or "the quarantine is empty")
         return
-    rows = [kept.row(number) for number in arguments.number]
+    rows = [await answered(kept.row(number)) for number in arguments.number]
     if arguments.action == "show":
         for row in rows:
             print(f"{line(row)}\n\n{row.content}\n\n{row.payload.decode(errors='replace')}\n")
     elif arguments.action == "resend":
         for row in rows:
-            kept.resend(row.id)
+            await answered(kept.resend(row.id))
         print(f"{len(rows)} will be sent again within seconds")
     else:
-        kept.drop(row.id for row in rows)
+        await answered(kept.drop(row.id for row in rows))
         print(f"{len(rows)} dropped")
+
+
+async def answered(answer: T | Awaitable[T]) -> T:
+    """Of the journal, which answers at once, and of the engine."""
+    return await answer if isawaitable(answer) else answer
 
 
 def line(row: Quarantined) -> str:

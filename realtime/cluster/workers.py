@@ -60,6 +60,11 @@ class Listed(msgspec.Struct):
     deleted: list[str]
 
 
+def list_frame(user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> bytes:
+    """Tells all workers what has changed in a user's list."""
+    return b"L" + to_json(Listed(user_id, [*changed], [*deleted]))
+
+
 _listed = msgspec.json.Decoder(Listed).decode
 _progress = msgspec.json.Decoder(Progress).decode
 
@@ -72,6 +77,7 @@ class Workers:
         self, keeper: HotLog, line: Line, prefix: str, rooms: Rooms, *, grace_s: float
     ) -> None:
         self.name = keeper.name
+        self.pulse, self.count = keeper.pulse, keeper.count
         self._keeper = keeper
         self._line = line
         self._prefix = prefix
@@ -114,6 +120,11 @@ class Workers:
 
     def view(self, session_id: str) -> Mirror | None:
         return self._mirrors.get(session_id)
+
+    @property
+    def mirrored(self) -> int:
+        """How many sessions are shown here that others write."""
+        return len(self._mirrors)
 
     async def show(self, session_id: str, worker: str) -> bool:
         if mirror := self._mirrors.get(session_id):
@@ -182,6 +193,7 @@ class Workers:
             missed = [event for event in events if event.seq > mirror.committed]
             mirror.read_again(head, session, missed)
             if missed:
+                self.count.healed += 1
                 self._rooms.broadcast(encoded(session_id, session.epoch, missed))
         self._take(mirror, told)
 
@@ -340,6 +352,7 @@ class Workers:
         self, session_id: str, name: str, given: tuple[Any, ...], asker: User | None
     ) -> dict[str, Any]:
         """What a command comes to on the worker that writes the session, whoever that is now."""
+        self.count.forwarded += 1
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             mirror = self._mirrors.get(session_id)
@@ -391,7 +404,7 @@ class Workers:
 
     def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
         self._rooms.listed(user_id, changed, deleted)
-        self._spawn(self._said("all", b"L" + to_json(Listed(user_id, [*changed], [*deleted]))))
+        self._spawn(self._said("all", list_frame(user_id, changed, deleted)))
 
     async def _said(self, worker: str, frame: bytes) -> None:
         await self._bus.tell(worker, frame)

@@ -54,6 +54,11 @@ def problems(settings: Settings) -> Iterator[str]:
         yield "SUPABASE_URL is missing: SUPABASE_BUCKET names a bucket of your project"
     if settings.valkey_url and settings.redis_url not in ("", settings.valkey_url):
         yield "VALKEY_URL and REDIS_URL differ: unset the one that is not meant"
+    if settings.workers > 1 and not settings.engine_url:
+        yield (
+            f"VALKEY_URL is missing: WORKERS={settings.workers} share their conversations in a "
+            "Valkey or Redis; set its URL, or unset WORKERS"
+        )
     if settings.engine_url and not settings.auth_secret:
         yield (
             "AUTH_SECRET is missing: servers that share an engine must know each other's guests; "
@@ -74,7 +79,7 @@ def problems(settings: Settings) -> Iterator[str]:
                 f"{name.upper()} is short: with fewer than {SECRET_LENGTH} characters its tokens "
                 "can be forged; set it to a long random text (openssl rand -hex 32)"
             )
-    if settings.platform_disk and not settings.auth_secret:
+    if settings.platform_disk and not (settings.auth_secret or settings.engine_url):
         yield (
             "AUTH_SECRET is missing: this platform wipes the disk at each restart, and "
             "guests would lose their sessions; set it to a long random text"
@@ -180,6 +185,16 @@ def notes(settings: Settings) -> Iterator[str]:
         yield from _idle({"VALKEY_TLS"}, "redis://", "; rediss:// is TLS")
     if not settings.webhook_url:
         yield from _idle(given & {"WEBHOOK_SECRET", "WEBHOOK_EVENTS"}, "no WEBHOOK_URL", "")
+    if settings.engine_url and not settings.supabase_url:
+        yield (
+            "conversations live in the engine alone, and what it loses is gone: see that it stores "
+            "and copies its data, or set SUPABASE_URL and SUPABASE_KEY"
+        )
+    if not settings.file_bytes:
+        yield (
+            "files are refused: servers that share an engine keep them in Supabase Storage; set "
+            "SUPABASE_BUCKET to take them"
+        )
     if {"SUPABASE_KEY", "SUPABASE_SECRET_KEY"} <= given:
         yield "SUPABASE_SECRET_KEY has no effect next to SUPABASE_KEY: unset one of them"
     own = any(map(is_path, models_used(settings)))  # whose names are not known yet

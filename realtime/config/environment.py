@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from dotenv import dotenv_values
 
@@ -61,11 +62,14 @@ def _derive(values: dict[str, Any], given: Mapping[str, str]) -> None:
     """The defaults that follow from what else is given."""
     values.setdefault("supabase_key", given.get("SUPABASE_SECRET_KEY", "").strip())
     values["platform_disk"] = "DYNO" in given
+    values["worker"] = uuid4().hex[:8]
     if values["platform_disk"]:
         values.setdefault("trusted_proxies", 1)
     values["spare_loopback"] = "connects_per_minute" not in values
     if "port" in values:
         values.setdefault("host", "0.0.0.0")  # noqa: S104
+    if values.get("valkey_url") or values.get("redis_url"):
+        values.setdefault("transports", ("websocket",))
     if values.get("openai_api_key") or values.get("openai_base_url"):
         values.setdefault("model", "openai")
     values.setdefault("openai_api", default_api(values.get("openai_base_url", "")))

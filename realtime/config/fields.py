@@ -68,6 +68,12 @@ class Fields:
         "every address of IPv4 and IPv6.",
         parse_host,
     )
+    workers: int = setting(
+        1,
+        "Processes that serve together on PORT, so that every core is used. More than 1 needs "
+        "VALKEY_URL.",
+        count(1, 64),
+    )
 
     # The model
     model: str = setting(
@@ -276,7 +282,7 @@ class Fields:
     supabase_bucket: str = setting(
         "",
         "The private bucket of Supabase Storage that keeps uploaded files; it is made where it is "
-        "missing. Empty: files are kept beside the journal.",
+        "missing. Empty: files are kept beside the journal, or refused with VALKEY_URL.",
         parse_bucket,
     )
 
@@ -346,7 +352,10 @@ class Fields:
         parse_origins,
     )
     transports: tuple[str, ...] = setting(
-        ("websocket", "polling"), "websocket,polling or websocket.", parse_transports
+        ("websocket", "polling"),
+        "websocket,polling or websocket. The default is websocket where VALKEY_URL or REDIS_URL is "
+        "set: polling then needs a router that keeps each client at one worker.",
+        parse_transports,
     )
     trusted_proxies: int = setting(
         0,

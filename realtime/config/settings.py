@@ -20,6 +20,7 @@ class Settings(LimitFields):
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # and the file's
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address
+    worker: str = field(default="", compare=False)  # names this process among others
     given: frozenset[str] = frozenset()  # the variables that were set
     mistaken: Mapping[str, str] = field(default_factory=dict)  # by unknown name, the likely one
 
@@ -33,6 +34,12 @@ class Settings(LimitFields):
     @property
     def engine_url(self) -> str:
         return self.valkey_url or self.redis_url
+
+    @property
+    def file_bytes(self) -> int:
+        """Of the largest file. 0: none is kept, since no disk is shared with the engine."""
+        kept = self.supabase_bucket or not self.engine_url
+        return self.file_mb * 2**20 if kept else 0
 
     @property
     def engine_prefix(self) -> str:

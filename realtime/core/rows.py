@@ -138,7 +138,7 @@ class Batch(msgspec.Struct):
 class Refused(msgspec.Struct, frozen=True):
     """A row that the database did not take: the head of a session (`seq` None) or an event.
 
-    `code` is Postgres's SQLSTATE, what else refused it (`blocked`, `too_large`), or `taken`.
+    `code` is Postgres's SQLSTATE, what else refused it (`blocked`, `too_large`), or `TAKEN`.
     """
 
     session_id: str
@@ -146,6 +146,33 @@ class Refused(msgspec.Struct, frozen=True):
     seq: int | None
     code: str
     message: str
+
+
+TAKEN = "taken"
+"""The code of rows whose session another worker took over."""
+
+
+class Quarantined(msgspec.Struct):
+    """One row in quarantine; of a head (`seq` None) there is no content."""
+
+    id: int
+    session_id: str
+    epoch: int
+    seq: int | None
+    code: str
+    message: str
+    event_type: str
+    content: str
+    payload: bytes
+    created_at: int
+
+    def check_current(self) -> None:
+        """Raises `StorageError` where another worker has written the session since."""
+        if self.code == TAKEN:
+            raise StorageError(
+                f"row {self.id} cannot be sent again: another worker has continued the session; "
+                "see it with `quarantine show`"
+            )
 
 
 def builtins(row: SessionRow | EventRow) -> dict[str, Any]:

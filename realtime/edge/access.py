@@ -34,3 +34,5 @@ def check_able(hub: Hub) -> None:
         raise draining()
     if not hub.log.takes:
         raise storage_unavailable()
+    if full := hub.log.keeper.full:
+        raise storage_unavailable(str(full))

@@ -87,15 +87,17 @@ class Runner(web.AppRunner):
         listener.notices = Notices()
         return listener
 
-    async def listen(self, host: str, port: int) -> int:
-        """Begin to listen. Returns the port. `::` is every address of IPv4 and IPv6. Raises
-        `OSError`."""
+    async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Begin to listen; `shared`: other processes may do so on the same port. Returns the port.
+        `::` is every address of IPv4 and IPv6. Raises `OSError`."""
         site: web.BaseSite
         if host == "::" and socket.has_dualstack_ipv6():
             family = socket.AF_INET6
-            both = socket.create_server((host, port), family=family, dualstack_ipv6=True)
+            both = socket.create_server(
+                (host, port), family=family, dualstack_ipv6=True, reuse_port=shared
+            )
             site = web.SockSite(self, both)
         else:
-            site = web.TCPSite(self, host, port)
+            site = web.TCPSite(self, host, port, reuse_port=shared or None)
         await site.start()
         return int(self.addresses[0][1])

@@ -53,7 +53,8 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
 
 
 class Files:
-    """`most`: bytes of one file. With a `bucket`, bytes go there and nothing stays on the disk."""
+    """`most`: bytes of one file; 0: none is kept. With a `bucket`, bytes go there and nothing stays
+    on the disk."""
 
     def __init__(
         self, keeper: Keeper, *, most: int = FILE_BYTES, bucket: Bucket | None = None
@@ -62,13 +63,24 @@ class Files:
         self._keeper = keeper
         self._bucket = bucket
 
+    def check_kept(self) -> None:
+        """Raises `forbidden` where no file is kept."""
+        if not self.most:
+            raise ProtocolError(
+                "forbidden",
+                "this server keeps no files: servers that share an engine need SUPABASE_BUCKET "
+                "for them",
+            )
+
     async def add(
         self, session_id: str, user_id: str, name: str, declared: str, chunks: AsyncIterable[bytes]
     ) -> File:
         """Keep a file of this session. `declared`: its type, as whoever sent it says.
 
-        Raises `bad_request`, `too_large`, `not_found`, and `StorageError`; then nothing is kept.
+        Raises `forbidden`, `bad_request`, `too_large`, `not_found`, and `StorageError`; then
+        nothing is kept.
         """
+        self.check_kept()
         name = clean_file_name(name)
         async with received(chunks, self._keeper.incoming, self.most) as got:
             kind = sniffed(declared, name, got.head, is_text=got.is_text)

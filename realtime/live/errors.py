@@ -24,10 +24,12 @@ def refused(why: StorageError) -> ProtocolError:
     return not_yours() if isinstance(why, Deleted) else storage_unavailable()
 
 
-def storage_unavailable() -> ProtocolError:
+def storage_unavailable(
+    why: str = "the server cannot store anything right now",
+) -> ProtocolError:
     return ProtocolError(
         "storage_unavailable",
-        "the server cannot store anything right now; try again shortly",
+        f"{why}; try again shortly",
         retryable=True,
         retry_after_ms=2000,
     )

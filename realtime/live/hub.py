@@ -78,6 +78,7 @@ class Hub:
         self.log = log = services.log
         self.draining = False
         self.count = services.count
+        self.taken_over = 0
         self._on_ended = on_ended
         self._rooms = rooms
         self._archive = archive
@@ -227,8 +228,14 @@ class Hub:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda _: self._settle(session_id))
+            task.add_done_callback(partial(self._unasked, session_id))
             raise
+
+    def _unasked(self, session_id: str, task: asyncio.Task[bool]) -> None:
+        """Nobody waits for a session any more that was read."""
+        if not task.cancelled():
+            task.exception()
+        self._settle(session_id)
 
     def _let_in(self, session_id: str, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Until `work` is done nobody opens the session."""
@@ -375,7 +382,11 @@ class Hub:
     async def take_up(self, session_id: str) -> None:
         """Write a session from now on that another worker left, if nobody else does."""
         if session_id not in self._actors and not self.draining:
-            await self._recovery.tend(session_id, self._summarise)
+            await self._recovery.tend(session_id, self._took_over)
+
+    def _took_over(self, actor: Actor) -> None:
+        self.taken_over += 1
+        self._summarise(actor)
 
     def _summarise(self, actor: Actor) -> None:
         if actor.session.ended and actor.session.summary_status in ("pending", "failed"):

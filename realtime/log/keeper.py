@@ -25,6 +25,12 @@ class Keeper(Store, Protocol):
 
     away: StorageError | None
     """Why commits wait just now, and nothing new should be taken."""
+
+    @property
+    def full(self) -> StorageError | None:
+        """Why nothing new should be taken though commits go through."""
+        ...
+
     news: asyncio.Event
     incoming: Path
     """The folder in which the content of a file is written before it is added."""

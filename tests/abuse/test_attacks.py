@@ -212,7 +212,10 @@ async def test_websocket_only_says_so_to_a_polling_client(
     wire = Wire(http, running.url + "/socket.io/")
     status, text = await wire.ask()
     assert status == 400
-    assert "transport=websocket" in json.loads(text)["message"]
+    refusal = json.loads(text)["message"]
+    assert "transport=websocket" in refusal
+    for way in ('transports: ["websocket"] in the client', "TRANSPORTS=websocket,polling"):
+        assert way in refusal
     ws, _ = await joined(wire)
     await ws.close()
 

@@ -412,6 +412,22 @@ def test_servers_that_share_an_engine_need_one_secret_and_a_name() -> None:
         Settings.load({**given, "VALKEY_TLS": "off"}, None)
 
 
+def test_polling_is_off_where_servers_share_an_engine_unless_somebody_asks_for_it() -> None:
+    given = {"REDIS_URL": "redis://h", "AUTH_SECRET": "x" * 32}
+    assert load().transports == ("websocket", "polling")
+    assert load(**given).transports == ("websocket",)
+    chosen = load(**given, TRANSPORTS="websocket,polling")
+    assert chosen.transports == ("websocket", "polling")
+
+
+def test_what_an_engine_alone_keeps_is_told() -> None:
+    given = {"REDIS_URL": "redis://h", "AUTH_SECRET": "x" * 32}
+    alone = "conversations live in the engine alone"
+    assert any(alone in note for note in load(**given).notes())
+    supabase = {"SUPABASE_URL": "https://x.supabase.co", "SUPABASE_KEY": "k"}
+    assert not any(alone in note for note in load(**given, **supabase).notes())
+
+
 def test_settings_of_an_engine_that_is_not_there_have_no_effect() -> None:
     notes = Settings.load({"CLUSTER_NAME": "a", "VALKEY_TLS": "insecure"}, None).notes()
     assert "CLUSTER_NAME, VALKEY_TLS have no effect with no VALKEY_URL" in notes

@@ -21,6 +21,7 @@ from realtime.tools import ToolContext, tool
 from tests.page.acting import shared
 from tests.support.attach import png
 from tests.support.browser import browser
+from tests.support.engine import Engine
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 
@@ -115,6 +116,20 @@ async def test_a_file_is_pasted_or_dropped(serve: Serve, page: Page, how: str) -
     said = page.locator("#transcript .message.user")
     await expect(said).to_contain_text("What is it?")
     await expect(said.locator(".file")).to_have_count(1)
+
+
+async def test_a_server_that_keeps_no_files_is_offered_none(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
+    with Engine(tmp_path / "engine") as engine:
+        running = await serve(sighted(), valkey_url=engine.url)
+        await page.goto(running.url)
+        await page.get_by_test_id("start-session").click()
+        await expect(page.get_by_test_id("message-box")).to_be_enabled()
+        await expect(page.get_by_test_id("attach")).to_be_hidden()
+        await give(page, "paste", png(40, 30), "shot.png", "image/png")
+        await expect(page.locator("#toast")).to_contain_text("this server keeps no files")
+        await running.stop()
 
 
 async def test_an_upload_shows_how_far_it_is_and_can_be_taken_back(

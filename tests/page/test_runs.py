@@ -200,6 +200,10 @@ async def test_a_restart_and_a_limit_are_said(stage: Stage, chromium: Browser) -
     page = await watching(chromium, stage)
     await stage.plays("server", type="draining", retry_in_ms=3000)
     await expect(page.locator("#banner")).to_contain_text("The server is restarting")
+    await stage.plays("server", type="storage_away")
+    await expect(page.locator("#banner")).to_contain_text("Saving is paused")
+    await stage.plays("server", type="storage_back")
+    await expect(page.locator("#banner")).not_to_contain_text("Saving is paused")
     stage.answers["send"] = {
         "ok": False,
         "error": {

@@ -98,6 +98,7 @@ export default {
   gone: "That session is not here any more, or it is not yours. Start a new one.",
   no_sign_in: "This server requires a sign-in that this page does not support.",
   draining: "The server is restarting. You will be reconnected, and nothing is lost.",
+  storage_away: "Saving is paused at the moment. Answers go on when it works again, and nothing is lost.",
   lost: "The connection is lost. Messages are kept and sent when it is back.",
   kept: "{why} Messages are kept and sent when it is back.",
   trying: "{why} Trying again.",

@@ -61,6 +61,7 @@ class FileApi:
         session_id = request.match_info["session_id"]
         user_id = await self._callers.user(request)
         check_able(self._hub)
+        self._files.check_kept()
         key = self._callers.share_key(request, session_id)
         async with self._hub.open(session_id, user_id, share_key=key) as seat:
             check_access(seat, user_id, self._callers.share(request, session_id), "full")

@@ -10,6 +10,7 @@ from aiohttp import web
 from ...core.rows import StorageError
 from ...extensions import Follower
 from ...live.hub import Hub
+from ...log.hot.pulse import HotCount, Pulse
 from ...protocol import to_json
 from ...runs.chain import Chain
 from ..connections import Connections
@@ -26,8 +27,20 @@ class ShippingState(Protocol):
     def backlog_age_s(self) -> float: ...
 
 
+class EngineState(Protocol):
+    """Of a worker that shares an engine; `name`: its own, `mirrored`: the sessions that it shows
+    and others write."""
+
+    name: str
+    pulse: Pulse
+    count: HotCount
+
+    @property
+    def mirrored(self) -> int: ...
+
+
 class Health:
-    """What a running server reports. `shipping` where it ships."""
+    """What a running server reports. `shipping` where it ships, `engine` where it shares one."""
 
     def __init__(
         self,
@@ -36,15 +49,18 @@ class Health:
         connections: Connections,
         followers: Sequence[Follower],
         shipping: Callable[[], ShippingState] | None,
+        engine: EngineState | None,
     ) -> None:
         self._hub = hub
         self._chain = chain
         self._connections = connections
         self._followers = followers
         self._shipping = shipping
+        self._engine = engine
 
     async def report(self) -> dict[str, Any]:
-        """`status` is `ok` or `unavailable`."""
+        """`status` is `ok`, `degraded` or `unavailable`. An engine that is away is away for every
+        worker, so none is better than this one."""
         log = self._hub.log
         state: dict[str, Any] = {
             "status": "unavailable" if self._hub.draining else "ok",
@@ -69,12 +85,20 @@ class Health:
                 }
                 for one in self._followers
             }
+        if self._engine:
+            state["worker"] = self._engine.name
+            state["engine"] = self._engine.pulse.report()
+            if state["engine"]["status"] != "ok" and state["status"] == "ok":
+                state["status"] = "degraded"
         try:
             if self._shipping:
                 state["supabase"]["quarantined"] = await log.keeper.quarantined()
-            await log.keeper.row("")
+            if not self._engine:
+                await log.keeper.row("")
         except StorageError as error:
-            state.update(status="unavailable", store=str(error))
+            state["store"] = str(error)
+            if not self._engine:
+                state["status"] = "unavailable"
         return state
 
 

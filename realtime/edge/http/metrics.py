@@ -7,11 +7,18 @@ user's: labels are of this program's own vocabulary, or the operator's.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ...extensions import Follower
@@ -22,6 +29,8 @@ from ...runs.chain import Chain
 from ..connections import Connections
 from ..door import local
 from ..transport import Transport
+from .health import EngineState
+from .peers import Peers
 
 
 class Measured(Collector):
@@ -35,7 +44,9 @@ class Measured(Collector):
         connections: Connections,
         transport: Transport,
         followers: Sequence[Follower],
+        engine: EngineState | None,
     ) -> None:
+        self._engine = engine
         self._log = log
         self._hub = hub
         self._chain = chain
@@ -73,6 +84,8 @@ class Measured(Collector):
         yield counter("disconnects_total", "Disconnected sockets.", closed, "reason")
         if self._followers:
             yield from self._following()
+        if self._engine:
+            yield from self._shared(self._engine)
 
     def _following(self) -> Iterator[Metric]:
         """Of extensions with `on_event`, each by its name in EXTENSIONS."""
@@ -89,6 +102,31 @@ class Measured(Collector):
         yield counter("event_failures_total", help, failures, "follower")
         dropped = [([one.name], one.dropped) for one in self._followers]
         yield counter("events_dropped_total", "Events given up.", dropped, "follower")
+
+    def _shared(self, engine: EngineState) -> Iterator[Metric]:
+        """Of a worker that shares an engine."""
+        pulse, count, flushes = engine.pulse, engine.count, self._log.count
+        yield gauge("worker_info", "Which worker this is.", [([engine.name], 1)], "worker")
+        yield SummaryMetricFamily(
+            "realtime_engine_flush_seconds",
+            "Commits to the engine, in seconds.",
+            count_value=flushes.flushes,
+            sum_value=flushes.flush_s,
+        )
+        help = "Time without an answer of the engine, in seconds."
+        yield counter("engine_away_seconds_total", help, pulse.away_total_s)
+        yield gauge("engine_memory_bytes", "Memory used by the engine.", pulse.used)
+        yield gauge("sessions_owned", "Sessions that this worker writes.", self._hub.sessions)
+        help = "Sessions shown here that another worker writes."
+        yield gauge("sessions_mirrored", help, engine.mirrored)
+        yield counter("gaps_healed_total", "Gaps in what was told of a session.", count.healed)
+        yield counter("takeovers_total", "Sessions taken over.", self._hub.taken_over)
+        help = "Sessions that others wrote by the time of a commit."
+        yield counter("fenced_total", help, count.fenced)
+        help = "Commands for sessions that another worker writes."
+        yield counter("commands_forwarded_total", help, count.forwarded)
+        help = "Events put back into an engine that had lost some of their session."
+        yield counter("resent_events_total", help, count.resent)
 
 
 Values = float | Iterable[tuple[Sequence[str], float]]
@@ -121,13 +159,51 @@ def registry(
     connections: Connections,
     transport: Transport,
     followers: Sequence[Follower],
+    engine: EngineState | None,
 ) -> CollectorRegistry:
     """What one server counts, apart from every other one in this process."""
     made = CollectorRegistry()
-    made.register(Measured(log, hub, chain, connections, transport, followers))
+    made.register(Measured(log, hub, chain, connections, transport, followers, engine))
     return made
 
 
+class _Collected:
+    """Families of metrics, as `generate_latest` takes them."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def together(texts: Mapping[str, str]) -> bytes:
+    """The metrics of several workers, by their names: each has the label `worker`."""
+    families: dict[str, Metric] = {}
+    for worker, text in texts.items():
+        for one in text_string_to_metric_families(text):
+            merged = families.setdefault(one.name, Metric(one.name, one.documentation, one.type))
+            merged.samples += [
+                sample._replace(labels={**sample.labels, "worker": worker})
+                for sample in one.samples
+            ]
+    return generate_latest(_Collected(families.values()))
+
+
+def meet(app: web.Application, folder: Path, name: str) -> None:
+    """Have the metrics be those of all workers that meet in this folder. `name`: of this one."""
+    peers = Peers(folder, name, lambda: generate_latest(app[REGISTRY]))
+
+    async def meeting(app: web.Application) -> AsyncIterator[None]:
+        await peers.start()
+        yield
+        peers.close()
+
+    app[PEERS] = peers
+    app.cleanup_ctx.append(meeting)
+
+
+PEERS: web.AppKey[Peers] = web.AppKey("peers", Peers)
 REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
 
 
@@ -140,7 +216,10 @@ def route(token: str) -> web.RouteDef:
         near = local(request.remote or "") and "X-Forwarded-For" not in request.headers
         if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
             raise web.HTTPNotFound
-        text = generate_latest(request.app[REGISTRY])
+        if peers := request.app.get(PEERS):
+            text = together(await peers.metrics())
+        else:
+            text = generate_latest(request.app[REGISTRY])
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return web.get("/metrics", handler)

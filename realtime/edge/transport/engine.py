@@ -30,6 +30,13 @@ from .socket import Socket
 UPGRADE_S = 5.0
 BODY_S = 30.0
 WATCH_S = 1.0
+NO_POLLING = (
+    "Transport unknown: this server takes transport=websocket only. Set "
+    'transports: ["websocket"] in the client; or have the router keep '
+    "each client at one worker (affinity), and set "
+    "TRANSPORTS=websocket,polling"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -97,6 +104,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             return web.Response(status=204)
         transport = request.query.get("transport", "")
         if transport not in self.transports:
+            if transport == "polling":
+                raise BadHandshake(0, NO_POLLING)
             only = " or ".join(f"transport={name}" for name in self.transports)
             raise BadHandshake(0, f"Transport unknown: this server takes {only}")
         if "j" in request.query:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
-from ...core.rows import StorageError
 from ...protocol import File
 from .line import Line
 from .scripts import Script
@@ -57,11 +55,7 @@ class Beside:
         output = msgspec.msgpack.decode(found, type=KeptOutput)
         return output.kind, output.data
 
-    async def add_file(
-        self, session_id: str, file: File, digest: str, content: Path | None
-    ) -> bool:
-        if content:
-            raise StorageError("several workers share files by Supabase Storage only")
+    async def add_file(self, session_id: str, file: File, digest: str) -> bool:
         kept = _encode(KeptFile(file, digest))
         return bool(await _add_file(self._line, self._prefix, session_id, file.id, kept))
 

@@ -18,6 +18,7 @@ from ...protocol import Event
 from ..keeper import Span
 from .holding import Holding
 from .line import Line
+from .pulse import LOOK_S, HotCount, Pulse
 from .records import decode_row, encode_state, row_of
 from .scripts import Script
 
@@ -48,6 +49,8 @@ class Chores:
         held: MutableMapping[str, Holding],
         news: asyncio.Event,
         left: asyncio.Queue[str],
+        pulse: Pulse,
+        count: HotCount,
         *,
         lease_ms: int,
         grace_ms: int,
@@ -59,6 +62,8 @@ class Chores:
         self._held = held
         self._news = news
         self._left = left
+        self._pulse = pulse
+        self._count = count
         self._lease_ms = lease_ms
         self._grace_ms = grace_ms
         self.sweeping = True
@@ -69,17 +74,21 @@ class Chores:
 
     async def start(self) -> None:
         await self.lives()
+        await self._pulse.look()
         self._tasks = [
             asyncio.create_task(_ever(work, pause_s), name=name)
             for name, work, pause_s in (
                 ("lease", self.lives, RENEW_S),
                 ("join rows", self._tidy, JOIN_S),
                 ("sweep", self._look, SWEEP_S),
+                ("pulse", self._pulse.look, LOOK_S),
             )
         ]
 
     async def close(self) -> None:
-        """Leave what this worker has to the others."""
+        """Leave what this worker has to the others, if it is one."""
+        if not self._tasks:
+            return
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,10 +143,14 @@ class Chores:
                 *(row.end_time or 0, int(held.state.unfinished), *flat),
             )
             if not why:
+                self._count.resent += held.head
                 logger.warning("the engine had lost events", extra={"session_id": session_id})
                 return None
         self._held.pop(session_id, None)
-        return Deleted() if why == b"deleted" else StorageError("another worker writes it now")
+        if why == b"deleted":
+            return Deleted()
+        self._count.fenced += 1
+        return StorageError("another worker writes it now")
 
     async def _look(self) -> None:
         if not self.sweeping:

@@ -34,6 +34,7 @@ from .followers import HotFollowers
 from .holding import Holding
 from .line import Away, Line
 from .outgoing import Outgoing
+from .pulse import HotCount, Pulse
 from .reading import Reading, Where
 from .records import Counts, KeptHead, decode_state, encode_row, encode_state, stored
 from .scripts import Script
@@ -69,6 +70,8 @@ class HotLog:
     that it is given: commits go over the first, what is long over the other. `prefix` stands before
     the key of whatever it stores.
 
+    Until it is started it is none of the workers: it reads and deletes.
+
     `left`: sessions that another worker left, for somebody to see to.
     """
 
@@ -92,8 +95,10 @@ class HotLog:
         self._outgoing = Outgoing(side, prefix, worker, self._reading)
         self._followers = HotFollowers(side, prefix, worker, self._reading)
         self._beside = beside.Beside(side, prefix)
+        self.count = HotCount()
+        self.pulse = Pulse(side, prefix)
         self._chores = Chores(
-            *(line, prefix, worker, self._held, self.news, self.left),
+            *(line, prefix, worker, self._held, self.news, self.left, self.pulse, self.count),
             lease_ms=LEASE_MS,
             grace_ms=round(grace_s * 1000),
         )
@@ -101,6 +106,10 @@ class HotLog:
     async def start(self) -> None:
         """Be one of the workers, until `close`. Raises `StorageError`."""
         await self._chores.start()
+
+    @property
+    def full(self) -> StorageError | None:
+        return self.pulse.full
 
     def watch(
         self,
@@ -304,7 +313,8 @@ class HotLog:
     async def add_file(
         self, session_id: str, user_id: str, file: File, digest: str, content: Path | None, now: int
     ) -> bool:
-        return await self._beside.add_file(session_id, file, digest, content)
+        assert content is None, "the engine keeps no bytes of files: they need a bucket"
+        return await self._beside.add_file(session_id, file, digest)
 
     async def files(self, session_id: str, file_ids: Sequence[str]) -> list[tuple[File, Path]]:
         found = await self._beside.files(session_id, file_ids)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from ...core.rows import Batch, EventRow, Head, Refused
 from .line import Line
+from .quarantine import HotQuarantine
 from .reading import Reading
 from .records import Row, decode_state
 from .scripts import Script
 
 SESSIONS = 50  # in a batch
 
-MAX_QUARANTINE = 10_000  # rows
-
 _shipped = Script("shipped")
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Outgoing:
@@ -28,6 +24,7 @@ class Outgoing:
         self._prefix = prefix
         self._worker = worker
         self._reading = reading
+        self._quarantine = HotQuarantine(line, prefix, reading)
         self._rejoined: dict[str, bytes] = {}  # how often each was, of the last batch
 
     async def unshipped(self, limit: int) -> Batch:
@@ -84,27 +81,14 @@ class Outgoing:
     async def refused(self, rows: Sequence[Refused]) -> None:
         """Keep rows in quarantine that the archive does not take."""
         for refused in rows:
-            row = None
-            if refused.seq is not None:
-                found = await self._reading.rows(refused.session_id, refused.seq - 1, refused.seq)
-                row = found[0] if found else None
-            await self._set_aside(refused, row)
+            await self._quarantine.add(refused)
 
     async def set_aside(self, session_id: str) -> None:
         """Put what is not shipped of a session into quarantine."""
         found = await self._reading.fields([session_id], "archived")
         (archived,) = found[session_id]
-        if archived is None:
-            return
-        for row in await self._reading.rows(session_id, int(archived)):
-            refused = Refused(session_id, row.epoch, row.seq, "taken", "another worker writes it")
-            await self._set_aside(refused, row)
-
-    async def _set_aside(self, refused: Refused, row: Row | None) -> None:
-        key = f"{self._prefix}quarantine"
-        await self._line.call("RPUSH", key, _encode((refused, row)))
-        await self._line.call("LTRIM", key, -MAX_QUARANTINE, -1)
+        if archived is not None:
+            await self._quarantine.add_unshipped(session_id, int(archived))
 
     async def quarantined(self) -> int:
-        found: int = await self._line.call("LLEN", f"{self._prefix}quarantine")
-        return found
+        return await self._quarantine.count()

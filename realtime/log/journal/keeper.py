@@ -27,6 +27,7 @@ class JournalKeeper:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.away: StorageError | None = None
+        self.full: StorageError | None = None
         self.news = asyncio.Event()
         self.incoming = journal.files.incoming
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")

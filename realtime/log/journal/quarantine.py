@@ -5,29 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-import msgspec
-
-from ...core.rows import EventRow, Refused, StorageError
+from ...core.rows import TAKEN, EventRow, Quarantined, Refused, StorageError
 from . import slim
 from .database import Database
-
-TAKEN = "taken"  # the code of rows whose session another worker took over
-
-
-class Quarantined(msgspec.Struct):
-    """One row in quarantine; of a head (`seq` None) there is no content."""
-
-    id: int
-    session_id: str
-    epoch: int
-    seq: int | None
-    code: str
-    message: str
-    event_type: str
-    content: str
-    payload: bytes
-    created_at: int
-
 
 _SELECT = f"SELECT {', '.join(Quarantined.__struct_fields__)} FROM quarantine "  # noqa: S608
 _INSERT = (
@@ -108,11 +88,7 @@ class Quarantine:
     def resend(self, number: int) -> None:
         """Put a row behind the cursor again. Raises `StorageError` where that cannot help."""
         kept = self.row(number)
-        if kept.code == TAKEN:
-            raise StorageError(
-                f"row {number} cannot be sent again: another worker has continued the session; "
-                "see it with `quarantine show`"
-            )
+        kept.check_current()
         place = (kept.session_id, kept.epoch, kept.seq)
 
         def work(writer: sqlite3.Connection) -> None:

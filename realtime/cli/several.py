@@ -1,0 +1,168 @@
+"""`WORKERS=4`: several processes on one port. One that dies is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config import ConfigError, Settings
+from ..package import NAME
+
+PAUSES_S = (0.5, 30.0)
+"""From the end of a worker to the start of the next: the first pause, and the longest. Each is
+twice the one before, until a worker has lived for the longest."""
+
+CONFIG_REFUSED = 2
+"""The exit code of a process that cannot use its configuration."""
+
+OVERDUE_S = 15.0
+"""Beyond DRAIN_SECONDS: a worker that takes longer to end is killed."""
+
+logger = logging.getLogger(__name__)
+
+
+def told_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(name, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def left_alone(stop: asyncio.Event) -> None:
+    """Stop too when the process that started this one, and holds its standard input, is gone."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+    loop.add_reader(sys.stdin, ended)
+
+
+def unusable(settings: Settings, error: OSError) -> ConfigError:
+    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.EADDRINUSE:
+        why = "something else listens there: stop it, or set another PORT"
+    return ConfigError([f"PORT={settings.port} on HOST={settings.host} cannot be used: {why}"])
+
+
+async def supervise(settings: Settings) -> int:
+    """Have WORKERS processes serve until SIGTERM or SIGINT, which they are told. Returns the exit
+    code. Raises `ConfigError`."""
+    stop = told_to_stop()
+    with (
+        reserved(settings) as port,
+        tempfile.TemporaryDirectory(prefix="workers-") as folder,
+    ):
+        crew = [Slot(settings, port, Path(folder), stop) for _ in range(settings.workers)]
+        kept = [asyncio.create_task(slot.keep()) for slot in crew]
+        banners = [await slot.first for slot in crew]
+        refused = not (all(banners) or stop.is_set())
+        if refused:
+            stop.set()
+        else:
+            print(banners[0], flush=True)
+            await stop.wait()
+            print("Draining …", flush=True)
+        await asyncio.gather(*kept)
+    if refused:
+        return CONFIG_REFUSED
+    print("Stopped.", flush=True)
+    return 0
+
+
+@contextlib.contextmanager
+def reserved(settings: Settings) -> Iterator[int]:
+    """The port, which nobody but the workers gets: bound here, and listened on by them."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigError(["WORKERS must be 1: this system cannot share a port"])
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family) as held:
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(address)
+            yield held.getsockname()[1]
+    except OSError as error:
+        raise unusable(settings, error) from None
+
+
+class Slot:
+    """One of the workers, and who has it now. `first`: what the first one there says
+    once it listens; "" where the configuration is refused, or nobody waits any more."""
+
+    def __init__(self, settings: Settings, port: int, folder: Path, stop: asyncio.Event) -> None:
+        self.first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._environ = {**os.environ, "HOST": settings.host, "PORT": str(port)}
+        self._patience_s = settings.drain_seconds + OVERDUE_S
+        self._folder = folder
+        self._stop = stop
+
+    async def keep(self) -> None:
+        """Have a worker there until `stop`, and wait for its end."""
+        pause, longest = PAUSES_S
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            code = await self._work()
+            if self._stop.is_set():
+                break
+            if code == CONFIG_REFUSED and not self.first.done():
+                break
+            if time.monotonic() - begun > longest:
+                pause = PAUSES_S[0]
+            logger.warning("a worker ended (%s); another one starts in %.1f s", code, pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+            pause = min(2 * pause, longest)
+        if not self.first.done():
+            self.first.set_result("")
+
+    async def _work(self) -> int:
+        """Start a worker, and wait until it has ended; its exit code."""
+        said, says = os.pipe()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", NAME, "--one-of", str(self._folder), str(says)),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=[says],
+            env=self._environ,
+        )
+        os.close(says)
+        listens = asyncio.create_task(asyncio.to_thread(_all, said))
+        listens.add_done_callback(lambda done: self._listens(done.result()))
+        ended = asyncio.create_task(child.wait())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        await asyncio.wait([ended], timeout=self._patience_s)
+        if not ended.done():
+            child.kill()
+        await listens
+        return await ended
+
+    def _listens(self, banner: str) -> None:
+        if banner and not self.first.done():
+            self.first.set_result(banner)
+
+
+def _all(fd: int) -> str:
+    with open(fd, encoding="utf-8") as pipe:
+        return pipe.read()

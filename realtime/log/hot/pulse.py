@@ -1,0 +1,88 @@
+"""How the engine does, looked at once a second, and what was counted of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ...core.rows import StorageError
+from .line import Line
+
+LOOK_S = 1.0
+NOTICED_S = 0.5
+"""An answer may take so long."""
+
+FULL = 0.85
+"""Of the engine's maxmemory: above that nothing new is taken."""
+
+
+@dataclass
+class HotCount:
+    """Since this worker's start. `fenced`: sessions that others wrote by the time of a commit;
+    `resent`: events put back into an engine that had lost them; `healed`: gaps in what was told
+    of sessions shown here; `forwarded`: commands for sessions that others write."""
+
+    fenced: int = 0
+    resent: int = 0
+    healed: int = 0
+    forwarded: int = 0
+
+
+class Pulse:
+    """`full` says why nothing new should be taken, while that is so. In bytes, `used` and `most`
+    (0: no bound); `workers`: how many are heard of."""
+
+    def __init__(self, line: Line, prefix: str) -> None:
+        self.full: StorageError | None = None
+        self.rtt_ms = 0.0
+        self.used = 0
+        self.most = 0
+        self.workers = 0
+        self._line = line
+        self._prefix = prefix
+        self._asked: float | None = None  # since when no answer has come
+        self._away_s = 0.0
+
+    async def look(self) -> None:
+        """Raises `StorageError`."""
+        begun = time.monotonic()
+        self._asked = self._asked or begun
+        seconds, micros = await self._line.call("TIME")
+        self.rtt_ms = (time.monotonic() - begun) * 1000
+        if (waited := time.monotonic() - self._asked) > NOTICED_S:
+            self._away_s += waited
+        self._asked = None
+        now = int(seconds) * 1000 + int(micros) // 1000
+        self.workers = await self._line.call("ZCOUNT", f"{self._prefix}workers", now, "+inf")
+        told: bytes = await self._line.call("INFO", "memory")
+        pairs = (line.partition(b":") for line in told.splitlines())
+        info = {name: value for name, _, value in pairs}
+        self.used, self.most = (int(info.get(key, 0)) for key in (b"used_memory", b"maxmemory"))
+        self.full = None
+        if self.most and self.used > FULL * self.most:
+            self.full = StorageError(
+                f"the store that this server shares with others is nearly full ({self.used} of "
+                f"{self.most} bytes)"
+            )
+
+    @property
+    def away_s(self) -> float:
+        """So long no answer has come, in seconds. 0: all is well."""
+        waited = time.monotonic() - self._asked if self._asked else 0.0
+        return waited if waited > NOTICED_S else 0.0
+
+    @property
+    def away_total_s(self) -> float:
+        return self._away_s + self.away_s
+
+    def report(self) -> dict[str, Any]:
+        """`status` is `ok`, `away` or `full`."""
+        report: dict[str, Any] = {
+            "status": "away" if self.away_s else "full" if self.full else "ok",
+            "away_s": round(self.away_s, 1),
+            "rtt_ms": round(self.rtt_ms, 1),
+            "memory": {"used": self.used, "max": self.most},
+            "workers": self.workers,
+        }
+        return report | ({"why": str(self.full)} if self.full else {})
