@@ -68,9 +68,11 @@ def main() -> int:
             return printed(run(operate.run(settings, arguments)))
         if arguments.check:
             return run(check(settings))
-        if settings.workers > 1 and not arguments.one_of:
-            return run(supervise(settings))
-        return run(serve(settings, arguments.one_of))
+        if arguments.one_of:
+            return run(serve(settings, arguments.one_of))
+        for note in settings.notes():
+            logger.warning("%s", note)
+        return run(supervise(settings) if settings.workers > 1 else serve(settings))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -111,13 +113,11 @@ def settings_help() -> str:
     )
 
 
-async def serve(settings: Settings, one_of: Sequence[str] | None) -> int:
+async def serve(settings: Settings, one_of: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT: then drain, and only then stop listening. `one_of`: the
     folder where the workers of this machine meet, and the descriptor by which to say that this
     one listens."""
     stop = told_to_stop()
-    for note in settings.notes():
-        logger.warning("%s", note)
     app = create_app(settings)
     if one_of:
         left_alone(stop)

@@ -12,8 +12,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..config import ConfigError, Settings
 from ..package import NAME
@@ -66,12 +66,16 @@ async def supervise(settings: Settings) -> int:
     code. Raises `ConfigError`."""
     stop = told_to_stop()
     with (
-        reserved(settings) as port,
+        reserved(settings) as held,
         tempfile.TemporaryDirectory(prefix="workers-") as folder,
     ):
-        crew = [Slot(settings, port, Path(folder), stop) for _ in range(settings.workers)]
-        kept = [asyncio.create_task(slot.keep()) for slot in crew]
-        banners = [await slot.first for slot in crew]
+        port = held.getsockname()[1]
+        first, *others = (Slot(settings, port, Path(folder), stop) for _ in range(settings.workers))
+        kept = [asyncio.create_task(first.keep())]
+        banners = [await first.banner]  # what one cannot use, the others could not either
+        if banners[0]:
+            kept += [asyncio.create_task(slot.keep()) for slot in others]
+            banners += [await slot.banner for slot in others]
         refused = not (all(banners) or stop.is_set())
         if refused:
             stop.set()
@@ -86,30 +90,40 @@ async def supervise(settings: Settings) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def reserved(settings: Settings) -> Iterator[int]:
-    """The port, which nobody but the workers gets: bound here, and listened on by them."""
+def reserved(settings: Settings) -> socket.socket:
+    """The port, for the workers and nobody else: bound here, and listened on by them. Raises
+    `ConfigError`."""
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError(["WORKERS must be 1: this system cannot share a port"])
     try:
         family, _, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family) as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(address)
-            yield held.getsockname()[1]
+        _bound(family, address).close()  # others who share it would not be in the way below
+        return _bound(family, address, socket.SO_REUSEPORT)
     except OSError as error:
         raise unusable(settings, error) from None
 
 
+def _bound(family: int, address: Any, *options: int) -> socket.socket:
+    made = socket.socket(family)
+    try:
+        for option in (socket.SO_REUSEADDR, *options):
+            made.setsockopt(socket.SOL_SOCKET, option, 1)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
 class Slot:
-    """One of the workers, and who has it now. `first`: what the first one there says
-    once it listens; "" where the configuration is refused, or nobody waits any more."""
+    """One of the workers: the process that it is now, and the next one where that dies. `banner`:
+    what the first process says once it listens; "" where its configuration is refused, or it is
+    told to stop before."""
 
     def __init__(self, settings: Settings, port: int, folder: Path, stop: asyncio.Event) -> None:
-        self.first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.banner: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._environ = {**os.environ, "HOST": settings.host, "PORT": str(port)}
         self._patience_s = settings.drain_seconds + OVERDUE_S
         self._folder = folder
@@ -123,7 +137,7 @@ class Slot:
             code = await self._work()
             if self._stop.is_set():
                 break
-            if code == CONFIG_REFUSED and not self.first.done():
+            if code == CONFIG_REFUSED and not self.banner.done():
                 break
             if time.monotonic() - begun > longest:
                 pause = PAUSES_S[0]
@@ -131,8 +145,8 @@ class Slot:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(2 * pause, longest)
-        if not self.first.done():
-            self.first.set_result("")
+        if not self.banner.done():
+            self.banner.set_result("")
 
     async def _work(self) -> int:
         """Start a worker, and wait until it has ended; its exit code."""
@@ -159,8 +173,8 @@ class Slot:
         return await ended
 
     def _listens(self, banner: str) -> None:
-        if banner and not self.first.done():
-            self.first.set_result(banner)
+        if banner and not self.banner.done():
+            self.banner.set_result(banner)
 
 
 def _all(fd: int) -> str:

@@ -85,8 +85,12 @@ async def test_three_processes_serve_one_port(tmp_path: Path, engine: Engine) ->
 
         logged = [json.loads(line) for line in running.output.splitlines() if line[:1] == "{"]
         assert {line["worker"] for line in logged if "run ended" in line["message"]}
+        assert running.output.count("conversations live in the engine alone") == 1
         workers = children(running)
+        ack = await devices[0].send("count to 2000")
+        await devices[0].durable("token", run_id=ack["run_id"])
         running.child.send_signal(signal.SIGTERM)
+        await devices[0].wait("server", type="draining")
         assert await running.ended() == 0
         assert running.output.rstrip().endswith("Stopped.")
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
@@ -116,15 +120,21 @@ async def test_what_cannot_be_is_told_once(tmp_path: Path, engine: Engine) -> No
     assert "VALKEY_URL is missing: WORKERS=3" in told
     async with server(tmp_path, **shared(engine, WORKERS="1")) as other:
         port = other.url.rpartition(":")[2]
-        taken = shared(engine, PORT=port, HOST="127.0.0.1")
-        code, told = await realtime(cwd=tmp_path, **taken)
-        assert code == 2
-        assert "something else listens there" in told
+        assert await is_refused(tmp_path, shared(engine, PORT=port, HOST="127.0.0.1"))
+    async with server(tmp_path, **shared(engine, WORKERS="2")) as others:
+        port = others.url.rpartition(":")[2]
+        assert await is_refused(tmp_path, shared(engine, PORT=port, HOST="127.0.0.1"))
     nobody = shared(engine, VALKEY_URL=f"redis://127.0.0.1:{free_port()}")
     code, told = await realtime(cwd=tmp_path, **nobody)
     assert code == 2
-    assert "cannot be reached" in told
+    assert told.count("cannot be reached") == 1
     assert "Traceback" not in told
+
+
+async def is_refused(folder: Path, environ: dict[str, str]) -> bool:
+    """Because something listens on its port."""
+    code, told = await realtime(cwd=folder, **environ)
+    return code == 2 and "something else listens there" in told
 
 
 async def test_a_platform_runs_the_procfile_three_times(tmp_path: Path, engine: Engine) -> None:

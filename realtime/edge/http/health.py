@@ -91,7 +91,7 @@ class Health:
             if state["engine"]["status"] != "ok" and state["status"] == "ok":
                 state["status"] = "degraded"
         try:
-            if self._shipping:
+            if self._shipping and not (self._engine and self._engine.pulse.away_s):
                 state["supabase"]["quarantined"] = await log.keeper.quarantined()
             if not self._engine:
                 await log.keeper.row("")

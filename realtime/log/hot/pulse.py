@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.rows import StorageError
-from .line import Line
+from .line import EngineError, Line
 
 LOOK_S = 1.0
 NOTICED_S = 0.5
@@ -55,7 +55,10 @@ class Pulse:
         self._asked = None
         now = int(seconds) * 1000 + int(micros) // 1000
         self.workers = await self._line.call("ZCOUNT", f"{self._prefix}workers", now, "+inf")
-        told: bytes = await self._line.call("INFO", "memory")
+        try:
+            told: bytes = await self._line.call("INFO", "memory")
+        except EngineError:
+            return  # a host that does not let us look
         pairs = (line.partition(b":") for line in told.splitlines())
         info = {name: value for name, _, value in pairs}
         self.used, self.most = (int(info.get(key, 0)) for key in (b"used_memory", b"maxmemory"))
