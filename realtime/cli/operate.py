@@ -107,7 +107,7 @@ async def the_log(settings: Settings) -> AsyncIterator[Here]:
 
         async def told(user_id: str, deleted: Sequence[str]) -> None:
             channel = f"{settings.engine_prefix}w:all"
-            await line.call("PUBLISH", channel, list_frame(user_id, [], deleted))
+            await line.call("PUBLISH", channel, list_frame("", user_id, [], deleted))
 
         yield Here(hot, refused, told)
 

@@ -53,16 +53,19 @@ logger = logging.getLogger(__name__)
 
 
 class Listed(msgspec.Struct):
-    """What has changed in a user's list."""
+    """What has changed in a user's list, as a worker tells all of them."""
 
+    worker: str
     user_id: str
     changed: list[SessionRow]
     deleted: list[str]
 
 
-def list_frame(user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> bytes:
+def list_frame(
+    worker: str, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]
+) -> bytes:
     """Tells all workers what has changed in a user's list."""
-    return b"L" + to_json(Listed(user_id, [*changed], [*deleted]))
+    return b"L" + to_json(Listed(worker, user_id, [*changed], [*deleted]))
 
 
 _listed = msgspec.json.Decoder(Listed).decode
@@ -289,7 +292,8 @@ class Workers:
                 self._rooms.progress(_progress(body))
             case b"L":
                 news = _listed(body)
-                self._rooms.listed(news.user_id, news.changed, news.deleted)
+                if news.worker != self.name:
+                    self._rooms.listed(news.user_id, news.changed, news.deleted)
 
     def _owner_changed(self, session_id: str, worker: str = "", epoch: int = 0) -> None:
         mirror = self._mirrors.get(session_id)
@@ -404,7 +408,7 @@ class Workers:
 
     def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
         self._rooms.listed(user_id, changed, deleted)
-        self._spawn(self._said("all", list_frame(user_id, changed, deleted)))
+        self._spawn(self._said("all", list_frame(self.name, user_id, changed, deleted)))
 
     async def _said(self, worker: str, frame: bytes) -> None:
         await self._bus.tell(worker, frame)

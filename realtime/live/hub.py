@@ -308,11 +308,15 @@ class Hub:
         if actor := self._actors.pop(session_id, None):
             actor.close(deleted=True)
             self._rooms.drop(session_id)
+            self._let_go(session_id)
+
+    def _let_go(self, session_id: str) -> None:
+        self._tasks.add(task := asyncio.create_task(self._release(session_id)))
+        task.add_done_callback(self._tasks.discard)
 
     def _forget(self, session_id: str) -> None:
         self._actors.pop(session_id, None)
-        self._tasks.add(task := asyncio.create_task(self._release(session_id)))
-        task.add_done_callback(self._tasks.discard)
+        self._let_go(session_id)
         if self._archive:
             self._archive.left(session_id)
 

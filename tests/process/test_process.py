@@ -140,7 +140,7 @@ async def test_sessions_are_listed_shown_exported_and_deleted(
             assert session_id in (await sessions("list"))[1]
         assert await answered(tmp_path, "y", "sessions", "delete", session_id) == (0, True)
         refused = await one.send("am I still here?")
-        assert refused["error"]["code"] == "storage_unavailable"
+        assert refused["error"]["code"] == "not_found"
         await one.drop()
         assert (await one.connect())["error"]["code"] == "not_found"
         await two.ask("others go on")
