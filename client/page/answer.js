@@ -2,24 +2,10 @@
 
 import { CodeBlock } from "./code-block.js";
 import { FormulaView } from "./formula-view.js";
+import { DEPTH, Inline, MARKS, normal, noteLabel, unescaped } from "./inline.js";
 import { Growing, decided } from "./markdown.js";
 import { words } from "./words.js";
 
-const DEPTH = 40; // of blocks and of emphasis; what is nested deeper is shown as it is written
-const MARKS = new Set([
-  "CodeMark", "EmphasisMark", "FormulaMark", "HeaderMark", "LinkMark", "ListMark", "NoteLabel", "QuoteMark",
-  "StrikethroughMark", "TableDelimiter", "TaskMarker",
-]);
-const ENTITIES = {
-  amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", copy: "©", reg: "®", trade: "™", hellip: "…",
-  mdash: "—", ndash: "–", lsquo: "‘", rsquo: "’", ldquo: "“", rdquo: "”", laquo: "«", raquo: "»", bull: "•",
-  middot: "·", times: "×", divide: "÷", deg: "°", plusmn: "±", euro: "€", pound: "£", sect: "§", para: "¶",
-  larr: "←", rarr: "→", uarr: "↑", darr: "↓", le: "≤", ge: "≥", ne: "≠", infin: "∞", emsp: "\u2003", ensp: "\u2002",
-};
-const PLAIN = { Emphasis: "em", StrongEmphasis: "strong", Strikethrough: "del" };
-/** What may be open at the end of a text: where it opens, and what it is until it is closed. */
-const OPENING = /(?<bold>\*\*\*?|__)(?=\S)|(?<struck>~~)(?=\S)|(?<![\w*_])(?<em>[*_])(?=[^\s*_])|(?<code>`+)(?=[^`])|(?<formula>\$\$)|(?<![\w\]])(?<link>!?\[)(?=[^\s\]^])/;
-const TO_CLOSE = 400; // characters within which the end is awaited
 const LONG = 3000; // characters of a paragraph's end that are read again and again
 const ROWS = 40; // of a table's
 const WHOLE = new Set(["Emphasis", "StrongEmphasis", "InlineCode", "Link"]);
@@ -28,10 +14,8 @@ const WHOLE = new Set(["Emphasis", "StrongEmphasis", "InlineCode", "Link"]);
 export class Answer {
   #growing = new Growing();
   #text = "";
-  #source = ""; // what the parser is shown of it
-  #final = false;
-  #links = new Map();
-  #notes = new Map();
+  #reading = { source: "", final: false, links: new Map(), notes: new Map() }; // `source`: what the parser is shown
+  #inline = new Inline(this.#reading);
   #known = ""; // the definitions, as they were for the last plan
   #plans = new WeakMap(); // of blocks that are behind the end, by their trees
   #rows = new Map(); // of a table's row, by what it says: an object that stays with it
@@ -49,16 +33,16 @@ export class Answer {
     this.#settling = null;
     if (!text.startsWith(this.#text)) this.#plans = new WeakMap();
     this.#text = text;
-    this.#source = this.#spliced(final ? text : decided(text));
-    if (final && !this.#final) this.#known = ""; // what is not defined by now never is
-    this.#final = final;
-    let tree = this.#growing.parse(this.#source);
+    this.#reading.source = this.#spliced(final ? text : decided(text));
+    if (final && !this.#reading.final) this.#known = ""; // what is not defined by now never is
+    this.#reading.final = final;
+    let tree = this.#growing.parse(this.#reading.source);
     if (this.#define(tree) && this.#settled) {
       this.#settled = null;
-      this.#source = final ? text : decided(text);
-      tree = this.#growing.parse(this.#source);
+      this.#reading.source = final ? text : decided(text);
+      tree = this.#growing.parse(this.#reading.source);
     }
-    const end = final ? -1 : this.#source.trimEnd().length;
+    const end = final ? -1 : this.#reading.source.trimEnd().length;
     return this.#blocks(tree.topNode, end, 0);
   }
 
@@ -80,25 +64,25 @@ export class Answer {
    * @returns {boolean} whether there are new ones
    */
   #define(tree) {
-    if (!this.#known && !/^[ \t>]*\[[^\]\n]{1,300}\]:/m.test(this.#source)) return false;
-    this.#links.clear();
-    this.#notes.clear();
+    if (!this.#known && !/^[ \t>]*\[[^\]\n]{1,300}\]:/m.test(this.#reading.source)) return false;
+    this.#reading.links.clear();
+    this.#reading.notes.clear();
     tree.iterate({
       enter: (node) => {
         if (node.name === "LinkReference") {
           const { node: { firstChild } } = node;
           const address = node.node.getChild("URL");
           const label = normal(this.#slice(firstChild));
-          if (address && !this.#links.has(label)) this.#links.set(label, unescaped(this.#slice(address)));
+          if (address && !this.#reading.links.has(label)) this.#reading.links.set(label, unescaped(this.#slice(address)));
         }
         if (node.name === "Note") {
           const label = noteLabel(this.#slice(node.node.firstChild));
-          if (!this.#notes.has(label)) this.#notes.set(label, this.#notes.size + 1);
+          if (!this.#reading.notes.has(label)) this.#reading.notes.set(label, this.#reading.notes.size + 1);
         }
         return !["Paragraph", "Table", "FencedCode"].includes(node.name);
       },
     });
-    const known = JSON.stringify([...this.#links, ...this.#notes]);
+    const known = JSON.stringify([...this.#reading.links, ...this.#reading.notes]);
     if (known === this.#known) return false;
     this.#known = known;
     this.#rows.clear();
@@ -106,7 +90,7 @@ export class Answer {
     return true;
   }
 
-  #slice = ({ from, to }) => this.#source.slice(from, to);
+  #slice = ({ from, to }) => this.#reading.source.slice(from, to);
 
   #blocks(parent, end, depth) {
     const plans = [];
@@ -127,7 +111,7 @@ export class Answer {
 
   #block(node, end, depth) {
     if (depth > DEPTH) return this.#slice(node);
-    const leaf = (tag, attributes) => ({ tag, attributes, children: () => this.#inline(node, end, 0) });
+    const leaf = (tag, attributes) => ({ tag, attributes, children: () => this.#inline.plans(node, end, 0) });
     const box = (tag, attributes) => ({ tag, attributes, children: () => this.#blocks(node, end, depth + 1) });
     const { name } = node;
     const heading = /^(?:ATX|Setext)Heading(\d)$/.exec(name);
@@ -154,23 +138,23 @@ export class Answer {
   #paragraph(node, end, depth) {
     const { from, to } = node;
     const before = this.#before(from);
-    if (depth || to !== end || to - from < LONG) return [...before, ...this.#inline(node, end, 0)];
+    if (depth || to !== end || to - from < LONG) return [...before, ...this.#inline.plans(node, end, 0)];
     let cut = from;
     for (let part = node.lastChild; part && cut === from; part = part.prevSibling) {
-      const fit = WHOLE.has(part.name) && to - part.from > LONG / 3 && /\s(?!```|\*\*\*|\[\^)\S/.test(this.#source.slice(part.from - 1, part.from + 3));
+      const fit = WHOLE.has(part.name) && to - part.from > LONG / 3 && /\s(?!```|\*\*\*|\[\^)\S/.test(this.#reading.source.slice(part.from - 1, part.from + 3));
       if (fit) cut = part.from;
     }
-    if (cut === from) return [...before, ...this.#inline(node, end, 0)];
-    const settled = [...before, ...this.#inline(node, end, 0, from, cut, !before.length, false)];
+    if (cut === from) return [...before, ...this.#inline.plans(node, end, 0)];
+    const settled = [...before, ...this.#inline.plans(node, end, 0, from, cut, !before.length, false)];
     this.#settle(from, cut, settled);
-    return [...settled, ...this.#inline(node, end, 0, cut)];
+    return [...settled, ...this.#inline.plans(node, end, 0, cut)];
   }
 
   /** A list with a blank line between its items is set wider. */
   #spacing(list) {
     for (let item = list.firstChild; item?.nextSibling; item = item.nextSibling) {
       const { to } = item;
-      if (item.nextSibling.from - to > 1 && /\n[ \t>]*\n/.test(this.#source.slice(to - 1, item.nextSibling.from))) return "loose";
+      if (item.nextSibling.from - to > 1 && /\n[ \t>]*\n/.test(this.#reading.source.slice(to - 1, item.nextSibling.from))) return "loose";
     }
     return "tight";
   }
@@ -211,7 +195,7 @@ export class Answer {
       tag: "tr",
       children: () => {
         const cells = this.#cells(row);
-        return aligned.map((attributes, index) => ({ tag, attributes, children: () => (cells[index] ? this.#inline(cells[index], end, 0) : []) }));
+        return aligned.map((attributes, index) => ({ tag, attributes, children: () => (cells[index] ? this.#inline.plans(cells[index], end, 0) : []) }));
       },
     });
     const group = (tag, lines) => ({ tag, children: () => lines });
@@ -250,141 +234,9 @@ export class Answer {
 
   #note(node, end) {
     const label = noteLabel(this.#slice(node.firstChild));
-    const number = { tag: "sup", children: () => [String(this.#notes.get(label) ?? label)] };
-    return { tag: "p", attributes: { class: "note", dir: "auto" }, children: () => [number, " ", ...this.#inline(node, end, 0)] };
+    const number = { tag: "sup", children: () => [String(this.#reading.notes.get(label) ?? label)] };
+    return { tag: "p", attributes: { class: "note", dir: "auto" }, children: () => [number, " ", ...this.#inline.plans(node, end, 0)] };
   }
-
-  /** The texts and elements of a leaf. At the end of a text what is open is taken as closed. */
-  #inline(node, end, depth, from = node.from, to = node.to, start = true, stop = true) {
-    const plans = [];
-    let open = plans; // where the next one goes
-    let at = from;
-    let rest = false; // is code or a formula without an end
-    const awaited = end >= 0 && to >= end;
-    const unfinished = () => {
-      open.push({ tag: "code", children: () => [this.#source.slice(at, to)] });
-      rest = true;
-    };
-    const text = (until) => {
-      if (until <= at || rest) return;
-      const raw = this.#source.slice(at, until);
-      const early = Math.max(0, to - TO_CLOSE - at);
-      const found = awaited && OPENING.exec(raw.slice(early));
-      if (!found) return void open.push(shown(raw));
-      open.push(shown(raw.slice(0, early + found.index)));
-      at += early + found.index + found[0].length;
-      const { code, formula, link, bold, struck } = found.groups;
-      if (code || formula) return void unfinished();
-      if (!link) {
-        const inside = [];
-        open.push({ tag: bold ? "strong" : struck ? "del" : "em", children: () => inside });
-        open = inside;
-      }
-      text(until);
-    };
-    for (let child = node.firstChild; child; child = child.nextSibling) {
-      if (child.from < from || child.to > to) continue;
-      text(child.from);
-      if (!rest && awaited && child.name === "Escape" && to - child.from < TO_CLOSE && /\\[([]/.test(this.#slice(child))) {
-        at = child.to;
-        unfinished();
-      }
-      if (rest) break;
-      const plan = MARKS.has(child.name) ? null : this.#span(child, end, depth);
-      if (plan) open.push(...plan);
-      at = child.to;
-    }
-    text(to);
-    return trimmed(plans, start, stop);
-  }
-
-  #span(node, end, depth) {
-    const { name } = node;
-    if (depth > DEPTH) return [this.#slice(node)];
-    if (PLAIN[name]) return [{ tag: PLAIN[name], children: () => this.#inline(node, end, depth + 1) }];
-    switch (name) {
-      case "Escape": return [this.#source[node.from + 1]];
-      case "Entity": return [entity(this.#slice(node))];
-      case "HardBreak": return [{ tag: "br" }];
-      case "InlineCode": return [{ tag: "code", children: () => [this.#codeText(node)] }];
-      case "Formula": return [this.#formula(node)];
-      case "NoteMark": return this.#noteMark(node);
-      case "Autolink": case "URL": return this.#address(node);
-      case "Link": case "Image": return this.#link(node, end, depth);
-      default: return [this.#slice(node)];
-    }
-  }
-
-  #codeText(node) {
-    const { firstChild, lastChild } = node;
-    const code = this.#source.slice(firstChild.to, lastChild.from).replace(/\n[ \t>]*/g, " ");
-    const bare = code.startsWith(" ") && code.endsWith(" ") && code.trim() ? code.slice(1, -1) : code;
-    return node.parent?.name === "TableCell" ? bare.replace(/\\\|/g, "|") : bare;
-  }
-
-  #formula(node) {
-    const source = this.#slice(node);
-    const mark = /^(?:\$\$|\\.)/.test(source) ? 2 : 1;
-    const display = source.startsWith("$$") || source.startsWith("\\[");
-    return { view: FormulaView, source: source.slice(mark, -mark), display, open: false };
-  }
-
-  #noteMark(node) {
-    const label = noteLabel(this.#slice(node));
-    const number = this.#notes.get(label) ?? (this.#final ? null : label); // it is defined at the end, as a rule
-    return number ? [{ tag: "sup", attributes: { class: "note-mark" }, children: () => [String(number)] }] : [this.#slice(node)];
-  }
-
-  #address(node) {
-    const url = this.#slice(node.name === "Autolink" ? node.getChild("URL") : node);
-    const whole = /^(?:https?:|mailto:)/i.test(url) ? url : url.includes("@") && !url.includes("/") ? `mailto:${url}` : `https://${url}`;
-    return [anchor(whole, null, () => [url])];
-  }
-
-  #link(node, end, depth) {
-    const address = node.getChild("URL");
-    const marks = node.getChildren("LinkMark");
-    const [open, close] = marks;
-    if (!close) return [this.#slice(node)];
-    const words = () => this.#inline(node, end, depth + 1, open.to, close.from);
-    const label = node.getChild("LinkLabel");
-    const reference = label && label.to - label.from > 2 ? this.#slice(label) : this.#source.slice(open.to - 1, close.to);
-    const href = address || marks.length > 2 ? unescaped(address ? this.#slice(address) : "") : this.#links.get(normal(reference));
-    if (href === undefined) return [this.#source.slice(open.from, open.to), ...words(), this.#source.slice(close.from, node.to)];
-    const title = node.getChild("LinkTitle");
-    const image = node.name === "Image" && open.to === close.from;
-    return [anchor(href, title && unescaped(this.#slice(title).slice(1, -1)), image ? () => [href] : words)];
-  }
-}
-
-const anchor = (href, title, children) => ({
-  tag: "a",
-  attributes: /^(?:https?:\/\/|mailto:)/i.test(href) ? { href, target: "_blank", rel: "noopener noreferrer", ...(title ? { title } : {}) } : {},
-  children,
-});
-
-const normal = (label) => label.slice(1, -1).trim().replace(/\s+/g, " ").toLowerCase();
-const noteLabel = (mark) => /^\[\^([^\]]*)/.exec(mark)[1].toLowerCase();
-const unescaped = (text) => text.replace(/^<|>$/g, "").replace(/\\([!-/:-@[-`{-~])/g, "$1").replace(/&#?\w+;/g, entity);
-const shown = (text) => text.replace(/[ \t]{0,9}\n[ \t]*/g, "\n");
-
-function entity(text) {
-  const [, hex, decimal, name] = /^&(?:#x([\da-f]{1,6})|#(\d{1,7})|(\w+));$/i.exec(text) ?? [];
-  if (name) return ENTITIES[name] ?? text;
-  const code = hex ? parseInt(hex, 16) : Number(decimal);
-  return code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code < 0xe000) ? String.fromCodePoint(code) : text;
-}
-
-/** Neighbouring texts as one, without the blanks around them all. */
-function trimmed(plans, start, stop) {
-  const joined = [];
-  for (const plan of plans) {
-    if (typeof plan === "string" && typeof joined.at(-1) === "string") joined[joined.length - 1] += plan;
-    else joined.push(plan);
-  }
-  if (start && typeof joined[0] === "string") joined[0] = joined[0].trimStart();
-  if (stop && typeof joined.at(-1) === "string") joined[joined.length - 1] = joined.at(-1).trimEnd();
-  return joined.filter((plan) => plan !== "");
 }
 
 const APART = new Set(["p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "tr", "blockquote", "hr"]);

@@ -60,7 +60,7 @@ test("a single tilde strikes nothing through", () => {
 test("tasks are boxes that nobody can tick", () => {
   const [list] = new Answer().plan("- [x] done\n- [ ] open", true);
   assert.deepEqual(list.children()[0].attributes, { class: "task" });
-  assert.deepEqual(list.children()[0].children()[0].attributes, { type: "checkbox", disabled: "", checked: "" });
+  assert.deepEqual(list.children()[0].children()[0].attributes, { type: "checkbox", disabled: "", "aria-label": "Done", checked: "" });
   assert.equal(shown([list]), "<ul><li><input checked></input><p>done</p></li><li><input></input><p>open</p></li></ul>");
 });
 
