@@ -320,7 +320,7 @@ async def moved(made: Cluster, tally: Tally, places: Sequence[tuple[int, int]]) 
 
 
 def machine_tables(rows: Rows) -> list[str]:
-    heads = ["workers", "relay", "tokens/s", "in time", "p50 ms", "p99 ms", "CPU µs/token"]
+    heads = ["workers", "relay", "tokens/s", "of the load", "p50 ms", "p99 ms", "CPU µs/token"]
     lines: list[str] = []
     shown = ""
     for name, found in rows.items():
@@ -328,7 +328,9 @@ def machine_tables(rows: Rows) -> list[str]:
         if sessions != shown:
             shown = sessions
             lines += ["", f"### {sessions} sessions"]
-            lines += table([*heads, "ours ÷ it", "engine µs/token", "notes"])
+            lines += table([*heads, "ours ÷ it", "tokens/frame", "engine µs/token", "notes"])
+        ours_name = f"{sessions} {workers} {OURS.name}"
+        ratio = report.ratios(rows, "cpu_us_per_token", ours_name, name)
         lines += line(
             workers,
             NODE.label if kind == NODE.name else OURS.label,
@@ -337,13 +339,17 @@ def machine_tables(rows: Rows) -> list[str]:
             report.cell(found, "latency_p50_ms"),
             report.cell(found, "latency_p99_ms"),
             report.cell(found, "cpu_us_per_token"),
-            hundredths(
-                report.ratios(rows, "cpu_us_per_token", f"{sessions} {workers} {OURS.name}", name)
-            ),
+            hundredths(ratio if kept_up(found) and kept_up(rows[ours_name]) else None),
+            report.cell(found, "tokens_per_frame"),
             report.cell(found, "engine_us_per_token"),
             report.notes(found),
         )
     return lines
+
+
+def kept_up(rows: list[Row]) -> bool:
+    """Whether the CPU of a token means anything: a relay that falls behind shows few of them."""
+    return (report.middle(rows, "held") or 0) >= report.KEPT_UP
 
 
 # -------------------------------------------------------------------------- all
