@@ -34,6 +34,7 @@ faults: .venv/dev node_modules/.dev
 
 bench: .venv/dev node_modules/.dev
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.workers
 
 lint: .venv/dev node_modules/.dev
 	$(BIN)/ruff check .

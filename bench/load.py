@@ -34,12 +34,14 @@ def percentile(ordered: list[float], part: float) -> float:
 
 
 @asynccontextmanager
-async def started(bench: Bench, relay: Relay) -> AsyncIterator[tuple[Process, str]]:
-    """The relay as a fresh process that listens, and its address."""
+async def started(
+    bench: Bench, relay: Relay, core: int | None = None
+) -> AsyncIterator[tuple[Process, str]]:
+    """The relay as a fresh process that listens, and its address. `core`: another than its own."""
     port = free_port()
     environ = relay.environment(port, bench.upstream_port)
     command = [part.replace("{port}", str(port)) for part in relay.command]
-    async with process(command, environ, bench.relay_core) as running:
+    async with process(command, environ, bench.relay_core if core is None else core) as running:
         await listens(running, port)
         await asyncio.sleep(0.5)
         yield running, f"http://127.0.0.1:{port}"

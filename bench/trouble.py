@@ -39,6 +39,7 @@ class Viewer(Ours):
         if payload.startswith(b'42["session",'):
             said = json.loads(payload[2:])[1]
             if "error" in said:
+                self.fail(f"the relay does not open a session: {said['error']}")
                 self.close()
                 return
             token = said.get("guest_token") or self.key.get("token")

@@ -63,9 +63,12 @@ class Client(asyncio.Protocol):
         )
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.fail("the relay closed the connection")
+
+    def fail(self, why: str) -> None:
         for future in (self.ready, self.finished):
             if not future.done():
-                future.set_exception(ConnectionError("the relay closed the connection"))
+                future.set_exception(ConnectionError(why))
             future.exception()  # whoever waits still gets it
 
     def close(self) -> None:
