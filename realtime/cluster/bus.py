@@ -102,8 +102,9 @@ class Bus:
         task = self._answers.get(key)
         if task is None:
             task = self._answers[key] = asyncio.create_task(self._answer(call))
-            if len(self._answers) > REMEMBERED:
-                self._answers.popitem(last=False)
+            oldest = next(iter(self._answers))
+            if len(self._answers) > REMEMBERED and self._answers[oldest].done():
+                del self._answers[oldest]
         task.add_done_callback(lambda done: self._reply(call.worker, done.result()))
 
     async def _answer(self, call: Call) -> Answered:

@@ -332,7 +332,7 @@ class Workers:
                     self._drop(session_id)
                 elif before.get(session_id) == mirror.committed < place.head:
                     self._spawn(self._heal(mirror))
-                before[session_id] = mirror.committed
+            before = {one: mirror.committed for one, mirror in self._mirrors.items()}
             missing = {one: missing.get(one, 0) + 1 for one in self._mirrors.keys() - found.keys()}
             for session_id, times in missing.items():
                 if times > MISSED:

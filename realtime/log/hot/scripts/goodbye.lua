@@ -6,8 +6,10 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 for _, sid in ipairs(redis.call('ZRANGE', P .. 'own:' .. W, 0, -1)) do
   local wait = ARGV[3]
   if redis.call('ZSCORE', P .. 'own:' .. W, sid) == '1' then wait = 0 end
-  redis.call('HSET', P .. 's:' .. sid, 'owner', '')
-  redis.call('ZADD', P .. 'due', now + wait, sid)
+  if redis.call('EXISTS', P .. 's:' .. sid) == 1 then
+    redis.call('HSET', P .. 's:' .. sid, 'owner', '')
+    redis.call('ZADD', P .. 'due', now + wait, sid)
+  end
   for w in string.gmatch(redis.call('HGET', P .. 's:' .. sid, 'watch') or '', '%S+') do
     if w ~= W then redis.call('PUBLISH', P .. 'w:' .. w, 'F' .. cmsgpack.pack({sid})) end
   end

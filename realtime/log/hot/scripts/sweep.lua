@@ -4,13 +4,17 @@
 local P, W, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+-- Who was away itself cannot tell who else was.
+if tonumber(redis.call('ZSCORE', P .. 'workers', W) or 0) < now then return {} end
 if now - tonumber(redis.call('HGET', P .. 'since', W) or now) < lease then return {} end
 for _, dead in ipairs(redis.call('ZRANGE', P .. 'workers', '-inf', now - 1, 'BYSCORE')) do
   local own = redis.call('ZRANGE', P .. 'own:' .. dead, 0, most - 1, 'REV')
   for _, sid in ipairs(own) do
-    redis.call('HSET', P .. 's:' .. sid, 'owner', '', 'died', '1')
+    if redis.call('EXISTS', P .. 's:' .. sid) == 1 then
+      redis.call('HSET', P .. 's:' .. sid, 'owner', '', 'died', '1')
+      redis.call('ZADD', P .. 'due', now, sid)
+    end
     redis.call('ZREM', P .. 'own:' .. dead, sid)
-    redis.call('ZADD', P .. 'due', now, sid)
   end
   local sees = redis.call('SRANDMEMBER', P .. 'sees:' .. dead, most)
   for _, sid in ipairs(sees) do
