@@ -226,7 +226,7 @@ addEventListener("keydown", (event) => {
 document.addEventListener("visibilitychange", () => document.hidden || page.list.refresh());
 
 theme($("theme"), local);
-$("start-session").disabled = false; // from here on no click is lost
+$("start-session").disabled = $("message-box").disabled = false; // from here on no click and no key is lost
 page.list.refresh();
 acts.arrive();
 schedule();

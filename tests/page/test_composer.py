@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Browser, expect
+import asyncio
+
+from playwright.async_api import Browser, Route, expect
 
 from realtime.models.demo import DemoModel
 from realtime.runs.chain import Chain, Link
@@ -21,12 +23,14 @@ async def test_each_session_keeps_a_draft_of_its_own(serve: Serve, chromium: Bro
     await say(page, "count to 4")
     await answered(page, "1 2 3 4")
     await expect(box).to_have_value("")
+    first = page.url
     await box.fill("for the first")
     await page.get_by_test_id("start-session").click()
     await expect(box).to_have_value("")
     await box.fill("for a new one")
     await page.locator("#past-sessions a").click()
     await expect(box).to_have_value("for the first")
+    await expect(page).to_have_url(first)
     await page.reload()
     await expect(box).to_have_value("for the first")
     await page.get_by_test_id("start-session").click()
@@ -50,6 +54,25 @@ async def test_each_session_keeps_a_draft_of_its_own(serve: Serve, chromium: Bro
         await row.wait_for_element_state("hidden")
     kept = "Object.keys(sessionStorage).filter((key) => key.startsWith('realtime.draft'))"
     assert await page.evaluate(kept) == []
+
+
+async def test_no_key_is_lost_while_the_page_begins(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    begin = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await begin.wait()
+        await route.continue_()
+
+    await page.route("**/words/en.*", late)
+    await page.goto(running.url)
+    box = page.get_by_test_id("message-box")
+    await expect(box).to_be_disabled()
+    begin.set()
+    await expect(box).to_be_focused()
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
 
 
 async def test_a_long_message_is_counted_before_it_is_too_long(
