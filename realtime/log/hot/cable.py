@@ -62,7 +62,10 @@ class Cable(asyncio.Protocol):
     def write(self, *args: bytes | str | int) -> None:
         """Write a command that has no answer, such as SUBSCRIBE."""
         assert self._transport is not None, "it is not connected"
-        self._transport.write(hiredis.pack_command(args))  # type: ignore[arg-type]
+        try:
+            self._transport.write(hiredis.pack_command(args))  # type: ignore[arg-type]
+        except RuntimeError as error:  # uvloop's, of a transport that is closed
+            self.lose(Away(f"the engine at {self._label}: {error}"))
 
     def lose(self, away: Away) -> None:
         """Drop the connection; who waits for an answer gets this."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
@@ -18,6 +19,8 @@ __all__ = ["Away", "Ear", "EngineError", "Line"]
 CONNECT_S = 1.0
 PAUSES_S = (0.25, 0.5, 1.0)
 """Before each try to connect again; the last one is repeated."""
+
+logger = logging.getLogger(__name__)
 
 PROBE = b"?"
 PROBE_S = 1.0
@@ -86,6 +89,9 @@ class Line:
                 return await self._connect()
             except Away as away:
                 self._away = away
+            except Exception as error:  # a line that gave up would be away for good
+                logger.exception("the connection to the engine could not be made")
+                self._away = Away(f"the engine at {self._address.label}: {error!r}")
         raise AssertionError("unreachable: the pauses never end")
 
     async def _connect(self) -> Cable:
