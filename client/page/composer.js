@@ -92,6 +92,7 @@ export class Composer {
     const { value } = this.#box;
     if (value && value.length <= DRAFT_LENGTH) this.#storage.setItem(draftOf(this.#session), value);
     else this.forget(this.#session);
+    this.#box.dir = value.length <= DRAFT_LENGTH ? "auto" : ""; // to find it takes seconds in megabytes
     this.#box.rows = Math.min(8, value.split("\n").length + Math.floor(value.length / 90));
     this.#count(value);
     this.#parts.changed();
