@@ -161,7 +161,9 @@ async def test_heads_that_a_firewall_does_not_like_go_without_their_summaries(
     project: SupabaseLite, gateway: Gateway
 ) -> None:
     supabase = await Supabase.connect(gateway.url, project.secret_key)
-    gateway.firewall = lambda body: FIREWALLS["a page with 403"]() if b"3100" in body else None
+    gateway.firewall = lambda body: (
+        FIREWALLS["a page with 403"]() if TABOO.encode() in body else None
+    )
     good, bad = [session(summary="well")], [session(summary=f"on {TABOO}") for _ in range(2)]
     delivery = Delivery(supabase, Leases(supabase, new_id()))
 
