@@ -189,8 +189,7 @@ async def _running(
             undo.push_async_callback(auth.close)
         early = settings.durability == "async"
         shared = await share_log(settings, transport) if settings.engine_url else None
-        journal = None if shared else JournalKeeper(open_journal(settings))
-        keeper: Keeper = shared.keeper if shared else journal  # type: ignore[assignment]
+        keeper: Keeper = shared.keeper if shared else JournalKeeper(open_journal(settings))
         log = Log(keeper, early_tokens=early)
         undo.push_async_callback(log.close)
         suspect = await keeper.showing_early(early)
@@ -304,11 +303,11 @@ async def _running(
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
         if shared:
-            await shared.join(hub, bounds, undo)
+            await shared.join(hub, undo)
             if leases:
                 undo.callback(asyncio.create_task(shared.keeper.forget_idle()).cancel)
-        if journal:
-            journal.begin()
+        if isinstance(keeper, JournalKeeper):
+            keeper.begin()
         for follower in followers:
             follower.start(news[follower.name])
         await summariser.start()

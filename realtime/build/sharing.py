@@ -11,7 +11,6 @@ from uuid import uuid4
 from ..cluster.limits import SharedBuckets, SharedBudget
 from ..cluster.workers import Workers
 from ..config import ConfigError, Settings
-from ..core.bounds import Bounds
 from ..core.rows import StorageError
 from ..edge.transport import Transport
 from ..limits.budget import Budget
@@ -34,7 +33,7 @@ class Shared:
     budget: Callable[..., Budget]
     buckets: Callable[[float, float, str], SharedBuckets]
 
-    async def join(self, hub: Hub, bounds: Bounds, undo: AsyncExitStack) -> None:
+    async def join(self, hub: Hub, undo: AsyncExitStack) -> None:
         """Hear the others, and take up what they leave."""
 
         def on_away(away: bool) -> None:
@@ -46,7 +45,7 @@ class Shared:
                 hub.discarded({session_id}, why)
 
         self.keeper.watch(on_away=on_away, on_lost=on_lost, on_return=self.workers.returned)
-        self.workers.start(hub, bounds)
+        self.workers.start(hub)
         undo.push_async_callback(self.workers.close)
         await self.ear.start()
         undo.push_async_callback(self.ear.close)

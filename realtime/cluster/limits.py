@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..limits.buckets import rate_limited
 from ..limits.budget import Amount, Budget, may_be_used_up
 from ..live.errors import storage_unavailable
-from ..log.hot.line import Away, Line
+from ..log.hot.line import Away, Line, until_answered
 from ..log.hot.records import NANO, day_of
 from ..log.hot.scripts import Script
 
-AGAIN_S = 0.1
 _spend, _take = Script("spend"), Script("take")
 
 
@@ -37,21 +36,13 @@ class SharedBudget(Budget):
         for who, _, limit in limits:
             asked += (who, limit.tokens, _nano(limit.dollars))
         amounts = (most.tokens, _nano(most.dollars), used.tokens, _nano(used.dollars))
-        refused, why, *totals = await self._ask(day_of(self._now_ms()), run_id, *amounts, *asked)
+        call = partial(_spend, self._line, self._prefix, day_of(self._now_ms()), run_id, *amounts)
+        refused, why, *totals = await until_answered(partial(call, *asked))
         for (who, _, _), tokens, nano in zip(limits, totals[::2], totals[1::2], strict=True):
             self._spent[who] = Amount(int(tokens), int(nano) / NANO)
         if refused:
             name = limits[refused - 1][1]
             raise self.used_up(name) if why == b"spent" else may_be_used_up(name)
-
-    async def _ask(self, *asked: str | int) -> list[Any]:
-        """The engine's answer, as soon as there is one: without it nothing is spent."""
-        while True:
-            try:
-                answer: list[Any] = await _spend(self._line, self._prefix, *asked)
-                return answer
-            except Away:
-                await asyncio.sleep(AGAIN_S)
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)

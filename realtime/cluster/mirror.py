@@ -15,7 +15,7 @@ from ..live.host import Host
 from ..live.presence import Presence
 from ..live.tail import Tail
 from ..live.view import View
-from ..log.encode import Append
+from ..log.encode import Append, only_tokens
 from ..log.hot.records import Told
 from ..protocol import (
     Approve,
@@ -30,7 +30,6 @@ from ..protocol import (
     Regenerate,
     Send,
     Stop,
-    Token,
     ToolDeclaration,
 )
 
@@ -100,8 +99,7 @@ class Mirror(View):
         if not events:
             return None
         self._tail.extend(events)
-        only = all(isinstance(event, Token) for event in events)
-        return Append(self.session_id, told.epoch, events, payloads, only)
+        return Append(self.session_id, told.epoch, events, payloads, only_tokens(events))
 
     def read_again(self, head: Head, session: Session, events: Sequence[Event]) -> None:
         """The log has more than was heard: these events, the first of which may be known in

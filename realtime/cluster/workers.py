@@ -12,12 +12,10 @@ from typing import Any
 
 import msgspec
 
-from ..core.bounds import Bounds
 from ..core.rows import Head, SessionRow, StorageError
 from ..core.session import Session
 from ..core.user import User
 from ..live.errors import storage_unavailable
-from ..live.host import Host
 from ..live.hub import Hub, Rooms
 from ..live.tail import Tail
 from ..log.encode import encoded
@@ -25,7 +23,6 @@ from ..log.hot.keeper import HotLog
 from ..log.hot.line import Line
 from ..log.hot.records import Told, decode_parts
 from ..log.hot.scripts import Script
-from ..log.log import Log
 from ..protocol import Event, Progress, ProtocolError, to_json
 from .bus import PATIENCE_S, Bus, Moved
 from .calls import ARGUMENTS, Call, arguments, do
@@ -93,13 +90,9 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_unshared: Callable[[str, str], None] = lambda session_id, owner: None
         self._hub: Hub
-        self._host: Host
-        self._log: Log
-        self._bounds: Bounds
 
-    def start(self, hub: Hub, bounds: Bounds) -> None:
-        self._hub, self._host, self._bounds = hub, hub.host, bounds
-        self._log = hub.log
+    def start(self, hub: Hub) -> None:
+        self._hub = hub
         self._spawn(self._look())
         self._spawn(self._take_up())
 
@@ -139,8 +132,8 @@ class Workers:
             if found is None:
                 return False
             head, session, _ = found
-            tail = Tail(self._log, session_id, session.head)
-            mirror = Mirror(head, session, self._host, tail, worker, self._ask, self._forget)
+            tail = Tail(self._hub.log, session_id, session.head)
+            mirror = Mirror(head, session, self._hub.host, tail, worker, self._ask, self._forget)
             for other, users in seen.items():
                 mirror.presence.told(other, users)
             self._mirrors[session_id] = mirror
@@ -161,10 +154,7 @@ class Workers:
         if found is None:
             return None
         head, events = found
-        session = Session(session_id, epoch=head.row.epoch, bounds=self._bounds)
-        for event in events:
-            session.apply(event)
-        return head, session, events
+        return head, self._hub.folded(session_id, head.row.epoch, events), events
 
     def _take(self, mirror: Mirror, parts: Iterable[Told]) -> None:
         for told in parts:
@@ -392,7 +382,7 @@ class Workers:
 
     async def _introduce(self, user: User) -> None:
         """Know of a user what the worker knows where they signed in. Raises `ProtocolError`."""
-        people = self._host.services.people
+        people = self._hub.host.services.people
         if people.find(user.user_id).attributes != user.attributes:
             people.met(user)
         await people.look_up(user)

@@ -149,6 +149,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 TAKEN = "taken"
+TAKEN_WHY = "another worker took over the session before this row was shipped"
 """The code of rows whose session another worker took over."""
 
 

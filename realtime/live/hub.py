@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -265,11 +273,8 @@ class Hub:
         if session_id in self._suspect:
             self._suspect.discard(session_id)
             epoch += 1
-        session = Session(session_id, epoch=epoch, bounds=self._bounds)
-        for event in events:
-            session.apply(event)
         actor = Actor(
-            session,
+            self.folded(session_id, epoch, events),
             self.host,
             left_at=head.left_at,
             share_key=head.share_key,
@@ -283,6 +288,13 @@ class Hub:
                 actor.begin(head.row.user_id)
             actor.recover()
         return True
+
+    def folded(self, session_id: str, epoch: int, events: Iterable[Event]) -> Session:
+        """A session, from all its events."""
+        session = Session(session_id, epoch=epoch, bounds=self._bounds)
+        for event in events:
+            session.apply(event)
+        return session
 
     def _presence(
         self,

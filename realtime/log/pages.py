@@ -6,7 +6,7 @@ read them in a way of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
 from ..core.fold import first_seq, fitting, fold, merge, newest
@@ -50,6 +50,17 @@ def made(making: Making[T], read: Callable[[int], list[Event]]) -> T:
         wanted = next(making)
         while True:
             wanted = making.send(read(wanted))
+    except StopIteration as done:
+        found: T = done.value
+        return found
+
+
+async def awaited(making: Making[T], read: Callable[[int], Awaitable[list[Event]]]) -> T:
+    """The same, from rows that are awaited."""
+    try:
+        wanted = next(making)
+        while True:
+            wanted = making.send(await read(wanted))
     except StopIteration as done:
         found: T = done.value
         return found

@@ -77,16 +77,14 @@ class Cluster(World):
             await self._stacks.pop(port).aclose()
 
     async def logs(self) -> dict[str, list[Entry]]:
-        line = Line(self.engine.address, "test")
-        await line.start()
-        reading = Reading(line, PREFIX)
-        ids = [one.decode() for one in await line.call("ZRANGE", f"{PREFIX}all", 0, -1)]
-        found = {
-            one: [{"event": row.name, **json.loads(row.payload)} for row in await reading.rows(one)]
-            for one in ids
+        async with Line(self.engine.address, "test") as line:
+            reading = Reading(line, PREFIX)
+            ids = [one.decode() for one in await line.call("ZRANGE", f"{PREFIX}all", 0, -1)]
+            rows = {one: await reading.rows(one) for one in ids}
+        return {
+            one: [{"event": row.name, **json.loads(row.payload)} for row in found]
+            for one, found in rows.items()
         }
-        await line.close()
-        return found
 
 
 @asynccontextmanager

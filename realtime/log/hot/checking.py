@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -48,7 +47,7 @@ async def examine(address: Address, prefix: str) -> Findings:
     """Try an engine; nothing stays in it. `prefix` begins its keys. Raises `Away`, which says
     what to do."""
     try:
-        async with _connected(address) as line:
+        async with Line(address, "check") as line:
             try:
                 info = await _info(line)
             except EngineError as error:
@@ -100,16 +99,6 @@ def judge(info: Info) -> Findings:
             "maxclients, or use a larger plan"
         )
     return found
-
-
-@asynccontextmanager
-async def _connected(address: Address) -> AsyncIterator[Line]:
-    line = Line(address, "check")
-    await line.start()
-    try:
-        yield line
-    finally:
-        await line.close()
 
 
 async def _info(line: Line) -> dict[str, str]:

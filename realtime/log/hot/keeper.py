@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from . import beside
 from .chores import Chores
 from .followers import HotFollowers
 from .holding import Holding
-from .line import Away, Line
+from .line import AGAIN_S, Away, Line, until_answered
 from .outgoing import Outgoing
 from .pulse import HotCount, Pulse
 from .reading import Reading, Where
@@ -41,9 +42,6 @@ from .scripts import Script
 
 LEASE_MS = 6000
 """So long a worker that is no longer heard of keeps what it writes."""
-
-AGAIN_S = 0.1
-"""From one try to the next while the engine is away."""
 
 DELETED = 1000  # sessions that are known to be
 
@@ -81,7 +79,7 @@ class HotLog:
         self.name = worker
         self.news = asyncio.Event()
         self.away: StorageError | None = None
-        self.on_away: Callable[[bool], None] = lambda away: None
+        self._on_away: Callable[[bool], None] = lambda away: None
         self.left: asyncio.Queue[str] = asyncio.Queue()
         self._line = line
         self._side = side
@@ -120,7 +118,7 @@ class HotLog:
     ) -> None:
         """Hear when the engine is away and when it is back, of sessions that others write now, and
         when the engine may have forgotten who watches."""
-        self.on_away = on_away
+        self._on_away = on_away
         self._chores.on_lost, self._chores.on_return = on_lost, on_return
 
     def rest(self) -> None:
@@ -153,7 +151,8 @@ class HotLog:
         if names:
             answer = await self._flushed(_pack(index), b"".join(parts))
             for place, why in zip(answer[::2], answer[1::2], strict=True):
-                if reason := await self._restored(names[place], why):
+                restored = partial(self._chores.restore, names[place], why)
+                if reason := await until_answered(restored):
                     lost[names[place]] = reason
             for session_id in names:
                 if held := self._held.get(session_id):
@@ -165,14 +164,6 @@ class HotLog:
 
     def _noted(self) -> tuple[int, str]:
         return int(self._early), " ".join(self._followers.names)
-
-    async def _restored(self, session_id: str, why: bytes) -> StorageError | None:
-        """Why nothing of a session was stored. None where it was stored after all."""
-        while True:
-            try:
-                return await self._chores.restore(session_id, why)
-            except Away:
-                await asyncio.sleep(AGAIN_S)
 
     async def _flushed(self, index: bytes, parts: bytes) -> list[Any]:
         """The answer to a flush, which is sent until there is one: what is there already changes
@@ -198,7 +189,7 @@ class HotLog:
         if bool(why) != bool(self.away):
             self.away = why
             logger.warning("the engine is away: %s" if why else "the engine is back%s", why or "")
-            self.on_away(bool(why))
+            self._on_away(bool(why))
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._chores.ended += ended

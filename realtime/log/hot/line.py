@@ -6,25 +6,38 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from ...core.rows import StorageError
 from .address import Address
 from .cable import Away, Cable, EngineError
 
-__all__ = ["Away", "Ear", "EngineError", "Line"]
+__all__ = ["Away", "Ear", "EngineError", "Line", "until_answered"]
 
 CONNECT_S = 1.0
 PAUSES_S = (0.25, 0.5, 1.0)
 """Before each try to connect again; the last one is repeated."""
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+AGAIN_S = 0.1
+"""From one try to be answered to the next."""
 
 PROBE = b"?"
 PROBE_S = 1.0
 DEAF_S = 3.0
+
+
+async def until_answered(work: Callable[[], Awaitable[T]]) -> T:
+    """What the engine answers, as soon as it does. The work is done again until then."""
+    while True:
+        try:
+            return await work()
+        except Away:
+            await asyncio.sleep(AGAIN_S)
 
 
 class Line:
@@ -73,6 +86,13 @@ class Line:
         if self._cable:
             self._cable.lose(self._away)
             self._cable = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def _keep(self, cable: Cable) -> None:
         while True:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...core.rows import TAKEN, EventRow, Quarantined, Refused, StorageError
+from ...core.rows import TAKEN, TAKEN_WHY, EventRow, Quarantined, Refused, StorageError
 from .line import Line
 from .reading import Reading
 from .scripts import Script
@@ -40,9 +40,9 @@ class HotQuarantine:
 
     async def add_unshipped(self, session_id: str, archived: int) -> None:
         """Keep what is not shipped of a session that others write now."""
-        message = "another worker took over the session before this row was shipped"
         for row in await self._reading.rows(session_id, archived):
-            await self._add(Refused(session_id, row.epoch, row.seq, TAKEN, message), row.shipped())
+            refused = Refused(session_id, row.epoch, row.seq, TAKEN, TAKEN_WHY)
+            await self._add(refused, row.shipped())
 
     async def _add(self, refused: Refused, row: EventRow | None) -> None:
         """Keep a row whole: its session may go, and it stays. The same row is kept once."""

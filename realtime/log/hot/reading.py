@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ...core.fold import first_seq
@@ -187,27 +188,16 @@ class Reading:
         return [*events, *(event for event in more if last < first_seq(event) < seq)]
 
     async def replay(self, session_id: str, after_seq: int) -> list[Event]:
-        making = pages.replay(after_seq)
-        try:
-            after = next(making)
-            while True:
-                rows = await self.rows(session_id, after, limit=pages.CHUNK)
-                after = making.send([row.event() for row in rows])
-        except StopIteration as done:
-            found: list[Event] = done.value
-            return found
+        async def behind(seq: int) -> list[Event]:
+            rows = await self.rows(session_id, seq, limit=pages.CHUNK)
+            return [row.event() for row in rows]
+
+        return await pages.awaited(pages.replay(after_seq), behind)
 
     async def page(
         self, session_id: str, before_seq: int, limit: int
     ) -> tuple[list[Event], int | None]:
-        making = pages.page(before_seq, limit)
-        try:
-            before = next(making)
-            while True:
-                before = making.send(await self._before(session_id, before))
-        except StopIteration as done:
-            found: tuple[list[Event], int | None] = done.value
-            return found
+        return await pages.awaited(pages.page(before_seq, limit), partial(self._before, session_id))
 
     # ---------------------------------------------------------------- figures
 

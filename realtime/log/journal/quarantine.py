@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ...core.rows import TAKEN, EventRow, Quarantined, Refused, StorageError
+from ...core.rows import TAKEN, TAKEN_WHY, EventRow, Quarantined, Refused, StorageError
 from . import slim
 from .database import Database
 
@@ -47,9 +47,8 @@ class Quarantine:
     def add_unshipped(self, writer: sqlite3.Connection, session_id: str, cursor: int) -> None:
         """Move what was not shipped of a session that another worker took over. Inside of a
         transaction of the journal."""
-        message = "another worker took over the session before this row was shipped"
         for row in slim.rows(writer.execute(_UNSHIPPED, (session_id, cursor))):
-            self._add(writer, row, TAKEN, message)
+            self._add(writer, row, TAKEN, TAKEN_WHY)
 
     def _add(self, writer: sqlite3.Connection, row: EventRow, code: str, message: str) -> None:
         """Keep a row whole: its session may go, and it stays."""

@@ -27,14 +27,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield running
 
 
-@asynccontextmanager
-async def line(address: Address) -> AsyncIterator[Line]:
-    one = Line(address, "test")
-    await one.start()
-    try:
-        yield one
-    finally:
-        await one.close()
+def line(address: Address) -> Line:
+    """One that is connected inside of `async with`."""
+    return Line(address, "test")
 
 
 class Ups:
