@@ -12,7 +12,7 @@ from realtime.core.fold import first_seq, fold, merge
 from realtime.core.rows import Deleted, EventRow, Head, Listing
 from realtime.core.session import Session
 from realtime.live.listing import place_of
-from realtime.log.encode import encoded
+from realtime.log.encode import Append, encoded
 from realtime.log.hot.keeper import HotLog
 from realtime.log.hot.line import Line
 from realtime.log.journal import Journal
@@ -97,6 +97,16 @@ async def test_what_is_read_is_what_was_committed(keeper: Keeper, seed: int) -> 
         page, before = await keeper.page(session.session_id, before, 5)
         got = fold([*page, *got])
     assert [to_json(event) for event in got] == [to_json(event) for event in fold(events)]
+
+
+async def test_an_epoch_is_kept_with_the_head(keeper: Keeper) -> None:
+    session, _ = await kept(keeper, 3)
+    session.epoch = 2  # somebody may have seen what was not stored
+    head = head_of(session)
+    assert not await keeper.commit([Append(session.session_id, 2, [], [], False, head)], [head])
+    found = await keeper.session(session.session_id)
+    assert found
+    assert found[0].row.epoch == 2
 
 
 async def test_lists_searches_and_figures(keeper: Keeper) -> None:

@@ -65,7 +65,7 @@ class Holding(msgspec.Struct):
             part, at, places = part_of(session_id, epoch, state, rows)
             row = head.row
             about = [at, len(state), self.revision, row.user_id, row.start_time]
-            about += [row.end_time or 0, int(head.unfinished)]
+            about += [row.end_time or 0, int(head.unfinished), epoch]
             used = [*spent(events, row.user_id)] or False
         flat: list[int] = []
         for event, stored, place in zip(events, rows, places, strict=True):

@@ -4,7 +4,7 @@
 -- The index is one flat list, eight fields a part:
 --   session, fence, first, last, size, rows, head, spent
 -- size: of the part, the next so many bytes. rows: flat [seq, offset, size]*, each a row within the
--- part. head: false, or [offset, size, revision, user, start, ended, busy]: where the head stands,
+-- part. head: false, or [offset, size, revision, user, start, ended, busy, epoch]: where the head stands,
 -- and what is indexed of it. spent: false, or flat [day, who, tokens, nano-dollars, run, asker, owner]*.
 -- last < first: no new event. A part that is there already changes nothing.
 -- Gives [place, why]*: 'deleted', 'fenced' (another worker has it), 'less' (the engine lost the session,
@@ -71,7 +71,7 @@ for k = 1, #index, 8 do
     local told = head and head[3] > tonumber(m[5])
     if told then
       local o = from + head[1]
-      redis.call('HSET', key, 'revision', head[3], 'run', ARGV[3], 'early', ARGV[7],
+      redis.call('HSET', key, 'revision', head[3], 'epoch', head[8], 'run', ARGV[3], 'early', ARGV[7],
         'state', string.sub(bytes, o + 1, o + head[2]))
       redis.call('ZADD', P .. 'own:' .. W, head[7], sid)
       redis.call('SADD', P .. 'ship:' .. W, sid)
