@@ -285,7 +285,7 @@ async def _running(
         app[export.EXPORTS] = export.Exports(hub, callers)
         app[api.API] = api.Api(hub, callers, info=info)
         app[sessions.SESSIONS] = sessions.SessionList(hub, callers, shipped=supabase)
-        uploads = Buckets(settings.files_per_day, DAY_S, "files")
+        uploads = buckets(settings.files_per_day, DAY_S, "files").admit
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
         engine = shared.workers if shared else None
@@ -303,7 +303,8 @@ async def _running(
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)
         if shared:
-            await shared.join(hub, undo)
+            heard = partial(supabase.alive_until, leases.worker) if supabase and leases else None
+            await shared.join(hub, undo, heard)
             if leases:
                 undo.callback(asyncio.create_task(shared.keeper.forget_idle()).cancel)
         if isinstance(keeper, JournalKeeper):

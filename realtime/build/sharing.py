@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +33,10 @@ class Shared:
     budget: Callable[..., Budget]
     buckets: Callable[[float, float, str], SharedBuckets]
 
-    async def join(self, hub: Hub, undo: AsyncExitStack) -> None:
-        """Hear the others, and take up what they leave."""
+    async def join(
+        self, hub: Hub, undo: AsyncExitStack, heard: Callable[[], Awaitable[str]] | None
+    ) -> None:
+        """Hear the others, and take up what they leave. `heard`: as for `Workers.start`."""
 
         def on_away(away: bool) -> None:
             kind = "storage_away" if away else "storage_back"
@@ -45,7 +47,7 @@ class Shared:
                 hub.discarded({session_id}, why)
 
         self.keeper.watch(on_away=on_away, on_lost=on_lost, on_return=self.workers.returned)
-        self.workers.start(hub)
+        self.workers.start(hub, heard)
         undo.push_async_callback(self.workers.close)
         await self.ear.start()
         undo.push_async_callback(self.ear.close)

@@ -1,4 +1,5 @@
-"""What all workers together allow: budgets of a day, and how often a user may do something."""
+"""What all workers together allow: budgets of a day, runs at once, and how often a user may do
+something."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..limits.buckets import rate_limited
-from ..limits.budget import Amount, Budget, may_be_used_up
+from ..limits.budget import WHOSE_ANSWERS, Amount, Budget, may_be_used_up, too_many_runs
 from ..live.errors import storage_unavailable
 from ..log.hot.line import Away, Line, until_answered
 from ..log.hot.records import NANO, day_of
@@ -18,7 +19,8 @@ _spend, _take = Script("spend"), Script("take")
 
 class SharedBudget(Budget):
     """A budget that other workers draw on too. What they spent is known here as of the last call
-    of a model; each call is checked and reserved in the engine, where its `done` is counted."""
+    of a model; each call is checked and reserved in the engine, where its `done` is counted. So
+    are runs: those here refuse a message, those elsewhere end the run before its model is asked."""
 
     def __init__(self, line: Line, prefix: str, **limits: Any) -> None:
         super().__init__(**limits)
@@ -29,20 +31,28 @@ class SharedBudget(Budget):
         self, users: Sequence[str], run_id: str, most: Amount, *, used: Amount
     ) -> None:
         self.reserve(users, run_id, most)
-        limits = self._limits(users)
-        if all(limit == Amount() for _, _, limit in limits):
+        limits = [
+            (who, name, limit, self._most_runs(who) if who else 0)
+            for who, name, limit in self._limits(users)
+        ]
+        if not any(runs or limit != Amount() for _, _, limit, runs in limits):
             return
         asked: list[str | int] = []
-        for who, _, limit in limits:
-            asked += (who, limit.tokens, _nano(limit.dollars))
+        for who, _, limit, runs in limits:
+            asked += (who, limit.tokens, _nano(limit.dollars), runs)
         amounts = (most.tokens, _nano(most.dollars), used.tokens, _nano(used.dollars))
         call = partial(_spend, self._line, self._prefix, day_of(self._now_ms()), run_id, *amounts)
         refused, why, *totals = await until_answered(partial(call, *asked))
-        for (who, _, _), tokens, nano in zip(limits, totals[::2], totals[1::2], strict=True):
+        for (who, *_), tokens, nano in zip(limits, totals[::2], totals[1::2], strict=True):
             self._spent[who] = Amount(int(tokens), int(nano) / NANO)
         if refused:
-            name = limits[refused - 1][1]
-            raise self.used_up(name) if why == b"spent" else may_be_used_up(name)
+            _, name, _, runs = limits[refused - 1]
+            match why:
+                case b"spent":
+                    raise self.used_up(name)
+                case b"runs":
+                    raise too_many_runs(runs, WHOSE_ANSWERS[refused - 1])
+            raise may_be_used_up(name)
 
     def _now_ms(self) -> int:
         return round(self._clock() * 1000)

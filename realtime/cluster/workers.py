@@ -24,6 +24,7 @@ from ..log.hot.line import Line
 from ..log.hot.records import Told, decode_parts
 from ..log.hot.scripts import Script
 from ..protocol import Event, Progress, ProtocolError, to_json
+from .alone import Alone
 from .bus import PATIENCE_S, Bus, Moved
 from .calls import ARGUMENTS, Call, arguments, do
 from .mirror import Gap, Mirror
@@ -90,11 +91,20 @@ class Workers:
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_unshared: Callable[[str, str], None] = lambda session_id, owner: None
         self._hub: Hub
+        self._alone: Alone
 
-    def start(self, hub: Hub) -> None:
+    def start(self, hub: Hub, heard: Callable[[], Awaitable[str]] | None = None) -> None:
+        """`heard`: as for `Alone`."""
         self._hub = hub
+        self._alone = Alone(self.pulse, heard, self._rooms.drop_all)
+        self._spawn(self._alone.watch())
         self._spawn(self._look())
         self._spawn(self._take_up())
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the engine is away for this worker, and not for others."""
+        return self._alone.known
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -21,6 +21,7 @@ from .buckets import DAY_S, rate_limited
 ANSWER_TOKENS = 4096  # what an answer may come to, until it is known
 SOON_S = 5.0
 SERVER = ""  # no user's id
+WHOSE_ANSWERS = ("of your answers", "of the session owner's answers")
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -98,13 +99,15 @@ class Budget:
     def check_runs(self, users: Sequence[str], session_id: str) -> None:
         """Raises `rate_limited` where one of these users has as many answers under way in other
         sessions as are allowed. In this one, one run goes at a time."""
-        whose = ("of your answers", "of the session owner's answers")
-        for who, which in zip(users, whose, strict=False):
+        for who, which in zip(users, WHOSE_ANSWERS, strict=False):
             there = sum(who in busy for other, busy in self._busy.items() if other != session_id)
-            own = self._own(who)
-            most = self._user_runs if own is None or own.runs is None else own.runs
+            most = self._most_runs(who)
             if most and there >= most:
-                raise rate_limited(f"{there} {which} are running; wait for one", SOON_S)
+                raise too_many_runs(there, which)
+
+    def _most_runs(self, user_id: str) -> int:
+        own = self._own(user_id)
+        return self._user_runs if own is None or own.runs is None else own.runs
 
     def check_spending(
         self, users: Sequence[str], *, behind: str | None = None, used: Amount = NOTHING
@@ -181,6 +184,10 @@ class Budget:
         if (today := self._today()) != self._day:
             self._day = today
             self._spent.clear()
+
+
+def too_many_runs(there: int, which: str) -> ProtocolError:
+    return rate_limited(f"{there} {which} are running; wait for one", SOON_S)
 
 
 def may_be_used_up(name: str) -> ProtocolError:

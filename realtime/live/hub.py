@@ -65,6 +65,8 @@ class Rooms(Protocol):
         """Close the sockets' transports, so that they come back and resume."""
         ...
 
+    def drop_all(self) -> None: ...
+
 
 class Hub:
     """The sessions in memory. One hub writes one journal."""

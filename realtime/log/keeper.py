@@ -23,8 +23,10 @@ class Keeper(Store, Protocol):
     a while; `news` is set whenever there are rows or heads to ship, and cleared by who ships.
     """
 
-    away: StorageError | None
-    """Why commits wait just now, and nothing new should be taken."""
+    @property
+    def away(self) -> StorageError | None:
+        """Why commits wait just now, and nothing new should be taken."""
+        ...
 
     @property
     def full(self) -> StorageError | None:

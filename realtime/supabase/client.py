@@ -191,6 +191,12 @@ class Supabase:
         )
         return _converted(answer, list[str], "abandoned_sessions")
 
+    async def alive_until(self, worker: str) -> str:
+        """When a worker is no longer thought alive, "" where it has never been heard of."""
+        found = self._client.table("realtime_workers").select("until").eq("worker", worker)
+        answer = _converted(await self._ask(found), list[dict[str, str]], "realtime_workers")
+        return answer[0]["until"] if answer else ""
+
     async def leave(self, worker: str) -> None:
         """The worker ends and lets go of everything."""
         await self._rpc("leave_worker", {"worker": worker})

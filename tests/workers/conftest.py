@@ -1,3 +1,3 @@
-from tests.supabase.conftest import postgres, project
+from tests.supabase.conftest import postgres, project, storing
 
-__all__ = ["postgres", "project"]
+__all__ = ["postgres", "project", "storing"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import aiohttp
+
 from tests.support.cluster import cluster
 from tests.support.device import Device
+from tests.support.supabase_lite import SupabaseLite
 
 ANSWER = 4096  # tokens that a call may come to, until it is known
 
@@ -44,3 +47,44 @@ async def test_new_sessions_of_a_day_are_counted_over_all(tmp_path: Path) -> Non
         assert told == ["ok", "ok", *["rate_limited"] * 4]
         for device in made:
             await device.drop()
+
+
+async def test_runs_at_once_are_counted_over_all(tmp_path: Path) -> None:
+    async with cluster(tmp_path, RUNS_PER_USER="2") as world:
+        first = Device(world.url)
+        await first.connect()
+        token = first.auth["token"]
+        devices = [Device(f"http://127.0.0.1:{port}", token=token) for port in world.ports]
+        acks = []
+        for device in devices:
+            await device.connect()
+            acks.append(await device.send("tokens 300 rate 100 one of three"))
+            if len(acks) < 3:
+                await device.wait("token")
+        done = [await one.done(ack["run_id"]) for one, ack in zip(devices, acks, strict=True)]
+        assert [one["status"] for one in done] == ["completed", "completed", "quota_exceeded"]
+        assert done[2]["error"]["message"] == "2 of your answers are running; wait for one"
+        ack = await devices[2].send("tokens 5 rate 0 now there is room")
+        assert (await devices[2].done(ack["run_id"]))["status"] == "completed"
+        for device in (first, *devices):
+            await device.drop()
+
+
+async def test_files_of_a_day_are_counted_over_all(storing: SupabaseLite, tmp_path: Path) -> None:
+    given = {
+        "SUPABASE_URL": storing.url,
+        "SUPABASE_KEY": storing.secret_key,
+        "SUPABASE_BUCKET": "files",
+    }
+    async with cluster(tmp_path, FILES_PER_DAY="2", **given) as world:
+        device = Device(world.url)
+        await device.connect()
+        path = f"/api/sessions/{device.auth['session_id']}/files?name=a.txt"
+        headers = {"Authorization": f"Bearer {device.auth['token']}", "Content-Type": "text/plain"}
+        sent = []
+        async with aiohttp.ClientSession(headers=headers) as http:
+            for port in world.ports:
+                async with http.post(f"http://127.0.0.1:{port}{path}", data=b"text") as answer:
+                    sent.append(answer.status)
+        assert sent == [201, 201, 429]
+        await device.drop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from ...auth.links import Links, SignedLink
 from ...core.rows import Missing
 from ...files.intake import too_large
 from ...files.store import Files
-from ...limits.buckets import Buckets, rate_limited
+from ...limits.buckets import rate_limited
 from ...live.hub import Hub
 from ...protocol import IMAGES, File, ProtocolError, kind_of
 from ..access import check_able, check_access
@@ -44,16 +44,21 @@ SAFE = {
 
 
 class FileApi:
-    """`uploads` are counted by user and day."""
+    """`admit` raises `rate_limited` where a user has sent all that a day allows."""
 
     def __init__(
-        self, hub: Hub, callers: Callers, files: Files, links: Links, uploads: Buckets
+        self,
+        hub: Hub,
+        callers: Callers,
+        files: Files,
+        links: Links,
+        admit: Callable[[str], Awaitable[None]],
     ) -> None:
         self._hub = hub
         self._callers = callers
         self._files = files
         self._links = links
-        self._uploads = uploads
+        self._admit = admit
         self._under_way: Counter[str] = Counter()
 
     async def upload(self, request: web.Request) -> web.Response:
@@ -71,9 +76,9 @@ class FileApi:
             raise too_large(self._files.most)
         if self._under_way[user_id] >= AT_ONCE:
             raise rate_limited(f"{AT_ONCE} of your files are on their way; wait for one", 1)
-        self._uploads.spend(user_id)
         self._under_way[user_id] += 1
         try:
+            await self._admit(user_id)
             declared = request.headers.get("Content-Type", "")
             name = request.query.get("name", "")
             file = await self._files.add(session_id, user_id, name, declared, body(request))

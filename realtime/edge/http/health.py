@@ -37,6 +37,8 @@ class EngineState(Protocol):
 
     @property
     def mirrored(self) -> int: ...
+    @property
+    def cut_off(self) -> bool: ...
 
 
 class Health:
@@ -59,8 +61,8 @@ class Health:
         self._engine = engine
 
     async def report(self) -> dict[str, Any]:
-        """`status` is `ok`, `degraded` or `unavailable`. An engine that is away is away for every
-        worker, so none is better than this one."""
+        """`status` is `ok`, `degraded` or `unavailable`. An engine that is away for every
+        worker makes none better than this one."""
         log = self._hub.log
         state: dict[str, Any] = {
             "status": "unavailable" if self._hub.draining else "ok",
@@ -88,7 +90,9 @@ class Health:
         if self._engine:
             state["worker"] = self._engine.name
             state["engine"] = self._engine.pulse.report()
-            if state["engine"]["status"] != "ok" and state["status"] == "ok":
+            if self._engine.cut_off:
+                state["status"] = "unavailable"
+            elif state["engine"]["status"] != "ok" and state["status"] == "ok":
                 state["status"] = "degraded"
         try:
             if self._shipping and not (self._engine and self._engine.pulse.away_s):

@@ -18,7 +18,7 @@ from ...protocol import Event
 from ..keeper import Span
 from .holding import Holding
 from .line import Line
-from .pulse import LOOK_S, HotCount, Pulse
+from .pulse import LOOK_S, NOTICED_S, HotCount, Pulse
 from .records import decode_row, encode_state, row_of
 from .scripts import Script
 
@@ -82,6 +82,7 @@ class Chores:
                 ("join rows", self._tidy, JOIN_S),
                 ("sweep", self._look, SWEEP_S),
                 ("pulse", self._pulse.look, LOOK_S),
+                ("notice", self._notice, NOTICED_S),
             )
         ]
 
@@ -158,6 +159,9 @@ class Chores:
         found = await self._run(_sweep, self._lease_ms, SWEPT, self._grace_ms)
         for session_id in found:
             self._left.put_nowait(session_id.decode())
+
+    async def _notice(self) -> None:
+        self._pulse.tell()
 
     async def _tidy(self) -> None:
         old = time.monotonic() - JOIN_S

@@ -78,8 +78,6 @@ class HotLog:
     ) -> None:
         self.name = worker
         self.news = asyncio.Event()
-        self.away: StorageError | None = None
-        self._on_away: Callable[[bool], None] = lambda away: None
         self.left: asyncio.Queue[str] = asyncio.Queue()
         self._line = line
         self._side = side
@@ -106,6 +104,10 @@ class HotLog:
         await self._chores.start()
 
     @property
+    def away(self) -> StorageError | None:
+        return self.pulse.away
+
+    @property
     def full(self) -> StorageError | None:
         return self.pulse.full
 
@@ -118,7 +120,7 @@ class HotLog:
     ) -> None:
         """Hear when the engine is away and when it is back, of sessions that others write now, and
         when the engine may have forgotten who watches."""
-        self._on_away = on_away
+        self.pulse.on_away = on_away
         self._chores.on_lost, self._chores.on_return = on_lost, on_return
 
     def rest(self) -> None:
@@ -179,17 +181,14 @@ class HotLog:
                 if waited > PATIENCE_S:
                     raise
                 if waited > NOTICED_S:
-                    self._note_away(error)
+                    self.pulse.unanswered = error
+                    self.pulse.tell()
                 await asyncio.sleep(AGAIN_S)
             else:
-                self._note_away(None)
+                if self.pulse.unanswered:
+                    self.pulse.unanswered = None
+                    self.pulse.tell()
                 return answer
-
-    def _note_away(self, why: Away | None) -> None:
-        if bool(why) != bool(self.away):
-            self.away = why
-            logger.warning("the engine is away: %s" if why else "the engine is back%s", why or "")
-            self._on_away(bool(why))
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._chores.ended += ended

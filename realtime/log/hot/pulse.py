@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,13 @@ LOOK_S = 1.0
 NOTICED_S = 0.5
 """An answer may take so long."""
 
+AWAY_S = 2.0
+"""After so long without an answer the engine counts as away, even while nobody writes."""
+
 FULL = 0.85
 """Of the engine's maxmemory: above that nothing new is taken."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -31,10 +38,13 @@ class HotCount:
 
 class Pulse:
     """`full` says why nothing new should be taken, while that is so. In bytes, `used` and `most`
-    (0: no bound); `workers`: how many are heard of."""
+    (0: no bound); `workers`: how many are heard of. `unanswered`: why a commit waits, while one
+    does. `on_away` hears when the engine is away, and when it is back."""
 
     def __init__(self, line: Line, prefix: str) -> None:
         self.full: StorageError | None = None
+        self.unanswered: StorageError | None = None
+        self.on_away: Callable[[bool], None] = lambda away: None
         self.rtt_ms = 0.0
         self.used = 0
         self.most = 0
@@ -43,6 +53,7 @@ class Pulse:
         self._prefix = prefix
         self._asked: float | None = None  # since when no answer has come
         self._away_s = 0.0
+        self._told = False
 
     async def look(self) -> None:
         """Raises `StorageError`."""
@@ -68,6 +79,19 @@ class Pulse:
                 f"the store that this server shares with others is nearly full ({self.used} of "
                 f"{self.most} bytes)"
             )
+
+    @property
+    def away(self) -> StorageError | None:
+        """Why nothing new should be taken, while the engine does not answer."""
+        silent = self.away_s > AWAY_S
+        return self.unanswered or (StorageError("the engine does not answer") if silent else None)
+
+    def tell(self) -> None:
+        """Have those hear who should know whether it is away."""
+        if bool(why := self.away) != self._told:
+            self._told = bool(why)
+            logger.warning("the engine is away: %s" if why else "the engine is back%s", why or "")
+            self.on_away(bool(why))
 
     @property
     def away_s(self) -> float:
