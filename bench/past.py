@@ -291,6 +291,7 @@ def main() -> None:
         build(given.path, given.sessions, given.gigabytes)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=given.path.parent) as folder:
         copy = shutil.copy(given.path, folder)
+        os.sync()  # what is still to be written of the copy is nobody's commit
         print("\n".join(table(asyncio.run(both(Path(copy))))))
 
 

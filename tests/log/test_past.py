@@ -161,6 +161,7 @@ def test_no_question_scans_the_log_or_sorts_all_sessions(
             for line in plan:
                 assert not re.search(r"SCAN (log|texts|events|said)\b", line), (sql, plan)
                 assert line != "SCAN sessions", (sql, plan)
+                assert not re.search(r"sessions_by_end \(end_time>\?\)$", line), (sql, plan)
             if "ORDER BY start_time" in sql:
                 assert not any("TEMP B-TREE" in line for line in plan), (sql, plan)
 

@@ -89,7 +89,8 @@ class Heads:
 
     def unsummarised(self) -> list[str]:
         """Ended sessions whose summary is still to be made."""
-        heads = self._where("summary_status IN ('pending', 'failed') AND end_time IS NOT NULL")
+        # the + keeps the planner from the index of all that have ended
+        heads = self._where("summary_status IN ('pending', 'failed') AND +end_time IS NOT NULL")
         return [head.row.session_id for head in heads]
 
     def changed(self, limit: int) -> list[Head]:

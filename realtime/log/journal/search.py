@@ -24,7 +24,7 @@ from .database import Database
 
 ROWS = 50  # that are read at once
 NOBODY = 0  # the document of no session
-MERGED = 50  # pages at once, which take some milliseconds
+MERGED = 16  # pages at once, which take a few milliseconds
 
 _SAID = "event_type IN ('user_message', 'done', 'session_updated')"
 _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
