@@ -3,6 +3,7 @@
 import { h } from "./element.js";
 
 const SLOW_MS = 25;
+const LONGEST_REST_MS = 400; // what gathers meanwhile is drawn at once
 
 let modules; // asked for by the first answer
 let loaded = null;
@@ -31,6 +32,7 @@ export class MarkdownView {
     if (text === this.#text && final === this.#final) return;
     this.#text = text;
     this.#final = final;
+    if (!final) this.element.classList.add("live");
     if (loaded) this.#draw();
     else drawing().then(() => this.#draw(), () => this.#plain());
   }
@@ -51,7 +53,7 @@ export class MarkdownView {
       this.#plain();
     }
     const took = performance.now() - begun;
-    this.#rest = took > SLOW_MS ? begun + 4 * took : 0;
+    this.#rest = took > SLOW_MS ? begun + Math.min(4 * took, took + LONGEST_REST_MS) : 0;
   }
 
   /** The text as it is written: better than nothing. */
