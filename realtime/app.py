@@ -227,7 +227,7 @@ async def _running(
             budget=await budget_of_today(
                 settings, log, people, shared.budget if shared else Budget
             ),
-            count=RunCount(),
+            count=RunCount(box),
             on_progress=shared.workers.progress if shared else transport.progress,
             files=kept,
             people=people,
@@ -290,8 +290,8 @@ async def _running(
         shipping = (lambda: shipper.state) if shipper else None
         engine = shared.workers if shared else None
         app[health.HEALTH] = health.Health(hub, chain, connections, followers, shipping, engine)
-        app[metrics.REGISTRY] = metrics.registry(
-            log, hub, chain, connections, transport, followers, engine
+        app[metrics.METRICS] = metrics.Metrics(
+            hub, chain, connections, transport, followers, shipping, engine
         )
         app[SERVER] = Server(
             settings, transport, connections, log, hub, chain, supabase, leases, shipper, shared

@@ -311,6 +311,15 @@ def test_every_key_of_an_mcp_server_stands_on_the_page_on_tools() -> None:
         assert f"`{info.name}`" in page or f'"{info.name}"' in page, info.name
 
 
+def test_every_figure_stands_on_the_page_on_monitoring() -> None:
+    page = (ROOT / "docs/monitoring.md").read_text("utf-8")
+    source = (ROOT / "realtime/edge/http/metrics.py").read_text("utf-8")
+    made = re.findall(
+        r"""(?:gauge|counter|histogram)\(\s*"(\w+)"|"realtime_(\w+_seconds)",""", source
+    )
+    assert set(re.findall(r"`realtime_(\w+)", page)) == {one or other for one, other in made}
+
+
 def test_every_kind_of_failure_stands_there() -> None:
     table = rows(FAILURES)
     assert set(typing.get_args(ErrorKind)) <= set(table)

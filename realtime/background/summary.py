@@ -125,7 +125,8 @@ class Summariser:
                 async with asyncio.timeout(DEADLINE_S):
                     said = transcribe(actor.session.context())
                     request = Request(INSTRUCTIONS, (UserText(said),))
-                    text = await ask(self._chain.begin(), request, Meter({}))
+                    meter = Meter({}, used=self._chain.count.used)
+                    text = await ask(self._chain.begin(), request, meter)
                     text = text[:MAX_TRANSCRIPT]
             except (ModelError, TimeoutError) as failure:
                 logger.warning("no summary: %s", failure, extra={"session_id": session_id})

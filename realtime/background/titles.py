@@ -70,7 +70,8 @@ class Titler:
         budget, users = self._services.budget, (actor.owner,)
         said = markdown(actor.session.exchanges()[:1])[:MAX_EXCHANGE]
         request = Request(INSTRUCTIONS, (UserText(said),))
-        meter, name = Meter(self._services.prices), f"title {actor.session_id}"
+        meter = Meter(self._services.prices, used=self._services.chain.count.used)
+        name = f"title {actor.session_id}"
         budget.check_spending(users)
         budget.reserve(users, name, amount_of(Usage(MAX_EXCHANGE, TITLE_TOKENS)))
         attempts = self._services.chain.begin()

@@ -3,7 +3,7 @@ what it costs. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -147,12 +147,19 @@ class Meter:
     """What one run has used: every model call, whoever answered and however it ended.
 
     `written`: characters that the model of the call under way wrote so far, shown or not; whoever
-    reads them counts them.
+    reads them counts them. `used` is told what each call came to, with the name of its model.
     """
 
-    def __init__(self, prices: Prices, before: Usage | None = None) -> None:
+    def __init__(
+        self,
+        prices: Prices,
+        before: Usage | None = None,
+        *,
+        used: Callable[[str, Usage], None] = lambda model, usage: None,
+    ) -> None:
         self.written = 0
         self._prices = prices
+        self._used = used
         self._total = before
         self._call: tuple[str, Request] | None = None
 
@@ -164,19 +171,26 @@ class Meter:
     def counted(self, usage: Usage) -> None:
         """The provider's count of the call."""
         if self._call:
-            self._total = add(self._total, priced(usage, self._call[0], self._prices))
-            self._call = None
+            self._close(self._call[0], usage)
 
     def end(self, *, billed: bool = True) -> None:
         """The call is over. One that nobody counted is estimated, unless it was refused."""
         if billed and self._call:
-            self._total = self.usage()
+            self._close(self._call[0], self._guess(self._call[1]))
         self._call = None
+
+    def _close(self, model: str, usage: Usage) -> None:
+        usage = priced(usage, model, self._prices)
+        self._total = add(self._total, usage)
+        self._call = None
+        self._used(model, usage)
 
     def usage(self) -> Usage:
         """All so far, the call under way included."""
         if self._call is None:
             return self._total or Usage(0, 0)
         model, request = self._call
-        guess = Usage(tokens_in(request), tokens(self.written), estimated=True)
-        return add(self._total, priced(guess, model, self._prices))
+        return add(self._total, priced(self._guess(request), model, self._prices))
+
+    def _guess(self, request: Request) -> Usage:
+        return Usage(tokens_in(request), tokens(self.written), estimated=True)

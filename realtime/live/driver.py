@@ -194,7 +194,11 @@ class Driver:
         usage = outcome.usage
         if usage is None:
             meter = self._meter if carried_out else None
-            usage = meter.usage() if meter else used_before(run, session, self._services)
+            if meter:
+                meter.end()
+                usage = meter.usage()
+            else:
+                usage = used_before(run, session, self._services)
         then = self._successor(run, outcome, usage)
         ended, ticket = self._ledger.change(
             lambda now: session.finish(
@@ -299,6 +303,7 @@ class Driver:
                         await before
                     if self._first_token_ms is None and only_tokens(part):
                         self._first_token_ms = run.duration_ms(now_ms())
+                        self._services.chain.count.spoke(run.model, self._first_token_ms / 1000)
                     before = ticket
                     if self.draining and self._session.waits_for_people():
                         return

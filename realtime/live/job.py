@@ -94,7 +94,7 @@ def job_of(
             keep=keep,
             attach=attach,
         ),
-        meter=Meter(services.prices, before),
+        meter=Meter(services.prices, before, used=services.chain.count.used),
         read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,

@@ -48,7 +48,7 @@ class Ledger:
         self._session = session
         self._services = services
         self._aside = self._now_aside()  # as it is stored
-        self._calls = CallLog(session.session_id)
+        self._calls = CallLog(session.session_id, services.count)
 
     def change(self, rule: Callable[[int], T]) -> tuple[T, Ticket]:
         """Apply a rule of the session at this time (ms), and hand the events that it appends to

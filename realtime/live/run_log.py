@@ -1,4 +1,5 @@
-"""A log line for the end of each run, and of each tool call. None has a word of what was said."""
+"""A log line for the end of each run, and of each tool call, which is counted with it. None has a
+word of what was said."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 from ..core.state import RunState
 from ..core.user import User
 from ..protocol import OPEN_TOOL, Done, ToolCall
+from .count import RunCount
 
 SHOWN = 20
 """Characters of an attribute that a line shows."""
@@ -50,8 +52,9 @@ def is_short(value: object) -> bool:
 class CallLog:
     """The calls of one session."""
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, count: RunCount) -> None:
         self._session_id = session_id
+        self._count = count
         self._begun: dict[str, int] = {}  # when a call was made, ms; of those under way
 
     def told(self, call: ToolCall, run: RunState) -> None:
@@ -60,14 +63,16 @@ class CallLog:
             self._begun.setdefault(call.tool_call_id, call.ts)
         if call.status in OPEN_TOOL or call.hosted:
             return
-        begun = self._begun.pop(call.tool_call_id, call.ts)
+        begun = self._begun.pop(call.tool_call_id, None)
+        ms = 0 if begun is None else call.ts - begun
+        self._count.called(call.name, call.status, None if begun is None else ms / 1000)
         about = {
             "session_id": self._session_id,
             "run_id": run.run_id,
             "user_id": run.asker,
             "tool": call.name,
             "status": call.status,
-            "ms": call.ts - begun,
+            "ms": ms,
         }
         if call.error:
             about["reason"] = call.error.code

@@ -164,6 +164,10 @@ class Keeper(Store, Protocol):
         """Put rows into quarantine that Supabase refused."""
         ...
 
+    async def waiting(self) -> int:
+        """How many rows wait for Supabase, counted as far as is cheap."""
+        ...
+
     async def quarantined(self) -> int:
         """How many rows are in quarantine."""
         ...

@@ -211,8 +211,7 @@ class Log:
                 settle(ticket)
             self.keeper.tend(events, batch.folds)
             self.count.events += events
-            self.count.flushes += 1
-            self.count.flush_s += monotonic() - begun
+            self.count.commit_s.observe(monotonic() - begun)
             await self._rest(events)
 
     async def _rest(self, events: int) -> None:

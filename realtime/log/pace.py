@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from math import exp
 
+from ..core.histogram import Histogram
+
+COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
 
 class Pace:
     """How long to rest after a flush, so that the next comes when its time is: at once up to
@@ -35,8 +39,14 @@ class Pace:
 
 
 class LogCount:
-    """What the log has done since the start; times in seconds."""
+    """What the log has done since the start. `commit_s`: how long its commits took, until what they
+    stored was published. `rest_s`: seconds between them."""
 
     def __init__(self) -> None:
-        self.events = self.flushes = self.failures = 0
-        self.flush_s = self.rest_s = 0.0
+        self.events = self.failures = 0
+        self.commit_s = Histogram(COMMIT_S)
+        self.rest_s = 0.0
+
+    @property
+    def flushes(self) -> int:
+        return self.commit_s.count

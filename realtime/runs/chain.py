@@ -10,8 +10,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from ..core.usage import Meter
 from ..models import ErrorKind, Finished, Model, ModelError, ModelEvent, Request, TextDelta
 from ..models.errors import failure
 from ..protocol import Kind, Usage, clean_text
+from .count import ModelCount
 from .patience import Patience, timed
 
 RETRIES = 3  # of one step, whichever models it asks
@@ -131,6 +132,7 @@ class Chain:
         self._fallbacks = tuple(fallbacks)
         self._clock = clock
         self._breakers = {link.account: Breaker(clock) for link in (*choices, *fallbacks)}
+        self.count = ModelCount(link.model.name for link in (*choices, *fallbacks))
 
     @property
     def name(self) -> str:
@@ -156,7 +158,8 @@ class Chain:
         """A run begins. A choice that is no longer offered is the default again."""
         first = self.choices.get(choice or "", self._default)
         links = [first, *(link for link in self._fallbacks if link.model is not first.model)]
-        return Attempts(links, [self._breakers[link.account] for link in links], self._clock)
+        breakers = [self._breakers[link.account] for link in links]
+        return Attempts(links, breakers, self._clock, self.count)
 
     def name_of(self, choice: str | None) -> str:
         return self.choices.get(choice or "", self._default).model.name
@@ -188,11 +191,16 @@ class Attempts:
     """One run's way along the chain. Who answers in a run goes on answering in it."""
 
     def __init__(
-        self, links: Sequence[Link], breakers: Sequence[Breaker], clock: Callable[[], float]
+        self,
+        links: Sequence[Link],
+        breakers: Sequence[Breaker],
+        clock: Callable[[], float],
+        count: ModelCount,
     ) -> None:
         self._links = links
         self._breakers = breakers
         self._clock = clock
+        self._count = count
         self._at = 0
         self._retries = 0
         self._until = 0.0
@@ -225,6 +233,22 @@ class Attempts:
     def ready(self) -> bool:
         """Whether one of the models is not known to fail."""
         return any(breaker.reason is None for breaker in self._breakers)
+
+    @asynccontextmanager
+    async def asked(
+        self, request: Request
+    ) -> AsyncIterator[AsyncGenerator[list[ModelEvent], None]]:
+        """The model's answer, closed at the end. What came of the call is counted."""
+        begun, result = self._clock(), "cancelled"
+        try:
+            async with aclosing(self.link.stream(request)) as stream:
+                yield stream
+            result = "ok"
+        except ModelError as error:
+            result = error.kind
+            raise
+        finally:
+            self._count.called(self.model.name, result, self._clock() - begun)
 
     def answered(self) -> None:
         """The first of an answer has come."""
@@ -280,7 +304,7 @@ async def _whole(attempts: Attempts, request: Request, meter: Meter) -> str:
     finished = False
     meter.begin(attempts.model.name, request)
     try:
-        async with aclosing(attempts.link.stream(request)) as stream:
+        async with attempts.asked(request) as stream:
             async for events in stream:
                 attempts.answered()
                 for event in events:
@@ -292,9 +316,11 @@ async def _whole(attempts: Attempts, request: Request, meter: Meter) -> str:
                             meter.counted(event)
                         case Finished():
                             finished = True
+            if not finished:
+                raise failure("cut")
     finally:
         meter.end(billed=finished or meter.written > 0)
     text = clean_text("".join(pieces)).strip()
-    if not finished or not text:
+    if not text:
         raise failure("cut")
     return text

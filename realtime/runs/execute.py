@@ -160,7 +160,7 @@ async def execute(
                 meter.begin(attempts.model.name, request)
                 whole = await attached.given(request, attempts.link.given)
                 try:
-                    async with aclosing(attempts.link.stream(whole)) as stream:
+                    async with attempts.asked(whole) as stream:
                         async for batch in stream:
                             if not step.spoke and any(_shown(item, job) for item in batch):
                                 step.spoke = True
@@ -172,8 +172,8 @@ async def execute(
                                 yield events
                             if step.made:
                                 yield await step.stored(job.hooks)
-                    if step.finished is None:
-                        raise failure("cut")
+                        if step.finished is None:
+                            raise failure("cut")
                     break
                 except ModelError as error:
                     if held:  # it is not there any more

@@ -190,6 +190,11 @@ class Toolbox:
     def has(self, name: str) -> bool:
         return self._get(name) is not None
 
+    def name_of(self, name: str) -> str | None:
+        """The name by which models are offered the tool."""
+        tool = self._get(name)
+        return tool.spec.name if tool else None
+
     def repeatable(self, name: str) -> bool:
         tool = self._get(name)
         return tool is not None and tool.repeatable

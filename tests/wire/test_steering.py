@@ -23,9 +23,9 @@ from realtime.tools import tool
 from tests.support.device import Device
 from tests.support.fetch import fetch
 from tests.support.fold import fold
+from tests.support.scrape import scrape
 from tests.support.scripted import Script, ScriptedModel, asks, says
 from tests.support.serving import Running, Serve
-from tests.wire.test_metrics import scrape
 
 Devices = Callable[..., Device]
 LOOKS = [[TextDelta("I look.")], *asks(("look", "{}"))]

@@ -21,6 +21,7 @@ from tests.support.device import Device
 from tests.support.engine import Engine
 from tests.support.fetch import fetch
 from tests.support.process import ROOT, SECRET, Process, free_port, process, realtime, server
+from tests.support.scrape import samples
 
 
 @pytest.fixture
@@ -70,6 +71,14 @@ async def test_three_processes_serve_one_port(tmp_path: Path, engine: Engine) ->
         assert sum(connections.values()) == len(devices)
         assert all(connections.values()), "the kernel spreads them"
         await asyncio.gather(*(one.ask("count to 5") for one in devices))
+        found = await samples(running.url)
+        for name in ("commit_seconds", "first_token_seconds"):
+            buckets = [one for one in found if one.name == f"realtime_{name}_bucket"]
+            assert {one.labels["worker"] for one in buckets} == set(connections)
+        answers = [one for one in found if one.name == "realtime_first_token_seconds_count"]
+        assert sum(one.value for one in answers) == len(devices), "histograms add up"
+        builds = [one for one in found if one.name == "realtime_build_info"]
+        assert {one.labels["worker"]: one.value for one in builds} == dict.fromkeys(connections, 1)
 
         dead = children(running)[0]
         os.kill(dead, signal.SIGKILL)

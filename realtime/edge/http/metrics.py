@@ -7,55 +7,78 @@ user's: labels are of this program's own vocabulary, or the operator's.
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import platform
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
+    HistogramMetricFamily,
     Metric,
     SummaryMetricFamily,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from ...core.histogram import Histogram
+from ...core.rows import StorageError
 from ...extensions import Follower
 from ...limits.memory import resident
 from ...live.hub import Hub
-from ...log.log import Log
+from ...package import VERSION
 from ...runs.chain import Chain
 from ..connections import Connections
 from ..door import local
 from ..transport import Transport
-from .health import EngineState
+from .health import EngineState, ShippingState
 from .peers import Peers
 
+T = TypeVar("T")
 
-class Measured(Collector):
-    """Everything that is counted in this process, since its start."""
+
+class Metrics:
+    """Everything that one server counts, since its start. `shipping` where it ships, `engine` where
+    it shares one."""
 
     def __init__(
         self,
-        log: Log,
         hub: Hub,
         chain: Chain,
         connections: Connections,
         transport: Transport,
         followers: Sequence[Follower],
+        shipping: Callable[[], ShippingState] | None,
         engine: EngineState | None,
     ) -> None:
-        self._engine = engine
-        self._log = log
         self._hub = hub
+        self._log = hub.log
         self._chain = chain
         self._connections = connections
         self._transport = transport
         self._followers = followers
+        self._shipping = shipping
+        self._engine = engine
 
-    def collect(self) -> Iterator[Metric]:
+    async def families(self) -> list[Metric]:
+        found = [*self._server(), *self._runs(), *self._following()]
+        if self._engine:
+            found += self._shared(self._engine)
+        if self._shipping:
+            found += self._shipped(self._shipping())
+            if not (self._engine and self._engine.pulse.away_s):
+                found += await self._kept_back()
+        return found
+
+    def _server(self) -> Iterator[Metric]:
         log, hub, count = self._log, self._hub, self._log.count
+        versions = [VERSION, platform.python_version()]
+        help = "1, with the versions of the server and of Python."
+        yield gauge("build_info", help, [(versions, 1)], "version", "python")
         yield gauge("connections", "Connected sockets.", len(self._connections))
         yield gauge("sessions_live", "Sessions in memory.", hub.sessions)
         yield gauge("runs_active", "Runs in progress.", hub.runs)
@@ -63,32 +86,66 @@ class Measured(Collector):
         yield gauge("journal_writable", "1 while events can be stored.", not log.broken)
         yield gauge("journal_pending", "Appends waiting for their commit.", log.pending)
         yield counter("events_total", "Events committed.", count.events)
+        help = "Commits of events, until they are published, in seconds."
+        yield histogram("commit_seconds", help, [((), count.commit_s)])
         yield counter("flushes_total", "Commits of events.", count.flushes)
-        yield counter("flush_seconds_total", "Time spent in commits, in seconds.", count.flush_s)
+        help = "Time spent in commits, in seconds."
+        yield counter("flush_seconds_total", help, count.commit_s.sum)
         yield counter("rest_seconds_total", "Pauses between commits, in seconds.", count.rest_s)
         yield counter("flush_failures_total", "Failed commits.", count.failures)
-        runs = by_one(hub.count.by_status)
-        yield counter("runs_total", "Finished runs.", runs, "status")
-        yield counter(
-            "run_seconds_total", "Duration of finished runs, in seconds.", hub.count.seconds
-        )
-        tokens = by_one(hub.count.tokens)
-        yield counter("tokens_total", "Tokens used by models.", tokens, "kind")
-        broken = [([one["model"]], one["state"] == "open") for one in self._chain.state()]
-        help = "1 while a model's circuit breaker is open."
-        yield gauge("model_failing", help, broken, "model")
         answered = self._connections.answered.items()
         help = "Answered commands."
         yield counter("commands_total", help, answered, "command", "result")
         closed = by_one(self._transport.closed)
         yield counter("disconnects_total", "Disconnected sockets.", closed, "reason")
-        if self._followers:
-            yield from self._following()
-        if self._engine:
-            yield from self._shared(self._engine)
+
+    def _runs(self) -> Iterator[Metric]:
+        """Of runs, their models and their tools. Only names that are configured are labels."""
+        runs, models = self._hub.count, self._chain.count
+        yield counter("runs_total", "Finished runs.", by_one(runs.by_status), "status")
+        yield counter("run_seconds_total", "Duration of finished runs, in seconds.", runs.seconds)
+        help = "From the start of a run to its first token, in seconds."
+        yield histogram("first_token_seconds", help, by_one(models.first_s), "model")
+        help = "Calls of models, in seconds."
+        yield histogram("model_call_seconds", help, by_one(models.call_s), "model")
+        help = "Calls of models that ended."
+        yield counter("model_calls_total", help, models.calls.items(), "model", "result")
+        help = "Tokens used by models."
+        yield counter("tokens_total", help, models.tokens.items(), "model", "kind")
+        help = "What models have cost, in US dollars, where their prices are known."
+        yield counter("cost_dollars_total", help, by_one(models.dollars), "model")
+        broken = [([one["model"]], one["state"] == "open") for one in self._chain.state()]
+        help = "1 while a model's circuit breaker is open."
+        yield gauge("model_failing", help, broken, "model")
+        help = "Tool calls that ran, in seconds."
+        yield histogram("tool_call_seconds", help, by_one(runs.call_s), "tool")
+        help = "Tool calls that ended."
+        yield counter("tool_calls_total", help, runs.calls.items(), "tool", "status")
+
+    def _shipped(self, shipping: ShippingState) -> Iterator[Metric]:
+        """Of what goes to Supabase."""
+        help = "1 while Supabase does not take what is shipped."
+        yield gauge("supabase_failing", help, shipping.status != "ok")
+        help = "Age of the oldest row that waits for Supabase, in seconds."
+        yield gauge("supabase_backlog_seconds", help, shipping.backlog_age_s)
+
+    async def _kept_back(self) -> list[Metric]:
+        """What of the log Supabase has not; nothing where that cannot be read."""
+        keeper = self._log.keeper
+        try:
+            waiting, refused = await keeper.waiting(), await keeper.quarantined()
+        except StorageError:
+            return []
+        help = "Rows that Supabase refused and that wait for a decision."
+        return [
+            gauge("supabase_backlog_rows", "Rows that wait for Supabase.", waiting),
+            gauge("supabase_quarantined_rows", help, refused),
+        ]
 
     def _following(self) -> Iterator[Metric]:
         """Of extensions with `on_event`, each by its name in EXTENSIONS."""
+        if not self._followers:
+            return
         waiting = [([one.name], one.waiting) for one in self._followers]
         help = "Sessions with events that were not taken yet."
         yield gauge("events_waiting", help, waiting, "follower")
@@ -105,13 +162,13 @@ class Measured(Collector):
 
     def _shared(self, engine: EngineState) -> Iterator[Metric]:
         """Of a worker that shares an engine."""
-        pulse, count, flushes = engine.pulse, engine.count, self._log.count
+        pulse, count, commits = engine.pulse, engine.count, self._log.count.commit_s
         yield gauge("worker_info", "Which worker this is.", [([engine.name], 1)], "worker")
         yield SummaryMetricFamily(
             "realtime_engine_flush_seconds",
             "Commits to the engine, in seconds.",
-            count_value=flushes.flushes,
-            sum_value=flushes.flush_s,
+            count_value=commits.count,
+            sum_value=commits.sum,
         )
         help = "Time without an answer of the engine, in seconds."
         yield counter("engine_away_seconds_total", help, pulse.away_total_s)
@@ -147,28 +204,23 @@ def filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> M
     return family
 
 
-def by_one(values: Mapping[str, float]) -> Values:
+def histogram(
+    name: str, help: str, values: Iterable[tuple[Sequence[str], Histogram]], *labels: str
+) -> Metric:
+    family = HistogramMetricFamily(f"realtime_{name}", help, labels=labels)
+    for given, value in values:
+        bounds = [*(str(float(bound)) for bound in value.bounds), "+Inf"]
+        family.add_metric(given, list(zip(bounds, value.cumulative(), strict=True)), value.sum)
+    return family
+
+
+def by_one(values: Mapping[str, T]) -> list[tuple[Sequence[str], T]]:
     """By the one label that there is."""
     return [([label], value) for label, value in values.items()]
 
 
-def registry(
-    log: Log,
-    hub: Hub,
-    chain: Chain,
-    connections: Connections,
-    transport: Transport,
-    followers: Sequence[Follower],
-    engine: EngineState | None,
-) -> CollectorRegistry:
-    """What one server counts, apart from every other one in this process."""
-    made = CollectorRegistry()
-    made.register(Measured(log, hub, chain, connections, transport, followers, engine))
-    return made
-
-
-class _Collected:
-    """Families of metrics, as `generate_latest` takes them."""
+class _Collected(Collector):
+    """Families of metrics, as they are written."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -177,7 +229,7 @@ class _Collected:
         return self._families
 
 
-def together(texts: Mapping[str, str]) -> bytes:
+def together(texts: Mapping[str, str]) -> list[Metric]:
     """The metrics of several workers, by their names: each has the label `worker`."""
     families: dict[str, Metric] = {}
     for worker, text in texts.items():
@@ -187,12 +239,16 @@ def together(texts: Mapping[str, str]) -> bytes:
                 sample._replace(labels={**sample.labels, "worker": worker})
                 for sample in one.samples
             ]
-    return generate_latest(_Collected(families.values()))
+    return [*families.values()]
 
 
 def meet(app: web.Application, folder: Path, name: str) -> None:
     """Have the metrics be those of all workers that meet in this folder. `name`: of this one."""
-    peers = Peers(folder, name, lambda: generate_latest(app[REGISTRY]))
+
+    async def counted() -> bytes:
+        return generate_latest(_Collected(await app[METRICS].families()))
+
+    peers = Peers(folder, name, counted)
 
     async def meeting(app: web.Application) -> AsyncIterator[None]:
         await peers.start()
@@ -204,7 +260,7 @@ def meet(app: web.Application, folder: Path, name: str) -> None:
 
 
 PEERS: web.AppKey[Peers] = web.AppKey("peers", Peers)
-REGISTRY: web.AppKey[CollectorRegistry] = web.AppKey("registry", CollectorRegistry)
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 
 
 def route(token: str) -> web.RouteDef:
@@ -217,9 +273,10 @@ def route(token: str) -> web.RouteDef:
         if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
             raise web.HTTPNotFound
         if peers := request.app.get(PEERS):
-            text = together(await peers.metrics())
+            families = together(await peers.metrics())
         else:
-            text = generate_latest(request.app[REGISTRY])
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+            families = await request.app[METRICS].families()
+        written, kind = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=written(_Collected(families)), headers={"Content-Type": kind})
 
     return web.get("/metrics", handler)

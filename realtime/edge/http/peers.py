@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 ANSWER_S = 2.0
@@ -12,7 +12,7 @@ ANSWER_S = 2.0
 class Peers:
     """`name`: this worker's. `counted`: its metrics, in Prometheus' text format."""
 
-    def __init__(self, folder: Path, name: str, counted: Callable[[], bytes]) -> None:
+    def __init__(self, folder: Path, name: str, counted: Callable[[], Awaitable[bytes]]) -> None:
         self._folder = folder
         self._name = name
         self._counted = counted
@@ -21,8 +21,8 @@ class Peers:
     async def start(self) -> None:
         """Raises `OSError`."""
 
-        def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(self._counted())
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await self._counted())
             writer.close()
 
         path = self._folder / f"{self._name}.sock"

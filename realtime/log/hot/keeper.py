@@ -413,6 +413,9 @@ class HotLog:
     async def refused(self, rows: Sequence[Refused]) -> None:
         await self._outgoing.refused(rows)
 
+    async def waiting(self) -> int:
+        return await self._outgoing.waiting()
+
     async def quarantined(self) -> int:
         return await self._outgoing.quarantined()
 

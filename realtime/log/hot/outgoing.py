@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from ...core.rows import Batch, EventRow, Head, Refused
@@ -12,6 +13,7 @@ from .records import Row, decode_state
 from .scripts import Script
 
 SESSIONS = 50  # in a batch
+COUNTED = 1000  # sessions
 
 _shipped = Script("shipped")
 
@@ -23,6 +25,7 @@ class Outgoing:
         self._line = line
         self._prefix = prefix
         self._worker = worker
+        self._waiting = (f"{prefix}ship:{worker}", f"{prefix}ship:")
         self._reading = reading
         self._quarantine = HotQuarantine(line, prefix, reading)
         self._rejoined: dict[str, bytes] = {}  # how often each was, of the last batch
@@ -31,7 +34,7 @@ class Outgoing:
         """Some of what is final and not shipped, of sessions that this worker writes, and of those
         that nobody does."""
         ids: list[str] = []
-        for key in (f"{self._prefix}ship:{self._worker}", f"{self._prefix}ship:"):
+        for key in self._waiting:
             found = await self._line.call("SRANDMEMBER", key, SESSIONS)
             ids += [one.decode() for one in found]
         names = (
@@ -66,6 +69,20 @@ class Outgoing:
         for place, event in enumerate(events, 1):
             event.id = place
         return Batch(heads, events, len(events), complete)
+
+    async def waiting(self) -> int:
+        """How many rows are to be shipped of the sessions that this worker writes, and of those
+        that nobody does; of `COUNTED` of each at most."""
+        ids: list[str] = []
+        for key in self._waiting:
+            ids += [one.decode() for one in await self._line.call("SRANDMEMBER", key, COUNTED)]
+        found = await self._reading.fields(ids, "archived", "filed", "owner", "head")
+        counts = [
+            self._reading.count(session_id, int(archived), int(last if owner == b"" else filed))
+            for session_id, (archived, filed, owner, last) in found.items()
+            if archived and filed and last
+        ]
+        return sum(await asyncio.gather(*counts))
 
     async def shipped(self, batch: Batch) -> None:
         """Note how far these sessions are shipped."""

@@ -173,6 +173,11 @@ class Reading:
         )
         return [decode_row(row) for row in found]
 
+    async def count(self, session_id: str, after: int, last: int) -> int:
+        """How many rows end behind `after`, and not behind `last`."""
+        found: int = await self._line.call("ZCOUNT", self.key("l", session_id), f"({after}", last)
+        return found
+
     async def _before(self, session_id: str, seq: int) -> list[Event]:
         """The newest rows that begin before `seq`; the last may end behind it."""
         key = self.key("l", session_id)

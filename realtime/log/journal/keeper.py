@@ -186,6 +186,9 @@ class JournalKeeper:
     async def refused(self, rows: Sequence[Refused]) -> None:
         await self._write(self.journal.quarantine.add, rows)
 
+    async def waiting(self) -> int:
+        return await self._read(self.journal.shipping.waiting)
+
     async def quarantined(self) -> int:
         return await self._read(self.journal.quarantine.count)
 

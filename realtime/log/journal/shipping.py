@@ -10,6 +10,7 @@ from .database import Database
 from .heads import Heads
 
 HEADS_AT_ONCE = 100  # that changed without an event
+COUNTED = 100_000  # rows
 
 
 class Shipping:
@@ -38,6 +39,14 @@ class Shipping:
                 if session_id not in known and (head := self._heads.find(session_id)):
                     heads.append(head)
         return Batch(heads, rows, rows[-1].id if rows else after, complete)
+
+    def waiting(self) -> int:
+        """How many rows are to be shipped, or `COUNTED` where there are more."""
+        found = self._database.query(
+            "SELECT count(*) FROM (SELECT 1 FROM log WHERE id > ? LIMIT ?)",
+            (self.cursor(), COUNTED),
+        )
+        return int(found[0][0])
 
     def shipped(self, batch: Batch) -> None:
         """Put the cursor behind a batch, and note how far its heads are known."""
