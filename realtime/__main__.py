@@ -1,4 +1,4 @@
-"""The command line: `python -m realtime [--check]`; `chat`, `sessions`, `quarantine`, `schema`.
+"""The command line: `python -m realtime [--check]`; `chat`, `sessions`, `backup` and the like.
 
 Exit codes: 0 ended as asked, 1 an unexpected error, 2 the configuration is refused,
 3 `--check` found something that cannot be reached.
@@ -19,7 +19,7 @@ from pathlib import Path
 from .app import SERVER, create_app
 from .background import garbage
 from .build.parts import store_label
-from .cli import chat, logs, operate
+from .cli import backup, chat, logs, operate
 from .cli.admin import NoSuchSession
 from .cli.check import check
 from .cli.several import CONFIG_REFUSED, left_alone, supervise, told_to_stop, unusable
@@ -52,9 +52,10 @@ def main() -> int:
     )
     parser.add_argument("--one-of", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"realtime-sessions {VERSION}")
-    commands = parser.add_subparsers(dest="command", metavar="chat|sessions|quarantine|schema")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     chat.add_to(commands)
     operate.add_to(commands)
+    backup.add_to(commands)
     arguments = parser.parse_args()
     try:
         if arguments.command == "schema":
@@ -64,6 +65,8 @@ def main() -> int:
         settings = Settings.load(os.environ)
         shares = settings.engine_url and (settings.workers == 1 or arguments.one_of)
         logs.set_up(settings.log_level, settings.log_format, settings.worker if shares else None)
+        if arguments.command in ("backup", "restore"):
+            return printed(backup.run(settings, arguments))
         if arguments.command:
             return printed(run(operate.run(settings, arguments)))
         if arguments.check:

@@ -118,12 +118,19 @@ async def _nobody_is_told(user_id: str, deleted: Sequence[str]) -> None:
 
 def the_journal(settings: Settings) -> Journal:
     """The one that is there; with Supabase perhaps a new one, as on another machine."""
+    if not settings.supabase_url:
+        journal_path(settings)
+    return Journal(settings.database_path, owner=False)
+
+
+def journal_path(settings: Settings) -> Path:
+    """Of a journal that is there."""
     path = Path(settings.database_path).absolute()
-    if not (path.exists() or settings.supabase_url):
+    if not path.exists():
         raise Refusal(
             f"there is no journal {path}: go to the server's folder, or set DATABASE_PATH"
         )
-    return Journal(settings.database_path, owner=False)
+    return path
 
 
 @contextlib.asynccontextmanager
@@ -159,7 +166,10 @@ async def sessions(
             named |= dict.fromkeys(await admin.of_user(found, arguments.user), arguments.user)
         if named and not arguments.yes:
             many = "s" if len(named) > 1 else ""
-            ask(f"Delete {len(named)} session{many} for good, in every store?")
+            ask(
+                f"Delete {len(named)} session{many} for good, in every store?",
+                "nothing was deleted",
+            )
         deleted = await admin.delete(found, arguments.session_id, arguments.user)
         await files.forget(sorted(deleted))
         for session_id in sorted(deleted):
@@ -185,12 +195,12 @@ async def export_all(found: list[Store], user_id: str, form: str) -> None:
     print(after if before == between else "[]" if as_json else "no sessions")
 
 
-def ask(question: str) -> None:
+def ask(question: str, otherwise: str) -> None:
     """Raises `Refusal`, unless whoever sits there says yes."""
     if not sys.stdin.isatty():
-        raise Refusal("nothing was deleted: nobody is there to be asked; add --yes")
+        raise Refusal(f"{otherwise}: nobody is there to be asked; add --yes")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
-        raise Refusal("nothing was deleted")
+        raise Refusal(otherwise)
 
 
 async def quarantine(kept: Quarantine | HotQuarantine, arguments: argparse.Namespace) -> None:

@@ -101,6 +101,8 @@ class Leases:
                     lost += (await self._supabase.ship(batch, self.worker, self.lease_s)).lost
         except (SupabaseError, TimeoutError) as error:
             logger.warning("sessions continue without a lease check: %r", error)
+        for one in lost:
+            self.lost(one.session_id)
         return lost
 
     # ------------------------------------------------------------- with each batch

@@ -140,6 +140,16 @@ class Journal:
         self.file()
         self._database.transaction(work)
 
+    def begin_anew(self, epoch: int) -> None:
+        """This is an older copy, whose sessions may have gone on: it becomes another worker, and
+        its sessions go on in new epochs, this one or a later one."""
+
+        def work(writer: sqlite3.Connection) -> None:
+            writer.execute("DELETE FROM meta WHERE name = 'worker'")
+            writer.execute("UPDATE sessions SET epoch = max(epoch + 1, ?)", (epoch,))
+
+        self._database.transaction(work)
+
     def worker(self) -> str:
         """The identity of this journal among the servers that write to one project."""
         made = str(uuid4())

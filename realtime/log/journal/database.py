@@ -23,6 +23,9 @@ CHECKED_BYTES = 64 * 1024 * 1024  # a larger file would hold up the start
 WAL_PAGES = 8000
 """Where a commit moves the write-ahead log into the file itself, at 32 MB: `checkpoint` in
 another thread has done most of it before, for a commit that does it all waits long."""
+SUFFIXES = ("", "-wal", "-shm", ".damage", ".files")
+"""Of the journal, and of what lies beside it but the secret."""
+
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -62,7 +65,7 @@ def lock(path: str) -> IO[bytes]:
 def put_aside(path: str) -> str:
     """Move a damaged journal out of the way, with what lies beside it; the new name."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-    for suffix in ("", "-wal", "-shm", ".files"):
+    for suffix in SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + suffix, aside + suffix)
     return aside
@@ -99,7 +102,6 @@ class Database:
                     raise
                 self._close_connections()
                 self.set_aside = put_aside(path)
-                self._damage.unlink(missing_ok=True)
                 self._open(check=False)
         except sqlite3.Error as error:
             self.close()

@@ -22,6 +22,11 @@ STRAY = "stray "
 """Before the id of a deleted session, in `meta`: its files may still be in the bucket."""
 
 
+def place(folder: Path, digest: str) -> Path:
+    """Where in the folder the content of this hash lies."""
+    return folder / digest[:2] / digest[2:]
+
+
 class FileTable:
     """Every method raises `StorageError`. Those that write are for the writing thread.
 
@@ -37,7 +42,7 @@ class FileTable:
 
     def path(self, digest: str) -> Path:
         """Where the content of this hash lies."""
-        return self._folder / digest[:2] / digest[2:]
+        return place(self._folder, digest)
 
     def add(
         self, session_id: str, user_id: str, file: File, digest: str, content: Path | None, now: int
@@ -107,12 +112,12 @@ class FileTable:
                 if folder.name + path.name not in named:
                     _remove(path)
 
-    def _move(self, content: Path, place: Path) -> None:
+    def _move(self, content: Path, target: Path) -> None:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(content, place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(content, target)
         except OSError as error:
-            raise StorageError(f"cannot write {place}: {error.strerror}") from error
+            raise StorageError(f"cannot write {target}: {error.strerror}") from error
 
 
 def _remove(path: Path) -> None:
