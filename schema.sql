@@ -7,6 +7,44 @@
 -- The server's secret key (role service_role) writes. A signed-in user reads their own
 -- sessions with the publishable key, straight from supabase-js. Nobody else sees anything.
 
+-- ------------------------------------------------------------------------- clash
+
+-- What somebody else made under these names is told before anything is done.
+do $clash$
+declare
+    theirs text;
+begin
+    if to_regprocedure('public.realtime_schema_version()') is not null then
+        return;
+    end if;
+    with named as (
+        select c.relname, c.relkind, array(
+            select a.attname::text from pg_attribute a where a.attrelid = c.oid
+        ) as columns
+        from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relname in
+            ('sessions', 'session_events', 'session_overview', 'session_messages',
+             'realtime_workers', 'realtime_deleted', 'realtime_provider_state')
+    ), ours as (
+        select n.relname from named n where n.relkind = 'r' and (
+            n.relname = 'sessions' and n.columns @> '{session_id, user_id, start_time}'
+            or n.relname = 'session_events'
+                and n.columns @> '{id, session_id, event_type, content, created_at}'
+        )
+    )
+    select string_agg(relname, ', ' order by relname) into theirs from named
+    where relname not in (select relname from ours) or (select count(*) from ours) = 1;
+    if theirs is not null then
+        raise duplicate_table using
+            message = format(
+                'The schema %s has tables that this server did not make: %s', 'public', theirs
+            ),
+            hint = 'Give the server a schema of its own: python -m realtime schema --schema chat '
+                'prints this file for it, and SUPABASE_SCHEMA=chat has it used.';
+    end if;
+end
+$clash$;
+
 -- ------------------------------------------------------------------------ tables
 
 create table if not exists public.sessions (

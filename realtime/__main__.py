@@ -59,7 +59,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "schema":
-            return printed(operate.schema(arguments))
+            return printed(operate.schema(arguments, os.environ))
         if arguments.command == "chat":
             return printed(chat.run(arguments))
         settings = Settings.load(os.environ)

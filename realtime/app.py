@@ -356,7 +356,10 @@ async def connect_supabase(settings: Settings, undo: AsyncExitStack) -> Supabase
         return None
     try:
         supabase = await Supabase.connect(
-            settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+            settings.supabase_url,
+            settings.supabase_key,
+            schema=settings.supabase_schema,
+            bucket=settings.supabase_bucket,
         )
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None

@@ -187,7 +187,10 @@ async def check_supabase(settings: Settings, report: Report) -> None:
     part = f"Supabase {settings.supabase_url}"
     try:
         supabase = await Supabase.connect(
-            settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+            settings.supabase_url,
+            settings.supabase_key,
+            schema=settings.supabase_schema,
+            bucket=settings.supabase_bucket,
         )
         try:
             wrong = await supabase.check()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TypeVar
 from ..build.sharing import visit
 from ..cluster.workers import list_frame
 from ..config import Settings
+from ..config.parsers import parse_schema
 from ..core.rows import Quarantined
 from ..files.store import Files
 from ..log.hot.quarantine import HotQuarantine
@@ -71,6 +73,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--migration", action="store_true", help="write it as a migration of the Supabase CLI"
     )
     ways.add_argument("--apply", metavar="URL", help="apply it by a Postgres connection string")
+    parser.add_argument("--schema", metavar="NAME", help="the schema, if not SUPABASE_SCHEMA")
 
 
 async def run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -142,7 +145,10 @@ async def stores(settings: Settings, here: Keeper) -> AsyncIterator[tuple[list[S
     from ..supabase import Supabase
 
     supabase = await Supabase.connect(
-        settings.supabase_url, settings.supabase_key, bucket=settings.supabase_bucket
+        settings.supabase_url,
+        settings.supabase_key,
+        schema=settings.supabase_schema,
+        bucket=settings.supabase_bucket,
     )
     try:
         yield [here, supabase], Files(here, bucket=supabase.bucket)
@@ -234,17 +240,30 @@ def line(row: Quarantined) -> str:
     )
 
 
-def schema(arguments: argparse.Namespace) -> int:
-    """Needs no settings. Raises `Refusal`."""
-    text = SCHEMA.read_text("utf-8")
+def schema(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Needs no settings, beside perhaps `SUPABASE_SCHEMA`. Raises `Refusal`, `ConfigError`."""
+    try:
+        name = parse_schema(arguments.schema) if arguments.schema else Settings.schema_of(environ)
+    except ValueError as error:
+        raise Refusal(f"--schema {error}") from None
+    text = in_schema(SCHEMA.read_text("utf-8"), name)
     if arguments.apply:
         apply(text, arguments.apply)
-        print("schema.sql is applied")
+        print(f"schema.sql is applied to the schema {name}")
     elif arguments.migration:
         print(migration(text))
     else:
         sys.stdout.write(text)
     return 0
+
+
+def in_schema(text: str, name: str) -> str:
+    """schema.sql for another schema than public, which it makes."""
+    if name == "public":
+        return text
+    text = re.sub(r"\bpublic(?=\.)|(?<=on schema )public", f'"{name}"', text)
+    text = text.replace("'public'", f"'{name}'")
+    return f'create schema if not exists "{name}";\n\n{text}'
 
 
 def migration(text: str) -> Path:
@@ -267,10 +286,11 @@ def apply(text: str, url: str) -> None:
         with psycopg.connect(url, connect_timeout=10) as connection:
             connection.execute(text.encode())
     except (psycopg.Error, UnicodeError) as error:
-        said = str(error).strip() or type(error).__name__
+        refused = getattr(error, "diag", None)
+        said = (refused and refused.message_primary) or str(error).strip() or type(error).__name__
         secret = psycopg.conninfo.conninfo_to_dict(url).get("password") if "@" in url else None
         said = said.replace(str(secret), "…") if secret else said
-        raise Refusal(
-            f"schema.sql was not applied: {said}\n"
-            "The connection string is in the dashboard, under Connect; user postgres."
-        ) from None
+        do = "The connection string is in the dashboard, under Connect; user postgres."
+        if refused and refused.sqlstate:
+            do = refused.message_hint or "Nothing has changed."
+        raise Refusal(f"schema.sql was not applied: {said}\n{do}") from None

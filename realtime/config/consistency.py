@@ -166,6 +166,8 @@ def notes(settings: Settings) -> Iterator[str]:
             f"OPENAI_MODEL is not set: {settings.openai_base_url} is asked for OpenAI's "
             f"{settings.openai_model}"
         )
+    if not settings.supabase_url:
+        yield from _idle(given & {"SUPABASE_SCHEMA"}, "no SUPABASE_URL", "")
     if settings.auth != "supabase":
         only = given & {"SUPABASE_PUBLISHABLE_KEY", "SUPABASE_JWT_SECRET"}
         yield from _idle(only, f"AUTH={settings.auth}", "; AUTH=supabase lets your users sign in")

@@ -42,6 +42,7 @@ from .parsers import (
     parse_port,
     parse_project_url,
     parse_publishable_key,
+    parse_schema,
     parse_suggestions,
     parse_transports,
 )
@@ -278,6 +279,12 @@ class Fields:
     )
     supabase_key: str = setting(
         "", "The project's secret key (sb_secret_…). SUPABASE_SECRET_KEY works too.", secret=True
+    )
+    supabase_schema: str = setting(
+        "public",
+        "The schema of the tables in your project's database. Another one keeps them apart from "
+        "tables of your own; the Data API must expose it.",
+        parse_schema,
     )
     supabase_bucket: str = setting(
         "",

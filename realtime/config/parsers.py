@@ -17,6 +17,11 @@ from urllib.parse import urlsplit
 
 from .origin import origin_of
 
+_TAKEN_SCHEMAS = {
+    *("auth", "cron", "extensions", "graphql", "graphql_public", "information_schema", "net"),
+    *("pgbouncer", "pgmq", "pgmq_public", "pgsodium", "realtime", "_realtime", "storage"),
+    *("supabase_functions", "supabase_migrations", "vault"),
+}
 _HOST_NAME = re.compile(r"(?!(.*\.)?\d+$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.I)
 
 
@@ -134,6 +139,18 @@ def parse_cluster_name(raw: str) -> str:
 def parse_bucket(raw: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,98}", raw):
         raise ValueError("must be a bucket's name: small letters, digits, dots and dashes")
+    return raw
+
+
+def parse_schema(raw: str) -> str:
+    """The name of a schema of the user's own. It may stand in SQL as it is, in quotation marks."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", raw) or raw.startswith("pg_"):
+        raise ValueError(
+            "must be a schema's name: small letters, digits and underscores, 63 at most, not "
+            "beginning with a digit or pg_"
+        )
+    if raw in _TAKEN_SCHEMAS:
+        raise ValueError(f"is a schema of Supabase's own: take another name, such as chat_{raw}")
     return raw
 
 

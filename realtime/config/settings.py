@@ -58,6 +58,15 @@ class Settings(LimitFields):
         return settings
 
     @classmethod
+    def schema_of(cls, environ: Mapping[str, str], env_file: str | None = ".env") -> str:
+        """`SUPABASE_SCHEMA` alone, whatever the others are. Raises `ConfigError`."""
+        only = [item for item in fields(cls) if item.name == "supabase_schema"]
+        values, problems = environment.read(only, environ, env_file)
+        if problems:
+            raise ConfigError(problems)
+        return str(values.get("supabase_schema", cls.supabase_schema))
+
+    @classmethod
     def documentation(cls) -> Iterator[tuple[str, str, str]]:
         """Of every variable its name, its default as one writes it, and its meaning."""
         for item in fields(cls):

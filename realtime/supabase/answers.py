@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .errors import (
-    RUN_SCHEMA,
     SupabaseError,
     blocked,
     clock,
     key_wrong,
+    not_exposed,
     not_json,
     publishable_key,
+    run_schema,
     schema_missing,
     schema_unknown,
 )
@@ -48,8 +49,9 @@ _ABOUT_KEY = re.compile(
 )
 
 
-def from_response(response: httpx.Response) -> SupabaseError:
-    """What an answer other than 2xx means. Its body must have been read."""
+def from_response(response: httpx.Response, schema: str) -> SupabaseError:
+    """What an answer other than 2xx means. Its body must have been read. `schema`: where the
+    tables are."""
     status = response.status_code
     body = _json_object(response.content)
     code = body.get("code")
@@ -66,7 +68,7 @@ def from_response(response: httpx.Response) -> SupabaseError:
     detail = f"{status} {code}".rstrip() + (f": {said}" if said else "")
 
     if code:
-        found = _from_postgrest(status, code, message, detail)
+        found = _from_postgrest(schema, status, code, message, detail)
     else:
         found = _from_gateway(response, message, detail)
     if found:
@@ -90,24 +92,24 @@ def from_response(response: httpx.Response) -> SupabaseError:
     return SupabaseError("refused", f"Supabase refuses the data ({detail}).", "", True)
 
 
-def _from_postgrest(status: int, code: str, message: str, detail: str) -> SupabaseError | None:
+def _from_postgrest(
+    schema: str, status: int, code: str, message: str, detail: str
+) -> SupabaseError | None:
     if status == 401 and code == "42501":
         return publishable_key()
     if code == "42501" or code in ("42703", "PGRST204", "PGRST203"):
         return SupabaseError(
-            "schema_old", f"The tables do not fit this server ({detail}).", RUN_SCHEMA, True
-        )
-    if code in _NOT_THERE:
-        return schema_missing()
-    if code in _NOT_IN_CACHE:
-        return schema_unknown(detail)
-    if code == "PGRST106":
-        return SupabaseError(
-            "schema_missing",
-            f"The project's Data API does not expose the schema public ({detail}).",
-            "Add it in Project Settings → Data API → Exposed schemas.",
+            "schema_old",
+            f"The tables do not fit this server ({detail}).",
+            run_schema(schema),
             True,
         )
+    if code in _NOT_THERE:
+        return schema_missing(schema)
+    if code in _NOT_IN_CACHE:
+        return schema_unknown(schema, detail)
+    if code == "PGRST106":
+        return not_exposed(schema, detail)
     if code in _NO_WRITES:
         return SupabaseError(
             "restricted",

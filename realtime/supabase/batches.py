@@ -79,6 +79,6 @@ def table_at_fault(batch: Batch, refused: Sequence[Refused]) -> SupabaseError | 
     return SupabaseError(
         "refused",
         f"The tables refuse rows ({row.code}: {row.message}).",
-        "Undo what was changed in them, or run schema.sql again.",
+        "Undo what was changed in them, or apply the schema again.",
         True,
     )

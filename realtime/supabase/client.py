@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from .answers import from_response
 from .bucket import StorageBucket
 from .codec import decode_event, decode_head, encode_event, encode_head
 from .errors import (
+    PUBLIC,
     SupabaseError,
     check_key,
     checked_url,
@@ -63,8 +65,11 @@ class ProjectHealth(msgspec.Struct):
 class Supabase:
     """One project, under its secret key. Every method raises `SupabaseError`, nothing else."""
 
-    def __init__(self, url: str, key: str, client: supabase.AsyncClient, http: httpx.AsyncClient):
+    def __init__(
+        self, url: str, key: str, schema: str, client: supabase.AsyncClient, http: httpx.AsyncClient
+    ) -> None:
         self.url = url
+        self.schema = schema
         self.bucket: StorageBucket | None = None
         self._key = key
         self._client = client
@@ -72,10 +77,17 @@ class Supabase:
 
     @classmethod
     async def connect(
-        cls, url: str, key: str, *, timeout_s: float = 10, bucket: str = ""
+        cls,
+        url: str,
+        key: str,
+        *,
+        schema: str = PUBLIC,
+        bucket: str = "",
+        timeout_s: float = 10,
     ) -> Supabase:
-        """Make the client; nothing is sent yet. `bucket`: where files are kept. Raises
-        `SupabaseError("url_wrong")`, and ("key_wrong") for a key that no header can carry."""
+        """Make the client; nothing is sent yet. `schema`: where the tables are. `bucket`: where
+        files are kept. Raises `SupabaseError("url_wrong")`, and ("key_wrong") for a key that no
+        header can carry."""
         import httpx
         import supabase
 
@@ -83,16 +95,19 @@ class Supabase:
         if not key or not key.isascii() or not key.isprintable():
             check_key(key)
         http = httpx.AsyncClient(
-            timeout=timeout_s, event_hooks={"response": [_only_json]}, follow_redirects=False
+            timeout=timeout_s,
+            event_hooks={"response": [partial(_only_json, schema)]},
+            follow_redirects=False,
         )
         options = supabase.AsyncClientOptions(
+            schema=schema,
             headers={"Authorization": f"Bearer {key}"},
             auto_refresh_token=False,
             persist_session=False,
             postgrest_client_retry=False,
             httpx_client=http,
         )
-        made = cls(url, key, await supabase.acreate_client(url, key, options), http)
+        made = cls(url, key, schema, await supabase.acreate_client(url, key, options), http)
         made.bucket = StorageBucket(url, key, bucket) if bucket else None
         return made
 
@@ -255,7 +270,8 @@ class Supabase:
         try:
             version = await self._rpc("realtime_schema_version", {})
             if not isinstance(version, int) or version < OLDEST_SCHEMA:
-                raise schema_old(version if isinstance(version, int) else None, SCHEMA_VERSION)
+                found = version if isinstance(version, int) else None
+                raise schema_old(self.schema, found, SCHEMA_VERSION)
             asked = time.time()
             health = _converted(
                 await self._rpc("realtime_health", {}), ProjectHealth, "realtime_health"
@@ -265,13 +281,13 @@ class Supabase:
                 raise
             raise await self._without_functions(error) from None
         answered = time.time()
-        found = [rls_off(health.open_tables)] if health.open_tables else []
+        wrong = [rls_off(self.schema, health.open_tables)] if health.open_tables else []
         if version < SCHEMA_VERSION:
-            found.append(schema_behind(version))
+            wrong.append(schema_behind(self.schema, version))
         skew = health.now / 1000 - (asked + answered) / 2
         if abs(skew) > MAX_SKEW_S + (answered - asked) / 2:
-            found.append(clock_skew(skew))
-        return found
+            wrong.append(clock_skew(skew))
+        return wrong
 
     async def _without_functions(self, error: SupabaseError) -> SupabaseError:
         """The error where the functions are not found, which depends on the tables."""
@@ -283,7 +299,7 @@ class Supabase:
                 return other
             if other.kind != "schema_old":
                 raise
-        return schema_old(None, SCHEMA_VERSION, cached=error.kind == "schema_unknown")
+        return schema_old(self.schema, None, SCHEMA_VERSION, cached=error.kind == "schema_unknown")
 
     async def _rpc(self, name: str, arguments: dict[str, Any]) -> Any:
         return await self._ask(self._client.rpc(name, arguments))
@@ -315,11 +331,11 @@ class Supabase:
             ) from error
 
 
-async def _only_json(response: httpx.Response) -> None:
+async def _only_json(schema: str, response: httpx.Response) -> None:
     """The one place that sees every answer: only JSON with status 2xx gets past it."""
     if not response.is_success:
         await response.aread()
-        raise from_response(response)
+        raise from_response(response, schema)
     if "json" not in response.headers.get("content-type", ""):
         raise not_json(response.status_code)
 

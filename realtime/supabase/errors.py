@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..core.rows import StorageError
+from ..package import NAME
 
 if TYPE_CHECKING:
     import httpx
@@ -35,11 +36,7 @@ ErrorKind = Literal[
     "internal",
 ]
 
-RUN_SCHEMA = "Run schema.sql in the project's SQL editor (it may be run again at any time)."
-_RELOAD = (
-    "If schema.sql has been run in this project, run NOTIFY pgrst, 'reload schema'; in its SQL "
-    "editor. If it has not, run schema.sql there."
-)
+PUBLIC = "public"
 _USE_PRIVILEGED = (
     "Set SUPABASE_KEY to a secret key (sb_secret_…, or the legacy service_role key) "
     "from Project Settings → API Keys."
@@ -106,40 +103,77 @@ def publishable_key() -> SupabaseError:
     )
 
 
-def schema_missing() -> SupabaseError:
+def what_to_run(schema: str) -> str:
+    """The SQL that makes the tables in a schema."""
+    if schema == PUBLIC:
+        return "schema.sql"
+    return f"what `python -m {NAME} schema --schema {schema}` prints"
+
+
+def run_schema(schema: str) -> str:
+    return (
+        f"Run {what_to_run(schema)} in the project's SQL editor (it may be run again at any time)."
+    )
+
+
+def _reload(schema: str) -> str:
+    ran = "schema.sql has been run in this project"
+    if schema != PUBLIC:
+        ran = f"the tables have been made in the schema {schema} of this project"
+    return (
+        f"If {ran}, run NOTIFY pgrst, 'reload schema'; in its SQL editor. If not, run "
+        f"{what_to_run(schema)} there."
+    )
+
+
+def _project(schema: str) -> str:
+    place = "" if schema == PUBLIC else f"the schema {schema} of "
+    return f"{place}the project that SUPABASE_URL names"
+
+
+def schema_missing(schema: str) -> SupabaseError:
+    return SupabaseError(
+        "schema_missing", f"The tables are not in {_project(schema)}.", run_schema(schema), True
+    )
+
+
+def not_exposed(schema: str, detail: str) -> SupabaseError:
     return SupabaseError(
         "schema_missing",
-        "The tables are not in the project that SUPABASE_URL names.",
-        RUN_SCHEMA,
+        f"The project's Data API does not expose the schema {schema} ({detail}).",
+        "In the dashboard, add it to Exposed schemas (Integrations → Data API → Settings; in older "
+        "ones Project Settings → Data API). On a server of your own add it to PGRST_DB_SCHEMAS, "
+        "with the Supabase CLI to [api] schemas in config.toml. Make its tables first.",
         True,
     )
 
 
-def schema_unknown(detail: str) -> SupabaseError:
+def schema_unknown(schema: str, detail: str) -> SupabaseError:
     """The schema cache does not know something. Only a person can tell whether it is stale or
     schema.sql was never run: PostgREST answers the same to both."""
     return SupabaseError(
         "schema_unknown",
         f"The Data API's schema cache does not know the tables and functions ({detail}): it is "
-        "stale, or they are not in the project that SUPABASE_URL names.",
-        _RELOAD,
+        f"stale, or they are not in {_project(schema)}.",
+        _reload(schema),
     )
 
 
-def schema_old(found: int | None, needed: int, *, cached: bool = False) -> SupabaseError:
+def schema_old(
+    schema: str, found: int | None, needed: int, *, cached: bool = False
+) -> SupabaseError:
     """`cached`: it was the schema cache that did not know the newer parts."""
     state = "of an older server" if found is None else f"at version {found}"
     return SupabaseError(
         "schema_old",
-        f"The tables in the project that SUPABASE_URL names are {state}; "
-        f"this server needs version {needed}."
+        f"The tables in {_project(schema)} are {state}; this server needs version {needed}."
         + (" Or the Data API's schema cache is stale." if cached else ""),
-        _RELOAD if cached else RUN_SCHEMA,
+        _reload(schema) if cached else run_schema(schema),
         True,
     )
 
 
-def schema_behind(found: int) -> SupabaseError:
+def schema_behind(schema: str, found: int) -> SupabaseError:
     lacking = "each text is stored several times."
     if found < 3:
         lacking = (
@@ -148,17 +182,17 @@ def schema_behind(found: int) -> SupabaseError:
         )
     return SupabaseError(
         "schema_old",
-        f"The tables in the project that SUPABASE_URL names are at version {found}: {lacking}",
-        RUN_SCHEMA,
+        f"The tables in {_project(schema)} are at version {found}: {lacking}",
+        run_schema(schema),
         True,
     )
 
 
-def rls_off(tables: list[str]) -> SupabaseError:
+def rls_off(schema: str, tables: list[str]) -> SupabaseError:
     return SupabaseError(
         "rls_off",
         f"Row level security is off for {', '.join(tables)}: users may see other users' data.",
-        RUN_SCHEMA,
+        run_schema(schema),
         True,
     )
 

@@ -117,6 +117,17 @@ def test_supabase_takes_both_names_of_the_key() -> None:
     assert load(SUPABASE_URL=url, SUPABASE_KEY="sb_secret_2").supabase_key == "sb_secret_2"
 
 
+def test_a_schema_is_a_plain_name_of_the_users_own() -> None:
+    assert load(**PROJECT, SUPABASE_SCHEMA="chat_2").supabase_schema == "chat_2"
+    for name in ("Chat", "2chat", 'chat"', "chat.sessions", "pg_chat", "c" * 64, "münchen"):
+        assert "must be a schema's name" in problems(**PROJECT, SUPABASE_SCHEMA=name)
+    for name in ("auth", "realtime", "storage"):
+        assert "Supabase's own" in problems(**PROJECT, SUPABASE_SCHEMA=name)
+    assert "SUPABASE_SCHEMA has no effect" in noted(SUPABASE_SCHEMA="chat")
+    wrong = {"SUPABASE_SCHEMA": "chat", "MODEL": "openai"}
+    assert Settings.schema_of(wrong, None) == "chat", "whatever else is wrong"
+
+
 @pytest.mark.parametrize(
     ("given", "origins"),
     [

@@ -10,6 +10,7 @@ process dies (where `setpriv` is to be had).
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,7 +43,8 @@ RIGHTS = """
 with things as (
     select oid::regclass as name, relacl as rights,
            case relkind when 'S' then 'sequence' else 'table' end as kind
-    from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'S')
+    from pg_class where relkind in ('r', 'v', 'S')
+        and relnamespace in (select oid from pg_namespace where nspname in ({exposed}))
 ), roles as (
     select oid, rolname from pg_roles
     where rolname in ('anon', 'authenticated', 'service_role')
@@ -58,7 +61,8 @@ order by 1 desc
 class SupabaseLite:
     """A Supabase project over a database: `url`, `secret_key`, `publishable_key`, `psql`.
 
-    `schema` is applied as a migration before the start; None leaves the project empty.
+    `schema` is applied as a migration before the start; None leaves the project empty. `exposed`:
+    schemas that the Data API answers for.
     `jwt_expiry`: seconds that a user's token is good for. `storage`: it has Storage too.
     `stop()` and `start()` make an outage: the port and the keys stay.
     """
@@ -70,7 +74,9 @@ class SupabaseLite:
         schema: str | None = None,
         jwt_expiry: int = 3600,
         storage: bool = False,
+        exposed: Sequence[str] = ("public",),
     ) -> None:
+        self.exposed = list(exposed)
         self.storage = storage
         self.database = database
         self.jwt_expiry = jwt_expiry
@@ -111,6 +117,7 @@ class SupabaseLite:
             f"""
 [api]
 port = {self.port}
+schemas = {json.dumps(self.exposed)}
 
 [db]
 driver = "postgres"
@@ -167,7 +174,8 @@ enable_confirmations = false
             cwd=self._folder,
             env=self._environment(),
         )
-        rights = self.psql(RIGHTS)
+        exposed = ", ".join(f"'{schema}'" for schema in self.exposed)
+        rights = self.psql(RIGHTS.format(exposed=exposed))
         self._server.wait_until(self._answers)
         # On its first request for a table Lite grants everything on everything to all
         # roles. Here the rights are those that the migrations gave.
