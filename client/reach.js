@@ -23,9 +23,10 @@ export async function serverInfo(url, ms = INFO_MS) {
 /**
  * The same, asked until there is an answer.
  * @param {(error: Error | null) => void} missed  there is none yet: why, or null where nothing is known
+ * @param {AbortSignal} [signal]  nobody waits for it any more
  */
-export async function untilSaid(url, missed) {
-  for (let wait = 500; ; wait = Math.min(2 * wait, 10_000)) {
+export async function untilSaid(url, missed, signal) {
+  for (let wait = 500; !signal?.aborted; wait = Math.min(2 * wait, 10_000)) {
     const slow = setTimeout(missed, SLOW_MS, null);
     try {
       return await serverInfo(url);
@@ -39,6 +40,7 @@ export async function untilSaid(url, missed) {
       globalThis.addEventListener?.("online", again, { once: true });
     });
   }
+  return {};
 }
 
 /**

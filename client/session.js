@@ -49,6 +49,7 @@ export class SessionClient extends Commands {
 
   #subscribers = new Set();
   #listeners = new Set(); // of the list
+  #hearers = new Set(); // of events
   #where;
   #here = new Here();
   #opening = deferred();
@@ -141,6 +142,17 @@ export class SessionClient extends Commands {
   onList(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Hear each event that is new here: live ones, and those that a reconnect replays. A snapshot
+   * takes the place of more than that, and is not told.
+   * @param {(event: object) => void} listener  the payload, with its name as `event`
+   * @returns {() => void} ends it
+   */
+  onEvent(listener) {
+    this.#hearers.add(listener);
+    return () => this.#hearers.delete(listener);
   }
 
   /** The session that a reload would come back to. */
@@ -290,15 +302,17 @@ export class SessionClient extends Commands {
   #applied(event) {
     if (event.event === "user_message") this.outbox.heard(event);
     if (event.event === "tool_call") this.progress.delete(event.tool_call_id);
+    for (const listener of this.#hearers) listener(event);
     this.#changed();
   }
 
-  #loaded({ events, model, access, you, pending_client_calls: calls = [] }) {
+  #loaded({ events, mode, model, access, you, pending_client_calls: calls = [] }) {
     for (const event of events) if (event.event === "user_message") this.outbox.heard(event);
     this.model = model ?? this.model;
     this.access = access ?? "owner";
     this.user_id = you ?? this.user_id;
     for (const call of calls) this.#tools.take(call); // those on an older page, too
+    if (mode === "replay") for (const listener of this.#hearers) events.forEach((event) => listener(event));
     this.#changed();
   }
 

@@ -5,11 +5,16 @@
 export class Keep {
   #memory = new Map();
   #open;
+  #prefix;
   #blocked = false;
 
-  /** @param {() => Stored} open  may throw: reading `localStorage` does, where it is blocked */
-  constructor(open) {
+  /**
+   * @param {() => Stored} open  may throw: reading `localStorage` does, where it is blocked
+   * @param {string} [prefix]  of its keys in there, apart from those of another `Keep`
+   */
+  constructor(open, prefix = "") {
     this.#open = open;
+    this.#prefix = prefix;
     this.getItem("");
   }
 
@@ -19,25 +24,28 @@ export class Keep {
   }
 
   getItem(key) {
-    return this.#memory.get(key) ?? this.#try((storage) => storage.getItem(key)) ?? null;
+    return this.#memory.get(key) ?? this.#try((storage) => storage.getItem(this.#prefix + key)) ?? null;
   }
 
   setItem(key, value) {
     this.#memory.set(key, value);
     this.#try((storage) => {
-      storage.setItem(key, value);
+      storage.setItem(this.#prefix + key, value);
       this.#memory.delete(key);
     });
   }
 
   removeItem(key) {
     this.#memory.delete(key);
-    this.#try((storage) => storage.removeItem(key));
+    this.#try((storage) => storage.removeItem(this.#prefix + key));
   }
 
+  /** Forget what is ours; a site may keep its own beside it. */
   clear() {
     this.#memory.clear();
-    this.#try((storage) => storage.clear());
+    this.#try((storage) => {
+      for (const key of Object.keys(storage)) if (key.startsWith(`${this.#prefix}realtime.`)) storage.removeItem(key);
+    });
   }
 
   /** What was kept as JSON; null where there is nothing, or something that is no JSON. */

@@ -1,8 +1,7 @@
 /** What a person does on the page. */
 
 import { activeRun, queued } from "../reducer.js";
-import { named, takeInvitation } from "./address.js";
-import { $, text } from "./element.js";
+import { text } from "./element.js";
 import { byWords } from "./people.js";
 import { problem, words } from "./words.js";
 
@@ -14,7 +13,7 @@ export class Acts {
   /** How many moves to another session are under way: the address stays until it is there. */
   moving = 0;
 
-  /** @param {import("../app.js").Page} page */
+  /** @param {import("./chat.js").Page} page */
   constructor(page) {
     this.#page = page;
   }
@@ -24,32 +23,49 @@ export class Acts {
     try {
       return await promise;
     } catch (error) {
-      this.toast(problem(error));
+      this.#failed(error);
     }
   }
 
+  #failed(error) {
+    this.#page.place.failed?.(error);
+    this.toast(problem(error));
+  }
+
   toast(message) {
+    const { $ } = this.#page;
     text($("toast"), message);
     clearTimeout(this.#toast);
     this.#toast = setTimeout(() => text($("toast"), ""), TOAST_MS);
   }
 
-  /** Go to a session, or to a new one. @param {string | null} session_id @param {string} [share] */
-  async open(session_id, share) {
-    const { client, composer, following, side, schedule } = this.#page;
+  /**
+   * Go to a session, or to a new one.
+   * @param {string | null} session_id
+   * @param {string} [share]
+   * @param {boolean} [focus]  whether one goes on by typing
+   */
+  async open(session_id, share, focus = true) {
+    const { client, composer, following, side, schedule, place } = this.#page;
     this.moving += 1;
     following.resume();
     side.close();
     composer.enter(session_id);
-    const there = session_id ? client.open(session_id, share) : client.create(chosen());
+    const there = session_id ? client.open(session_id, share) : client.create(this.#chosen());
     schedule();
     await there.catch((error) => {
-      if (client.connection !== "error") this.toast(problem(error)); // else the page says it
-      composer.enter(named());
+      if (client.connection !== "error") this.#failed(error); // else the page says it
+      composer.enter(place.address.named());
     });
     this.moving -= 1;
     schedule();
-    composer.focus();
+    if (focus) composer.focus();
+  }
+
+  /** What a new session is begun with. */
+  #chosen() {
+    const { selectedIndex, value } = this.#page.$("models");
+    return selectedIndex > 0 ? { model: value } : undefined;
   }
 
   /** Another model: a session that nobody has said anything in makes room for one with it. */
@@ -72,12 +88,12 @@ export class Acts {
 
   /** Where the address leads. What was said before a session had one goes to a new one. */
   arrive() {
-    const { client, composer } = this.#page;
-    takeInvitation();
-    const session_id = named();
-    if (session_id) this.open(session_id, history.state?.share ?? undefined);
+    const { client, composer, place } = this.#page;
+    const share = place.address.invitation();
+    const session_id = place.address.named();
+    if (session_id) this.open(session_id, share, place.autofocus);
     else if (client.pending.length || client.connection !== "offline") this.open(null);
-    else composer.focus();
+    else if (place.autofocus) composer.focus();
   }
 
   /** @returns {boolean} whether the client has taken the message */
@@ -140,9 +156,6 @@ export class Acts {
     download(await this.#page.api.markdown(session_id), `${words("export_file")}.md`);
   }
 }
-
-/** What a new session is begun with. */
-const chosen = () => ($("models").selectedIndex > 0 ? { model: $("models").value } : undefined);
 
 function asObject(json) {
   try {

@@ -29,9 +29,11 @@ export function follow(session_id) {
 /**
  * Take `#session=<id>&share=<token>` out of the address, so that nobody copies it by accident. The
  * token stays with the step, for Back and reloads.
+ * @returns {string | undefined} the token that opens the session
  */
-export function takeInvitation() {
+export function invitation() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const session_id = fragment.get("session");
   if (session_id) history.replaceState({ share: fragment.get("share") }, "", addressOf(session_id));
+  return history.state?.share ?? undefined;
 }

@@ -23,7 +23,7 @@ export class ApprovalCard {
     h("button", { type: "button", class: "primary", onclick: () => this.#approve() }, words("approve")),
     h("button", { type: "button", onclick: () => this.#decide("deny") }, words("deny")),
     this.#why, this.#edit, this.#left);
-  element = h("div", { class: "approval", role: "group", "aria-label": words("approval"), hidden: true },
+  element = h("div", { class: "approval", part: "approval", role: "group", "aria-label": words("approval"), hidden: true },
     this.#sentence, this.#arguments.element, this.#edited, this.#answers, this.#denial);
 
   /** @param {import("./transcript.js").Actions} actions */

@@ -4,12 +4,13 @@ import { h } from "./element.js";
 import { words } from "./words.js";
 
 /**
+ * @param {HTMLElement} container  which the question is put into
  * @param {string} title
  * @param {{said?: string, value?: string, yes: string, grave?: boolean}} question  `value`: what a
  *   text field begins with; without it there is no field. `grave`: what is done cannot be undone
  * @returns {Promise<string | null>} the text, or "" without a field; null: rather not
  */
-export function ask(title, { said = "", value, yes, grave = false }) {
+export function ask(container, title, { said = "", value, yes, grave = false }) {
   return new Promise((resolve) => {
     const field = value === undefined ? [] : [h("input", { value, maxLength: 120, required: true, "aria-label": title })];
     const close = (answer) => {
@@ -25,7 +26,7 @@ export function ask(title, { said = "", value, yes, grave = false }) {
     const confirm = h("button", { type: "submit", class: grave ? "grave" : "primary" }, yes);
     const dialog = h("dialog", { class: "ask", "aria-label": title, oncancel: () => close(null) },
       h("form", { onsubmit }, h("h2", {}, title), h("p", {}, said), ...field, h("div", { class: "actions" }, cancel, confirm)));
-    document.body.append(dialog);
+    container.append(dialog);
     dialog.showModal();
     field[0]?.select();
     if (grave) cancel.focus();

@@ -1,6 +1,50 @@
 /** Code in colour, line by line: a line is read once, from the state that the line before left. */
 
-const MODES = "@codemirror/legacy-modes/mode";
+const FILES = {
+  clike: () => import("@codemirror/legacy-modes/mode/clike"),
+  css: () => import("@codemirror/legacy-modes/mode/css"),
+  javascript: () => import("@codemirror/legacy-modes/mode/javascript"),
+  python: () => import("@codemirror/legacy-modes/mode/python"),
+  shell: () => import("@codemirror/legacy-modes/mode/shell"),
+  sql: () => import("@codemirror/legacy-modes/mode/sql"),
+  xml: () => import("@codemirror/legacy-modes/mode/xml"),
+  yaml: () => import("@codemirror/legacy-modes/mode/yaml"),
+  toml: () => import("@codemirror/legacy-modes/mode/toml"),
+  properties: () => import("@codemirror/legacy-modes/mode/properties"),
+  rust: () => import("@codemirror/legacy-modes/mode/rust"),
+  go: () => import("@codemirror/legacy-modes/mode/go"),
+  ruby: () => import("@codemirror/legacy-modes/mode/ruby"),
+  swift: () => import("@codemirror/legacy-modes/mode/swift"),
+  lua: () => import("@codemirror/legacy-modes/mode/lua"),
+  perl: () => import("@codemirror/legacy-modes/mode/perl"),
+  r: () => import("@codemirror/legacy-modes/mode/r"),
+  julia: () => import("@codemirror/legacy-modes/mode/julia"),
+  haskell: () => import("@codemirror/legacy-modes/mode/haskell"),
+  erlang: () => import("@codemirror/legacy-modes/mode/erlang"),
+  elm: () => import("@codemirror/legacy-modes/mode/elm"),
+  clojure: () => import("@codemirror/legacy-modes/mode/clojure"),
+  commonlisp: () => import("@codemirror/legacy-modes/mode/commonlisp"),
+  scheme: () => import("@codemirror/legacy-modes/mode/scheme"),
+  mllike: () => import("@codemirror/legacy-modes/mode/mllike"),
+  groovy: () => import("@codemirror/legacy-modes/mode/groovy"),
+  powershell: () => import("@codemirror/legacy-modes/mode/powershell"),
+  dockerfile: () => import("@codemirror/legacy-modes/mode/dockerfile"),
+  diff: () => import("@codemirror/legacy-modes/mode/diff"),
+  nginx: () => import("@codemirror/legacy-modes/mode/nginx"),
+  cmake: () => import("@codemirror/legacy-modes/mode/cmake"),
+  protobuf: () => import("@codemirror/legacy-modes/mode/protobuf"),
+  stex: () => import("@codemirror/legacy-modes/mode/stex"),
+  pascal: () => import("@codemirror/legacy-modes/mode/pascal"),
+  fortran: () => import("@codemirror/legacy-modes/mode/fortran"),
+  octave: () => import("@codemirror/legacy-modes/mode/octave"),
+  vb: () => import("@codemirror/legacy-modes/mode/vb"),
+  verilog: () => import("@codemirror/legacy-modes/mode/verilog"),
+  vhdl: () => import("@codemirror/legacy-modes/mode/vhdl"),
+  sass: () => import("@codemirror/legacy-modes/mode/sass"),
+  stylus: () => import("@codemirror/legacy-modes/mode/stylus"),
+  coffeescript: () => import("@codemirror/legacy-modes/mode/coffeescript"),
+  http: () => import("@codemirror/legacy-modes/mode/http"),
+};
 const LANGUAGES = {
   "c": "clike", "cpp c++ cc h hpp": "clike cpp", "csharp c# cs": "clike csharp", "java": "clike", "kotlin kt": "clike kotlin",
   "scala": "clike", "dart": "clike", "objectivec objc": "clike objectiveC", "css": "css", "scss": "css sCSS", "less": "css",
@@ -34,7 +78,7 @@ const CLASSES = {
 export async function painterOf(language) {
   const [file, name = file] = BY_NAME.get(language.toLowerCase()) ?? [];
   if (!file) return null;
-  const { [name]: mode } = await import(`${MODES}/${file}`);
+  const { [name]: mode } = await FILES[file]();
   return () => new Painter(mode);
 }
 

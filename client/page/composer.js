@@ -1,6 +1,6 @@
 /** The message box: it sends, grows with its text, counts what is long, and keeps a draft for each session. */
 
-import { $, sends } from "./element.js";
+import { sends } from "./element.js";
 import { bytes } from "./format.js";
 import { words } from "./words.js";
 
@@ -24,6 +24,7 @@ export class Composer {
    * @param {(text: string) => boolean} parts.send  false: the text stays in the box
    * @param {() => {count: number, busy: boolean}} parts.attached  files that go with the message
    * @param {() => number} parts.most  bytes of a message; Infinity while that is not known
+   * @param {HTMLElement} parts.count  says how much of it is used
    * @param {() => void} parts.changed
    */
   constructor(form, box, storage, parts) {
@@ -101,8 +102,9 @@ export class Composer {
   #count(value) {
     const most = this.#parts.most();
     const size = value.length * 3 < most * COUNTED ? 0 : new TextEncoder().encode(value).length;
-    $("count").hidden = size < most * COUNTED;
-    $("count").dataset.over = String(size > most);
-    $("count").textContent = $("count").hidden ? "" : words("count", { used: bytes(size), most: bytes(most) });
+    const { count } = this.#parts;
+    count.hidden = size < most * COUNTED;
+    count.dataset.over = String(size > most);
+    count.textContent = count.hidden ? "" : words("count", { used: bytes(size), most: bytes(most) });
   }
 }

@@ -2,7 +2,6 @@
 
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
-import { $ } from "./element.js";
 import { QueueView } from "./queue-view.js";
 import { Transcript } from "./transcript.js";
 
@@ -10,16 +9,18 @@ export class Conversation {
   #client;
   #transcript;
   #queue;
-  #announcer = new Announcer($("announcer"));
+  #announcer;
 
   /**
+   * @param {(id: string) => HTMLElement} $
    * @param {import("../session.js").SessionClient} client
    * @param {import("./transcript.js").Actions} actions
    * @param {ConstructorParameters<typeof QueueView>[1]} waiting
    */
-  constructor(client, actions, waiting) {
+  constructor($, client, actions, waiting) {
     this.#client = client;
     this.#transcript = new Transcript($("transcript"), actions, (file_id) => client.fileUrl(file_id));
+    this.#announcer = new Announcer($("announcer"));
     this.#queue = new QueueView($("queue"), waiting);
   }
 

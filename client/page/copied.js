@@ -9,7 +9,8 @@ export async function copied(text) {
 }
 
 function byHand(text) {
-  const { activeElement } = document;
+  let { activeElement } = document;
+  while (activeElement?.shadowRoot?.activeElement) ({ activeElement } = activeElement.shadowRoot);
   const box = h("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
   document.body.append(box);
   box.select();

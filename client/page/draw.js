@@ -1,30 +1,27 @@
 /** Draws the page as the client and the server are now. */
 
 import { activeRun } from "../reducer.js";
-import { follow, named } from "./address.js";
-import { $, text } from "./element.js";
+import { text } from "./element.js";
 import { lasting, summaryLine } from "./format.js";
-import { PeopleLine, headcount } from "./people.js";
+import { headcount } from "./people.js";
 import { titleOf } from "./session-list.js";
 import { problem, words } from "./words.js";
 
-const NAME = document.title;
 const TITLE_LENGTH = 120;
-const people = new PeopleLine($("people"));
 
-/** @param {import("../app.js").Page} page */
+/** @param {import("./chat.js").Page} page */
 export function draw(page) {
-  const { client, info, list } = page;
+  const { $, client, container, info, list, place } = page;
+  const { address, name } = place;
   const { state, connection } = client;
   const said = Boolean(state.runs.length || client.pending.length || state.ended);
   const lost = connection === "error" && !state.session_id;
-  const fresh = !said && (lost || !named());
-  const { body } = document;
-  body.dataset.view = page.asking ? "sign-in" : fresh ? "new" : "session";
-  body.dataset.access = client.access;
-  if (!page.acts.moving && state.session_id) follow(said || client.access !== "owner" ? state.session_id : null);
-  text($("title"), (said && titleOfState(state, list).slice(0, TITLE_LENGTH)) || NAME);
-  document.title = said ? $("title").textContent : NAME;
+  const fresh = !said && (lost || !address.named());
+  container.dataset.view = page.asking ? "sign-in" : fresh ? "new" : "session";
+  container.dataset.access = client.access;
+  if (!page.acts.moving && state.session_id) address.follow(said || client.access !== "owner" ? state.session_id : null);
+  text($("title"), (said && titleOfState(state, list).slice(0, TITLE_LENGTH)) || name);
+  place.titled?.(said ? $("title").textContent : name);
 
   text($("connection-state"), words(`connection_${connection}`));
   $("connection-state").dataset.state = connection;
@@ -49,7 +46,7 @@ function titleOfState({ session_id, title, runs }, list) {
 
 const usable = ({ connection, state }) => connection === "live" && Boolean(state.session_id);
 
-function drawDetails({ client, user }) {
+function drawDetails({ $, client, people, user }) {
   const { state, devices } = client;
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? words("devices", { count: devices }) : "");
@@ -61,9 +58,9 @@ function drawDetails({ client, user }) {
   $("end-session").disabled = !usable(client) || Boolean(state.ended);
 }
 
-function drawComposer({ client, info, attachments, composer, acts }) {
+function drawComposer({ $, client, info, attachments, composer, acts, place }) {
   const { state, connection } = client;
-  if (!acts.moving) composer.adopt(named());
+  if (!acts.moving) composer.adopt(place.address.named());
   $("message-box").disabled = connection === "error";
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
@@ -73,7 +70,7 @@ function drawComposer({ client, info, attachments, composer, acts }) {
   $("send").disabled = !composer.ready;
 }
 
-function drawConversation({ client, following, conversation }) {
+function drawConversation({ $, client, following, conversation }) {
   const { state } = client;
   following.keep(() => {
     $("earlier").hidden = !state.next_before_seq;

@@ -1,7 +1,4 @@
-/** Elements: found, made and filled. */
-
-/** @param {string} id @returns {any} the element */
-export const $ = (id) => document.getElementById(id);
+/** Elements: made and filled. */
 
 /** Show a text in an element, or hide the element where there is none. */
 export function text(element, value) {

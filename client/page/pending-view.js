@@ -13,7 +13,7 @@ export class PendingView {
   #edit;
   #drop;
   #entry;
-  element = h("article", { class: "message user pending", "aria-label": words("you_unsent") }, this.#text, this.#files.element);
+  element = h("article", { class: "message user pending", part: "message question", "aria-label": words("you_unsent") }, this.#text, this.#files.element);
 
   constructor(actions) {
     const button = (label, act) =>

@@ -26,11 +26,11 @@ export class QueueView {
 
   /** @param {import("../reducer.js").Run[]} waiting */
   update(waiting) {
-    const focused = this.#list.contains(document.activeElement);
+    const focused = this.#list.matches(":focus-within");
     const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run));
     arrange(this.#list, elements);
     this.#list.hidden = !waiting.length;
-    if (focused && !this.#list.contains(document.activeElement)) this.#actions.left();
+    if (focused && !this.#list.matches(":focus-within")) this.#actions.left();
   }
 }
 

@@ -22,13 +22,13 @@ export class RunView {
   #parts = [];
   #said = h("div", { class: "text", dir: "auto" });
   #author = h("p", { class: "author", hidden: true });
-  #user = h("article", { class: "message user", "aria-label": words("author_you") }, this.#author, this.#said);
+  #user = h("article", { class: "message user", part: "message question", "aria-label": words("author_you") }, this.#author, this.#said);
   #reasoning = new ReasoningView();
   #body = h("div", { class: "parts" });
   #sources = h("ol", { class: "sources", "aria-label": words("sources"), hidden: true });
   #state = h("p", { class: "run-state" });
   #changed = h("p", { class: "run-state", hidden: true });
-  #answer = h("article", { class: "message assistant", "aria-label": words("assistant") }, this.#reasoning.element, this.#body, this.#sources, this.#changed, this.#state);
+  #answer = h("article", { class: "message assistant", part: "message answer", "aria-label": words("assistant") }, this.#reasoning.element, this.#body, this.#sources, this.#changed, this.#state);
   #asked;
   #answered;
   #notice;

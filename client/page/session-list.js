@@ -1,7 +1,6 @@
 /** The user's sessions: by the day of their last message, or those that a search finds. */
 
 import { listAfter, listWith } from "../list.js";
-import { addressOf } from "./address.js";
 import { h } from "./element.js";
 import { words } from "./words.js";
 
@@ -27,6 +26,7 @@ export class SessionList {
    * @param {(wanted: object) => Promise<{sessions: object[], next_before: string | null}>}
    *   parts.sessions  reads a page of rows
    * @param {() => string | null} parts.current  the session on the page
+   * @param {(session_id: string) => string} parts.address  of a session
    * @param {(session_id: string) => void} parts.chosen
    * @param {(session: object, title: string, button: HTMLElement) => void} parts.menu
    * @param {() => void} parts.changed
@@ -112,7 +112,7 @@ export class SessionList {
     const marked = mark && words(`mark_${mark}`);
     const link = h(
       "a",
-      { href: addressOf(session_id), title, "aria-current": here ? "page" : "false", onclick: (event) => this.#choose(event, session_id) },
+      { href: this.#parts.address(session_id), title, "aria-current": here ? "page" : "false", onclick: (event) => this.#choose(event, session_id) },
       h("span", { class: "title", dir: "auto" }, title),
       ...(mark ? [h("span", { class: "mark", role: "img", "aria-label": marked, title: marked, data: { mark } })] : []),
     );
@@ -129,9 +129,9 @@ export class SessionList {
 
 /** A selector of what has the focus in a list, to find it again in the next one. */
 function focusIn(list) {
-  const { activeElement } = document;
-  const id = list.contains(activeElement) && activeElement.closest("[data-session-id]")?.dataset.sessionId;
-  return id && `[data-session-id="${CSS.escape(id)}"] ${activeElement.localName}`;
+  const focused = list.querySelector(":focus");
+  const id = focused?.closest("[data-session-id]")?.dataset.sessionId;
+  return id && `[data-session-id="${CSS.escape(id)}"] ${focused.localName}`;
 }
 
 function groupOf({ pinned, active_at, start_time }) {

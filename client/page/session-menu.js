@@ -1,30 +1,32 @@
 /** What can be done with a session of the list, behind its ⋯. */
 
 import { ask } from "./ask.js";
+import { beside } from "./beside.js";
 import { h } from "./element.js";
 import { words } from "./words.js";
 
 /**
  * @param {import("../session.js").SessionClient} client
  * @param {object} parts
+ * @param {HTMLElement} parts.container  which the menu and its questions are put into
  * @param {(work: () => Promise<any>) => Promise<any>} parts.command  with a connection; says what goes wrong
  * @param {(session_id: string) => void} parts.share
  * @param {(session: object) => Promise<void>} parts.save  the conversation, as a file
  * @param {(session_id: string) => void} parts.deleted
  * @returns {(session: object, title: string, button: HTMLElement) => void} opens it beside a button
  */
-export function sessionMenu(client, { command, share, save, deleted }) {
+export function sessionMenu(client, { container, command, share, save, deleted }) {
   const menu = h("div", { class: "menu", id: "session-menu", popover: "auto", role: "group" });
-  document.body.append(menu);
+  container.append(menu);
 
   async function rename({ session_id }, title) {
-    const value = await ask(words("rename_title"), { value: title, yes: words("rename") });
+    const value = await ask(container, words("rename_title"), { value: title, yes: words("rename") });
     if (value?.trim()) await command(() => client.setTitle(value, session_id));
   }
 
   async function remove({ session_id }, title) {
     const said = words("delete_said", { title });
-    if ((await ask(words("delete_title"), { said, yes: words("delete"), grave: true })) === null) return;
+    if ((await ask(container, words("delete_title"), { said, yes: words("delete"), grave: true })) === null) return;
     await command(async () => {
       await client.delete(session_id);
       deleted(session_id);
@@ -45,10 +47,7 @@ export function sessionMenu(client, { command, share, save, deleted }) {
       item(words("delete"), () => remove(session, title), "grave"),
     );
     menu.showPopover({ source: button });
-    const { right, bottom, top } = button.getBoundingClientRect();
-    const { offsetWidth: width, offsetHeight: height } = menu;
-    menu.style.left = `${Math.max(8, Math.min(right - 28, innerWidth - width - 8))}px`;
-    menu.style.top = `${bottom + height + 8 > innerHeight ? Math.max(8, top - height) : bottom}px`;
+    beside(menu, button);
     menu.firstElementChild.focus();
   };
 }

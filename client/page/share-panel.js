@@ -1,13 +1,14 @@
 /** The links that let others into the session: made one by one, shown, copied, and all revoked. */
 
-import { root } from "./address.js";
 import { copyButton } from "./icon-button.js";
-import { $, h } from "./element.js";
+import { h } from "./element.js";
 import { words } from "./words.js";
 
 const KEY = "realtime.links";
 
 export class SharePanel {
+  #panel;
+  #button;
   #client;
   #parts;
   #session = null; // whose links are shown
@@ -18,13 +19,18 @@ export class SharePanel {
   #revoke = h("button", { type: "button", class: "grave", "data-testid": "unshare", onclick: () => this.#parts.attempt(this.#unshare()) }, words("unshare"));
 
   /**
+   * @param {HTMLElement} panel
+   * @param {HTMLButtonElement} button  shows and hides it
    * @param {import("../session.js").SessionClient} client
    * @param {object} parts
    * @param {(promise: Promise<void>) => void} parts.attempt  says what goes wrong
    * @param {(text: string) => void} parts.toast
    * @param {import("../storage.js").Keep} parts.tab  keeps the links that were made here
+   * @param {URL} parts.server  where the links lead
    */
-  constructor(client, parts) {
+  constructor(panel, button, client, parts) {
+    this.#panel = panel;
+    this.#button = button;
     this.#client = client;
     this.#parts = parts;
     const close = h("button", { type: "button", class: "quiet icon", "aria-label": words("close"), onclick: () => this.#close() }, "✕");
@@ -32,16 +38,16 @@ export class SharePanel {
       event.preventDefault();
       parts.attempt(this.#share());
     };
-    $("share-panel").append(
+    panel.append(
       h("form", { onsubmit }, h("span", { class: "hint" }, words("whoever_has_it")), this.#access, this.#make, close),
       this.#links, h("p", { class: "actions" }, h("span", { class: "hint" }, words("unshare_said")), this.#revoke));
-    $("share-panel").addEventListener("keydown", ({ key }) => key === "Escape" && this.#close());
+    panel.addEventListener("keydown", ({ key }) => key === "Escape" && this.#close());
     client.subscribe(() => this.#session !== client.state.session_id && this.#show(null));
   }
 
   /** Show the panel, or hide it. */
   toggle() {
-    this.#show($("share-panel").hidden ? this.#client.state.session_id : null);
+    this.#show(this.#panel.hidden ? this.#client.state.session_id : null);
     if (this.#session) this.#access.focus();
   }
 
@@ -52,14 +58,14 @@ export class SharePanel {
   /** @param {string | null} session_id  whose links to show, while it is the one on the page */
   #show(session_id) {
     this.#session = session_id;
-    $("share-panel").hidden = !session_id;
-    $("copy-link").setAttribute("aria-expanded", String(Boolean(session_id)));
+    this.#panel.hidden = !session_id;
+    this.#button.setAttribute("aria-expanded", String(Boolean(session_id)));
     if (session_id) this.#draw();
   }
 
   #close() {
     this.#show(null);
-    $("copy-link").focus();
+    this.#button.focus();
   }
 
   get #made() {
@@ -85,7 +91,7 @@ export class SharePanel {
     this.#make.disabled = true;
     const share = await this.#client.share(access).finally(() => (this.#make.disabled = false));
     if (session !== this.#session) return;
-    const link = new URL(`#${new URLSearchParams({ session, share })}`, root).href;
+    const link = new URL(`#${new URLSearchParams({ session, share })}`, this.#parts.server).href;
     this.#made = [{ access, link }, ...this.#made];
     this.#links.querySelector("input").focus();
   }

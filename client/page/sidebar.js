@@ -1,33 +1,35 @@
 /** The frame of the list of sessions: a drawer on phones, its search, its archive, and the choice of colours. */
 
-import { $ } from "./element.js";
-
 const TYPING_MS = 200;
 const THEME = "realtime.theme";
 
 /**
- * @param {HTMLElement} element
+ * @param {(id: string) => any} $
+ * @param {HTMLElement} container  shows the drawer
  * @param {object} parts
+ * @param {EventTarget} parts.keys  where Ctrl K is heard
  * @param {(q: string) => void} parts.search  "" for all
  * @param {(archived: boolean) => void} parts.archived
+ * @param {AbortSignal} parts.signal  the end of it
  * @returns {{close: () => void}}
  */
-export function sidebar(element, parts) {
+export function sidebar($, container, parts) {
+  const element = $("sidebar");
   const search = $("search");
   const archived = $("archived");
-  const narrow = matchMedia("(max-width: 48rem)");
+  const narrow = () => $("open-sidebar").checkVisibility(); // there it is a drawer
   let typing;
 
   function show(open) {
-    document.body.toggleAttribute("data-drawer", open && narrow.matches);
+    container.toggleAttribute("data-drawer", open && narrow());
     $("open-sidebar").setAttribute("aria-expanded", String(open));
-    $("main").inert = open && narrow.matches;
+    $("main").inert = open && narrow();
   }
 
   function close() {
-    const inside = element.contains(document.activeElement);
+    const inside = element.matches(":focus-within");
     show(false);
-    if (inside && narrow.matches) $("open-sidebar").focus();
+    if (inside && narrow()) $("open-sidebar").focus();
   }
 
   function look() {
@@ -41,7 +43,9 @@ export function sidebar(element, parts) {
   });
   $("close-sidebar").addEventListener("click", close);
   $("shade").addEventListener("click", close);
-  narrow.addEventListener("change", () => show(false));
+  const resized = new ResizeObserver(() => narrow() || show(false));
+  resized.observe(container);
+  parts.signal.addEventListener("abort", () => resized.disconnect());
   element.addEventListener("keydown", ({ key }) => key === "Escape" && close());
   search.addEventListener("input", () => {
     clearTimeout(typing);
@@ -53,19 +57,19 @@ export function sidebar(element, parts) {
     search.value = "";
     parts.archived(on);
   });
-  addEventListener("keydown", (event) => {
+  parts.keys.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
     show(true);
     search.focus();
     search.select();
-  });
+  }, { signal: parts.signal });
   return { close };
 }
 
-/** Light, dark, or as the system is. @param {HTMLSelectElement} select @param {import("../storage.js").Keep} storage */
-export function theme(select, storage) {
-  const wear = () => void (document.documentElement.dataset.theme = select.value);
+/** Light, dark, or as the system is. @param {HTMLSelectElement} select @param {import("../storage.js").Keep} storage @param {HTMLElement} wearer */
+export function theme(select, storage, wearer) {
+  const wear = () => void (wearer.dataset.theme = select.value);
   const kept = storage.getItem(THEME);
   if ([...select.options].some(({ value }) => value === kept)) select.value = kept;
   wear();

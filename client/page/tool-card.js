@@ -28,7 +28,7 @@ export class ToolCard {
   #bar = h("progress", { max: 1, "aria-label": words("progress") });
   #doing = h("span");
   #progress = h("p", { class: "tool-progress", hidden: true }, this.#bar, this.#doing);
-  element = h("section", { class: "tool-card", "aria-label": words("tool_call"), tabIndex: -1 },
+  element = h("section", { class: "tool-card", part: "tool", "aria-label": words("tool_call"), tabIndex: -1 },
     h("details", {},
       h("summary", {}, this.#mark, this.#words, this.#status),
       h("div", { class: "inside" }, this.#name, this.#arguments.element, this.#result.element, this.#whole)),
@@ -80,7 +80,7 @@ export class ToolCard {
 
   #ask(asks, by) {
     const question = this.#approval?.element;
-    if (!asks && question?.contains(document.activeElement)) this.element.focus(); // not lost
+    if (!asks && question?.matches(":focus-within")) this.element.focus(); // not lost
     this.#approval?.update(asks ? this.#call : null, inWords(this.#call.name), by);
   }
 }

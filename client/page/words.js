@@ -3,11 +3,14 @@
  * a text with `{names}` for values, or one text for each of the language's plural forms, by `{count}`.
  */
 
+import { wanted } from "./language.js";
+
 const LANGUAGES = ["en", "de"];
 const base = (tag) => tag.split("-")[0].toLowerCase();
 
 /** The first of the reader's languages that is here, with its region: dates and numbers follow it. */
-export const language = (globalThis.navigator?.languages ?? []).find((tag) => LANGUAGES.includes(base(tag))) ?? "en";
+export const language =
+  [wanted.language, ...(globalThis.navigator?.languages ?? [])].find((tag) => LANGUAGES.includes(base(tag))) ?? "en";
 
 const { default: entries } = await import(`./words/${base(language)}.js`);
 const plurals = new Intl.PluralRules(language);
@@ -35,17 +38,3 @@ export const wordFor = (key, otherwise, values) => (entries[key] ? words(key, va
 
 /** What went wrong, by its code; where that says too little, in the server's own words. */
 export const problem = ({ code, why = code, message, ...details }) => wordFor(`error_${why}`, message, details);
-
-/**
- * Fill elements as their `data-words` says: a key for the text, `attribute:key` for each attribute.
- * @param {ParentNode} root
- */
-export function fill(root) {
-  for (const element of root.querySelectorAll("[data-words]")) {
-    for (const item of element.dataset.words.split(" ")) {
-      const [attribute, key] = item.split(":");
-      if (key) element.setAttribute(attribute, words(key));
-      else element.textContent = words(attribute);
-    }
-  }
-}

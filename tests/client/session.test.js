@@ -71,6 +71,25 @@ test("a reconnect sends the cursor, a reload the session and its share", async (
   assert.deepEqual(again.state, client.state);
 });
 
+test("each new event is told once: live, and what a reconnect or a gap brings", async () => {
+  const { server, feed } = started();
+  feed(10);
+  const client = connectTo(server);
+  const told = [];
+  const whole = ({ event }) => event !== "token"; // neighbouring ones are replayed as one
+  client.onEvent((event) => whole(event) && told.push(event.seq));
+  await client.connect(); // a snapshot is no news
+  feed(10);
+  server.cut();
+  feed(10);
+  await until(client, (now) => live(now) && now.state.last_seq === 30);
+  feed(5, { lost: true });
+  feed(5);
+  await until(client, ({ state }) => state.last_seq === 40);
+  const given = history(7, { length: 60 }).slice(10, 40).filter(whole);
+  assert.deepEqual(told, given.map(({ seq }) => seq));
+});
+
 test("a gap is filled by one join, while later events wait", async () => {
   const { server, feed } = started();
   const client = connectTo(server);

@@ -22,17 +22,23 @@ from ...package import PAGE, ROOT
 from .brand import Brand
 
 MODULES = ROOT / "node_modules"
-VENDOR = {
-    "socket.io-client.js": "socket.io-client/dist/socket.io.esm.min.js",
-    "lezer-common.js": "@lezer/common/dist/index.js",
-    "lezer-highlight.js": "@lezer/highlight/dist/index.js",
-    "lezer-markdown.js": "@lezer/markdown/dist/index.js",
-    "temml.js": "temml/dist/temml.min.js",
+PACKAGES = {
+    "socket.io-client": "socket.io-client/dist/socket.io.esm.min.js",
+    "@lezer/common": "@lezer/common/dist/index.js",
+    "@lezer/highlight": "@lezer/highlight/dist/index.js",
+    "@lezer/markdown": "@lezer/markdown/dist/index.js",
+    "temml": "temml/dist/temml.min.js",
 }
+"""What modules import by name, which only a bundler understands, and the file of each."""
+LANGUAGES = "@codemirror/legacy-modes/mode/"
+"""A folder of modules, one for each family of languages."""
+VENDOR = {name: f"vendor/{name.lstrip('@').replace('/', '-')}.js" for name in PACKAGES} | {
+    LANGUAGES: "vendor/languages/"
+}
+"""Where they are served: `vendor/lezer-common.js`, `vendor/languages/python`."""
+FILES = {VENDOR[name]: path for name, path in PACKAGES.items()}
 SCRIPTS = {"temml.min.js": "temml"}
 """Files that are no modules, and what they define: minified they come only as scripts."""
-LANGUAGES = "@codemirror/legacy-modes/mode"
-"""A folder of modules, one for each family of languages: `vendor/languages/python`."""
 KINDS = {
     ".js": "text/javascript",
     ".mjs": "text/javascript",
@@ -51,6 +57,8 @@ SLOW = 200_000  # bytes; the best compression of more takes seconds
 
 COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*$|//[^\n]*$)", re.M | re.S)
 IMPORT = re.compile(r"""^(?:import|export)\b(?:[^'";]*?\bfrom)?\s*["']([^"']+)["']""", re.M)
+WHOLE = "|".join(re.escape(name) for name in PACKAGES)
+NAMED = re.compile(rf"""(\b(?:from|import)\s*\(?\s*["'])((?:{WHOLE})(?=["'])|{LANGUAGES})""")
 MAP = re.compile(r'(<script type="importmap">)(.*?)(</script>)', re.S)
 ENTRY = re.compile(r'(?=<script type="module" src="\./([^"]+)")')
 LINKED = re.compile(r'(\b(?:href|src)=")\./((?:client|vendor)/[^"]+)"')
@@ -136,7 +144,7 @@ class Assets:
         )
         state = (
             *(self._named(name) for name in names),
-            *(self._named(f"vendor/{v}") for v in VENDOR),
+            *(self._named(name) for name in VENDOR.values()),
         )
         made = self._documents.get(up)
         if made is None or made[0] != state:
@@ -148,12 +156,12 @@ class Assets:
         page = self._brand.applied(index.body.decode() if index else "")
         found = MAP.search(page)
         said: dict[str, str] = json.loads(found[2])["imports"] if found else {}
-        bare = {key: value.removeprefix("./") for key, value in said.items()}
-        imports = {key: up + self._named(value) for key, value in bare.items()}
-        imports |= {up + name: up + self._named(name) for name in names if name.endswith(".js")}
+        imports = {key: up + self._named(value.removeprefix("./")) for key, value in said.items()}
+        modules = (name for name in (*names, *VENDOR.values()) if name.endswith((".js", "/")))
+        imports |= {up + name: up + self._named(name) for name in modules}
         table = json.dumps({"imports": imports}, separators=(",", ":"))
         entry = ENTRY.search(page)
-        needed = self._needed(entry[1], bare) if entry else []
+        needed = self._needed(entry[1]) if entry else []
         links = "".join(f'<link rel="modulepreload" href="./{name}">\n  ' for name in needed)
         page = MAP.sub(lambda match: f"{match[1]}{table}{match[3]}", page, count=1)
         page = ENTRY.sub(lambda match: links, page, count=1)
@@ -161,48 +169,48 @@ class Assets:
         digest = hashlib.sha256(table.encode()).digest()
         return Document(Asset("text/html", page.encode()), base64.b64encode(digest).decode())
 
-    def _needed(self, entry: str, bare: dict[str, str]) -> list[str]:
+    def _needed(self, entry: str) -> list[str]:
         """What a module imports, and what that imports, without itself."""
         known = [entry]
         for name in known:
             asset = self._asset(name)
             for said in IMPORT.findall(asset.body.decode()) if asset else ():
-                path = bare.get(said) or _joined(name, said)
+                path = _joined(name, said)
                 if path not in known:
                     known.append(path)
         return known[1:]
 
     def _named(self, name: str) -> str:
         """The name with its digest; what is no file keeps its name."""
-        if name == "vendor/languages/":
+        languages = VENDOR[LANGUAGES]
+        if name == languages:
             package = self._read(MODULES / LANGUAGES / "../package.json")
-            return f"vendor/languages.{package.digest}/" if package else name
-        if name.startswith("vendor/languages/"):
-            return self._named("vendor/languages/") + name.removeprefix("vendor/languages/")
+            return f"{name[:-1]}.{package.digest}/" if package else name
+        if name.startswith(languages):
+            return self._named(languages) + name.removeprefix(languages)
         asset = self._asset(name)
         stem, dot, suffix = name.rpartition(".")
         return f"{stem}.{asset.digest}{dot}{suffix}" if asset and dot else name
 
     def _asset(self, name: str) -> Asset | None:
-        folder, _, rest = name.partition("/")
-        if folder == "client":
-            return self._own(rest)
-        if folder != "vendor":
-            return None
-        if rest.startswith("languages/"):
-            file = rest.removeprefix("languages/").removesuffix(".js") + ".js"
+        up = "../" * name.count("/")
+        if name.startswith("client/"):
+            return self._own(name.removeprefix("client/"), up)
+        if name.startswith(VENDOR[LANGUAGES]):
+            file = name.removeprefix(VENDOR[LANGUAGES]).removesuffix(".js") + ".js"
             return self._read(MODULES / LANGUAGES / file, MODULES / LANGUAGES)
-        return self._read(MODULES / VENDOR[rest]) if rest in VENDOR else None
+        return self._read(MODULES / FILES[name], up=up) if name in FILES else None
 
-    def _own(self, name: str) -> Asset | None:
+    def _own(self, name: str, up: str) -> Asset | None:
         if text := self._texts.get(name):
             return text
         if path := self._brand.files.get(name):
             return self._read(path)
-        found = (self._read(folder / name, folder) for folder in self._folders)
+        found = (self._read(folder / name, folder, up) for folder in self._folders)
         return next((asset for asset in found if asset), None)
 
-    def _read(self, path: Path, within: Path | None = None) -> Asset | None:
+    def _read(self, path: Path, within: Path | None = None, up: str = "") -> Asset | None:
+        """`up`: how the file's address leads to the server's root."""
         try:
             if within and not path.resolve().is_relative_to(within.resolve()):
                 return None
@@ -215,7 +223,7 @@ class Assets:
             return None
         kind = KINDS.get(path.suffix, "application/octet-stream")
         if kind == "text/javascript" and ".min." not in path.name:
-            body = _stripped(body.decode()).encode()
+            body = _addressed(_stripped(body.decode()), up).encode()
         if name := SCRIPTS.get(path.name):
             body += f"\nexport default {name};\n".encode()
         asset = Asset(kind, body)
@@ -238,7 +246,12 @@ def _stripped(script: str) -> str:
     return COMMENT.sub(lambda match: "\n" * match[0].count("\n"), script)
 
 
+def _addressed(script: str, up: str) -> str:
+    """With the addresses of packages in place of their names."""
+    return NAMED.sub(lambda match: f"{match[1]}{up}{VENDOR[match[2]]}", script)
+
+
 def missing_modules() -> list[str]:
     """What the page needs and npm has not installed."""
-    paths = [*VENDOR.values(), f"{LANGUAGES}/python.js"]
+    paths = [*PACKAGES.values(), f"{LANGUAGES}python.js"]
     return [path for path in paths if not (MODULES / path).is_file()]
