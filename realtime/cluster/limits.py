@@ -20,12 +20,14 @@ _spend, _take = Script("spend"), Script("take")
 class SharedBudget(Budget):
     """A budget that other workers draw on too. What they spent is known here as of the last call
     of a model; each call is checked and reserved in the engine, where its `done` is counted. So
-    are runs: those here refuse a message, those elsewhere end the run before its model is asked."""
+    are runs: those here refuse a message, those elsewhere end the run before its model is asked.
+    An engine that has lost what was spent is told what was known of it."""
 
     def __init__(self, line: Line, prefix: str, **limits: Any) -> None:
         super().__init__(**limits)
         self._line = line
         self._prefix = prefix
+        self._known: tuple[str, dict[str, tuple[int, int]]] = ("", {})  # of a day, by who pays
 
     async def confirm(
         self, users: Sequence[str], run_id: str, most: Amount, *, used: Amount
@@ -37,13 +39,18 @@ class SharedBudget(Budget):
         ]
         if not any(runs or limit != Amount() for _, _, limit, runs in limits):
             return
+        day = day_of(self._now_ms())
+        if self._known[0] != day:
+            self._known = day, {}
+        known = self._known[1]
         asked: list[str | int] = []
         for who, _, limit, runs in limits:
-            asked += (who, limit.tokens, _nano(limit.dollars), runs)
+            asked += (who, limit.tokens, _nano(limit.dollars), runs, *known.get(who, (0, 0)))
         amounts = (most.tokens, _nano(most.dollars), used.tokens, _nano(used.dollars))
-        call = partial(_spend, self._line, self._prefix, day_of(self._now_ms()), run_id, *amounts)
+        call = partial(_spend, self._line, self._prefix, day, run_id, *amounts)
         refused, why, *totals = await until_answered(partial(call, *asked))
         for (who, *_), tokens, nano in zip(limits, totals[::2], totals[1::2], strict=True):
+            known[who] = int(tokens), int(nano)
             self._spent[who] = Amount(int(tokens), int(nano) / NANO)
         if refused:
             _, name, _, runs = limits[refused - 1]

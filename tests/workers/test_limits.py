@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.cluster import cluster
+from tests.support.cluster import PREFIX, cluster
 from tests.support.device import Device
 from tests.support.supabase_lite import SupabaseLite
 
@@ -32,6 +32,27 @@ async def test_a_budget_is_overspent_by_one_call_at_most(tmp_path: Path) -> None
         assert {entry["status"] for entry in done} == {"completed", "quota_exceeded"}
         assert budget / 2 < spent < budget + ANSWER
         assert len({device.url for device in devices}) == 3
+
+
+async def test_an_engine_that_comes_back_empty_is_told_what_was_spent(tmp_path: Path) -> None:
+    async with cluster(tmp_path, BUDGET_USER_TOKENS=str(100 * ANSWER)) as world:
+        device = Device(world.url)
+        await device.connect()
+
+        async def spent() -> tuple[int, int]:
+            """Tokens in all, after one more answer, and what that came to."""
+            ack = await device.send("tokens 300 rate 0 and one more")
+            usage = (await device.done(ack["run_id"]))["usage"]
+            (day,) = world.engine.tell("KEYS", f"{PREFIX}paid:*")
+            user = f"{device.session['user_id']} t"
+            total = int(world.engine.tell("HGET", day.decode(), user))
+            return total, usage["input_tokens"] + usage["output_tokens"]
+
+        (_, _), (known, _), (_, _) = [await spent() for _ in range(3)]
+        world.engine.flushall()
+        total, last = await spent()
+        assert total == known + last  # what was known before the third
+        await device.drop()
 
 
 async def test_new_sessions_of_a_day_are_counted_over_all(tmp_path: Path) -> None:
