@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import get_args
 
 from ..core.histogram import Histogram
-from ..protocol import Done
+from ..protocol import Done, DoneStatus
 from ..runs.count import OTHER
 from ..tools import Toolbox
 
@@ -19,7 +20,9 @@ class RunCount:
     names of the tools that are configured. `calls`: by tool and status."""
 
     def __init__(self, box: Toolbox) -> None:
-        self.by_status: Counter[str] = Counter()
+        # a rise from nothing is none to Prometheus
+        ended = set(get_args(DoneStatus)) - {"consumed"}
+        self.by_status: Counter[str] = Counter(dict.fromkeys(sorted(ended), 0))
         self.seconds = 0.0
         self.call_s: dict[str, Histogram] = {}
         self.calls: Counter[tuple[str, str]] = Counter()
