@@ -49,7 +49,7 @@ lint: .venv/dev node_modules/.dev
 	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt requirements-mcp.txt
+.venv/dev: .venv/run requirements-dev.txt requirements-mcp.txt requirements-traces.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 

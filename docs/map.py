@@ -15,6 +15,7 @@ BUILDERS = "cli, app, build"
 # Column, row and purpose of each folder. A line leaves a box downwards and turns just above the
 # row of its target, so a column must be free between a box and the rows of its targets.
 PLACES = {
+    "tracing": (0, 1, "spans for a collector"),
     "background": (1, 1, "summaries, retention"),
     "cluster": (2, 1, "many workers, one log"),
     "edge": (3, 1, "Socket.IO, HTTP"),
@@ -73,7 +74,8 @@ def box(x: int, y: int, width: int, name: str, lines: list[str]) -> list[str]:
 def arrow(source: tuple[int, int], target: tuple[int, int]) -> str:
     """Down, across in the gap above the target, and down into it."""
     (x, y), (to_x, to_y) = source, target
-    gap = 26 if x < to_x else 18  # so that lines from the left and from the right stay apart
+    gap = 26 if x < to_x else 18  # lines from the left and from the right stay apart,
+    gap += 5 if to_y - y > ROW else 0  # and those from farther up from both
     across = f"V{to_y - gap}H{to_x}" if x != to_x else ""
     return f'<path d="M{x} {y}{across}V{to_y - 2}" marker-end="url(#tip)"/>'
 

@@ -32,6 +32,7 @@ from .build.parts import (
     load_tools,
     make_authenticator,
     make_followers,
+    make_tracing,
     make_webhook,
     open_journal,
 )
@@ -64,6 +65,7 @@ from .log.keeper import Keeper
 from .log.log import Log
 from .models import Model, ModelError
 from .runs.chain import Chain, Link
+from .runs.trace import NOBODY
 from .supabase import Leases, Shipper, Supabase, SupabaseError, sweep
 from .supabase.shipped import Lost
 
@@ -181,6 +183,9 @@ async def _running(
 ) -> AsyncIterator[None]:
     """Everything between start and end, in the order of dependence; undone backwards."""
     async with AsyncExitStack() as undo:
+        tracing = make_tracing(settings)
+        if tracing:
+            undo.push_async_callback(tracing.stop)
         extensions = load_extensions(settings, given.extensions)
         box = load_tools(settings, given.tools)
         secrets = auth_secrets(settings)
@@ -238,6 +243,7 @@ async def _running(
             show_reasoning=settings.show_reasoning,
             client_tools=settings.client_tools,
             continue_automatically=settings.continue_automatically,
+            trace=tracing.begin if tracing else lambda *_: NOBODY,
         )
         hub = Hub(
             services,

@@ -35,6 +35,7 @@ ALLOWED = {
         *("live", "extensions", "files", "runs", "log", "limits", "auth", "config", "core"),
         *("package", "protocol"),
     },
+    "tracing": {"runs", "tools", "core", "models", "package", "protocol"},
     "example": {"tools"},
     "client": {"protocol"},
 }
@@ -48,6 +49,7 @@ SERVICES = {
     "sqlite3": {"log.journal"},
     "hiredis": {"log.hot"},
     "prometheus_client": {"edge.http.metrics"},
+    "opentelemetry": {"tracing"},
 }
 PURE = ("protocol", "core")
 WATCHES_PRIVATE_NAMES = {"abuse/test_seams.py"}

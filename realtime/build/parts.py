@@ -33,6 +33,15 @@ from ..tools.mcp.config import McpServer, read_config
 
 if TYPE_CHECKING:
     from ..tools.mcp.servers import Trial
+    from ..tracing import Tracing
+
+TRACES = (
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_EXPORTER",
+)
+"""The variables that ask for traces."""
+OTLP = "http/protobuf"
 
 logger = logging.getLogger(__name__)
 
@@ -183,12 +192,38 @@ def try_mcp(settings: Settings, box: toolkit.Toolbox) -> AsyncGenerator[Trial]:
 
 
 def _mcp() -> ModuleType:
+    return _extra("..tools.mcp.servers", "mcp", "MCP_CONFIG needs")
+
+
+def _extra(module: str, extra: str, who: str, otherwise: str = "") -> ModuleType:
+    """A module that needs the packages of an extra. `otherwise`: how to do without."""
     try:
-        return importlib.import_module("..tools.mcp.servers", __package__)
+        return importlib.import_module(module, __package__)
     except ImportError as error:
         raise ConfigError(
             [
-                f"MCP_CONFIG needs more packages ({error}): {sys.executable} -m pip install "
-                "-r requirements-mcp.txt, or the extra realtime-sessions[mcp]"
+                f"{who} more packages ({error}): {sys.executable} -m pip install "
+                f"-r requirements-{extra}.txt, or the extra realtime-sessions[{extra}]{otherwise}"
             ]
         ) from None
+
+
+def make_tracing(settings: Settings) -> Tracing | None:
+    """Traces, where a variable of OpenTelemetry's says where they go."""
+    given = {name: value for name, value in settings.environ.items() if name.startswith("OTEL_")}
+    given |= {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    exporter = given.get("OTEL_TRACES_EXPORTER", "").lower()
+    asks = next((name for name in TRACES if given.get(name)), None)
+    if not asks or exporter == "none" or given.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    if exporter not in ("", "otlp"):
+        raise ConfigError([f"OTEL_TRACES_EXPORTER={exporter} must be otlp or none"])
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if given.get(name, OTLP) != OTLP:
+            raise ConfigError([f"{name}={given[name]} must be {OTLP}, at the collector's 4318"])
+    for name, value in given.items():  # the SDK reads nothing else, and knows no .env
+        os.environ.setdefault(name, value)
+    otherwise = "; or switch traces off with OTEL_TRACES_EXPORTER=none"
+    module = _extra("..tracing", "traces", f"{asks} is set, and needs", otherwise)
+    tracing: Tracing = module.Tracing(settings.worker)
+    return tracing

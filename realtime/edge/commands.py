@@ -197,6 +197,7 @@ class Commands:
     async def _send(self, connection: Connection, command: Send) -> Awaitable[Ack]:
         check_able(self._hub)
         session_id = connection.named(command.session_id)
+        command.traceparent = command.traceparent or connection.traceparent
         found = await self._files.find(session_id, command.files[:MAX_FILES])
         user, instead = member_of(connection), None
         await self._people.look_up(user)

@@ -24,6 +24,7 @@ from .errors import Ack, refusal
 from .transport import Reply, Transport
 
 MAX_WAITING = 1000
+TRACEPARENT = 100  # characters
 CLOSE_S = 1.0
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Connection:
         self.guest_token: str | None = None
         self.watching: set[str] = set()
         self.shares: dict[str, Grant] = {}
+        self.traceparent = request.headers.get("traceparent", "")[:TRACEPARENT]
         self.closed = False
         self.waiting: asyncio.Queue[tuple[str, Any, Reply] | None] = asyncio.Queue()
         self.worker: asyncio.Task[None] | None = None

@@ -95,7 +95,8 @@ class Actor(Resident):
         return self._ask(
             lambda now: session.send(
                 command, user_id, model, now, files or (), name=user.name, instead=instead
-            )
+            ),
+            command.traceparent,
         )
 
     def resume(self, run_id: str, user_id: str) -> Ack:
@@ -115,9 +116,12 @@ class Actor(Resident):
             self._admit(user_id, model)
         return self._ask(lambda now: session.regenerate(command, user_id, model, now))
 
-    def _ask(self, rule: Callable[[int], tuple[str, RunState]]) -> Ack:
+    def _ask(
+        self, rule: Callable[[int], tuple[str, RunState]], traceparent: str | None = None
+    ) -> Ack:
         """Have a run begin, or wait, by a rule that says which of the two."""
         (status, run), ticket = self._ledger.change(rule)
+        self.driver.follows(run, traceparent)
         if status == "started":
             self.driver.start(run)
         fields = {

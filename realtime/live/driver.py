@@ -41,6 +41,7 @@ from ..protocol import (
 from ..runs.chain import Attempts, Wait
 from ..runs.execute import Job, conversation, execute
 from ..runs.outcome import Outcome, interrupted
+from ..runs.trace import NOBODY, Trace
 from ..tools import SessionTools
 from .clock import now_ms
 from .job import job_of, options_of, used_before
@@ -74,6 +75,8 @@ class Driver:
         self._task: asyncio.Task[None] | None = None
         self._meter: Meter | None = None
         self._first_token_ms: int | None = None  # from the start of the run on
+        self._trace = NOBODY  # of the run
+        self._parents: dict[str, str] = {}  # by run, the `traceparent` that it was asked with
         self._closed = False
         self._leaves = False  # the provider goes on with an answer that it keeps
         self._news = asyncio.Event()  # somebody decided on a call
@@ -83,8 +86,15 @@ class Driver:
         choice = (own and own.model) or self._session.options.model
         return self._services.chain.name_of(choice)
 
+    def follows(self, run: RunState, traceparent: str | None) -> None:
+        """A run was asked for with a `traceparent`."""
+        if traceparent and run.done is None:
+            self._parents[run.run_id] = traceparent
+
     def start(self, run: RunState, pause: Wait | None = None) -> None:
         """Carry out a run, from its beginning or from where a crash caught it; after a pause."""
+        parent = self._parents.pop(run.run_id, None)
+        self._trace = self._services.trace(self._session.session_id, run, parent)
         job = job_of(
             run,
             self._session,
@@ -93,6 +103,7 @@ class Driver:
             take_in=partial(self._take_in, run),
             decided=self._decision,
             stays=lambda: self._leaves and not run.done and bool(to_take_up(run)),
+            trace=self._trace,
         )
         self._run, self._meter, self._first_token_ms = run, job.meter, None
         context = tuple(conversation(run, self._session))
@@ -101,9 +112,9 @@ class Driver:
         self._services.budget.reserve(users, run.run_id, most)
         self._task = asyncio.create_task(self._drive(run, job, pause), name=f"run {run.run_id}")
 
-    def _attempts(self, run: RunState) -> Attempts:
+    def _attempts(self, run: RunState, trace: Trace = NOBODY) -> Attempts:
         """The run's way along the chain, from its beginning."""
-        return self._services.chain.begin(options_of(run, self._session).model)
+        return self._services.chain.begin(options_of(run, self._session).model, trace)
 
     def advance(self) -> None:
         """Start the next queued run, where there is one and none is active."""
@@ -218,11 +229,15 @@ class Driver:
             first = self._first_token_ms if carried_out else None
             asker = self._services.people.find(run.asker)
             run_ended(session.session_id, run, run.done, first, asker)
+            self._parents.pop(run.run_id, None)
+            if carried_out:
+                self._trace.ended(run.done, ticket)
         task = self._task if carried_out else None
         if task and task is not asyncio.current_task():
             task.cancel()
         if ended and then and outcome.again:
             logger.info("goes on by itself: %s", then.run_id, extra=self._extra(run))
+            self.follows(session.runs[then.run_id or ""], self._trace.parent)
             if then.status == "started":
                 self.start(session.runs[then.run_id or ""], self._pause(run, outcome.again))
         return Ending(ticket, task)
@@ -272,13 +287,15 @@ class Driver:
             self._services.budget.release(self._ledger.payers(run), run.run_id)
         if self._task:
             self._task.cancel()
+        self._trace.left()
 
     async def _drive(self, run: RunState, job: Job, pause: Wait | None) -> None:
         """Record what the run produces. It reads on when all but its last tokens are
         committed, so that a slow disk makes larger reads, not a longer queue; what is not
         a token, before anything follows from it."""
         ABOUT.set(self._extra(run))  # of this task, and of what it begins
-        attempts = self._attempts(run)
+        self._trace.enter()
+        attempts = self._attempts(run, self._trace)
         outcome = Outcome(
             "failed",
             "error",

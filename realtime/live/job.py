@@ -16,6 +16,7 @@ from ..models import Request
 from ..protocol import File, Options, Progress, ProtocolError, ToolCall, Usage
 from ..runs.calls import Hooks
 from ..runs.execute import Job
+from ..runs.trace import Trace
 from ..tools import Full, NewFile, ToolContext
 from .options import merged
 from .services import Services
@@ -32,8 +33,9 @@ def job_of(
     take_in: Callable[[], Awaitable[None]],
     decided: Callable[[str], Awaitable[ToolCall]],
     stays: Callable[[], bool],
+    trace: Trace,
 ) -> Job:
-    """`before_call`, `take_in`, `decided` and `stays` are as in `Job` and `Hooks`."""
+    """`before_call`, `take_in`, `decided`, `stays` and `trace` are as in `Job` and `Hooks`."""
     own = options_of(run, session)
     held = to_take_up(run)
     before = held.used if held else None
@@ -45,6 +47,10 @@ def job_of(
     def asker() -> User:
         """As they are known by now: after a restart, from their return on."""
         return services.people.find(run.asker, said.name if said else None)
+
+    def used(model: str, usage: Usage) -> None:
+        services.chain.count.used(model, usage)
+        trace.used(usage)
 
     async def keep(tool_call_id: str, output: Full) -> str | None:
         """A reference of the output, once it is stored; none where it cannot be."""
@@ -93,8 +99,9 @@ def job_of(
             decided=decided,
             keep=keep,
             attach=attach,
+            trace=trace,
         ),
-        meter=Meter(services.prices, before, used=services.chain.count.used),
+        meter=Meter(services.prices, before, used=used),
         read=lambda file: services.files.read(session.session_id, file.id),
         options=merged(services.options, own),
         show_reasoning=services.show_reasoning,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
+from ..core.state import RunState
 from ..core.usage import Prices
 from ..extensions import Extensions
 from ..files.store import Files
@@ -14,6 +15,7 @@ from ..limits.budget import Budget
 from ..log.log import Log
 from ..protocol import Options, Progress
 from ..runs.chain import Chain
+from ..runs.trace import NOBODY, Trace
 from ..tools import Toolbox
 from .count import RunCount
 from .people import People
@@ -41,3 +43,5 @@ class Services(msgspec.Struct, frozen=True):
     client_tools: bool = False
     """Whether clients may declare tools of their own."""
     continue_automatically: bool = True
+    trace: Callable[[str, RunState, str | None], Trace] = lambda session_id, run, parent: NOBODY
+    """A run begins, or goes on, in a session; the last is the `traceparent` it was asked with."""

@@ -9,7 +9,7 @@ upstream request.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -146,7 +146,8 @@ class Request(msgspec.Struct, frozen=True):
     one for a summary. `kept`: nothing is asked,
     but the answer that the provider keeps under this id is read from its beginning. `stays` is
     asked when the stream is closed before its end: whether the provider is to go on with an
-    answer that it keeps, for whoever reads it next."""
+    answer that it keeps, for whoever reads it next. `headers` go with the HTTP requests that are
+    made for it."""
 
     instructions: str
     context: tuple[Item, ...]
@@ -160,6 +161,7 @@ class Request(msgspec.Struct, frozen=True):
     schema: dict[str, Any] | None = None
     kept: str = ""
     stays: Callable[[], bool] = lambda: False
+    headers: Mapping[str, str] = {}
 
 
 # ------------------------------------------------------------------ the answer
@@ -249,7 +251,8 @@ ModelEvent = (
 class Model(Protocol):
     """`name` is what users see in `run.model`; `label` one line for the operator, which tells
     this model of this server from all others. One that finds out which files it does not take
-    has them in `refuses`."""
+    has them in `refuses`; one that asks a server over the network has its host, and port, in
+    `server`."""
 
     name: str
     label: str

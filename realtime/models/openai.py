@@ -113,6 +113,7 @@ class OpenAIModel:
         url = base_url or OPENAI_URL
         self.name = model
         self.label = label or f"{model} at {place(url)} ({api})"
+        self.server = place(url)
         self._api = api
         self._options = dict(options or {})
         self._background = background and api == "responses"
@@ -235,7 +236,7 @@ class OpenAIModel:
         while True:
             body = self._body(request)
             files = any(isinstance(item, UserText) and item.media for item in request.context)
-            create = partial(self._create, body, files=files)
+            create = partial(self._create, body, request.headers, files=files)
             try:
                 return await self._enter(stack, create, deadline), body
             except ModelError as error:
@@ -302,23 +303,27 @@ class OpenAIModel:
             body |= identifiers(request)
         return self._manners.trim({**self._options, **body})
 
-    def _create(self, body: dict[str, Any], *, files: bool = False) -> Answer:
+    def _create(
+        self, body: dict[str, Any], headers: Mapping[str, str], *, files: bool = False
+    ) -> Answer:
         if files:
-            return self._upload(Payload(body))
+            return self._upload(Payload(body), headers)
         # As `extra_body`: the client inspects every message in its own parameters, at 0.1 ms
         # each, and holds up all sessions meanwhile.
         if self._api == "chat":
             return self._client.chat.completions.with_streaming_response.create(
-                model=self.name, messages=[], stream=True, extra_body=body
+                model=self.name, messages=[], stream=True, extra_body=body, extra_headers=headers
             )
         return self._client.responses.with_streaming_response.create(
-            model=self.name, input=[], stream=True, extra_body=body
+            model=self.name, input=[], stream=True, extra_body=body, extra_headers=headers
         )
 
     @asynccontextmanager
-    async def _upload(self, body: Payload) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
+    async def _upload(
+        self, body: Payload, more: Mapping[str, str]
+    ) -> AsyncGenerator[AsyncAPIResponse[Any], None]:
         """The same with files, which the client would encode all at once."""
-        headers = {"Content-Type": "application/json", "Content-Length": str(body.length)}
+        headers = {"Content-Type": "application/json", "Content-Length": str(body.length), **more}
         response = await self._client.post(
             "/chat/completions" if self._api == "chat" else "/responses",
             cast_to=cast(type[AsyncAPIResponse[Any]], object),

@@ -10,6 +10,7 @@ from .options import Options
 
 Decision = Literal["approve", "deny"]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Traceparent = Annotated[str, msgspec.Meta(max_length=100)]
 ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
@@ -69,12 +70,13 @@ class CancelAfter(msgspec.Struct, forbid_unknown_fields=True):
     cancel_after_s: Annotated[float, msgspec.Meta(ge=0, le=86400)]
 
 
-class Send(Command):
+class Send(Command, omit_defaults=True):
     """Say something. `client_msg_id` makes a retry safe: same id, same message, same run.
     `replaces`: a user's message that this one takes the place of, on a branch of its own.
     `files`: ids of files of this session; with any of them the text may be empty.
     `if_busy`: with "steer" the answer under way takes the message in before its next step.
-    `schema`: a JSON Schema that the answer is held to."""
+    `schema`: a JSON Schema that the answer is held to. `traceparent`: of the trace that the run
+    belongs to, as W3C's Trace Context writes it."""
 
     text: str
     client_msg_id: str
@@ -84,6 +86,7 @@ class Send(Command):
     if_busy: Literal["queue", "reject", "interrupt", "steer"] = "queue"
     on_abandon: Literal["continue", "cancel"] | CancelAfter = "continue"
     schema: dict[str, Any] | None = None
+    traceparent: Traceparent | None = None
 
 
 class QueueEdit(msgspec.Struct, forbid_unknown_fields=True):

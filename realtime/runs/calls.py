@@ -34,6 +34,7 @@ from ..protocol import (
 )
 from ..tools import Full, NewFile, Reporter, ToolContext, ToolError, Tools, error_value
 from .hosted import ended_unheard, hosted_call, new_file
+from .trace import NOBODY, Trace
 
 SETTLED = ("ready", "completed", "failed")
 """After these a model says nothing more of a call."""
@@ -147,6 +148,7 @@ class Hooks(msgspec.Struct, frozen=True):
     """Stores an output that is too long for the log; its reference, if it could."""
     attach: Callable[[str, NewFile], Awaitable[File | None]]
     """Stores a file that the call made, if it can."""
+    trace: Trace = NOBODY
 
 
 async def call_all(
@@ -205,7 +207,8 @@ async def _carry(call: ToolCall, tools: Tools, hooks: Hooks) -> ToolCall | None:
     """Make one call, once it may be made; what is made is what was recorded. None where it was
     closed, and recorded, by whom it waited for."""
     if call.status in WAITING_TOOL:
-        call = await hooks.decided(call.tool_call_id)
+        with hooks.trace.waits(call):
+            call = await hooks.decided(call.tool_call_id)
         if call.status != "running":
             return None
     reporter = Reporter(partial(hooks.told, call.tool_call_id))
@@ -214,7 +217,9 @@ async def _carry(call: ToolCall, tools: Tools, hooks: Hooks) -> ToolCall | None:
             raise ToolError("these are not the arguments that were approved", "internal")
         found = tools.find(call.name)
         context = hooks.context(call.tool_call_id, reporter)
-        output = await found.call(found.parse(as_text(call.arguments)), context)
+        keywords = found.parse(as_text(call.arguments))
+        with hooks.trace.tool(call):
+            output = await found.call(keywords, context)
         ref = await hooks.keep(call.tool_call_id, output.full) if output.full else None
         files = [await hooks.attach(call.tool_call_id, file) for file in list(context.files)]
     except ToolError as error:

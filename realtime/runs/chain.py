@@ -22,6 +22,7 @@ from ..models.errors import failure
 from ..protocol import Kind, Usage, clean_text
 from .count import ModelCount
 from .patience import Patience, timed
+from .trace import NOBODY, Trace
 
 RETRIES = 3  # of one step, whichever models it asks
 BUDGET_S = 20.0  # from a step's first call to its last retry
@@ -154,12 +155,12 @@ class Chain:
         """Every model once, the default first."""
         return [link.model for link in self.links]
 
-    def begin(self, choice: str | None = None) -> Attempts:
+    def begin(self, choice: str | None = None, trace: Trace = NOBODY) -> Attempts:
         """A run begins. A choice that is no longer offered is the default again."""
         first = self.choices.get(choice or "", self._default)
         links = [first, *(link for link in self._fallbacks if link.model is not first.model)]
         breakers = [self._breakers[link.account] for link in links]
-        return Attempts(links, breakers, self._clock, self.count)
+        return Attempts(links, breakers, self._clock, self.count, trace)
 
     def name_of(self, choice: str | None) -> str:
         return self.choices.get(choice or "", self._default).model.name
@@ -196,11 +197,13 @@ class Attempts:
         breakers: Sequence[Breaker],
         clock: Callable[[], float],
         count: ModelCount,
+        trace: Trace,
     ) -> None:
         self._links = links
         self._breakers = breakers
         self._clock = clock
         self._count = count
+        self.trace = trace
         self._at = 0
         self._retries = 0
         self._until = 0.0
@@ -238,11 +241,14 @@ class Attempts:
     async def asked(
         self, request: Request
     ) -> AsyncIterator[AsyncGenerator[list[ModelEvent], None]]:
-        """The model's answer, closed at the end. What came of the call is counted."""
+        """The model's answer, closed at the end. What came of the call is counted, and traced."""
         begun, result = self._clock(), "cancelled"
         try:
-            async with aclosing(self.link.stream(request)) as stream:
-                yield stream
+            with self.trace.model(self.model) as headers:
+                if headers:
+                    request = msgspec.structs.replace(request, headers=headers)
+                async with aclosing(self.link.stream(request)) as stream:
+                    yield stream
             result = "ok"
         except ModelError as error:
             result = error.kind
@@ -253,6 +259,7 @@ class Attempts:
     def answered(self) -> None:
         """The first of an answer has come."""
         self._breakers[self._at].answered()
+        self.trace.spoke()
 
     def failed(self, error: ModelError, *, spoke: bool) -> Wait | Switch | None:
         """What to do after a call that failed; `spoke`: some of its answer had come."""

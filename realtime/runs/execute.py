@@ -174,6 +174,7 @@ async def execute(
                                 yield await step.stored(job.hooks)
                         if step.finished is None:
                             raise failure("cut")
+                        attempts.trace.finished(step.finished.reason)
                     break
                 except ModelError as error:
                     if held:  # it is not there any more

@@ -11,6 +11,7 @@ import textwrap
 import tomllib
 import venv
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,8 @@ async def test_a_type_checker_sees_the_types(installed: Installed, folder: Path)
 def test_what_is_deployed_is_what_may_be_installed() -> None:
     """The pins of requirements.txt and constraints.txt lie in the ranges of the package."""
     pins = {}
-    for name in ("constraints.txt", "requirements.txt", "requirements-mcp.txt"):
+    extras = ("requirements-mcp.txt", "requirements-traces.txt")
+    for name in ("constraints.txt", "requirements.txt", *extras):
         for line in (ROOT / name).read_text("utf-8").splitlines():
             if "==" in line:
                 pin = Requirement(line)
@@ -215,7 +217,7 @@ def test_what_is_deployed_is_what_may_be_installed() -> None:
     project = PYPROJECT["project"]
     required = [
         Requirement(line)
-        for line in [*project["dependencies"], *project["optional-dependencies"]["mcp"]]
+        for line in chain(project["dependencies"], *project["optional-dependencies"].values())
     ]
     for item in required:
         assert item.specifier.contains(pins[item.name.lower()]), item
