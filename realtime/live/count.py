@@ -14,6 +14,7 @@ class RunCount:
         self.by_status: Counter[str] = Counter()
         self.seconds = 0.0
         self.tokens: Counter[str] = Counter()
+        self.summaries_waiting = 0
 
     def add(self, done: Done) -> None:
         self.by_status[done.status] += 1

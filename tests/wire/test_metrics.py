@@ -118,6 +118,6 @@ async def test_each_figure_has_the_type_that_its_name_says(serve: Serve) -> None
     running = await serve()
     text = (await fetch(f"{running.url}/metrics")).text
     types = dict(re.findall(r"^# TYPE realtime_(\w+) (\w+)$", text, re.M))
-    assert len(types) == 17
+    assert len(types) == 18
     for name, kind in types.items():
         assert kind == ("counter" if name.endswith("_total") else "gauge"), name

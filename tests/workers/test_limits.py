@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.cluster import cluster
+from realtime.log.hot.line import Line
+from realtime.log.hot.records import day_of
+from tests.support.cluster import PREFIX, cluster
 from tests.support.device import Device
 
 ANSWER = 4096  # tokens that a call may come to, until it is known
@@ -29,6 +31,24 @@ async def test_a_budget_is_overspent_by_one_call_at_most(tmp_path: Path) -> None
         assert {entry["status"] for entry in done} == {"completed", "quota_exceeded"}
         assert budget / 2 < spent < budget + ANSWER
         assert len({device.url for device in devices}) == 3
+
+
+async def test_what_a_summary_comes_to_is_counted_over_all(tmp_path: Path) -> None:
+    async with cluster(tmp_path, BUDGET_USER_TOKENS=str(20 * ANSWER)) as world:
+        one = Device(world.url)
+        await one.connect()
+        done = await one.ask("tokens 3 rate 0")
+        await one.call("end")
+        (summary,) = await one.durable("summary", status="done")
+        both = [event["usage"] for event in (done, summary)]
+        spent = [usage["input_tokens"] + usage["output_tokens"] for usage in both]
+        user_id = one.session["user_id"]
+        async with Line(world.engine.address, "test") as line:
+            paid = await line.call("HGET", f"{PREFIX}paid:{day_of(summary['ts'])}", f"{user_id} t")
+            held = await line.call("EXISTS", f"{PREFIX}held:{user_id}")
+        assert spent[1] > 0
+        assert (int(paid), held) == (sum(spent), 0)
+        await one.drop()
 
 
 async def test_new_sessions_of_a_day_are_counted_over_all(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ class Measured(Collector):
         )
         tokens = by_one(hub.count.tokens)
         yield counter("tokens_total", "Tokens used by models.", tokens, "kind")
+        help = "Ended sessions without their summary."
+        yield gauge("summaries_waiting", help, hub.count.summaries_waiting)
         broken = [([one["model"]], one["state"] == "open") for one in self._chain.state()]
         help = "1 while a model's circuit breaker is open."
         yield gauge("model_failing", help, broken, "model")
