@@ -20,6 +20,7 @@ from .auth.hook import Authenticate
 from .auth.links import Links
 from .auth.shares import Shares
 from .auth.supabase import SupabaseTokens
+from .background.asking import Asker
 from .background.retention import keep
 from .background.summary import Summariser
 from .background.titles import Titler
@@ -304,7 +305,8 @@ async def _running(
         )
 
         await refuse_what_cannot_work(settings, chain, supabase)
-        summariser, titler = Summariser(hub, chain, ended), Titler(hub, services, answered)
+        asker = Asker(services)
+        summariser, titler = Summariser(hub, asker, ended), Titler(hub, asker, answered)
         if leases:
             await resume_leases(hub, leases)
         await hub.start(suspect=suspect)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 
 from ..core.rows import StorageError
-from ..core.usage import Meter
 from ..live.hub import Hub
 from ..models import (
     AssistantText,
@@ -22,7 +21,7 @@ from ..models import (
 )
 from ..models.notes import noted
 from ..protocol import Error, ProtocolError
-from ..runs.chain import Chain, ask
+from .asking import MOST, Asker
 
 INSTRUCTIONS = (
     "Summarise this conversation in two or three sentences for somebody who was not there: "
@@ -31,7 +30,7 @@ INSTRUCTIONS = (
 MAX_TRANSCRIPT = 12_000  # characters; the beginning and the end of a longer one
 RETRY_S = (60, 300, 900, 3600)
 DEADLINE_S = 120
-AT_ONCE = 2
+SUMMARY_TOKENS = 1000  # what a summary may come to, with some reasoning before it
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +38,9 @@ logger = logging.getLogger(__name__)
 class Summariser:
     """`ended` brings the ids of sessions that have ended; `start` looks for those left over."""
 
-    def __init__(self, hub: Hub, chain: Chain, ended: asyncio.Queue[str]) -> None:
+    def __init__(self, hub: Hub, asker: Asker, ended: asyncio.Queue[str]) -> None:
         self._hub = hub
-        self._chain = chain
+        self._asker = asker
         self._ended = ended
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._claimed: set[str] = set()
@@ -55,7 +54,7 @@ class Summariser:
             self._wake(session_id)
         self._tasks = [
             asyncio.create_task(self._listen(), name="ended sessions"),
-            *(asyncio.create_task(self._work(), name=f"summaries {n}") for n in range(AT_ONCE)),
+            *(asyncio.create_task(self._work(), name=f"summaries {n}") for n in range(MOST)),
         ]
 
     async def _listen(self) -> None:
@@ -68,6 +67,10 @@ class Summariser:
         else:
             self._claimed.add(session_id)
             self._waiting.put_nowait(session_id)
+            self._count()
+
+    def _count(self) -> None:
+        self._hub.count.summaries_waiting = len(self._claimed | self._failures.keys())
 
     async def stop(self) -> None:
         """What is not finished stays pending in the log."""
@@ -98,6 +101,7 @@ class Summariser:
                 self._retry(session_id)
             else:
                 self._failures.pop(session_id, None)
+            self._count()
 
     def _retry(self, session_id: str) -> None:
         failures = self._failures.get(session_id, 0)
@@ -119,22 +123,26 @@ class Summariser:
             if actor.session.summary_status not in ("pending", "failed"):
                 return True
             ended_seq = actor.session.ended.seq
-            text: str | None = None
-            error: Error | None = None
-            try:
-                async with asyncio.timeout(DEADLINE_S):
-                    said = transcribe(actor.session.context())
-                    request = Request(INSTRUCTIONS, (UserText(said),))
-                    meter = Meter({}, used=self._chain.count.used)
-                    text = await ask(self._chain.begin(), request, meter)
-                    text = text[:MAX_TRANSCRIPT]
-            except (ModelError, TimeoutError) as failure:
-                logger.warning("no summary: %s", failure, extra={"session_id": session_id})
-                error = told(failure)
-            ticket = actor.summarised(ended_seq, text=text, error=error)
+            request = Request(INSTRUCTIONS, (UserText(transcribe(actor.session.context())),))
+            said = await self._asker.ask(
+                request,
+                actor.owner,
+                f"summary {session_id}",
+                most=SUMMARY_TOKENS,
+                deadline_s=DEADLINE_S,
+            )
+            if said.error:
+                logger.warning("no summary: %s", said.error, extra={"session_id": session_id})
+            ticket = actor.summarised(
+                ended_seq,
+                text=None if said.error else said.text[:MAX_TRANSCRIPT],
+                error=told(said.error) if said.error else None,
+                model=said.model,
+                usage=said.usage,
+            )
             if ticket:
                 await ticket
-            return error is None
+            return said.error is None
 
 
 def told(failure: Exception) -> Error:

@@ -11,14 +11,11 @@ import logging
 
 from ..core.rows import StorageError
 from ..core.transcript import markdown
-from ..core.usage import Meter
-from ..limits.budget import amount_of
 from ..live.actor import Actor
 from ..live.hub import Hub
-from ..live.services import Services
-from ..models import ModelError, Request, UserText
-from ..protocol import ProtocolError, Usage, clean_title
-from ..runs.chain import ask
+from ..models import Request, UserText
+from ..protocol import ProtocolError, clean_title
+from .asking import MOST, Asker
 
 INSTRUCTIONS = (
     "Give this conversation a title of two to six words, in the language of the user. "
@@ -28,7 +25,6 @@ MAX_EXCHANGE = 4000  # characters that the model is given
 TITLE_TOKENS = 200  # what a title may come to, with some reasoning before it
 CHANCES = 3  # answers
 DEADLINE_S = 60
-AT_ONCE = 2
 QUOTES = "\"'“”„‘’«»*#` "
 
 logger = logging.getLogger(__name__)
@@ -37,15 +33,15 @@ logger = logging.getLogger(__name__)
 class Titler:
     """`answered` brings the ids of sessions without a title in which an answer has ended."""
 
-    def __init__(self, hub: Hub, services: Services, answered: asyncio.Queue[str]) -> None:
+    def __init__(self, hub: Hub, asker: Asker, answered: asyncio.Queue[str]) -> None:
         self._hub = hub
-        self._services = services
+        self._asker = asker
         self._answered = answered
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._work(), name=f"titles {number}") for number in range(AT_ONCE)
+            asyncio.create_task(self._work(), name=f"titles {number}") for number in range(MOST)
         ]
 
     async def stop(self) -> None:
@@ -61,28 +57,25 @@ class Titler:
                 async with self._hub.hold(session_id) as actor:
                     if actor and wanted(actor):
                         await self._entitle(actor)
-            except (ModelError, TimeoutError, ProtocolError, StorageError) as error:
+            except (ProtocolError, StorageError) as error:
                 logger.info("no title yet: %s", error, extra=about)
             except Exception:
                 logger.exception("title failed", extra=about)
 
     async def _entitle(self, actor: Actor) -> None:
-        budget, users = self._services.budget, (actor.owner,)
-        said = markdown(actor.session.exchanges()[:1])[:MAX_EXCHANGE]
-        request = Request(INSTRUCTIONS, (UserText(said),))
-        meter = Meter(self._services.prices, used=self._services.chain.count.used)
-        name = f"title {actor.session_id}"
-        budget.check_spending(users)
-        budget.reserve(users, name, amount_of(Usage(MAX_EXCHANGE, TITLE_TOKENS)))
-        attempts = self._services.chain.begin()
-        title = ""
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                text = await ask(attempts, request, meter)
-            title = clean_title(text.strip().partition("\n")[0].strip(QUOTES)) or ""
-        finally:  # what it cost counts, whatever came of it
-            budget.settle(users, name, meter.usage())
-            await actor.entitle(title, attempts.model.name, meter.usage())
+        exchange = markdown(actor.session.exchanges()[:1])[:MAX_EXCHANGE]
+        said = await self._asker.ask(
+            Request(INSTRUCTIONS, (UserText(exchange),)),
+            actor.owner,
+            f"session_updated {actor.session_id}",
+            most=TITLE_TOKENS,
+            deadline_s=DEADLINE_S,
+        )
+        if said.error:
+            about = {"session_id": actor.session_id}
+            logger.info("no title yet: %s", said.error, extra=about)
+        title = clean_title(said.text.strip().partition("\n")[0].strip(QUOTES)) or ""
+        await actor.entitle(title, said.model, said.usage)
 
 
 def wanted(actor: Actor) -> bool:

@@ -39,7 +39,7 @@ async def make_chain(settings: Settings) -> Chain:
     choices = [entry for entry in settings.models if entry.name != name]
     made: dict[ModelEntry, Link] = {}
     try:
-        for entry in (default, *choices, *settings.fallbacks):
+        for entry in (default, *choices, *settings.fallbacks, *settings.summary_model):
             if entry not in made:
                 made[entry] = await _link(settings, entry)
     except ConfigError:
@@ -49,6 +49,7 @@ async def make_chain(settings: Settings) -> Chain:
     chain = Chain(
         [made[default], *(made[entry] for entry in choices)],
         [made[entry] for entry in settings.fallbacks],
+        aside=next((made[entry] for entry in settings.summary_model), None),
     )
     own = {link.model.name for entry, link in made.items() if is_path(entry.name)}
     if problems := list(_problems(settings, own, twice=len(chain.choices) <= len(choices))):

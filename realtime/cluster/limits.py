@@ -33,8 +33,9 @@ class SharedBudget(Budget):
         self, users: Sequence[str], run_id: str, most: Amount, *, used: Amount
     ) -> None:
         self.reserve(users, run_id, most)
+        is_run = " " not in run_id  # but a title, or a summary
         limits = [
-            (who, name, limit, self._most_runs(who) if who else 0)
+            (who, name, limit, self._most_runs(who) if who and is_run else 0)
             for who, name, limit in self._limits(users)
         ]
         if not any(runs or limit != Amount() for _, _, limit, runs in limits):

@@ -101,7 +101,11 @@ def _models(settings: Settings) -> Iterator[str]:
                 f"OPENAI_MODEL is missing: set it to a model of {settings.openai_base_url}; the "
                 f"default, {settings.openai_model}, is OpenAI's"
             )
-    for name, entries in (("FALLBACKS", settings.fallbacks), ("MODELS", settings.models)):
+    for name, entries in (
+        ("FALLBACKS", settings.fallbacks),
+        ("MODELS", settings.models),
+        ("SUMMARY_MODEL", settings.summary_model),
+    ):
         for entry in entries:
             if entry.key and entry.key not in settings.model_keys:
                 yield f"{entry.key} is missing: {name} uses it as the key of {entry.name}"
@@ -131,7 +135,12 @@ def ours(entry: ModelEntry) -> bool:
 
 def models_used(settings: Settings) -> set[str]:
     default = settings.openai_model if settings.model == "openai" else settings.model
-    return {default, *(entry.name for entry in (*settings.fallbacks, *settings.models))}
+    return {default, *(entry.name for entry in entries_of(settings))}
+
+
+def entries_of(settings: Settings) -> tuple[ModelEntry, ...]:
+    """The models beside MODEL."""
+    return (*settings.fallbacks, *settings.models, *settings.summary_model)
 
 
 # ----------------------------------------------------------------- without effect
@@ -140,7 +149,7 @@ def models_used(settings: Settings) -> set[str]:
 def notes(settings: Settings) -> Iterator[str]:
     """Settings that were given and change nothing, or not what they seem to."""
     given = settings.given
-    entries = (*settings.fallbacks, *settings.models)
+    entries = entries_of(settings)
     here = settings.model == "openai" or any(map(ours, entries))
     idle = set() if here else {"OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API"}
     if settings.model != "openai" and not is_path(settings.model):
@@ -220,7 +229,7 @@ def apis(settings: Settings) -> Iterator[str]:
     """The API by which each model is asked."""
     if settings.model == "openai":
         yield settings.openai_api
-    for entry in (*settings.fallbacks, *settings.models):
+    for entry in entries_of(settings):
         if entry.url or ours(entry):
             yield settings.api_of(entry)
 

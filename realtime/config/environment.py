@@ -49,7 +49,8 @@ def read(
     if values.get("tools") == ("none",):
         values["tools"] = ()
     _derive(values, given)
-    entries = (*values.get("fallbacks", ()), *values.get("models", ()))
+    listed = ("fallbacks", "models", "summary_model")
+    entries = [entry for name in listed for entry in values.get(name, ())]
     names = {name.upper() for name in known} | {"SUPABASE_SECRET_KEY"}
     values["model_keys"] = {e.key: given[e.key].strip() for e in entries if given.get(e.key)}
     values["given"] = frozenset(names & given.keys())

@@ -16,6 +16,7 @@ from .models import (
     parse_count,
     parse_effort,
     parse_model,
+    parse_model_entry,
     parse_models,
     parse_options,
     parse_prices,
@@ -128,6 +129,12 @@ class Fields:
         (),
         "Models that a session may choose besides the default one. Written like FALLBACKS.",
         parse_models,
+    )
+    summary_model: tuple[ModelEntry, ...] = setting(
+        (),
+        "The model that writes summaries and titles, such as a cheaper one. Written like one of "
+        "FALLBACKS. Empty: MODEL.",
+        parse_model_entry,
     )
     session_options: tuple[str, ...] = setting(
         (),

@@ -55,6 +55,14 @@ def parse_models(raw: str) -> tuple[ModelEntry, ...]:
     return tuple(_entry(item.split()) for item in raw.split(",") if item.strip())
 
 
+def parse_model_entry(raw: str) -> tuple[ModelEntry, ...]:
+    """One entry, or none."""
+    entries = parse_models(raw)
+    if len(entries) > 1:
+        raise ValueError("must be one model")
+    return entries
+
+
 def _entry(words: list[str]) -> ModelEntry:
     place, *rest = words
     at = place.rfind("@http")

@@ -16,7 +16,7 @@ from .models import ModelEntry, default_api
 class Settings(LimitFields):
     """The settings, and what else the environment says."""
 
-    model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of FALLBACKS, MODELS
+    model_keys: Mapping[str, str] = field(default_factory=dict, repr=False)  # of their entries
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # and the file's
     platform_disk: bool = False  # the platform wipes the disk at each restart
     spare_loopback: bool = False  # load from this machine is not counted by address

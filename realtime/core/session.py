@@ -27,6 +27,7 @@ from ..protocol import (
     SessionEnded,
     SessionStarted,
     Summary,
+    Usage,
     UserMessage,
     clean_text,
 )
@@ -297,7 +298,14 @@ class Session(ListRules):
         return True
 
     def summarised(
-        self, ended_seq: int, now: int, *, text: str | None = None, error: Error | None = None
+        self,
+        ended_seq: int,
+        now: int,
+        *,
+        text: str | None = None,
+        error: Error | None = None,
+        model: str | None = None,
+        usage: Usage | None = None,
     ) -> bool:
         """Store what came of the summary of the end at `ended_seq`.
 
@@ -307,9 +315,9 @@ class Session(ListRules):
         if self.ended is None or self.ended.seq != ended_seq:
             return False
         if text is not None and self.summary_status in ("pending", "failed"):
-            self._append(Summary(status="done", text=text), now)
+            self._append(Summary(status="done", text=text, model=model, usage=usage), now)
             return True
         if error is not None and self.summary_status == "pending":
-            self._append(Summary(status="failed", error=error), now)
+            self._append(Summary(status="failed", error=error, model=model, usage=usage), now)
             return True
         return False

@@ -218,10 +218,12 @@ class Actor(Resident):
         return acked(self._ledger.change(lambda now: self.session.end(now, now))[1])
 
     def summarised(
-        self, ended_seq: int, *, text: str | None = None, error: Error | None = None
+        self, ended_seq: int, *, text: str | None, error: Error | None, model: str, usage: Usage
     ) -> Ticket | None:
         """Store a summary or the failure of one. None where it came too late."""
         stored, ticket = self._ledger.change(
-            lambda now: self.session.summarised(ended_seq, now, text=text, error=error)
+            lambda now: self.session.summarised(
+                ended_seq, now, text=text, error=error, model=model, usage=usage
+            )
         )
         return ticket if stored else None

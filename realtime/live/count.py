@@ -17,13 +17,15 @@ MAX_TOOLS = 200
 
 class RunCount:
     """Since the start: runs that ended, how and how long they took, and their tool calls, by the
-    names of the tools that are configured. `calls`: by tool and status."""
+    names of the tools that are configured. `calls`: by tool and status. `summaries_waiting`: ended
+    sessions that have no summary just now."""
 
     def __init__(self, box: Toolbox) -> None:
         # a rise from nothing is none to Prometheus
         ended = set(get_args(DoneStatus)) - {"consumed"}
         self.by_status: Counter[str] = Counter(dict.fromkeys(sorted(ended), 0))
         self.seconds = 0.0
+        self.summaries_waiting = 0
         self.call_s: dict[str, Histogram] = {}
         self.calls: Counter[tuple[str, str]] = Counter()
         self._box = box

@@ -263,9 +263,13 @@ class SessionEnded(Event):
 
 
 class Summary(Event):
+    """By `model`, for `usage`, where one was asked."""
+
     status: Literal["done", "failed", "skipped"]
     text: str | None = None
     error: Error | None = None
+    model: str | None = None
+    usage: Usage | None = None
 
 
 EVENTS: dict[str, type[Event]] = {

@@ -119,21 +119,25 @@ class Breaker:
 
 class Chain:
     """The models of a server. `choices` are those that a session may ask for, the first of
-    them unless it does; `fallbacks` stand in for it, in their order."""
+    them unless it does; `fallbacks` stand in for it, in their order. `aside` is asked for what is
+    no answer, as titles are; without one, the default is."""
 
     def __init__(
         self,
         choices: Sequence[Link],
         fallbacks: Sequence[Link] = (),
         *,
+        aside: Link | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.choices = {link.model.name: link for link in choices}
         self._default = choices[0]
         self._fallbacks = tuple(fallbacks)
+        self._aside = aside or self._default
         self._clock = clock
-        self._breakers = {link.account: Breaker(clock) for link in (*choices, *fallbacks)}
-        self.count = ModelCount(link.model.name for link in (*choices, *fallbacks))
+        links = (*choices, *fallbacks, self._aside)
+        self._breakers = {link.account: Breaker(clock) for link in links}
+        self.count = ModelCount(link.model.name for link in links)
 
     @property
     def name(self) -> str:
@@ -157,7 +161,13 @@ class Chain:
 
     def begin(self, choice: str | None = None, trace: Trace = NOBODY) -> Attempts:
         """A run begins. A choice that is no longer offered is the default again."""
-        first = self.choices.get(choice or "", self._default)
+        return self._begin(self.choices.get(choice or "", self._default), trace)
+
+    def begin_aside(self) -> Attempts:
+        """Something is asked for that is no answer."""
+        return self._begin(self._aside, NOBODY)
+
+    def _begin(self, first: Link, trace: Trace) -> Attempts:
         links = [first, *(link for link in self._fallbacks if link.model is not first.model)]
         breakers = [self._breakers[link.account] for link in links]
         return Attempts(links, breakers, self._clock, self.count, trace)
@@ -180,7 +190,7 @@ class Chain:
     @property
     def links(self) -> list[Link]:
         """Every model once, the default first."""
-        links = (*self.choices.values(), *self._fallbacks)
+        links = (*self.choices.values(), *self._fallbacks, self._aside)
         return list({id(link.model): link for link in links}.values())
 
     async def close(self) -> None:
@@ -293,13 +303,16 @@ class Attempts:
 
 
 async def ask(attempts: Attempts, request: Request, meter: Meter) -> str:
-    """A whole answer at once, for those who show nothing of it. Raises `ModelError`."""
+    """A whole answer at once, for those who show nothing of it. Raises `ModelError`; where the rate
+    is limited at once, since nobody waits who could not ask again later."""
     attempts.step()
     while True:
         try:
             return await _whole(attempts, request, meter)
         except ModelError as error:
             match attempts.failed(error, spoke=False):
+                case Wait(reason="rate_limited"):
+                    raise
                 case Wait(seconds=seconds):
                     await asyncio.sleep(seconds)
                 case None:

@@ -326,6 +326,8 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"PRICES": "[" * 100_000}, "must be JSON"),
         ({"HISTORY_TOKENS": "²²²"}, "HISTORY_TOKENS=²²² must be a number of tokens"),
         ({"FALLBACKS": "a@https://a/v1 history=²²²"}, "has history=²²² after a@https://a/v1"),
+        ({"SUMMARY_MODEL": "demo,local"}, "must be one model"),
+        ({"SUMMARY_MODEL": "a@https://a/v1 key=A"}, "A is missing: SUMMARY_MODEL uses it"),
         ({"MODELS": "demo takes=sound"}, "has takes=sound after demo; it is image, pdf"),
         ({"FALLBACKS": "a@http://[x/v1"}, "has an entry whose URL cannot be read: a@http://[x/v1"),
         ({"OPENAI_BASE_URL": "http://[x/v1"}, "OPENAI_BASE_URL=http://[x/v1 must be a URL"),
@@ -393,6 +395,7 @@ def test_a_budget_in_dollars_needs_the_price_of_every_model() -> None:
     assert load(**given, PRICES=prices).budget_user_dollars == 1.5
     assert "PRICES lacks large" in problems(**given)
     assert "PRICES lacks local" in problems(**given, PRICES=prices, FALLBACKS="local")
+    assert "PRICES lacks local" in problems(**given, PRICES=prices, SUMMARY_MODEL="local")
 
 
 def test_the_engine_has_two_names() -> None:

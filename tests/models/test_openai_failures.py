@@ -300,3 +300,13 @@ async def test_check_times_out(make: Make, upstream: Upstream) -> None:
     with pytest.raises(ModelError) as caught:
         await make(upstream.url, first_byte_s=0.1).check()
     assert caught.value.kind == "timeout"
+
+
+async def test_the_model_of_summaries_is_one_of_the_chain_and_no_choice() -> None:
+    given = {"OPENAI_API_KEY": "sk-1", "SUMMARY_MODEL": "small@http://127.0.0.1:9/v1 key=OTHER"}
+    chain = await make_chain(Settings.load({**given, "OTHER": "sk-2"}, None))
+    assert chain.begin_aside().model.name == "small"
+    assert "small" not in chain.choices
+    assert "small" in [model.name for model in chain.models], "it is checked and closed"
+    assert chain.begin("small").model.name == chain.name
+    await chain.close()

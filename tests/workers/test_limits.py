@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aiohttp
 
+from realtime.log.hot.line import Line
+from realtime.log.hot.records import day_of
 from tests.support.cluster import PREFIX, cluster
 from tests.support.device import Device
 from tests.support.supabase_lite import SupabaseLite
@@ -53,6 +55,22 @@ async def test_an_engine_that_comes_back_empty_is_told_what_was_spent(tmp_path: 
         total, last = await spent()
         assert total == known + last  # what was known before the third
         await device.drop()
+async def test_what_a_summary_comes_to_is_counted_over_all(tmp_path: Path) -> None:
+    async with cluster(tmp_path, BUDGET_USER_TOKENS=str(20 * ANSWER)) as world:
+        one = Device(world.url)
+        await one.connect()
+        done = await one.ask("tokens 3 rate 0")
+        await one.call("end")
+        (summary,) = await one.durable("summary", status="done")
+        both = [event["usage"] for event in (done, summary)]
+        spent = [usage["input_tokens"] + usage["output_tokens"] for usage in both]
+        user_id = one.session["user_id"]
+        async with Line(world.engine.address, "test") as line:
+            paid = await line.call("HGET", f"{PREFIX}paid:{day_of(summary['ts'])}", f"{user_id} t")
+            held = await line.call("EXISTS", f"{PREFIX}held:{user_id}")
+        assert spent[1] > 0
+        assert (int(paid), held) == (sum(spent), 0)
+        await one.drop()
 
 
 async def test_new_sessions_of_a_day_are_counted_over_all(tmp_path: Path) -> None:

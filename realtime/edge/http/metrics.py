@@ -104,6 +104,8 @@ class Metrics:
         runs, models = self._hub.count, self._chain.count
         yield counter("runs_total", "Finished runs.", by_one(runs.by_status), "status")
         yield counter("run_seconds_total", "Duration of finished runs, in seconds.", runs.seconds)
+        help = "Ended sessions without their summary."
+        yield gauge("summaries_waiting", help, runs.summaries_waiting)
         help = "From the start of a run to its first token, in seconds."
         yield histogram("first_token_seconds", help, by_one(models.first_s), "model")
         help = "Calls of models, in seconds."

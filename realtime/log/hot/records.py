@@ -20,6 +20,7 @@ from ...protocol import (
     Event,
     Run,
     SessionUpdated,
+    Summary,
     ToolCall,
     Usage,
     UserMessage,
@@ -148,12 +149,13 @@ def spent(events: Iterable[Event], owner: str) -> Iterator[str | int]:
     asker, owner."""
     for event in events:
         usage: Usage | None = getattr(event, "usage", None)
-        if isinstance(event, Done | SessionUpdated) and usage:
+        if isinstance(event, Done | SessionUpdated | Summary) and usage:
             asker = event.user_id if isinstance(event, Done) else None
             tokens = usage.input_tokens + usage.output_tokens
             who = msgspec.json.encode((asker or "", owner)).decode()
             yield from (day_of(event.ts), who, tokens, round((usage.cost or 0.0) * NANO))
-            yield from (event.run_id or "", asker or "", owner)
+            reserved = event.run_id or f"{EVENT_NAMES[type(event)]} {event.session_id}"
+            yield from (reserved, asker or "", owner)
 
 
 def day_of(time_ms: int) -> str:

@@ -28,6 +28,9 @@ from .quarantine import Quarantine
 from .reports import Reports
 from .shipping import Shipping
 
+NOTE_TRACES = """INSERT INTO meta VALUES ('traces', 1)
+    ON CONFLICT (name) DO UPDATE SET value = value + 1"""
+
 
 class Journal:
     """Every method raises `StorageError`. Those that write are for one thread."""
@@ -35,6 +38,7 @@ class Journal:
     def __init__(self, path: str, *, synchronous: str = "NORMAL", owner: bool = True) -> None:
         self._database = Database(path, MIGRATIONS, synchronous=synchronous, owner=owner)
         self.path = path
+        self.owned = owner
         self.set_aside = self._database.set_aside
         self.loose = loose.Loose()
         self.events = events.Events(self._database, self.loose)
@@ -69,6 +73,8 @@ class Journal:
         def work(writer: sqlite3.Connection) -> None:
             nonlocal row_id
             gone.update(self.heads.save(writer, changed, begun))
+            if gone:  # with tokens of theirs that are loose here
+                writer.execute(NOTE_TRACES)
             if tokens:
                 row_id = loose.store(writer, tokens)
             if filed:
@@ -183,6 +189,7 @@ class Journal:
         gone: list[str] = []
 
         def work(writer: sqlite3.Connection) -> None:
+            writer.execute(NOTE_TRACES)
             for session_id in session_ids:
                 leaving.leave(writer, session_id)
                 writer.execute("DELETE FROM quarantine WHERE session_id = ?", (session_id,))
@@ -231,6 +238,31 @@ class Journal:
 
         self._database.transaction(work)
         return more
+
+    # What was deleted has left words in older segments of the search index, and all of its text in
+    # the write-ahead log. A note of it stays until both are without.
+
+    def traces(self) -> int:
+        """What the note says, which changes with each deletion; 0: nothing is left."""
+        found = self._database.query("SELECT value FROM meta WHERE name = 'traces'")
+        return int(found[0][0]) if found else 0
+
+    def merge_all(self, found: str) -> None:
+        """Have `merge` make one segment of the search index, and of these words of nobody's."""
+        self._database.transaction(lambda writer: search.begin_segment(writer, found))
+        self._database.transaction(search.merge_all)
+
+    def empty_wal(self) -> bool:
+        """Leave nothing in the write-ahead log; False where a reader is in the way."""
+        return self._database.empty_wal()
+
+    def forget_traces(self, noted: int) -> None:
+        """They are gone that were noted so."""
+        self._database.transaction(
+            lambda writer: writer.execute(
+                "DELETE FROM meta WHERE name = 'traces' AND value = ?", (noted,)
+            )
+        )
 
     # ---------------------------------------------------------------- reading
 

@@ -142,6 +142,7 @@ class Database:
         self._opened.append(connection)
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        connection.execute("PRAGMA secure_delete=ON")
         return connection
 
     def _migrate(self) -> None:
@@ -183,6 +184,17 @@ class Database:
     def checkpoint(self) -> None:
         """Move what was committed from the write-ahead log into the file. Commits go on."""
         self.query("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def empty_wal(self) -> bool:
+        """Leave nothing in the write-ahead log. False where somebody is reading what is in it. For
+        the writing thread only."""
+        try:
+            self._writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
+            ((busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot write {self.path}: {error}") from error
+        return not busy
 
     def query(self, sql: str, values: Any = ()) -> list[Any]:
         """Rows, as any thread sees them that is not writing."""

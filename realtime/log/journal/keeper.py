@@ -51,6 +51,8 @@ class JournalKeeper:
             for news in self._followers.values():
                 news.set()
             self._upkeep.index_later()
+        if gone:
+            self._upkeep.wipe_soon()
         return dict.fromkeys(gone, Deleted()) if gone else {}
 
     def begin(self) -> asyncio.Task[None]:
@@ -96,6 +98,10 @@ class JournalKeeper:
         await self._write(self.journal.file)  # a row of what is loose has tokens of many sessions
         await self._upkeep.in_pieces(some)
         await self._upkeep.tidy()
+        if self.journal.owned:
+            self._upkeep.wipe_soon()
+        else:  # this process is about to end
+            await self._upkeep.wipe()
 
     async def showing_early(self, now: bool) -> bool:
         return await self._write(self.journal.showing_early, now)

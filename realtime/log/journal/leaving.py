@@ -12,7 +12,15 @@ from . import search
 
 ROWS = 5  # between two looks at the clock: on a cold disk a row takes its time
 
-_NOTE = "INSERT OR IGNORE INTO leaving SELECT key, session_id FROM sessions WHERE session_id = ?"
+_NOTE = "INSERT OR IGNORE INTO leaving SELECT key, session_id, 0 FROM sessions WHERE session_id = ?"
+_NEXT = "SELECT session, session_id, blanked FROM leaving ORDER BY blanked IS NULL LIMIT 1"
+_UNBLANKED = f"""SELECT seq, id, first_piece, last_piece FROM log
+    WHERE session = ? AND seq > ? ORDER BY seq LIMIT {ROWS}"""  # noqa: S608
+_BLANK = """UPDATE log SET content = zeroblob(length(CAST(content AS BLOB))),
+    payload = zeroblob(length(payload)), provider_state =
+    CASE WHEN provider_state IS NOT NULL THEN zeroblob(length(provider_state)) END WHERE id = ?"""
+_BLANK_TEXTS = """UPDATE texts SET text = zeroblob(length(CAST(text AS BLOB)))
+    WHERE id BETWEEN ? AND ?"""
 _SOME_ROWS = f"SELECT id FROM log WHERE session = ? LIMIT {ROWS}"  # noqa: S608
 _AN_OUTPUT = "SELECT id FROM outputs WHERE session_id = ? LIMIT 1"
 
@@ -37,11 +45,13 @@ def sweep(writer: sqlite3.Connection, seconds: float) -> bool:
     """Delete rows of theirs for about so long; whether some are left. Inside of a transaction."""
     until = time.monotonic() + seconds
     while True:
-        found = writer.execute("SELECT session, session_id FROM leaving LIMIT 1").fetchone()
+        found = writer.execute(_NEXT).fetchone()
         if found is None:
             return False
-        session, session_id = found
-        if rows := writer.execute(_SOME_ROWS, (session,)).fetchall():
+        session, session_id, blanked = found
+        if blanked is not None:
+            blank(writer, session, blanked)
+        elif rows := writer.execute(_SOME_ROWS, (session,)).fetchall():
             writer.executemany("DELETE FROM log WHERE id = ?", rows)
         elif _gone(writer, session_id) and (
             outputs := writer.execute(_AN_OUTPUT, (session_id,)).fetchall()
@@ -51,6 +61,20 @@ def sweep(writer: sqlite3.Connection, seconds: float) -> bool:
             writer.execute("DELETE FROM leaving WHERE session = ?", (session,))
         if time.monotonic() >= until:
             return True
+
+
+def blank(writer: sqlite3.Connection, session: str, seq: int) -> None:
+    """Overwrite some of a session's rows behind `seq`, where they are. Deleting a row may move its
+    neighbours to another page of the file, and what they leave behind is not overwritten by
+    `secure_delete`: so all of a session are blank before the first of them goes. Inside of a
+    transaction."""
+    rows = writer.execute(_UNBLANKED, (session, seq)).fetchall()
+    for _, row_id, *pieces in rows:
+        writer.execute(_BLANK, (row_id,))
+        if pieces[0] is not None:
+            writer.execute(_BLANK_TEXTS, pieces)
+    last = rows[-1][0] if rows else None
+    writer.execute("UPDATE leaving SET blanked = ? WHERE session = ?", (last, session))
 
 
 def _gone(writer: sqlite3.Connection, session_id: str) -> bool:

@@ -214,4 +214,10 @@ MIGRATIONS = (
         PRIMARY KEY (session, follower)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE leaving ADD COLUMN blanked INTEGER DEFAULT 0;
+    DROP INDEX log_used;
+    CREATE INDEX log_used ON log (created_at)
+        WHERE event_type IN ('done', 'session_updated', 'summary');
+    """,
 )

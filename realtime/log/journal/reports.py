@@ -63,7 +63,8 @@ class Reports:
                             coalesce(CAST(payload AS TEXT) ->> 'user_id', '') AS asker,
                             json_extract(CAST(payload AS TEXT), '$.usage') AS usage
                      FROM log JOIN sessions ON key = session
-                     WHERE event_type IN ('done', 'session_updated') AND created_at >= ?)
+                     WHERE event_type IN ('done', 'session_updated', 'summary')
+                        AND created_at >= ?)
                WHERE usage IS NOT NULL
                GROUP BY asker, owner""",
             (since,),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 
 import msgspec
 from msgspec import UNSET
@@ -41,6 +42,11 @@ _NEW_DOC = """UPDATE sessions SET doc =
     WHERE session_id = ? RETURNING doc"""
 _ADD = "INSERT INTO said_fts (rowid, words) VALUES (?, ?)"
 _MERGE = "INSERT INTO said_fts (said_fts, rank) VALUES ('merge', ?)"
+WITHOUT_TRACES = (" ".join(sha256(bytes([n])).hexdigest() for n in range(250)), OWNER)
+"""Nobody's words, a segment of them before each time that all is merged: then nothing is left in
+the index of what was deleted. FTS5 drops its marks of what is deleted only where it writes the
+deepest of its levels, and it does that only where segments stand on several. The first are more
+than a page, so that the second, which are less, find what was merged on a deeper level."""
 _DELETE = "INSERT INTO said_fts (said_fts, rowid, words) VALUES ('delete', ?, ?)"
 
 
@@ -99,6 +105,16 @@ def merge(writer: sqlite3.Connection) -> bool:
     before = writer.total_changes
     writer.execute(_MERGE, (MERGED,))
     return writer.total_changes > before + 1
+
+
+def begin_segment(writer: sqlite3.Connection, found: str) -> None:
+    """Add a segment of nobody's words. Inside of a transaction."""
+    writer.execute(_ADD, (NOBODY, found))
+
+
+def merge_all(writer: sqlite3.Connection) -> None:
+    """Begin to merge all segments into one; `merge` goes on with it. Inside of a transaction."""
+    writer.execute(_MERGE, (-MERGED,))
 
 
 def rebuild(writer: sqlite3.Connection, session_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ...core.rows import StorageError
 from ..keeper import Span
 from . import Journal
+from .search import WITHOUT_TRACES
 
 CHECKPOINT_EVENTS = 1000  # small ones: commits that meet a large one wait for it
 FILE_S = 0.5  # how long tokens stay loose
@@ -19,6 +20,9 @@ INDEX_S = 1.0  # how far the search may be behind while nobody searches
 FILED_AT_ONCE = 50  # sessions; a commit that meets them waits some milliseconds
 PIECE_S = 0.01  # a commit may have to wait so long for work that could wait itself
 PIECES_A_CHECKPOINT = 10
+WIPE_S = 2.0  # after a deletion, for others may follow
+WIPE_RESTS = 20  # times as long as the last time, since it writes all of the search index
+BUSY_S = 0.5  # until the next look whether readers are through
 CHECK_AFTER_S = 5.0  # once the start is through
 CHECK_RESTS = 4  # times as long as the piece before, so that a core has time for answers
 
@@ -41,6 +45,8 @@ class Upkeep:
         self._checkpoint: asyncio.Future[None] | None = None
         self._filing: asyncio.TimerHandle | None = None
         self._indexing: asyncio.TimerHandle | None = None
+        self._wiping: asyncio.Task[None] | None = None
+        self._wipe_after = WIPE_S
         self._beside: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Future[None]] = set()
 
@@ -112,7 +118,7 @@ class Upkeep:
 
     def begin(self) -> asyncio.Task[None]:
         """Do what an earlier process left, and look whether the file is sound."""
-        return self._start(self.tidy, self._catch_up, self._check)
+        return self._start(self.tidy, self._catch_up, self.wipe, self._check)
 
     def tidy_soon(self) -> None:
         self._start(self.tidy)
@@ -152,6 +158,34 @@ class Upkeep:
                 for thread in (self._readers, self._writer):
                     await loop.run_in_executor(thread, self._journal.checkpoint)
             await asyncio.sleep(loop.time() - begun)
+
+    def wipe_soon(self) -> None:
+        """Something was deleted: leave no traces of it, nor of what is deleted next."""
+        if self._wiping is None or self._wiping.done():
+            self._wiping = self._start(self._wipe_later)
+
+    async def _wipe_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(self._readers, self._journal.traces):
+            await asyncio.sleep(self._wipe_after)
+            begun = loop.time()
+            await self.wipe()
+            self._wipe_after = max(WIPE_S, WIPE_RESTS * (loop.time() - begun))
+
+    async def wipe(self) -> None:
+        """Take away what was left of sessions that are deleted by now."""
+        loop = asyncio.get_running_loop()
+        if not (noted := await loop.run_in_executor(self._readers, self._journal.traces)):
+            return
+        for found in WITHOUT_TRACES:
+            await loop.run_in_executor(self._writer, self._journal.merge_all, found)
+            await self.in_pieces(self._journal.merge)
+        while True:  # most of it beside the commits: they wait for the rest
+            await loop.run_in_executor(self._readers, self._journal.checkpoint)
+            if await loop.run_in_executor(self._writer, self._journal.empty_wal):
+                break
+            await asyncio.sleep(BUSY_S)
+        await loop.run_in_executor(self._writer, self._journal.forget_traces, noted)
 
     async def _check(self) -> None:
         """Look through a file that was too large to be checked at the start."""

@@ -26,7 +26,7 @@ for k = 8, #ARGV, 6 do
   local all, others = redis.call('HGETALL', P .. 'held:' .. who), 0
   for h = 1, #all, 2 do
     if all[h] ~= run then
-      others = others + 1
+      if not string.find(all[h], ' ') then others = others + 1 end  -- else it is a title or a summary
       local t, d = string.match(all[h + 1], '(%d+) (%d+)')
       tokens, nano = tokens + t, nano + d
     end
