@@ -44,7 +44,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {NAME}",
         description="The realtime session server for AI conversations.",
-        epilog="Settings come from the environment and from .env:\n\n" + settings_help(),
+        epilog="Settings come from the environment and from .env, or from the file that ENV_FILE "
+        "names:\n\n" + settings_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

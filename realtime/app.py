@@ -49,6 +49,7 @@ from .edge.errors import RETRY_MS
 from .edge.http import api, export, files, health, metrics, sessions, static
 from .edge.http.brand import Brand
 from .edge.http.caller import Callers
+from .edge.http.cross_origin import open_to
 from .edge.http.guard import guard, unsigned
 from .edge.runner import MAX_HEADER
 from .edge.transport import Transport
@@ -143,11 +144,9 @@ def create_app(
     )
     app = web.Application(
         handler_args={"max_field_size": MAX_HEADER},
-        middlewares=[
-            guard(settings.allowed_origins, settings.trusted_proxies, door.check),
-        ],
+        middlewares=[guard(settings.trusted_proxies, door.check)],
     )
-    app.on_response_prepare.append(unsigned)
+    app.on_response_prepare.extend([unsigned, open_to(settings.allowed_origins)])
     app[static.SERVED] = static.Served(
         brand=Brand(
             title=settings.page_title,

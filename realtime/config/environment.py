@@ -28,14 +28,20 @@ def read(
     fields: Iterable[Field[Any]], environ: Mapping[str, str], env_file: str | None
 ) -> tuple[dict[str, Any], list[str]]:
     """The values by the name of their field, and what is wrong with them. The environment takes
-    precedence over the file. Raises `ConfigError` where the file cannot be read."""
+    precedence over the file, and its ENV_FILE names another one than `env_file`, which must be
+    there. `env_file=None`: none is read. Raises `ConfigError` where the file cannot be read."""
+    named = environ.get("ENV_FILE", "").strip() if env_file else ""
     try:
-        file = _env_file(env_file) if env_file else {}
+        file = _env_file(named or env_file, must_exist=bool(named)) if env_file else {}
     except ValueError as error:
-        raise ConfigError([f"{env_file} {error}"]) from None
+        raise ConfigError(
+            [f"ENV_FILE={named} {error}" if named else f"{env_file} {error}"]
+        ) from None
     given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
     known = {item.name: item.metadata for item in fields if "parse" in item.metadata}
     problems: list[str] = []
+    if "ENV_FILE" in file:
+        problems.append("ENV_FILE says which file is read: set it in the environment, not in one")
     values: dict[str, Any] = {}
     for name, setting in known.items():
         raw = given.get(name.upper())
@@ -51,7 +57,7 @@ def read(
     _derive(values, given)
     listed = ("fallbacks", "models", "summary_model")
     entries = [entry for name in listed for entry in values.get(name, ())]
-    names = {name.upper() for name in known} | {"SUPABASE_SECRET_KEY"}
+    names = {name.upper() for name in known} | {"SUPABASE_SECRET_KEY", "ENV_FILE"}
     values["model_keys"] = {e.key: given[e.key].strip() for e in entries if given.get(e.key)}
     values["given"] = frozenset(names & given.keys())
     values["mistaken"] = mistaken(file, environ, names, {entry.key for entry in entries})
@@ -76,11 +82,13 @@ def _derive(values: dict[str, Any], given: Mapping[str, str]) -> None:
     values.setdefault("openai_api", default_api(values.get("openai_base_url", "")))
 
 
-def _env_file(name: str) -> dict[str, str]:
+def _env_file(name: str, *, must_exist: bool) -> dict[str, str]:
     """The variables of a file that has a value for them. Raises `ValueError`."""
     path = Path(name)
     try:
-        if not path.exists() or path.is_dir():
+        if not path.is_file():
+            if must_exist:
+                raise ValueError(f"is no file: there is none at {path.absolute()}")
             return {}
         text = read_text(path)
     except OSError as error:

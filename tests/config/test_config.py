@@ -103,6 +103,26 @@ def test_the_environment_stands_above_the_file(tmp_path: Path) -> None:
     assert (settings.grace_seconds, settings.openai_model, settings.model) == (7, "small", "demo")
 
 
+def test_env_file_names_another_file_that_must_be_there(tmp_path: Path) -> None:
+    usual, staging = tmp_path / ".env", tmp_path / "staging.env"
+    usual.write_text("GRACE_SECONDS=5\nOPENAI_MODEL=small\n")
+    staging.write_text("GRACE_SECONDS=6\nDRAIN_SECONDS=3\n")
+    environ = {"ENV_FILE": f" {staging} ", "DRAIN_SECONDS": "4"}
+    settings = Settings.load(environ, str(usual))
+    assert (settings.grace_seconds, settings.drain_seconds) == (6, 4)
+    assert settings.openai_model == Settings().openai_model, "the usual file is not read"
+    assert not settings.notes()
+    assert Settings.load({"ENV_FILE": " "}, str(usual)).grace_seconds == 5
+    assert Settings.load(environ, None).grace_seconds == 30, "no file is read at all"
+    for wrong in (tmp_path / "none.env", tmp_path):
+        with pytest.raises(ConfigError) as caught:
+            Settings.load({"ENV_FILE": str(wrong)}, str(usual))
+        assert f"ENV_FILE={wrong} is no file" in str(caught.value)
+    staging.write_text("ENV_FILE=.env\n")
+    with pytest.raises(ConfigError, match="set it in the environment"):
+        Settings.load(environ, str(usual))
+
+
 def test_white_space_is_no_value(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text('GRACE_SECONDS=" "\nOPENAI_API_KEY="  "\n')

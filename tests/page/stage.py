@@ -36,7 +36,7 @@ class Stage:
         self._sio = socketio.AsyncServer(async_mode="aiohttp", always_connect=True)
         self._sio.on("connect", self._connect)
         self._sio.on("*", self._command)
-        self.app = web.Application(middlewares=[guard((), 0, lambda request: None)])
+        self.app = web.Application(middlewares=[guard(0, lambda request: None)])
         self._sio.attach(self.app)
         self.app.add_routes(static.ROUTES)
         self.app.router.add_get("/api/info", self._info)

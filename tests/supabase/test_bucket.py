@@ -106,10 +106,14 @@ async def test_a_server_that_takes_a_session_over_has_its_files(
     await old.stop()
 
     model = ScriptedModel(says("Still."))
-    new = await serve(Chain([Link(model, "", takes=("image",))]), **here("new"))
+    front = "https://front.example"
+    chain = Chain([Link(model, "", takes=("image",))])
+    new = await serve(chain, **here("new"), allowed_origins=(front,))
     late = device(new.url, **one.auth)
     assert (await late.connect())["mode"] == "snapshot"
-    got = await ask("GET", f"{files_of(late)}/{picture['id']}", late.auth["token"])
+    place = f"{files_of(late)}/{picture['id']}"
+    got = await ask("GET", place, late.auth["token"], Origin=front)
+    assert got.headers["Access-Control-Allow-Origin"] == front
     assert (got.status, got.body) == (200, png())
     assert got.headers["Content-Length"] == str(len(png()))
     assert got.headers["Content-Disposition"].startswith("inline")

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ...config.origin import origin_of
 from .. import errors
 from ..door import as_seen
 
@@ -20,14 +19,8 @@ CODE = ("text/javascript", "text/css")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guard(
-    origins: tuple[str, ...],
-    proxies: int,
-    check: Callable[[web.Request], None],
-) -> Any:
-    """Errors become JSON, headers become safe, listed origins may read the API. Before a new
-    socket's handshake it is `check`ed."""
-    listed = {origin_of(origin) for origin in origins}
+def guard(proxies: int, check: Callable[[web.Request], None]) -> Any:
+    """Errors become JSON, headers become safe. Before a new socket's handshake it is `check`ed."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -50,12 +43,6 @@ def guard(
         if response.content_type not in CODE:
             response.headers.setdefault("Referrer-Policy", "no-referrer")
             response.headers.setdefault("Content-Security-Policy", NOTHING)
-        origin = request.headers.get("Origin")
-        if origin in listed and "/api/" in request.path:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Share"
-            response.headers["Vary"] = "Origin"
         return response
 
     return middleware
