@@ -241,6 +241,7 @@ export default {
   error_device_offline: "Dieses Gerät ist offline.",
   error_timeout: "Der Server hat nicht rechtzeitig geantwortet.",
   error_unreachable: "Der Server ist nicht erreichbar.",
+  error_no_token: "Die Website hat nicht gesagt, wer Sie sind. Laden Sie sie neu, um sich wieder anzumelden.",
   error_odd_answer: "Der Server ist nicht erreichbar: An seiner Stelle antwortet etwas mit {status}.",
   error_blocked: "Der Server antwortet, aber es kam keine Verbindung zustande. Vielleicht blockiert sie etwas dazwischen.",
   error_forbidden_origin: "Der Server weist Seiten von {origin} ab. Sein Betreiber kann sie zulassen: mit ALLOWED_ORIGINS oder dem Host-Header des Proxys.",

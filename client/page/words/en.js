@@ -241,6 +241,7 @@ export default {
   error_device_offline: "This device is offline.",
   error_timeout: "The server did not answer in time.",
   error_unreachable: "The server cannot be reached.",
+  error_no_token: "The site around did not say who you are. Reload it to sign in again.",
   error_odd_answer: "The server cannot be reached: something in its place answers {status}.",
   error_blocked: "The server answers, but no live connection could be opened. Something in between may be blocking it.",
   error_forbidden_origin: "The server refuses pages from {origin}. Its operator can let them in: ALLOWED_ORIGINS, or the Host header of the proxy.",
