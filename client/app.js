@@ -4,6 +4,7 @@ import * as address from "./page/address.js";
 import { chat } from "./page/chat.js";
 import { Keep } from "./storage.js";
 
+const landing = address.landing();
 const embed = new URLSearchParams(location.search).get("embed");
 const framed = embed && parent !== window ? await import("./page/framed.js") : null;
 
@@ -17,6 +18,8 @@ const { acts } = chat(document, document.body, {
   autofocus: true,
   local: new Keep(() => localStorage),
   tab: new Keep(() => sessionStorage),
+  landing,
+  leaves: !framed,
   token: embed === "token" ? framed?.token : undefined,
 });
 framed?.appear();

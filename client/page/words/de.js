@@ -65,6 +65,15 @@ export default {
   sign_up: "Konto anlegen",
   email: "E-Mail",
   password: "Passwort",
+  sign_in_with: "Weiter mit {name}",
+  mail_link: "Stattdessen einen Link schicken",
+  link_sent: "Ein Link ist unterwegs an {email}. Folgen Sie ihm, um sich anzumelden.",
+  forgotten: "Passwort vergessen?",
+  reset_sent: "Ein Link ist unterwegs an {email}. Folgen Sie ihm, um ein neues Passwort zu wählen.",
+  new_password_title: "Neues Passwort wählen",
+  new_password: "Neues Passwort",
+  save: "Speichern",
+  not_now: "Jetzt nicht",
   confirm_email: "Folgen Sie dem Link, der an {email} geschickt wurde, und melden Sie sich dann an.",
 
   // sharing
@@ -249,6 +258,7 @@ export default {
   error_broken: { one: "Die Verbindung brach {count} Mal ab, während diese Nachricht gesendet wurde.", other: "Die Verbindung brach {count} Mal ab, während diese Nachricht gesendet wurde." },
   error_sign_in_unreachable: "Die Anmeldung ist nicht erreichbar. Versuchen Sie es gleich noch einmal.",
   error_sign_in_odd: "Die Anmeldung hat unerwartet geantwortet. Versuchen Sie es gleich noch einmal.",
+  error_otp_expired: "Dieser Link ist abgelaufen oder schon benutzt. Fordern Sie einen neuen an.",
   error_invalid_credentials: "E-Mail oder Passwort ist falsch.",
   error_email_not_confirmed: "Die E-Mail-Adresse ist noch nicht bestätigt.",
   error_user_already_exists: "Für diese E-Mail gibt es schon ein Konto.",

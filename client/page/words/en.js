@@ -65,6 +65,15 @@ export default {
   sign_up: "Create an account",
   email: "Email",
   password: "Password",
+  sign_in_with: "Continue with {name}",
+  mail_link: "Send me a link instead",
+  link_sent: "A link is on its way to {email}. Follow it to sign in.",
+  forgotten: "Forgot your password?",
+  reset_sent: "A link is on its way to {email}. Follow it to choose another password.",
+  new_password_title: "Choose a new password",
+  new_password: "New password",
+  save: "Save",
+  not_now: "Not now",
   confirm_email: "Follow the link that was sent to {email}, then sign in.",
 
   // sharing
@@ -249,6 +258,7 @@ export default {
   error_broken: { one: "The connection broke {count} time while this message was sent.", other: "The connection broke {count} times while this message was sent." },
   error_sign_in_unreachable: "The sign-in service cannot be reached. Try again in a moment.",
   error_sign_in_odd: "The sign-in service sent an unexpected answer. Try again in a moment.",
+  error_otp_expired: "That link has expired, or it was used before. Ask for another one.",
   error_invalid_credentials: "",
   error_email_not_confirmed: "",
   error_user_already_exists: "",
