@@ -104,15 +104,17 @@ export function chat(root, container, place) {
     const came = place.landing && (await someone.arrive(place.landing).catch((error) => void (why = problem(error))));
     const forPassword = came === "recovery" || came === "invite";
     page.asking = !someone.user || forPassword;
-    schedule();
+    draw(page); // the form can have the focus
     if (forPassword) await askForPassword($("sign-in"), someone);
     else if (page.asking) await askToSignIn($("sign-in"), someone, { back: server.href, leaves: place.leaves ?? false, why });
+    const asked = page.asking;
     page.asking = false;
     page.user = someone;
     $("sign-out").hidden = false;
     $("user").textContent = someone.user.email;
     page.list.refresh();
-    schedule();
+    draw(page);
+    if (asked) composer.focus(); // the form is gone
   }
 
   // ------------------------------------------------------------------ parts

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from tests.page.acting import answered, say, start, started
+from tests.page.acting import answered, press, say, start, started, tab_to
 from tests.support.fetch import fetch
 from tests.support.serving import Running, Serve
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
@@ -145,6 +145,22 @@ def followed(served: Running, project: SupabaseLite, email: str) -> str:
     asked = parse_qs(urlsplit(project.mailed(email)).query)
     query = {"token": asked["token"][0], "type": asked["type"][0], "redirect_to": f"{served.url}/"}
     return f"{project.url}/auth/v1/verify?{urlencode(query)}"
+
+
+async def test_nobody_needs_a_mouse_to_sign_in(served: Running, chromium: Browser) -> None:
+    page = await (await chromium.new_context()).new_page()
+    await page.goto(served.url)
+    await expect(page.get_by_test_id("email")).to_be_focused()
+    await page.keyboard.type("kay@example.com")
+    await tab_to(page, "Password")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#sign-in-said")).to_have_text("Invalid login credentials")
+    await press(page, "Create an account")
+    await expect(page.locator("#user")).to_have_text("kay@example.com")
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    await press(page, "Sign out", "Shift+Tab")
+    await expect(page.get_by_test_id("email")).to_be_focused()
 
 
 async def test_a_link_in_an_email_signs_in_and_leaves_no_token_in_the_address(
