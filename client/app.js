@@ -4,6 +4,10 @@ import * as address from "./page/address.js";
 import { chat } from "./page/chat.js";
 import { Keep } from "./storage.js";
 
+const landing = address.landing();
+const embed = new URLSearchParams(location.search).get("embed");
+const framed = embed && parent !== window ? await import("./page/framed.js") : null;
+
 const { acts } = chat(document, document.body, {
   address,
   name: document.title,
@@ -14,7 +18,11 @@ const { acts } = chat(document, document.body, {
   autofocus: true,
   local: new Keep(() => localStorage),
   tab: new Keep(() => sessionStorage),
+  landing,
+  leaves: !framed,
+  token: embed === "token" ? framed?.token : undefined,
 });
+framed?.appear();
 
 addEventListener("hashchange", () => location.hash.startsWith("#session=") && acts.arrive());
 addEventListener("popstate", () => location.hash || acts.arrive());

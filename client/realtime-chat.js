@@ -92,7 +92,7 @@ class RealtimeChat extends HTMLElement {
 
   async #start() {
     const begun = (this.#begun = {});
-    wanted.language ||= this.getAttribute("language") ?? this.closest("[lang]")?.lang ?? "";
+    wanted.language = this.getAttribute("language") ?? this.closest("[lang]")?.lang ?? "";
     const [{ chat }] = await Promise.all([import("./page/chat.js"), this.#dressed()]);
     if (begun !== this.#begun) return;
     const container = document.createElement("div");

@@ -27,6 +27,17 @@ export function follow(session_id) {
 }
 
 /**
+ * Take what signs in out of the address at once: nobody is to copy it, and no history to keep it.
+ * @returns {URLSearchParams | null} what a link in an email, or a provider, brought along
+ */
+export function landing() {
+  const brought = new URLSearchParams(location.hash.slice(1));
+  if (!brought.has("access_token") && !brought.has("error_description")) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  return brought;
+}
+
+/**
  * Take `#session=<id>&share=<token>` out of the address, so that nobody copies it by accident. The
  * token stays with the step, for Back and reloads.
  * @returns {string | undefined} the token that opens the session

@@ -29,6 +29,8 @@ import { language, problem, words } from "./words.js";
  * @property {boolean} autofocus  whether one types at once
  * @property {import("../storage.js").Keep} local  what the browser keeps of the user
  * @property {import("../storage.js").Keep} tab  what this tab keeps of the session
+ * @property {URLSearchParams | null} [landing]  what a link or a provider brought along that signs in
+ * @property {boolean} [leaves]  whether one may leave it for a provider, and come back
  * @property {() => string | Promise<string>} [token]  of a sign-in that is not the chat's own
  * @property {(error: Error) => void} [failed]  told of what the chat shows as an error
  *
@@ -96,17 +98,23 @@ export function chat(root, container, place) {
   const reload = () => location.reload();
 
   async function signedIn(project) {
-    const [{ SignIn }, { askToSignIn }] = await Promise.all([import("../sign-in.js"), import("./sign-in-form.js")]);
+    const [{ SignIn }, { askForPassword, askToSignIn }] = await Promise.all([import("../sign-in.js"), import("./sign-in-form.js")]);
     const someone = new SignIn({ ...project, storage: local, lost: reload });
-    page.asking = !someone.user;
-    schedule();
-    if (page.asking) await askToSignIn($("sign-in"), someone);
+    let why;
+    const came = place.landing && (await someone.arrive(place.landing).catch((error) => void (why = problem(error))));
+    const forPassword = came === "recovery" || came === "invite";
+    page.asking = !someone.user || forPassword;
+    draw(page); // the form can have the focus
+    if (forPassword) await askForPassword($("sign-in"), someone);
+    else if (page.asking) await askToSignIn($("sign-in"), someone, { back: server.href, leaves: place.leaves ?? false, why });
+    const asked = page.asking;
     page.asking = false;
     page.user = someone;
     $("sign-out").hidden = false;
     $("user").textContent = someone.user.email;
     page.list.refresh();
-    schedule();
+    draw(page);
+    if (asked) composer.focus(); // the form is gone
   }
 
   // ------------------------------------------------------------------ parts

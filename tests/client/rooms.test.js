@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 const ROOT = new URL("../../client/", import.meta.url);
 const modules = (folder) => readdirSync(new URL(folder, ROOT)).filter((name) => name.endsWith(".js"));
-const core = modules("./").filter((name) => !["app.js", "realtime-chat.js"].includes(name));
+const core = modules("./").filter((name) => !["app.js", "embed.js", "realtime-chat.js"].includes(name));
 const imports = (path) =>
   [...readFileSync(new URL(path, ROOT), "utf8").matchAll(/^(?:import|export)\b[^;]*?from "(.+?)";$/gm)].map(([, name]) => name);
 

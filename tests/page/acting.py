@@ -62,3 +62,31 @@ async def shared(page: Page, access: str = "full") -> str:
     await page.get_by_test_id("share-access").select_option(access)
     await page.get_by_test_id("make-link").click()
     return await page.get_by_test_id("share-link").input_value()
+
+
+FOCUSED = """() => {
+  const { activeElement: element } = document;
+  const { outlineStyle } = getComputedStyle(element);
+  const name = element.ariaLabel ?? element.labels?.[0]?.textContent ?? element.textContent;
+  return { name: name.trim(), shown: outlineStyle !== "none" };
+}"""
+
+
+async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
+    """Go on by a key to what begins with this name, as somebody without a mouse does. It shows
+    where the focus is."""
+    passed = []
+    for _ in range(80):
+        await page.keyboard.press(key)
+        focused = await page.evaluate(FOCUSED)
+        if focused["name"].startswith(name):
+            assert focused["shown"], focused
+            return
+        passed.append(focused["name"])
+    raise AssertionError(f"{name} is not among {passed}")
+
+
+async def press(page: Page, name: str, key: str = "Tab") -> None:
+    """Press a button that is reached in this way."""
+    await tab_to(page, name, key)
+    await page.keyboard.press("Enter")

@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from tests.page.acting import answered, say, start, started
+from tests.page.acting import answered, press, say, start, started, tab_to
 from tests.support.fetch import fetch
 from tests.support.serving import Running, Serve
-from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite
+from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
 
 PASSWORD = "correct horse battery"
+GITHUB = free_port()
+
+# Emails lead, and a provider returns, to any page of this machine; GitHub is one of the tests.
+AUTH = f"""
+additional_redirect_urls = ["http://127.0.0.1:*/", "http://127.0.0.1:*"]
+
+[auth.external.github]
+enabled = true
+client_id = "id"
+secret = "secret"
+url = "http://127.0.0.1:{GITHUB}"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +37,9 @@ def project() -> Iterator[SupabaseLite]:
     """Its tokens are about to expire as soon as they are made: the page renews them on the way."""
     with (
         Postgres() as postgres,
-        SupabaseLite(postgres.database(), schema=SCHEMA.read_text(), jwt_expiry=63) as lite,
+        SupabaseLite(
+            postgres.database(), schema=SCHEMA.read_text(), jwt_expiry=63, auth=AUTH
+        ) as lite,
     ):
         yield lite
 
@@ -38,6 +53,7 @@ async def served(serve: Serve, aiohttp_server: Any, project: SupabaseLite) -> Ru
         allowed = {
             "Access-Control-Allow-Origin": "*",
             "Access-Control-Allow-Headers": "*, authorization",
+            "Access-Control-Allow-Methods": "GET, POST, PUT",
         }
         if request.method == "OPTIONS":
             return web.Response(headers=allowed)
@@ -46,8 +62,12 @@ async def served(serve: Serve, aiohttp_server: Any, project: SupabaseLite) -> Ru
         body = await request.read()
         async with (
             aiohttp.ClientSession() as http,
-            http.request(request.method, url, headers=headers, data=body) as answer,
+            http.request(
+                request.method, url, headers=headers, data=body, allow_redirects=False
+            ) as answer,
         ):
+            if "Location" in answer.headers:
+                raise web.HTTPFound(answer.headers["Location"])
             kind = answer.headers.get("content-type", "text/plain").split(";")[0]
             return web.Response(
                 status=answer.status, body=await answer.read(), headers=allowed, content_type=kind
@@ -118,6 +138,134 @@ async def test_a_user_of_the_project_signs_in_on_the_page(
     await expect(other.get_by_test_id("email")).to_be_visible()
     await fill(page, "ada@example.com", PASSWORD, "sign-in")
     await expect(page.get_by_test_id("start-session")).to_be_visible()
+
+
+def followed(served: Running, project: SupabaseLite, email: str) -> str:
+    """The link of the last email, as the platform would have made it for this page."""
+    asked = parse_qs(urlsplit(project.mailed(email)).query)
+    query = {"token": asked["token"][0], "type": asked["type"][0], "redirect_to": f"{served.url}/"}
+    return f"{project.url}/auth/v1/verify?{urlencode(query)}"
+
+
+async def test_nobody_needs_a_mouse_to_sign_in(served: Running, chromium: Browser) -> None:
+    page = await (await chromium.new_context()).new_page()
+    await page.goto(served.url)
+    await expect(page.get_by_test_id("email")).to_be_focused()
+    await page.keyboard.type("kay@example.com")
+    await tab_to(page, "Password")
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#sign-in-said")).to_have_text("Invalid login credentials")
+    await press(page, "Create an account")
+    await expect(page.locator("#user")).to_have_text("kay@example.com")
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    await press(page, "Sign out", "Shift+Tab")
+    await expect(page.get_by_test_id("email")).to_be_focused()
+
+
+async def test_a_link_in_an_email_signs_in_and_leaves_no_token_in_the_address(
+    served: Running, project: SupabaseLite, chromium: Browser
+) -> None:
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(served.url)
+    await expect(page.get_by_test_id("email")).to_be_focused()
+    await page.get_by_test_id("email").fill("eve@example.com")
+    await page.get_by_test_id("mail-link").click()
+    await expect(page.locator("#sign-in-told")).to_contain_text("on its way to eve@example.com")
+    other = await context.new_page()
+    link = followed(served, project, "eve@example.com")
+    await other.goto(link)
+    await expect(other.locator("#user")).to_have_text("eve@example.com")
+    assert other.url == f"{served.url}/"
+    assert "token" not in await other.evaluate("location.href + history.length")
+    await say(other, "count to 4")
+    await answered(other, "1 2 3 4")
+    await expect(page.locator("#user")).to_have_text("eve@example.com"), "where it was asked for"
+
+    fresh = await (await chromium.new_context()).new_page()
+    await fresh.goto(link)
+    await expect(fresh.locator("#sign-in-said")).to_contain_text("used before")
+    assert fresh.url == f"{served.url}/"
+
+
+async def test_a_link_makes_nobody_somebody_else(
+    served: Running, project: SupabaseLite, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    await page.goto(served.url)
+    await page.get_by_test_id("email").fill("mallory@example.com")
+    await page.get_by_test_id("mail-link").click()
+    await expect(page.locator("#sign-in-told")).to_contain_text("mallory")
+    await fill(page, "victim@example.com", PASSWORD, "sign-up")
+    await expect(page.locator("#user")).to_have_text("victim@example.com")
+    await page.goto(followed(served, project, "mallory@example.com"))
+    await expect(page.locator("#user")).to_have_text("victim@example.com")
+    assert page.url == f"{served.url}/"
+
+
+async def test_a_forgotten_password_is_replaced(
+    served: Running, project: SupabaseLite, chromium: Browser
+) -> None:
+    page = await (await chromium.new_context()).new_page()
+    await page.goto(served.url)
+    await fill(page, "bob@example.com", PASSWORD, "sign-up")
+    await expect(page.locator("#user")).to_have_text("bob@example.com")
+    await page.get_by_test_id("sign-out").click()
+    await page.get_by_test_id("email").fill("bob@example.com")
+    await page.get_by_test_id("forgotten").click()
+    await expect(page.locator("#sign-in-told")).to_contain_text("another password")
+    await page.goto(followed(served, project, "bob@example.com"))
+    await page.get_by_test_id("new_password").fill("short")
+    await page.get_by_test_id("save-password").click()
+    await expect(page.locator("#sign-in-said")).to_contain_text("at least 6 characters")
+    await page.get_by_test_id("new_password").fill("another horse battery")
+    await page.get_by_test_id("save-password").click()
+    await expect(page.locator("#user")).to_have_text("bob@example.com")
+    await page.get_by_test_id("sign-out").click()
+    await fill(page, "bob@example.com", PASSWORD, "sign-in")
+    await expect(page.locator("#sign-in-said")).to_have_text("Invalid login credentials")
+    await fill(page, "bob@example.com", "another horse battery", "sign-in")
+    await expect(page.locator("#user")).to_have_text("bob@example.com")
+
+
+async def test_a_provider_of_the_project_signs_in(
+    served: Running, chromium: Browser, aiohttp_server: Any
+) -> None:
+    """Supabase Lite does its part; GitHub's is played."""
+
+    async def authorize(request: web.Request) -> web.Response:
+        back, state = request.query["redirect_uri"], request.query["state"]
+        raise web.HTTPFound(f"{back}?{urlencode({'code': 'c', 'state': state})}")
+
+    async def token(request: web.Request) -> web.Response:
+        return web.json_response({"access_token": "g", "token_type": "bearer"})
+
+    async def user(request: web.Request) -> web.Response:
+        return web.json_response({"id": 7, "login": "grace", "email": "grace@example.com"})
+
+    async def emails(request: web.Request) -> web.Response:
+        email = {"email": "grace@example.com", "primary": True, "verified": True}
+        return web.json_response([email])
+
+    github = web.Application()
+    github.add_routes(
+        [
+            web.get("/login/oauth/authorize", authorize),
+            web.post("/login/oauth/access_token", token),
+            web.get("/api/v3/user", user),
+            web.get("/api/v3/user/emails", emails),
+        ]
+    )
+    await aiohttp_server(github, port=GITHUB)
+    page = await chromium.new_page()
+    await page.goto(served.url)
+    await expect(page.get_by_role("button", name="Continue with")).to_have_count(1)
+    await page.get_by_role("button", name="Continue with GitHub").click()
+    await expect(page.locator("#user")).to_have_text("grace@example.com")
+    assert page.url == f"{served.url}/"
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
 
 
 async def test_the_page_may_talk_to_that_project_and_to_nobody_else(served: Running) -> None:

@@ -26,7 +26,7 @@
   };
   const own = {
     tags: "a article button code dd details div dl dt form header input label li ol p path pre progress section span summary strong svg textarea ul",
-    attributes: "class d dir disabled hidden href max maxlength open placeholder rel role rows tabindex target title type value viewBox",
+    attributes: "class d dir disabled hidden href max maxlength open part placeholder rel role rows tabindex target title type value viewBox",
   };
   for (const kind of [written, own]) {
     kind.tags = new Set(kind.tags.split(" "));

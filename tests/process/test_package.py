@@ -134,7 +134,7 @@ async def test_a_conversation_calls_a_tool_of_the_folder_it_runs_in(
 async def test_it_serves_the_page_and_its_modules(installed: Installed, tmp_path: Path) -> None:
     async with server(tmp_path, installed.command, PYTHONPATH="") as running:
         page = (await fetch(f"{running.url}/")).text
-        vendored = set(re.findall(r'"\./(vendor/[\w.-]+\.js)"', page))
+        vendored = set(re.findall(r'"\./(vendor/[\w.-]+\.[0-9a-f]{10}\.js)"', page))
         assert len(vendored) == 5
         vendored.add(re.search(r'"\./(vendor/languages\.\w+/)"', page)[1] + "python")  # type: ignore[index]
         files = (path for path in (ROOT / "client").rglob("*") if path.is_file())

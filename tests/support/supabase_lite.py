@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -64,6 +65,7 @@ class SupabaseLite:
     `schema` is applied as a migration before the start; None leaves the project empty. `exposed`:
     schemas that the Data API answers for.
     `jwt_expiry`: seconds that a user's token is good for. `storage`: it has Storage too.
+    `auth`: more of its `[auth]`, as TOML. `mailed(email)` is the link of their last email.
     `stop()` and `start()` make an outage: the port and the keys stay.
     """
 
@@ -75,8 +77,10 @@ class SupabaseLite:
         jwt_expiry: int = 3600,
         storage: bool = False,
         exposed: Sequence[str] = ("public",),
+        auth: str = "",
     ) -> None:
         self.exposed = list(exposed)
+        self.auth = auth
         self.storage = storage
         self.database = database
         self.jwt_expiry = jwt_expiry
@@ -118,6 +122,7 @@ class SupabaseLite:
 [api]
 port = {self.port}
 schemas = {json.dumps(self.exposed)}
+external_url = "{self.url}"
 
 [db]
 driver = "postgres"
@@ -130,11 +135,20 @@ jwt_expiry = {self.jwt_expiry}
 enable_signup = true
 publishable_key = "{self.publishable_key}"
 secret_key = "{self.secret_key}"
+{self.auth}
 
 [auth.email]
 enable_confirmations = false
 """
         )
+
+    def mailed(self, email: str) -> str:
+        """It sends none, but logs them."""
+        log = (self._folder / "lite.log").read_text("utf-8")
+        *_, last = log.split(f"To: {email}")
+        found = re.search(r"https?://\S+/verify\S+", last)
+        assert found, log
+        return found[0]
 
     def _command(self, *args: str) -> list[str]:
         node = shutil.which("node")

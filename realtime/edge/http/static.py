@@ -71,6 +71,11 @@ async def client_file(request: web.Request) -> web.StreamResponse:
     return await _file(request, f"client/{request.match_info['name']}")
 
 
+async def embed(request: web.Request) -> web.StreamResponse:
+    """What other sites load to show the page in a frame."""
+    return await _file(request, "client/embed.js")
+
+
 async def vendor_file(request: web.Request) -> web.StreamResponse:
     return await _file(request, f"vendor/{request.match_info['name']}")
 
@@ -79,6 +84,7 @@ ROUTES = [
     web.get("/", index),
     web.get("", to_slash),
     web.get("/c/{session_id:[^/]+}", session),
+    web.get("/embed.js", embed),
     web.get("/client/{name:.+}", client_file),
     web.get("/vendor/{name:.+}", vendor_file),
 ]
