@@ -55,6 +55,8 @@ async def test_an_engine_that_comes_back_empty_is_told_what_was_spent(tmp_path: 
         total, last = await spent()
         assert total == known + last  # what was known before the third
         await device.drop()
+
+
 async def test_what_a_summary_comes_to_is_counted_over_all(tmp_path: Path) -> None:
     async with cluster(tmp_path, BUDGET_USER_TOKENS=str(20 * ANSWER)) as world:
         one = Device(world.url)
