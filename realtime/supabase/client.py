@@ -25,6 +25,7 @@ from .errors import (
     checked_url,
     clock_skew,
     not_json,
+    not_ours,
     rls_off,
     schema_behind,
     schema_old,
@@ -43,6 +44,7 @@ OLDEST_SCHEMA = 2
 """With this one everything works, but provider state is not stored; with the one after it each
 text is stored several times; and with the next one there are no titles, pages and search."""
 
+NO_SUCH_COLUMN = "42703"
 PAGE_ROWS = 1000
 MAX_SKEW_S = 5
 CHECK_PAUSES_S = (0.5, 1.0)
@@ -299,6 +301,8 @@ class Supabase:
                 return other
             if other.kind != "schema_old":
                 raise
+            if NO_SUCH_COLUMN in other.message:
+                return not_ours(self.schema)
         return schema_old(self.schema, None, SCHEMA_VERSION, cached=error.kind == "schema_unknown")
 
     async def _rpc(self, name: str, arguments: dict[str, Any]) -> Any:

@@ -137,6 +137,16 @@ def schema_missing(schema: str) -> SupabaseError:
     )
 
 
+def not_ours(schema: str) -> SupabaseError:
+    return SupabaseError(
+        "schema_missing",
+        f"The table sessions in {_project(schema)} was not made by this server.",
+        "Give the server a schema of its own: set SUPABASE_SCHEMA=chat, and run "
+        f"{what_to_run('chat')} in the SQL editor.",
+        True,
+    )
+
+
 def not_exposed(schema: str, detail: str) -> SupabaseError:
     return SupabaseError(
         "schema_missing",

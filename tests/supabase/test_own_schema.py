@@ -169,6 +169,15 @@ async def test_tables_that_are_missing_there_are_told_with_the_command_that_make
 # ------------------------------------------------------------------------ the clash
 
 
+async def test_a_table_of_somebody_else_is_told_by_a_check(shared: SupabaseLite) -> None:
+    client = await Supabase.connect(shared.url, shared.secret_key)
+    with pytest.raises(SupabaseError, match="was not made by this server") as raised:
+        await client.check()
+    await client.close()
+    assert raised.value.permanent
+    assert "SUPABASE_SCHEMA=chat" in raised.value.remedy
+
+
 @pytest.mark.parametrize(
     ("theirs", "names"),
     [
