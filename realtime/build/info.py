@@ -9,7 +9,7 @@ from ..core.bounds import Bounds
 from ..edge.transport import MAX_FRAME
 from ..protocol import MAX_FILES
 from ..runs.chain import Chain
-from .parts import store_label
+from .parts import store_kind
 
 
 def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def public_info(settings: Settings, chain: Chain, bounds: Bounds) -> dict[str, A
         "models": list(chain.choices),
         "session_options": list(settings.session_options),
         "suggestions": list(settings.page_suggestions),
-        "store": store_label(settings),
+        "store": store_kind(settings),
         "limits": {
             "text_bytes": bounds.text_bytes,
             "frame_bytes": MAX_FRAME,

@@ -47,11 +47,18 @@ logger = logging.getLogger(__name__)
 
 
 def store_label(settings: Settings) -> str:
-    label = f"SQLite file {settings.database_path}"
+    """Where conversations are kept, for the operator."""
+    place = f" {settings.database_path}"
     if settings.engine_url:
-        place = Address.parse(settings.engine_url).label
-        label = f"Valkey at {place}, shared by the workers of {settings.cluster_name}"
-    return f"{label}, shipped to Supabase" if settings.supabase_url else label
+        address = Address.parse(settings.engine_url).label
+        place = f" at {address}, shared by the workers of {settings.cluster_name}"
+    return store_kind(settings, place)
+
+
+def store_kind(settings: Settings, place: str = "") -> str:
+    """The same for everybody: not where."""
+    kind = "Valkey" if settings.engine_url else "SQLite file"
+    return f"{kind}{place}" + (", shipped to Supabase" if settings.supabase_url else "")
 
 
 def load_tools(

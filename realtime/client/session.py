@@ -35,6 +35,7 @@ Connected = Literal["offline", "connecting", "live", "error"]
 ACK_S = 8.0
 PROBE_S = 3.0
 MOST_S = 10.0  # between two attempts to connect
+LONGEST_WAIT_MS = 60_000  # until a message is sent again that the server cannot take now
 BREAKS = 3
 
 
@@ -257,7 +258,7 @@ class SessionClient(SessionCommands):
                 return await self.request("send", message, None if steers else ACK_S)
             except CommandError as error:
                 breaks += "broke" in error.details
-                if not error.retryable:
+                if not error.retryable or (error.retry_after_ms or 0) > LONGEST_WAIT_MS:
                     raise
                 if breaks >= BREAKS:
                     raise NotSent(

@@ -10,7 +10,7 @@ upstream request.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import msgspec
 
@@ -40,6 +40,7 @@ class ModelError(Exception):
     `reasoning.summary`, `max_tokens`; `tools` where it takes no tools at all, `tools[3]` or
     `tools.NAME` where it refuses one of them; `messages.reasoning_content` for a field of a
     message; `files.image` or `files.pdf` where it takes no such files, `files` if it may be either.
+    Raises `ValueError` for a kind that there is not.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class ModelError(Exception):
         detail: str = "",
     ) -> None:
         super().__init__(message)
+        if kind not in (kinds := get_args(ErrorKind)):
+            raise ValueError(f"a ModelError has no kind {kind!r}: it is one of {', '.join(kinds)}")
         self.kind: ErrorKind = kind
         self.message = message
         self.retry_after_s = retry_after_s

@@ -1,6 +1,6 @@
 """A stand-in for a language model: no key, no network, the same answer every time.
 
-It says that it is one. It remembers the conversation, calls a tool and streams word by
+It says that it is one. It remembers the conversation, calls tools and streams word by
 word, so that everything around a model can be tried and tested without one.
 """
 
@@ -27,6 +27,7 @@ from . import (
     ToolSpec,
     UserText,
 )
+from .fitting import CONTINUE
 
 MAX_COUNT = 2000
 
@@ -40,6 +41,7 @@ _ASKS_FIRST = re.compile(r"\bwhat did i (?:say|ask|write)\b.*\bfirst\b", re.IGNO
 _STORY = re.compile(r"\b(story|tale)\b", re.IGNORECASE)
 _HELLO = re.compile(r"^\W*(hi|hello|hey|good (morning|evening|afternoon))\b", re.IGNORECASE)
 _WORDS = re.compile(r"\S+\s*|\s+")
+_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 
 
 class DemoModel:
@@ -77,6 +79,8 @@ class DemoModel:
 def _answer(request: Request) -> tuple[str, tuple[ToolSpec, str] | None]:
     """The text of the answer, and the call that follows it."""
     context = request.context
+    if context and context[-1] == UserText(CONTINUE):
+        context = context[:-1]
     said = [item.text for item in context if isinstance(item, UserText)]
     newest = said[-1] if said else ""
     if _TITLE.search(request.instructions):
@@ -90,8 +94,8 @@ def _answer(request: Request) -> tuple[str, tuple[ToolSpec, str] | None]:
     introduction = _INTRODUCTION if first and not results else ""
     if results:
         text = _report(results[-1].output)
-    elif "analytics" in newest.lower() and (tool := _analytics_tool(request.tools)):
-        arguments = json.dumps({"query": _query(newest)}, ensure_ascii=False)
+    elif tool := _tool(newest, request.tools):
+        arguments = json.dumps(_arguments(newest, tool), ensure_ascii=False)
         return f"{introduction}Let me fetch that with `{tool.name}`.", (tool, arguments)
     elif match := _COUNT.search(newest):
         numbers = range(1, min(int(match[1]), MAX_COUNT) + 1)
@@ -139,14 +143,40 @@ def _reply(said: list[str]) -> str:
 # --------------------------------------------------------------------- the tool
 
 
-def _analytics_tool(tools: tuple[ToolSpec, ...]) -> ToolSpec | None:
-    return next((tool for tool in tools if "analytics" in tool.name.lower()), None)
+def _tool(text: str, tools: tuple[ToolSpec, ...]) -> ToolSpec | None:
+    """The one that is called by its name, or that has to do with analytics where the text has."""
+    for tool in tools:
+        if re.search(rf"\b{_name(tool)}\b", text, re.IGNORECASE):
+            return tool
+    analytics = (tool for tool in tools if "analytics" in tool.name.lower())
+    return next(analytics, None) if "analytics" in text.lower() else None
 
 
-def _query(text: str) -> str:
-    """What stands after “analytics”, or the whole text."""
-    tail = re.split("analytics", text, flags=re.IGNORECASE)[-1].strip(" \t\n.,:;!?")
-    return tail or text.strip()
+def _name(tool: ToolSpec) -> str:
+    """A pattern: people write spaces."""
+    return re.escape(tool.name).replace("_", "[_ ]")
+
+
+def _arguments(text: str, tool: ToolSpec) -> dict[str, Any]:
+    """The JSON object in the text; else, for each argument that is needed, a number that stands
+    there, or what comes behind the tool's name."""
+    if found := _OBJECT.search(text):
+        try:
+            return dict(json.loads(found[0]))
+        except ValueError:
+            pass
+    words = re.split(rf"{_name(tool)}|analytics", text, flags=re.IGNORECASE)[-1]
+    words = words.strip(" \t\n.,:;!?") or text.strip()
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", text)
+    known = tool.parameters.get("properties", {})
+    given: dict[str, Any] = {}
+    for needed in tool.parameters.get("required", ["query"] if "query" in known else []):
+        kind = known.get(needed, {}).get("type")
+        if kind in ("integer", "number"):
+            given[needed] = json.loads(numbers.pop(0)) if numbers else 1
+        else:
+            given[needed] = kind == "boolean" or words
+    return given
 
 
 def _report(output: str) -> str:

@@ -19,9 +19,14 @@ from realtime.models import (
     UserText,
 )
 from realtime.models.demo import MAX_COUNT, DemoModel
+from realtime.models.fitting import CONTINUE
 from realtime.protocol import Usage
 
-ANALYTICS = ToolSpec("fetch_internal_user_analytics", "Figures.", {"type": "object"})
+ANALYTICS = ToolSpec(
+    "fetch_internal_user_analytics",
+    "Figures.",
+    {"type": "object", "properties": {"query": {"type": "string"}}},
+)
 OTHER = ToolSpec("weather", "Weather.", {"type": "object"})
 
 
@@ -104,6 +109,48 @@ async def test_a_broken_answer_goes_on_where_it_broke() -> None:
     full = await said(question)
     rest = await said(question, AssistantText(full[:60]))
     assert full[:60] + rest == full
+
+
+async def test_one_that_is_asked_to_continue_goes_on_too() -> None:
+    question = UserText("Count to 20")
+    full = await said(question)
+    rest = await said(question, AssistantText(full[:60]), UserText(CONTINUE))
+    assert full[:60] + rest == full
+
+
+ORDER = ToolSpec(
+    "order_status",
+    "Where an order is.",
+    {
+        "type": "object",
+        "properties": {
+            "order_id": {"type": "string"},
+            "depth": {"type": "integer"},
+            "fast": {"type": "boolean"},
+            "note": {"type": "string"},
+        },
+        "required": ["order_id", "depth", "fast"],
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "arguments"),
+    [
+        ("order_status A7 within 3", {"order_id": "A7 within 3", "depth": 7, "fast": True}),
+        ("What is the order status?", {"depth": 1, "fast": True}),
+        ('Order status {"order_id": "7", "note": "x"}, please', {"order_id": "7", "note": "x"}),
+    ],
+)
+async def test_it_calls_a_tool_by_its_name(asked: str, arguments: dict[str, object]) -> None:
+    batches = await answer(UserText(asked), tools=(ANALYTICS, ORDER))
+    [call] = batches[-2]
+    assert isinstance(call, ToolCallReady)
+    assert call.name == "order_status"
+    got = json.loads(call.arguments)
+    assert got | arguments == got
+    other = await answer(UserText("What statuses?"), tools=(ORDER,))
+    assert other[-1][-1] == Finished("stop")
 
 
 QUESTION = UserText("Fetch internal user analytics for last week")

@@ -10,6 +10,7 @@ import pytest
 from realtime.build.providers import make_chain
 from realtime.config import ConfigError, Settings
 from realtime.config.models import ModelEntry, parse_models
+from realtime.models import ModelError
 
 CODE = """
 from realtime.models import Finished, Model, TextDelta
@@ -130,3 +131,8 @@ def test_its_own_variables_are_not_said_to_be_idle() -> None:
         "PRICES": '{"own": {"input": 1, "output": 1}}',
     }
     assert Settings.load(environ, None).notes() == []
+
+
+def test_a_failure_of_no_kind_says_which_there_are() -> None:
+    with pytest.raises(ValueError, match="no kind 'nonsense': it is one of quota, rate_limited"):
+        ModelError("nonsense", "x")  # type: ignore[arg-type]

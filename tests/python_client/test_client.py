@@ -351,3 +351,16 @@ async def test_below_a_prefix(aiohttp_server: Any, settings: Any) -> None:
     mounted = await aiohttp_server(parent)
     async with SessionClient(str(mounted.make_url("/ai/"))) as session:
         assert (await (await session.send("hi")).done()).status == "completed"
+
+
+async def test_a_budget_that_is_used_up_is_no_reason_to_wait_until_midnight(
+    serve: Serve, connect: Connect
+) -> None:
+    running = await serve(ScriptedModel(says("Hello.")), budget_user_tokens=1)
+    session = await connect(running.url)
+    await (await session.send("hi")).done()
+    with pytest.raises(CommandRefused) as error:
+        await asyncio.wait_for(session.send("and again"), 10)
+    assert error.value.code == "rate_limited"
+    assert error.value.retry_after_ms
+    assert session.pending == []
