@@ -10,6 +10,7 @@ from ..build.parts import (
     load_extensions,
     load_tools,
     make_authenticator,
+    make_tracing,
     make_webhook,
     try_mcp,
 )
@@ -57,6 +58,9 @@ async def check(settings: Settings) -> int:
     for one in load_extensions(settings).items:
         report.ok(f"extension {one.name}: {', '.join(one.methods)}")
     await check_mcp(settings, box, report)
+    if tracing := make_tracing(settings):
+        await tracing.stop()
+        report.ok("traces, which nothing was sent of")
     await check_auth(settings, report)
     if not settings.engine_url:
         check_journal(settings, report)

@@ -89,7 +89,9 @@ class Driver:
     def follows(self, run: RunState, traceparent: str | None) -> None:
         """A run was asked for with a `traceparent`."""
         if traceparent and run.done is None:
-            self._parents[run.run_id] = traceparent
+            waiting = {waits.run_id for waits in self._session.queue}
+            kept = {name: of for name, of in self._parents.items() if name in waiting}
+            self._parents = {**kept, run.run_id: traceparent}
 
     def start(self, run: RunState, pause: Wait | None = None) -> None:
         """Carry out a run, from its beginning or from where a crash caught it; after a pause."""
@@ -229,7 +231,6 @@ class Driver:
             first = self._first_token_ms if carried_out else None
             asker = self._services.people.find(run.asker)
             run_ended(session.session_id, run, run.done, first, asker)
-            self._parents.pop(run.run_id, None)
             if carried_out:
                 self._trace.ended(run.done, ticket)
         task = self._task if carried_out else None

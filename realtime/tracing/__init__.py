@@ -24,7 +24,7 @@ from ..models import Model, ModelError
 from ..package import VERSION
 from ..protocol import Done, ToolCall, Usage
 from ..runs.trace import Trace
-from ..tools import ToolError, bounded, in_thread
+from ..tools import ToolError, bounded, error_value, in_thread
 
 STOP_S = 3.0
 """How long the last spans may take on their way out, whatever their collector does."""
@@ -48,12 +48,10 @@ class Tracing:
     """Where the spans of one server go; OpenTelemetry's own variables say where and how."""
 
     def __init__(self, worker: str) -> None:
-        """`worker`: the server's name among others. Nobody is connected to yet."""
-        ours = {
-            "service.name": "realtime-sessions",
-            "service.version": VERSION,
-            "service.instance.id": worker,
-        }
+        """`worker`: the server's name among others, where it has one. Nothing is sent yet."""
+        ours = {"service.name": "realtime-sessions", "service.version": VERSION}
+        if worker:
+            ours["service.instance.id"] = worker
         resource = Resource.create(ours).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -98,18 +96,17 @@ class RunTrace(Trace):
 
     @contextmanager
     def model(self, model: Model) -> Iterator[Mapping[str, str]]:
-        server = getattr(model, "server", "")
-        place = urlsplit(f"//{server}")
+        host, port = place_of(model)
         about: dict[str, str | int | bool] = {
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": provider(model, place.hostname or ""),
+            "gen_ai.provider.name": provider(model, host),
             "gen_ai.request.model": model.name,
             "gen_ai.request.stream": True,
             "gen_ai.conversation.id": self._session_id,
         }
-        if place.hostname:
-            about |= {"server.address": place.hostname, "server.port": place.port or 443}
-        kind = SpanKind.CLIENT if server else SpanKind.INTERNAL
+        if host:
+            about |= {"server.address": host, "server.port": port}
+        kind = SpanKind.CLIENT if host else SpanKind.INTERNAL
         with self._span(f"chat {model.name}", about, kind) as call:
             self._call, self._called_at = call, time.monotonic()
             try:
@@ -188,7 +185,7 @@ class RunTrace(Trace):
             _failed(span, error.kind)
             raise
         except ToolError as error:
-            _failed(span, error.code)
+            _failed(span, error_value(error).code)
             raise
         except BaseException as error:
             _failed(span, type(error).__name__)
@@ -223,6 +220,15 @@ def used(usage: Usage) -> dict[str, int | float]:
         "realtime.cost_dollars": usage.cost,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def place_of(model: Model) -> tuple[str, int]:
+    """The host and the port of its server; no host where it says of none that can be read."""
+    try:
+        place = urlsplit(f"//{getattr(model, 'server', '')}")
+        return place.hostname or "", place.port or 443
+    except ValueError:
+        return "", 0
 
 
 def provider(model: Model, host: str) -> str:

@@ -125,6 +125,9 @@ async def test_a_server_without_the_package(tmp_path: Path, device: Devices) -> 
     assert f"{ENDPOINT} is set, and needs more packages" in output
     assert "-r requirements-traces.txt, or the extra realtime-sessions[traces]" in output
     assert "OTEL_TRACES_EXPORTER=none" in output
+    checked = await realtime("--check", cwd=tmp_path, **without, **{ENDPOINT: "http://localhost:1"})
+    assert checked[0] == 2
+    assert f"{ENDPOINT} is set, and needs more packages" in checked[1]
     off = {ENDPOINT: "http://localhost:4318", "OTEL_TRACES_EXPORTER": "none"}
     for given in ({}, off):
         async with server(tmp_path, **without, **given) as running:

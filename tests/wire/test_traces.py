@@ -283,6 +283,22 @@ async def test_a_provider_is_named_and_told_of_the_trace(
     assert model.requests[0].headers == {"traceparent": call.traceparent}
 
 
+async def test_a_model_of_this_process_has_no_server(
+    collector: Collector, serve: Serve, device: Devices
+) -> None:
+    model = ScriptedModel(says("hi"))
+    model.server = "[what: ever"  # type: ignore[attr-defined]
+    running = await serve(model)
+    one = device(running.url)
+    await one.connect()
+    assert (await one.ask("hello"))["status"] == "completed"
+    (run,) = await collector.runs()
+    call, _ = collector.below(run)
+    assert call.kind == "INTERNAL"
+    assert call.attributes["gen_ai.provider.name"] == "scripted"
+    assert "server.address" not in call.attributes
+
+
 async def test_an_mcp_server_is_told_of_the_trace(
     collector: Collector, serve: Serve, device: Devices, tmp_path: Path
 ) -> None:
