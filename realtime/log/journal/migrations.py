@@ -1,4 +1,7 @@
-"""The schema of the journal, in steps. A step that was released is never changed."""
+"""The schema of the journal, in steps. A step that was released is never changed.
+
+docs/upgrade.md says what each brought.
+"""
 
 from __future__ import annotations
 
