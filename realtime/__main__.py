@@ -58,12 +58,14 @@ def main() -> int:
     operate.add_to(commands)
     backup.add_to(commands)
     arguments = parser.parse_args()
+    log_format = os.environ.get("LOG_FORMAT", "")
     try:
         if arguments.command == "schema":
             return printed(operate.schema(arguments, os.environ))
         if arguments.command == "chat":
             return printed(chat.run(arguments))
         settings = Settings.load(os.environ)
+        log_format = settings.log_format
         shares = settings.engine_url and (settings.workers == 1 or arguments.one_of)
         logs.set_up(settings.log_level, settings.log_format, settings.worker if shares else None)
         if arguments.command in ("backup", "restore"):
@@ -84,9 +86,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return FAILED
     except ConfigError as error:
-        print("The configuration cannot be used:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  - {problem}", file=sys.stderr)
+        problems = "\n".join(f"  - {problem}" for problem in error.problems)
+        text = f"The configuration cannot be used:\n{problems}"
+        print(logs.told(text, log_format, "ERROR"), file=sys.stderr)
         return CONFIG_REFUSED
 
 
@@ -140,16 +142,16 @@ async def serve(settings: Settings, one_of: Sequence[str] | None = None) -> int:
             os.write(int(one_of[1]), banner.encode())
             os.close(int(one_of[1]))
         else:
-            print(banner, flush=True)
+            print(logs.told(banner, settings.log_format), flush=True)
         await stop.wait()
         if not one_of:
-            print("Draining …", flush=True)
+            print(logs.told("Draining …", settings.log_format), flush=True)
         await server.drain()
         collector.cancel()
     finally:
         await runner.cleanup()
     if not one_of:
-        print("Stopped.", flush=True)
+        print(logs.told("Stopped.", settings.log_format), flush=True)
     last = threading.Timer(EXIT_S, leave)
     last.daemon = True
     last.start()

@@ -18,6 +18,7 @@ from realtime.edge.errors import STATUS
 from realtime.edge.list_commands import ListCommands
 from realtime.edge.runner import MAX_HEADER
 from realtime.edge.transport import MAX_FRAME
+from realtime.log.journal.migrations import MIGRATIONS
 from realtime.models import ErrorKind
 from realtime.models.local import LocalModel
 from realtime.protocol import (
@@ -325,6 +326,11 @@ def test_every_kind_of_failure_stands_there() -> None:
     assert set(typing.get_args(ErrorKind)) <= set(table)
     told = names(section(PROTOCOL, "Events"))
     assert told >= FALLS_BACK
+
+
+def test_every_version_of_the_journal_stands_there() -> None:
+    table = rows((ROOT / "docs/upgrade.md").read_text("utf-8"))
+    assert [*table] == [str(number) for number in range(1, len(MIGRATIONS) + 1)]
 
 
 def test_every_test_that_is_named_is_there() -> None:

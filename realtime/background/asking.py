@@ -7,6 +7,7 @@ import logging
 
 import msgspec
 
+from ..core.about import ABOUT
 from ..core.usage import Meter, tokens_in
 from ..limits.budget import NOTHING, amount_of
 from ..live.services import Services
@@ -42,15 +43,24 @@ class Asker:
         self._turn = asyncio.Condition()
 
     async def ask(
-        self, request: Request, owner: str, name: str, *, most: int, deadline_s: float
+        self,
+        request: Request,
+        kind: str,
+        session_id: str,
+        owner: str,
+        *,
+        most: int,
+        deadline_s: float,
     ) -> Writing:
-        """`name`: of the reservation, as `log.hot.records.spent` has it; `most`: tokens that the
-        answer may come to; `deadline_s`: of one call. Raises `rate_limited` where the budget of
-        the owner or the server is used up."""
+        """`kind`: of the event that tells of it; `most`: tokens that the answer may come to;
+        `deadline_s`: of one call. Raises `rate_limited` where the budget of the owner or the server
+        is used up."""
+        ABOUT.set({"session_id": session_id, "user_id": owner})  # of the task that asks
         budget, users = self._services.budget, (owner,)
         meter = Meter(self._services.prices, used=self._services.chain.count.used)
         budget.check_spending(users)
         amount = amount_of(Usage(tokens_in(request), most))
+        name = f"{kind} {session_id}"  # as `log.hot.records.spent` has it
         try:
             await budget.confirm(users, name, amount, used=NOTHING)
             return await self._said(request, meter, deadline_s)

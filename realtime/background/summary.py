@@ -126,8 +126,9 @@ class Summariser:
             request = Request(INSTRUCTIONS, (UserText(transcribe(actor.session.context())),))
             said = await self._asker.ask(
                 request,
+                "summary",
+                session_id,
                 actor.owner,
-                f"summary {session_id}",
                 most=SUMMARY_TOKENS,
                 deadline_s=DEADLINE_S,
             )

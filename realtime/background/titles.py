@@ -66,8 +66,9 @@ class Titler:
         exchange = markdown(actor.session.exchanges()[:1])[:MAX_EXCHANGE]
         said = await self._asker.ask(
             Request(INSTRUCTIONS, (UserText(exchange),)),
+            "session_updated",
+            actor.session_id,
             actor.owner,
-            f"session_updated {actor.session_id}",
             most=TITLE_TOKENS,
             deadline_s=DEADLINE_S,
         )

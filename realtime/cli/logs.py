@@ -44,6 +44,14 @@ def fields(record: logging.LogRecord) -> dict[str, str | int]:
     return {name: one if isinstance(one, int) else str(one) for name, one in found.items()}
 
 
+def told(text: str, format: str, level: str = "INFO") -> str:
+    """What the command line says, which no LOG_LEVEL hides: as it is, or as a line of the log."""
+    if format != "json":
+        return text
+    said = {"ts": round(time.time(), 3), "level": level, "logger": NAME}
+    return to_json({**said, "message": " ".join(text.split())}).decode()
+
+
 def set_up(level: str, format: str, worker: str | None = None) -> None:
     """Send this server's logs, and warnings of the libraries, to standard error. `worker`: its
     name, where there are others."""

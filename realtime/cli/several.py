@@ -17,6 +17,7 @@ from typing import Any
 
 from ..config import ConfigError, Settings
 from ..package import NAME
+from .logs import told
 
 PAUSES_S = (0.5, 30.0)
 """From the end of a worker to the start of the next: the first pause, and the longest. Each is
@@ -80,13 +81,13 @@ async def supervise(settings: Settings) -> int:
         if refused:
             stop.set()
         else:
-            print(banners[0], flush=True)
+            print(told(banners[0], settings.log_format), flush=True)
             await stop.wait()
-            print("Draining …", flush=True)
+            print(told("Draining …", settings.log_format), flush=True)
         await asyncio.gather(*kept)
     if refused:
         return CONFIG_REFUSED
-    print("Stopped.", flush=True)
+    print(told("Stopped.", settings.log_format), flush=True)
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.core.rows import Listing, Place
+from realtime.core.rows import Listing, Place, StorageError
 from realtime.core.session import Session
 from realtime.log.encode import encoded, event_values
 from realtime.log.journal import Journal, database, leaving, upkeep
@@ -123,6 +123,21 @@ def test_sessions_of_an_older_version_are_counted_by_and_by(tmp_path: Path) -> N
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT count(*) FROM counts").fetchone() == (31,)
         assert not file.execute("SELECT 1 FROM meta WHERE name = 'uncounted'").fetchall()
+
+
+def test_an_older_journal_is_not_changed_under_a_server_that_uses_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(tmp_path / "j.db")
+    caplog.set_level(logging.INFO, "realtime")
+    with closing(Database(path, MIGRATIONS[:-1])) as older:
+        with pytest.raises(StorageError, match="another server is using"):
+            Journal(path, owner=False)
+        assert older.query("PRAGMA user_version") == [(len(MIGRATIONS) - 1,)]
+    Journal(path, owner=False).close()
+    assert f"from version {len(MIGRATIONS) - 1} to {len(MIGRATIONS)}" in caplog.text
+    with closing(Database(path, MIGRATIONS)) as newer:
+        assert newer.query("PRAGMA user_version") == [(len(MIGRATIONS),)]
 
 
 # ------------------------------------------------------------------------ the plans

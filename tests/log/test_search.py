@@ -161,6 +161,7 @@ def test_a_journal_of_the_version_before_is_read_and_counted_anew(tmp_path: Path
         )
         file.execute("UPDATE counts SET answers = 9")
         file.executescript("DROP TABLE followers; DROP TABLE followed")
+        file.execute("DROP INDEX leaving_to_blank")
         file.execute("ALTER TABLE leaving DROP COLUMN blanked")
         file.execute(f"PRAGMA user_version = {VERSION_BEFORE}")
     with closing(Journal(path)) as journal:

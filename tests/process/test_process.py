@@ -281,6 +281,14 @@ async def test_json_logs_name_the_run_and_no_text(tmp_path: Path, device: Device
         assert call.items() >= {**about, "status": "completed"}.items()
         assert call["ms"] >= 0
         assert "secret wish" not in running.output
+        running.child.send_signal(signal.SIGTERM)
+        assert await running.ended() == 0
+        lines = [json.loads(line) for line in running.output.splitlines()]
+        assert lines[0]["message"].startswith("Listening http://")
+        assert [line["message"] for line in lines[-2:]] == ["Draining …", "Stopped."]
+    code, told = await realtime(cwd=tmp_path, LOG_FORMAT="json", MODEL="none")
+    assert (code, json.loads(told)["level"]) == (2, "ERROR")
+    assert "MODEL=none must be one of" in json.loads(told)["message"]
 
 
 async def test_a_failing_run_is_found_by_its_user(tmp_path: Path, device: Devices) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.cli.logs import fields
+from realtime.models import ModelError
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 from tests.wire.people import Devices
@@ -61,3 +62,21 @@ async def test_what_a_tool_logs_names_the_run(
     (last,) = [one for one in one.events("tool_call") if one["status"] == "failed"]
     assert call.items() >= {**about, "tool": "breaks", "reason": last["error"]["code"]}.items()
     assert run.items() >= {**about, "status": "completed", "ms": done["duration_ms"]}.items()
+
+
+async def test_what_a_model_fails_with_names_the_run_or_the_session(
+    serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines()
+    monkeypatch.setattr(logging.getLogger("realtime"), "handlers", [lines])
+    bad = ModelError("bad_request", "no")
+    running = await serve(ScriptedModel([bad], says("yes"), [bad]))
+    one = device(running.url)
+    await one.connect()
+    failed = await one.ask("hello")
+    await one.ask("again")
+    await one.call("end")
+    await one.durable("summary", status="failed")
+    about = {"session_id": one.session["session_id"], "user_id": one.session["user_id"]}
+    warned = [said for name, said in lines.seen if name == "realtime.runs.chain"]
+    assert warned == [{**about, "run_id": failed["run_id"]}, about]

@@ -101,7 +101,7 @@ async def test_three_processes_serve_one_port(tmp_path: Path, engine: Engine) ->
         running.child.send_signal(signal.SIGTERM)
         await devices[0].wait("server", type="draining")
         assert await running.ended() == 0
-        assert running.output.rstrip().endswith("Stopped.")
+        assert json.loads(running.output.splitlines()[-1])["message"] == "Stopped."
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
         assert "Traceback" not in running.output, running.output[-9000:]
 

@@ -7,6 +7,7 @@ see every committed row and hold nobody up.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import sys
@@ -27,6 +28,8 @@ SUFFIXES = ("", "-wal", "-shm", ".damage", ".files")
 """Of the journal, and of what lies beside it but the secret."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+logger = logging.getLogger(__name__)
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
@@ -152,10 +155,19 @@ class Database:
                 f"{self.path} was written by a newer version of this server; "
                 "run that one, or set DATABASE_PATH to another file"
             )
-        for number, script in enumerate(self._migrations[version:], version + 1):
-            self._writer.executescript(
-                f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;"
+        if version == len(self._migrations):
+            return
+        if version:
+            logger.info(
+                "%s is brought from version %d to %d", self.path, version, len(self._migrations)
             )
+        # an older server must not find another schema under its hands
+        alone = lock(self.path) if version and not self._lock else contextlib.nullcontext()
+        with alone:
+            for number, script in enumerate(self._migrations[version:], version + 1):
+                self._writer.executescript(
+                    f"BEGIN IMMEDIATE; {script}; PRAGMA user_version={number}; COMMIT;"
+                )
 
     def close(self) -> None:
         self._close_connections()

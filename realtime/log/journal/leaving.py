@@ -13,7 +13,8 @@ from . import search
 ROWS = 5  # between two looks at the clock: on a cold disk a row takes its time
 
 _NOTE = "INSERT OR IGNORE INTO leaving SELECT key, session_id, 0 FROM sessions WHERE session_id = ?"
-_NEXT = "SELECT session, session_id, blanked FROM leaving ORDER BY blanked IS NULL LIMIT 1"
+_TO_BLANK = "SELECT session, blanked FROM leaving WHERE blanked IS NOT NULL LIMIT 1"
+_BLANKED = "SELECT session, session_id FROM leaving LIMIT 1"
 _UNBLANKED = f"""SELECT seq, id, first_piece, last_piece FROM log
     WHERE session = ? AND seq > ? ORDER BY seq LIMIT {ROWS}"""  # noqa: S608
 _BLANK = """UPDATE log SET content = zeroblob(length(CAST(content AS BLOB))),
@@ -45,22 +46,26 @@ def sweep(writer: sqlite3.Connection, seconds: float) -> bool:
     """Delete rows of theirs for about so long; whether some are left. Inside of a transaction."""
     until = time.monotonic() + seconds
     while True:
-        found = writer.execute(_NEXT).fetchone()
-        if found is None:
-            return False
-        session, session_id, blanked = found
-        if blanked is not None:
-            blank(writer, session, blanked)
-        elif rows := writer.execute(_SOME_ROWS, (session,)).fetchall():
-            writer.executemany("DELETE FROM log WHERE id = ?", rows)
-        elif _gone(writer, session_id) and (
-            outputs := writer.execute(_AN_OUTPUT, (session_id,)).fetchall()
-        ):
-            writer.executemany("DELETE FROM outputs WHERE id = ?", outputs)
+        if found := writer.execute(_TO_BLANK).fetchone():
+            blank(writer, *found)
+        elif found := writer.execute(_BLANKED).fetchone():
+            delete(writer, *found)
         else:
-            writer.execute("DELETE FROM leaving WHERE session = ?", (session,))
+            return False
         if time.monotonic() >= until:
             return True
+
+
+def delete(writer: sqlite3.Connection, session: str, session_id: str) -> None:
+    """Delete some of a session's rows. Inside of a transaction."""
+    if rows := writer.execute(_SOME_ROWS, (session,)).fetchall():
+        writer.executemany("DELETE FROM log WHERE id = ?", rows)
+    elif _gone(writer, session_id) and (
+        outputs := writer.execute(_AN_OUTPUT, (session_id,)).fetchall()
+    ):
+        writer.executemany("DELETE FROM outputs WHERE id = ?", outputs)
+    else:
+        writer.execute("DELETE FROM leaving WHERE session = ?", (session,))
 
 
 def blank(writer: sqlite3.Connection, session: str, seq: int) -> None:

@@ -1,4 +1,7 @@
-"""The schema of the journal, in steps. A step that was released is never changed."""
+"""The schema of the journal, in steps. A step that was released is never changed.
+
+docs/upgrade.md says what each brought.
+"""
 
 from __future__ import annotations
 
@@ -216,6 +219,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE leaving ADD COLUMN blanked INTEGER DEFAULT 0;
+    CREATE INDEX leaving_to_blank ON leaving (session) WHERE blanked IS NOT NULL;
     DROP INDEX log_used;
     CREATE INDEX log_used ON log (created_at)
         WHERE event_type IN ('done', 'session_updated', 'summary');
