@@ -26,6 +26,7 @@ import { direction, language, problem, words } from "./words.js";
  * @property {Node | string} [logo]
  * @property {HTMLElement} themed  wears `data-theme`, the language and its direction
  * @property {EventTarget} keys  where keys are heard
+ * @property {boolean} whole  whether it is all of the document
  * @property {boolean} autofocus  whether one types at once
  * @property {import("../storage.js").Keep} local  what the browser keeps of the user
  * @property {import("../storage.js").Keep} tab  what this tab keeps of the session
@@ -53,7 +54,7 @@ export function chat(root, container, place) {
   place.themed.lang = language;
   place.themed.dir = direction;
   container.dataset.view = "session"; // until it is known
-  container.replaceChildren(...frame(place.logo));
+  container.replaceChildren(...frame(place.whole, place.logo));
 
   const page = {
     $, container, place,
