@@ -15,6 +15,7 @@ const { acts } = chat(document, document.body, {
   logo: document.querySelector(".logo") ?? "",
   themed: document.documentElement,
   keys: window,
+  whole: true,
   autofocus: true,
   local: new Keep(() => localStorage),
   tab: new Keep(() => sessionStorage),

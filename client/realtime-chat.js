@@ -129,6 +129,7 @@ class RealtimeChat extends HTMLElement {
       name: this.getAttribute("heading") ?? "",
       themed: container,
       keys: container,
+      whole: false,
       autofocus: this.autofocus,
       local: new Keep(() => localStorage, own ? "" : `${root}:`),
       tab,

@@ -4,8 +4,9 @@ const MARGIN = 8; // px
 
 /** @param {HTMLElement} menu @param {HTMLElement} button */
 export function beside(menu, button) {
-  const { right, bottom, top } = button.getBoundingClientRect();
+  const { left, right, bottom, top } = button.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = menu;
-  menu.style.left = `${Math.max(MARGIN, Math.min(right - 28, innerWidth - width - MARGIN))}px`;
+  const start = getComputedStyle(menu).direction === "rtl" ? left + 28 - width : right - 28;
+  menu.style.left = `${Math.max(MARGIN, Math.min(start, innerWidth - width - MARGIN))}px`;
   menu.style.top = `${bottom + height + MARGIN > innerHeight ? Math.max(MARGIN, top - height) : bottom}px`;
 }

@@ -16,7 +16,7 @@ import { frame } from "./frame.js";
 import { PeopleLine } from "./people.js";
 import { SessionList } from "./session-list.js";
 import { sidebar, theme } from "./sidebar.js";
-import { language, problem, words } from "./words.js";
+import { direction, language, problem, words } from "./words.js";
 
 /**
  * @typedef {object} Place  what a chat is told of where it stands
@@ -24,8 +24,9 @@ import { language, problem, words } from "./words.js";
  * @property {string} name  of the whole; a session without a title has it
  * @property {(title: string) => void} [titled]  another title is shown
  * @property {Node | string} [logo]
- * @property {HTMLElement} themed  wears `data-theme` and the language
+ * @property {HTMLElement} themed  wears `data-theme`, the language and its direction
  * @property {EventTarget} keys  where keys are heard
+ * @property {boolean} whole  whether it is all of the document
  * @property {boolean} autofocus  whether one types at once
  * @property {import("../storage.js").Keep} local  what the browser keeps of the user
  * @property {import("../storage.js").Keep} tab  what this tab keeps of the session
@@ -51,7 +52,9 @@ export function chat(root, container, place) {
   const over = new AbortController();
   const { signal } = over;
   place.themed.lang = language;
-  container.replaceChildren(...frame(place.logo));
+  place.themed.dir = direction;
+  container.dataset.view = "session"; // until it is known
+  container.replaceChildren(...frame(place.whole, place.logo));
 
   const page = {
     $, container, place,
@@ -179,7 +182,7 @@ export function chat(root, container, place) {
     menu: (...session) => attempt(menu().then((open) => open(...session))),
     changed: schedule,
   });
-  const attachments = (page.attachments = new Attachments($("attached"), $("files"), $("main"), {
+  const attachments = (page.attachments = new Attachments($("attached"), $("files"), container, {
     upload: (file, options) => {
       acts.begin();
       return client.upload(file, options);
@@ -236,7 +239,10 @@ export function chat(root, container, place) {
   });
   $("attach").addEventListener("click", () => $("files").click());
   $("copy-link").addEventListener("click", () => attempt(sharing().then((panel) => panel.toggle())));
-  $("end-session").addEventListener("click", () => attempt(client.end()));
+  $("end-session").addEventListener("click", () => {
+    $("details").hidePopover(); // and the focus is where it was
+    attempt(client.end());
+  });
   $("details").addEventListener("toggle", ({ newState }) => newState === "open" && beside($("details"), $("more")));
   $("name").value = client.identity.name;
   $("name").addEventListener("change", ({ target }) => attempt(client.rename(target.value)));

@@ -8,13 +8,17 @@ const button = (id, label, properties, ...children) =>
 const iconic = (id, sign, label, properties) => button(id, sign, { class: "quiet icon", "aria-label": label, ...properties });
 const hidden = true;
 
-/** @param {Node} [logo] @returns {HTMLElement[]} */
-export function frame(logo = h("slot", { name: "logo" })) {
+/**
+ * @param {boolean} whole  it is all of the document
+ * @param {Node | string} [logo]
+ * @returns {HTMLElement[]}
+ */
+export function frame(whole, logo = h("slot", { name: "logo" })) {
   return [
     h("a", { class: "skip", href: "#message-box" }, words("skip")),
     side(logo),
     h("div", { id: "shade", class: "shade" }),
-    h("main", { id: "main", part: "main" },
+    h(whole ? "main" : "div", { id: "main", part: "main" },
       ...header(), conversation(),
       h("div", { class: "newest-slot" },
         button("newest", "↓ ", { class: "newest", hidden }, h("span", {}, words("new")), h("span", { class: "hidden" }, words("to_end")))),

@@ -19,7 +19,7 @@ export class ToolCard {
   #files;
   #approval;
   #mark = h("span", { class: "tool-mark" });
-  #words = h("span", { class: "tool-words" });
+  #words = h("span", { class: "tool-words", dir: "auto" });
   #status = h("span", { class: "tool-status" });
   #name = h("code", { class: "tool-name" });
   #arguments = new ValueView(words("arguments"));

@@ -5,7 +5,7 @@ import { words } from "./words.js";
 
 export class ValueView {
   #rows = h("dl", { class: "rows" });
-  #pre = h("pre", { tabIndex: 0, role: "group" });
+  #pre = h("pre", { tabIndex: 0, role: "group", dir: "auto" });
   #switch = h("button", { type: "button", class: "quiet", onclick: () => this.#show(this.#pre.hidden) }, "JSON");
   #told;
   element = h("div", { class: "value", hidden: true });
@@ -24,7 +24,7 @@ export class ValueView {
     this.#told = text;
     this.#pre.textContent = text ?? "";
     const rows = typeof value === "object" && !Array.isArray(value) ? Object.entries(value ?? {}) : [];
-    this.#rows.replaceChildren(...rows.flatMap(([key, one]) => [h("dt", {}, key), h("dd", {}, plain(one), ...(defaults.includes(key) ? [" ", h("span", { class: "hint" }, words("by_default"))] : []))]));
+    this.#rows.replaceChildren(...rows.flatMap(([key, one]) => [h("dt", {}, key), h("dd", { dir: "auto" }, plain(one), ...(defaults.includes(key) ? [" ", h("span", { class: "hint" }, words("by_default"))] : []))]));
     this.#switch.hidden = !rows.length;
     this.#show(!rows.length);
   }

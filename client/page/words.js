@@ -6,11 +6,15 @@
 import { wanted } from "./language.js";
 
 const LANGUAGES = ["en", "de"];
+const RIGHT_TO_LEFT = ["ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"];
 const base = (tag) => tag.split("-")[0].toLowerCase();
 
 /** The first of the reader's languages that is here, with its region: dates and numbers follow it. */
 export const language =
   [wanted.language, ...(globalThis.navigator?.languages ?? [])].find((tag) => LANGUAGES.includes(base(tag))) ?? "en";
+
+/** Which way it is written. */
+export const direction = RIGHT_TO_LEFT.includes(base(language)) ? "rtl" : "ltr";
 
 const { default: entries } = await import(`./words/${base(language)}.js`);
 const plurals = new Intl.PluralRules(language);

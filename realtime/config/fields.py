@@ -153,8 +153,8 @@ class Fields:
     )
     page_accent: str = setting(
         "",
-        "The colour of the page's buttons and links, such as #0b57d0. It is made darker or lighter "
-        "where it would be hard to read.",
+        "The colour of the page's buttons and links, such as #0b57d0 or teal. It is made darker or "
+        "lighter where it would be hard to read.",
         parse_accent,
     )
     page_css: str = setting(

@@ -357,6 +357,7 @@ def test_instructions_come_from_a_file(tmp_path: Path) -> None:
         ({"ALLOWED_ORIGINS": "*"}, "must name the origins"),
         ({"PAGE_SUGGESTIONS": "a;b;c;d;e"}, "takes four suggestions at most"),
         ({"PAGE_ACCENT": "red; }"}, "must be a CSS colour such as #0b57d0"),
+        ({"PAGE_ACCENT": "currentcolor"}, "must be a CSS colour such as #0b57d0"),
         ({"PAGE_LOGO": "/nowhere.svg"}, "names no file: give a file that exists, or a URL"),
         ({"PAGE_CSS": "https://a.example/a.css; x"}, "must be a file, or a URL"),
         ({"CLIENT_DIR": "/nowhere"}, "names no folder"),

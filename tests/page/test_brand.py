@@ -46,6 +46,14 @@ CONTRASTS = """() => {
 }"""
 
 
+EDGES = (
+    CONTRASTS.replace('"--mine", "--accent-ink"', "")
+    .replace("--accent", "--edge")
+    .replace("< 4.5", "< 3")
+)
+"""The same of the edges of fields, which are no text."""
+
+
 async def visit(chromium: Browser, url: str) -> Page:
     page = await chromium.new_page()
     await page.goto(url)
@@ -74,13 +82,25 @@ async def test_a_title_a_logo_and_a_style_of_ones_own(
     assert await page.locator(".logo").evaluate(DRAWN), "at a session's address, too"
 
 
-@pytest.mark.parametrize("accent", ["#ff0", "#001a66", "rgb(0 255 0)", "hsl(330, 100%, 50%)"])
+@pytest.mark.parametrize(
+    "accent", ["#ff0", "#001a66", "rgb(0 255 0)", "hsl(330, 100%, 50%)", "Teal"]
+)
 async def test_any_accent_can_be_read(serve: Serve, chromium: Browser, accent: str) -> None:
     running = await serve(page_accent=accent)
     page = await visit(chromium, running.url)
     plain = "getComputedStyle(document.documentElement).getPropertyValue('--accent')"
     assert "oklch" in await page.evaluate(plain)
     assert await page.evaluate(CONTRASTS) == []
+
+
+async def test_the_edge_of_a_field_can_be_seen(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await visit(chromium, running.url)
+    assert await page.evaluate(EDGES) == []
+    shown = await page.get_by_test_id("message-box").evaluate(
+        "(box) => [getComputedStyle(box).borderColor, getComputedStyle(box.form).borderTopColor]"
+    )
+    assert shown[0] != shown[1], "it is not the colour of a line"
 
 
 async def test_what_is_elsewhere_is_let_in(

@@ -75,6 +75,35 @@ async def test_no_key_is_lost_while_the_page_begins(serve: Serve, chromium: Brow
     await answered(page, "1 2 3 4")
 
 
+async def test_a_page_whose_modules_do_not_come_says_so(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    await page.route("**/words/en.*", lambda route: route.abort())
+    await page.goto(running.url)
+    late = page.get_by_text("This page has not loaded yet.")
+    await expect(late).to_be_hidden()
+    await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    await expect(late).to_be_visible()
+    await page.unroute_all()
+    await page.reload()
+    await expect(page.get_by_test_id("message-box")).to_be_visible()
+    await expect(late).to_have_count(0)
+
+
+async def test_the_box_is_as_high_as_its_text(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await chromium.new_page(viewport={"width": 390, "height": 800})
+    await page.goto(running.url)
+    box = page.get_by_test_id("message-box")
+    one = await box.evaluate("(box) => box.clientHeight")
+    await box.fill("more than a phone has room for in a line, " * 2)
+    higher, text = await box.evaluate("(box) => [box.clientHeight, box.scrollHeight]")
+    assert one < higher == text
+    await box.fill("and more, " * 200)
+    highest, text = await box.evaluate("(box) => [box.clientHeight, box.scrollHeight]")
+    assert higher < highest < 300 < text
+
+
 async def test_a_long_message_is_counted_before_it_is_too_long(
     stage: Stage, chromium: Browser
 ) -> None:

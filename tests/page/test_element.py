@@ -62,7 +62,8 @@ async def ask(chat: Locator, text: str) -> None:
 
 
 async def answered(chat: Locator, text: str) -> None:
-    await expect(chat.locator(".message.assistant").last).to_contain_text(text)
+    answer = chat.locator(".message.assistant").last
+    await expect(answer).to_contain_text(text, timeout=20_000)  # its first one compresses modules
 
 
 async def test_it_stands_in_a_page_of_others_and_tells_what_happens(
@@ -101,6 +102,7 @@ async def test_it_stands_in_a_page_of_others_and_tells_what_happens(
     session_id = known["session"]["session_id"]
     assert await chat.evaluate("(chat) => chat.session") == session_id
     assert (page.url.count("/"), await page.title()) == (3, "Theirs"), "neither is its own"
+    await expect(page.get_by_role("main")).to_have_count(0), "nor is it what the page is about"
 
     await page.reload()
     await answered(chat, "1 2 3 4")

@@ -100,6 +100,16 @@ async def test_a_file_is_chosen_sent_shown_and_saved(
     await loaded(share, "#transcript .message.user")
 
 
+async def test_a_file_that_misses_the_conversation_does_not_leave_the_page(
+    serve: Serve, page: Page
+) -> None:
+    running = await serve(sighted())
+    await begin(page, running.url)
+    data = base64.b64encode(b"a,b\n").decode()
+    await page.locator("#sidebar").evaluate(GIVEN, ["drop", data, "t.csv", "text/csv"])
+    await expect(page.locator("#attached li[data-state=ready]")).to_have_count(1)
+
+
 @pytest.mark.parametrize("how", ["paste", "drop"])
 async def test_a_file_is_pasted_or_dropped(serve: Serve, page: Page, how: str) -> None:
     running = await serve(sighted())

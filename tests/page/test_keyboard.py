@@ -89,6 +89,11 @@ async def test_a_conversation_from_its_beginning_to_its_end(
     await keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Share")).to_be_focused()
 
+    await press(page, "Details")
+    await press(page, "End session")
+    await expect(page.get_by_test_id("ending")).to_be_visible()
+    await expect(page.locator("#more")).to_be_focused()
+
     await press(page, "New chat", BACK)
     await ask("The largest animal on land?")
     await answered(page, "Elephants.")

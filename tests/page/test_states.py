@@ -4,6 +4,7 @@ WCAG 2.2 AA, nothing is wider than the screen, and a picture of it is kept in te
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -282,6 +283,19 @@ async def test_in_forced_colours_what_is_mine_has_an_edge(stage: Stage, chromium
     await page.goto(stage.url)
     await start(page)
     await expect(page.locator(".message.user")).to_have_css("border-top-style", "solid")
+
+
+async def test_a_conversation_prints_on_as_many_sheets_as_it_takes(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    await page.goto(stage.url)
+    await start(page)
+    await live(page)
+    await stage.plays("token", kind="text", offset=0, delta="Ann has it.\n\n" * 200)
+    await expect(page.locator(".markdown p")).to_have_count(200)
+    sheets = re.findall(rb"/Type\s*/Page\b", await page.pdf())
+    assert len(sheets) > 4
 
 
 async def test_each_text_reads_in_its_own_direction(stage: Stage, chromium: Browser) -> None:
