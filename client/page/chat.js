@@ -114,7 +114,6 @@ export function chat(root, container, place) {
     page.asking = false;
     page.user = someone;
     $("sign-out").hidden = false;
-    $("user").textContent = someone.user.email;
     page.list.refresh();
     draw(page);
     if (asked) composer.focus(); // the form is gone

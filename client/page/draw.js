@@ -27,7 +27,7 @@ export function draw(page) {
   $("connection-state").dataset.state = connection;
   text($("trouble"), lost ? trouble(client.error, Boolean(page.user)) : "");
   const { silence, lasting: stored } = page;
-  text($("banner"), banner(client, { silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
+  text($("banner"), banner(client, { fresh, silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
   const choice = fresh && $("models").length > 1;
   $("models").hidden = !choice;
   text($("model"), choice ? "" : modelLine(client.model, info.model));
@@ -36,6 +36,13 @@ export function draw(page) {
   drawComposer(page);
   drawConversation(page);
   list.draw();
+}
+
+/** Who the reader is, to a server that knows them otherwise than by the page's sign-in. */
+function nameOf({ people, user_id, identity, connection }) {
+  const { name } = people.find((one) => one.user_id === user_id) ?? {};
+  const known = connection === "live" && !identity.guest;
+  return name || (known && user_id) || words("guest");
 }
 
 /** Of a session without a title, the beginning of what was asked first. */
@@ -51,6 +58,7 @@ function drawDetails({ $, client, people, user }) {
   text($("session-id"), state.session_id ?? "");
   text($("devices"), devices > 1 ? words("devices", { count: devices }) : "");
   people.draw(client.people, state.user_id, client.user_id);
+  text($("user"), user?.user?.email ?? nameOf(client));
   $("name-row").hidden = Boolean(user) || !client.identity.guest || headcount(state, client.people) < 2;
   $("copy-link").disabled = !usable(client);
   $("copy-link").hidden = client.access !== "owner";
@@ -92,18 +100,18 @@ function drawConversation({ $, client, following, conversation }) {
  */
 function trouble(error, signedIn) {
   if (error.code === "not_found") return words("gone");
-  if (error.code === "unauthorized" && !signedIn) return words("no_sign_in");
+  if (error.code === "unauthorized" && !signedIn) return words("not_let_in", { why: error.message });
   return problem(error);
 }
 
 /**
  * What the reader has to know now, the most urgent first.
  * @param {import("../session.js").SessionClient} client
- * @param {{silence: string, lasting: boolean, signedIn: boolean, model?: string}} page
- *   `silence`: why the server does not say what it is; `lasting`: whether the browser stores things
+ * @param {{fresh: boolean, silence: string, lasting: boolean, signedIn: boolean, model?: string}} page
+ *   `fresh`: the welcome says why there is no session; `silence`: why the server does not say what it is; `lasting`: whether the browser stores things
  */
 function banner({ connection, notice, error, state, model, access }, page) {
-  if (connection === "error" && state.session_id) return trouble(error, page.signedIn);
+  if (connection === "error" && !page.fresh) return trouble(error, page.signedIn);
   if (notice?.type === "draining") return words("draining");
   if (notice?.type === "storage_away") return words("storage_away");
   if (connection === "connecting") {

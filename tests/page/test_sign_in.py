@@ -12,7 +12,11 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
-from tests.page.acting import answered, press, say, start, started, tab_to
+from realtime.app import create_app
+from realtime.auth import AuthError, User
+from realtime.config import Settings
+from realtime.models.demo import DemoModel
+from tests.page.acting import answered, opened, press, say, start, started, tab_to
 from tests.support.fetch import fetch
 from tests.support.serving import Running, Serve
 from tests.support.supabase_lite import SCHEMA, Postgres, SupabaseLite, free_port
@@ -286,3 +290,24 @@ async def test_without_the_key_the_page_says_that_it_cannot(
     assert "connect-src 'self';" in (await fetch(running.url)).headers["Content-Security-Policy"]
     page = await started(chromium, running.url)
     await expect(page.locator("#trouble")).to_contain_text("requires a sign-in")
+
+
+async def test_whom_the_servers_own_sign_in_knows_and_whom_it_refuses(
+    aiohttp_server: Any, settings: Settings, chromium: Browser
+) -> None:
+    banned = asyncio.Event()
+
+    async def authenticate(token: str | None, request: web.Request) -> User:
+        if banned.is_set():
+            raise AuthError("You are banned.")
+        return User("ada-7", name="Ada")
+
+    app = create_app(settings, model=DemoModel(delay_s=0), authenticate=authenticate)
+    page = await opened(chromium, str((await aiohttp_server(app)).make_url("")))
+    await expect(page.locator("#user")).to_have_text("Ada")
+    banned.set()
+    await page.reload()
+    await page.get_by_test_id("message-box").fill("hello?")
+    await page.get_by_test_id("message-box").press("Enter")
+    why = "The server did not let you in: You are banned."
+    await expect(page.locator("#banner")).to_have_text(why)

@@ -105,7 +105,7 @@ export default {
   connection_live: "Verbunden",
   connection_error: "Nicht verbunden",
   gone: "Diese Sitzung gibt es nicht mehr, oder sie gehört Ihnen nicht. Beginnen Sie eine neue.",
-  no_sign_in: "Dieser Server verlangt eine Anmeldung, die diese Seite nicht beherrscht.",
+  not_let_in: "Der Server hat Sie nicht eingelassen: {why}",
   draining: "Der Server startet neu. Sie werden wieder verbunden, und nichts geht verloren.",
   storage_away: "Das Speichern ruht gerade. Antworten gehen weiter, sobald es wieder geht, und nichts geht verloren.",
   lost: "Die Verbindung ist unterbrochen. Nachrichten werden aufbewahrt und gesendet, sobald sie wieder da ist.",

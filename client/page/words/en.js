@@ -105,7 +105,7 @@ export default {
   connection_live: "Live",
   connection_error: "Not connected",
   gone: "That session is not here any more, or it is not yours. Start a new one.",
-  no_sign_in: "This server requires a sign-in that this page does not support.",
+  not_let_in: "The server did not let you in: {why}",
   draining: "The server is restarting. You will be reconnected, and nothing is lost.",
   storage_away: "Saving is paused at the moment. Answers go on when it works again, and nothing is lost.",
   lost: "The connection is lost. Messages are kept and sent when it is back.",
