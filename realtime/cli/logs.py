@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 from ..core.about import ABOUT
 from ..package import NAME
@@ -17,9 +18,11 @@ FIELDS = (
 
 
 class _Text(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        extra = " ".join(f"{name}={value}" for name, value in fields(record).items())
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The first line: a traceback comes below it."""
+        found = fields(record).items()
+        extra = " ".join(f"{name}={_pairs(value)}" for name, value in found)
+        line = super().formatMessage(record)
         return f"{line} {extra}" if extra else line
 
 
@@ -37,11 +40,17 @@ class _Json(logging.Formatter):
         return to_json(data).decode()
 
 
-def fields(record: logging.LogRecord) -> dict[str, str | int]:
+def fields(record: logging.LogRecord) -> dict[str, Any]:
     """Of the record itself, and of the run whose task wrote it."""
     known = (ABOUT.get() or {}) | vars(record)
     found = {name: known[name] for name in FIELDS if known.get(name) is not None}
-    return {name: one if isinstance(one, int) else str(one) for name, one in found.items()}
+    return {name: one if isinstance(one, int | dict) else str(one) for name, one in found.items()}
+
+
+def _pairs(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={one}" for name, one in value.items())
+    return str(value)
 
 
 def told(text: str, format: str, level: str = "INFO") -> str:

@@ -24,6 +24,9 @@ from .errors import Ack, refusal
 from .transport import Reply, Transport
 
 MAX_WAITING = 1000
+ASKING = ("send", "regenerate", "continue")
+"""Commands that an answer is expected of: the log says why there is none."""
+
 TRACEPARENT = 100  # characters
 CLOSE_S = 1.0
 
@@ -140,12 +143,23 @@ class Connections:
             self.answered[known, "ok" if ack["ok"] else ack["error"]["code"]] += 1
             reply(ack)
 
+        def answered(ack: Ack) -> None:
+            if not ack["ok"] and name in ASKING and connection.user:
+                about = {
+                    "user_id": connection.user.user_id,
+                    "session_id": payload.get("session_id") if isinstance(payload, dict) else None,
+                    "sid": sid,
+                    "reason": ack["error"]["code"],
+                }
+                logger.info("%s refused", name, extra=about)
+            counted(ack)
+
         try:
             self._admit(connection, name)
         except ProtocolError as error:
             counted(refusal(error))
         else:
-            connection.waiting.put_nowait((name, payload, counted))
+            connection.waiting.put_nowait((name, payload, answered))
 
     def _admit(self, connection: Connection, name: str) -> None:
         """Raises `bad_request`, `rate_limited`."""

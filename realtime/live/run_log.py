@@ -35,14 +35,17 @@ def run_ended(
         about["first_token_ms"] = first_token_ms
     if attributes := shown(asker):
         about["attributes"] = attributes
-    level = logging.WARNING if done.status == "failed" else logging.INFO
+    level = logging.WARNING if done.status in ("failed", "quota_exceeded") else logging.INFO
     logger.log(level, "run ended: %s", done.status, extra=about)
 
 
-def shown(user: User) -> str:
+def shown(user: User) -> dict[str, object]:
     """The attributes that are numbers, flags or short texts: a longer one may be a secret."""
-    pairs = [f"{name}={value}" for name, value in user.attributes.items() if is_short(value)]
-    return ",".join(pair for pair in pairs if pair.isprintable())
+    return {
+        name: value
+        for name, value in user.attributes.items()
+        if is_short(value) and f"{name}{value}".isprintable()
+    }
 
 
 def is_short(value: object) -> bool:

@@ -74,7 +74,7 @@ async def test_a_tool_and_the_log_know_them_and_nobody_else(
     await one.ask("look")
     assert asked_by == [User("ada", name="Ada", attributes=KNOWN)]
     (line,) = (fields(line) for line in caplog.records if line.message.startswith("run ended"))
-    assert line["attributes"] == "plan=pro,seats=3"
+    assert line["attributes"] == {"plan": "pro", "seats": 3}
     assert "another service" not in str(one.record)
     with sqlite3.connect(running.server.settings.database_path) as journal:
         assert "pro" not in str(journal.execute("SELECT payload FROM events").fetchall())

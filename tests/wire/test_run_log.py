@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from realtime.cli import logs
 from realtime.cli.logs import fields
 from realtime.models import ModelError
 from tests.support.scripted import ScriptedModel, asks, says
@@ -80,3 +81,35 @@ async def test_what_a_model_fails_with_names_the_run_or_the_session(
     about = {"session_id": one.session["session_id"], "user_id": one.session["user_id"]}
     warned = [said for name, said in lines.seen if name == "realtime.runs.chain"]
     assert warned == [{**about, "run_id": failed["run_id"]}, about]
+
+
+async def test_a_message_that_a_limit_refuses_leaves_a_line(
+    serve: Serve, device: Devices, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await serve(ScriptedModel(says("Hello.")), budget_user_tokens=1)
+    one = device(running.url)
+    await one.connect()
+    await one.ask("hi")
+    with caplog.at_level(logging.INFO, "realtime"):
+        assert not (await one.send("and again"))["ok"]
+    (record,) = [record for record in caplog.records if record.message == "send refused"]
+    about = fields(record)
+    assert (about["user_id"], about["reason"]) == (one.session["user_id"], "rate_limited")
+    assert "again" not in str(vars(record))
+
+
+def test_the_fields_stand_before_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    level = root.level
+    try:
+        logs.set_up("INFO", "text")
+        try:
+            raise ValueError("what it is")
+        except ValueError:
+            logging.getLogger("realtime.x").exception("it failed", extra={"user_id": "ada"})
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    first, *_, last = capfd.readouterr().err.strip().splitlines()
+    assert first.endswith("it failed user_id=ada")
+    assert last == "ValueError: what it is"
