@@ -23,6 +23,8 @@ PLACES = """(selectors) => selectors.flatMap((selector) => {
   const { left, right, top, width } = element?.getBoundingClientRect() ?? {};
   return width && right > 0 && left < innerWidth ? [[selector, left, right, top]] : [];
 })"""
+AT_REST = """() => Promise.all(document.getAnimations()
+  .filter((one) => one instanceof CSSTransition).map((one) => one.finished.catch(() => {})))"""
 ANSWER = "Two of them:\n\n- one\n- two\n\n```python\nx = 1\n```\n"
 
 
@@ -38,6 +40,7 @@ def arabic(folder: Path) -> Path:
 
 async def places(page: Page) -> list[list[Any]]:
     """Of what is seen: its name, its left and right edge, its top."""
+    await page.evaluate(AT_REST)
     found: list[list[Any]] = await page.evaluate(PLACES, SEEN)
     return found
 
@@ -55,9 +58,6 @@ async def walked(chromium: Browser, url: str, width: int) -> list[list[list[Any]
     seen.append(await places(page))
     if width < 700:
         await page.locator("#open-sidebar").click()
-        await page.locator("#sidebar").evaluate(
-            "(side) => Promise.all(side.getAnimations().map((one) => one.finished))"
-        )
     await page.locator(".session .dots").click()
     await expect(page.locator("#session-menu")).to_be_visible()
     seen.append(await places(page))
@@ -72,7 +72,7 @@ async def test_all_of_it_is_mirrored(serve: Serve, chromium: Browser, tmp_path: 
         plain = await walked(chromium, f"{running.url}/?lang=en", width)
         mirrored = await walked(chromium, f"{running.url}/?lang=ar", width)
         for one, other in zip(plain, mirrored, strict=True):
-            assert len(one) > 7
+            assert len(one) > 5
             assert [name for name, *_ in one] == [name for name, *_ in other]
             for (name, left, right, top), (_, mirror_left, mirror_right, mirror_top) in zip(
                 one, other, strict=True
