@@ -209,6 +209,7 @@ async def test_deletion_goes_in_pieces_between_commits(
     assert sizes[-1] >= len(rest[1])
     await keeper.delete(names)
     assert leftovers(journal.path) == []
+    await keeper.close()
 
 
 def test_what_is_deleted_is_gone_at_once_and_a_crash_leaves_nothing(tmp_path: Path) -> None:

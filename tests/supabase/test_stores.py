@@ -47,8 +47,9 @@ async def both(
             journal.shipping.shipped(batch)
         return events
 
-    yield Both(JournalKeeper(journal) if request.param == "journal" else supabase, write)
-    journal.close()
+    keeper = JournalKeeper(journal)
+    yield Both(keeper if request.param == "journal" else supabase, write)
+    await keeper.close()
 
 
 def begun(user: str, at: int = T0) -> Session:
