@@ -79,7 +79,7 @@ def pytest_runtest_makereport(
     return report
 
 
-SLOW = ("abuse", "page", "process", "faults", "supabase", "python_client")
+SLOW = ("abuse", "page", "process", "workers", "faults", "supabase", "python_client")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -289,7 +289,7 @@ async def test_without_the_key_the_page_says_that_it_cannot(
     assert "sign_in" not in (await fetch(f"{running.url}/api/info")).json()
     assert "connect-src 'self';" in (await fetch(running.url)).headers["Content-Security-Policy"]
     page = await started(chromium, running.url)
-    await expect(page.locator("#trouble")).to_contain_text("requires a sign-in")
+    await expect(page.locator("#trouble")).to_contain_text("did not let you in: no token")
 
 
 async def test_whom_the_servers_own_sign_in_knows_and_whom_it_refuses(
