@@ -103,7 +103,8 @@ async def test_what_is_deleted_is_gone_from_every_worker(tmp_path: Path) -> None
     async with cluster(tmp_path) as world:
         owner = await world.device("raw", straight=True)
         other = await elsewhere(world, owner)
-        await owner.say("tokens 5000 rate 100 never read to its end")
+        ack = await owner.say("tokens 5000 rate 100 never read to its end")
+        await owner.reaches(ack["seq"] + 5)
         assert (await other.call("delete"))["ok"]
         await owner.until(
             lambda: [p for name, p in owner.notices if name == "session" and "error" in p] or None
