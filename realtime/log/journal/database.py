@@ -202,8 +202,10 @@ class Database:
         the writing thread only."""
         try:
             self._writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
-            ((busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+            try:
+                ((busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
         except sqlite3.Error as error:
             raise StorageError(f"cannot write {self.path}: {error}") from error
         return not busy
