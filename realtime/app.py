@@ -36,6 +36,7 @@ from .build.parts import (
     make_tracing,
     make_webhook,
     open_journal,
+    supabase_of,
 )
 from .build.providers import default_options, make_chain, patience
 from .build.sharing import Shared, share_log
@@ -362,12 +363,7 @@ async def connect_supabase(settings: Settings, undo: AsyncExitStack) -> Supabase
     if not settings.supabase_url:
         return None
     try:
-        supabase = await Supabase.connect(
-            settings.supabase_url,
-            settings.supabase_key,
-            schema=settings.supabase_schema,
-            bucket=settings.supabase_bucket,
-        )
+        supabase = await supabase_of(settings)
     except SupabaseError as error:
         raise ConfigError([str(error)]) from None
     undo.push_async_callback(supabase.close)

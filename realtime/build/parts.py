@@ -32,6 +32,7 @@ from ..package import hint
 from ..tools.mcp.config import McpServer, read_config
 
 if TYPE_CHECKING:
+    from ..supabase import Supabase
     from ..tools.mcp.servers import Trial
     from ..tracing import Tracing
 
@@ -59,6 +60,18 @@ def store_kind(settings: Settings, place: str = "") -> str:
     """The same for everybody: not where."""
     kind = "Valkey" if settings.engine_url else "SQLite file"
     return f"{kind}{place}" + (", shipped to Supabase" if settings.supabase_url else "")
+
+
+async def supabase_of(settings: Settings) -> Supabase:
+    """The project that is set up; nothing is sent yet. Raises `SupabaseError`."""
+    from ..supabase import Supabase
+
+    return await Supabase.connect(
+        settings.supabase_url,
+        settings.supabase_key,
+        schema=settings.supabase_schema,
+        bucket=settings.supabase_bucket,
+    )
 
 
 def load_tools(

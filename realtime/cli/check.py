@@ -12,6 +12,7 @@ from ..build.parts import (
     make_authenticator,
     make_tracing,
     make_webhook,
+    supabase_of,
     try_mcp,
 )
 from ..build.providers import default_options, make_chain
@@ -186,16 +187,11 @@ async def check_supabase(settings: Settings, report: Report) -> None:
                 "Supabase", "not set up, and this platform wipes the disk at each restart"
             )
         return
-    from ..supabase import Supabase, SupabaseError
+    from ..supabase import SupabaseError
 
     part = f"Supabase {settings.supabase_url}"
     try:
-        supabase = await Supabase.connect(
-            settings.supabase_url,
-            settings.supabase_key,
-            schema=settings.supabase_schema,
-            bucket=settings.supabase_bucket,
-        )
+        supabase = await supabase_of(settings)
         try:
             wrong = await supabase.check()
             if supabase.bucket:

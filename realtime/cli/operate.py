@@ -16,6 +16,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import TypeVar
 
+from ..build.parts import supabase_of
 from ..build.sharing import visit
 from ..cluster.workers import list_frame
 from ..config import Settings
@@ -142,14 +143,7 @@ async def stores(settings: Settings, here: Keeper) -> AsyncIterator[tuple[list[S
     if not settings.supabase_url:
         yield [here], Files(here)
         return
-    from ..supabase import Supabase
-
-    supabase = await Supabase.connect(
-        settings.supabase_url,
-        settings.supabase_key,
-        schema=settings.supabase_schema,
-        bucket=settings.supabase_bucket,
-    )
+    supabase = await supabase_of(settings)
     try:
         yield [here, supabase], Files(here, bucket=supabase.bucket)
     finally:

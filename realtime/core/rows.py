@@ -149,8 +149,9 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 TAKEN = "taken"
-TAKEN_WHY = "another worker took over the session before this row was shipped"
 """The code of rows whose session another worker took over."""
+
+TAKEN_WHY = "another worker took over the session before this row was shipped"
 
 
 class Quarantined(msgspec.Struct):

@@ -35,7 +35,7 @@ from .followers import HotFollowers
 from .holding import Holding
 from .line import AGAIN_S, Away, Line, until_answered
 from .outgoing import Outgoing
-from .pulse import HotCount, Pulse
+from .pulse import NOTICED_S, HotCount, Pulse
 from .reading import Reading, Where
 from .records import Counts, KeptHead, decode_state, encode_row, encode_state, stored
 from .scripts import Script
@@ -49,9 +49,6 @@ EVICT_S = 60.0
 EVICTED = 200  # sessions looked at together
 IDLE_MS = 15 * 60_000
 """So long an ended session stays in the engine that the archive has."""
-
-NOTICED_S = 0.5
-"""After so long nothing new is taken, and devices are told."""
 
 PATIENCE_S = 60.0
 """So long a commit waits for the engine."""

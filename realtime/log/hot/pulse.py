@@ -13,7 +13,7 @@ from .line import EngineError, Line
 
 LOOK_S = 1.0
 NOTICED_S = 0.5
-"""An answer may take so long."""
+"""An answer may take so long. Where a commit waits longer, nothing new is taken."""
 
 AWAY_S = 2.0
 """After so long without an answer the engine counts as away, even while nobody writes."""
