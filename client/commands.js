@@ -4,7 +4,7 @@ import { randomId } from "./random-id.js";
 /**
  * The commands on the session that is open, as methods. PROTOCOL.md says what each of them does.
  *
- * @abstract  A subclass has `state`, `outbox`, `files`, `identity`, `connection`, `subscribe` and `request`.
+ * @abstract  A subclass has `state`, `place`, `outbox`, `files`, `identity`, `connection`, `subscribe` and `request`.
  */
 export class Commands {
   /**
@@ -19,7 +19,8 @@ export class Commands {
    * @returns {Promise<object>} the ack, after the commit @throws {CommandError} refused for good
    */
   send(text, options = {}) {
-    return this.outbox.add(this.state.session_id, text, options);
+    const place = options.replaces ? { session_id: this.state.session_id } : this.place;
+    return this.outbox.add(place, text, options);
   }
 
   /**
@@ -35,9 +36,9 @@ export class Commands {
   /** The session's id, once there is one, if one is on its way. */
   #begun() {
     return new Promise((resolve, reject) => {
-      const look = ({ state, connection }) => {
-        if (state.session_id) resolve(state.session_id);
-        else if (connection === "connecting") return;
+      const look = ({ state, place, connection }) => {
+        if (state.session_id && state.session_id === place.session_id) resolve(state.session_id);
+        else if (connection === "connecting" || connection === "live") return;
         else reject(new CommandError({ code: "offline", message: "There is no connection.", retryable: true }));
         stop();
       };
@@ -53,7 +54,7 @@ export class Commands {
 
   /** Try a refused message again. @param {string} client_msg_id */
   retry(client_msg_id) {
-    this.outbox.retry(client_msg_id);
+    this.outbox.retry(client_msg_id, this.place);
   }
 
   /** Give a refused message up. @param {string} client_msg_id */

@@ -1,13 +1,16 @@
 /**
  * Messages on their way: kept, also across a reload, until the server has committed them.
  *
- * A retry carries the same `client_msg_id`, so the server takes each message once. They
- * are posted one after the other: their order is the order in which they were said.
+ * A retry carries the same `client_msg_id`, so the server takes each message once. Those of a
+ * session are posted one after the other: their order is the order in which they were said. A
+ * message goes to the session that it was said in, wherever one is by then.
  *
- * @typedef {{client_msg_id: string, session_id: string | null, text: string, options: object,
+ * @typedef {{client_msg_id: string, session_id: string | null, begins?: {id: string, options?: object},
+ *   text: string, options: object,
  *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, breaks?: number, heard?: object,
  *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
- *   `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
+ *   `begins`: the session that has not begun yet, in place of `session_id`; with neither it never
+ *   began; `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
  *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 
@@ -34,15 +37,14 @@ export class Outbox {
   #parts;
   #acks = new Map(); // client_msg_id → the deferred ack
   #stored = new Map(); // client_msg_id of one that steers → once the log holds it
-  #flushing = false;
-  #wake = () => {};
+  #flushing = new Map(); // session_id → cuts the pause short that its messages wait for
 
   /**
    * @param {object} parts
    * @param {import("./storage.js").Keep} parts.storage
    * @param {import("./limits.js").Limits} parts.limits
    * @param {(name: string, payload: object, timeout?: number) => Promise<object>} parts.request  sends a command
-   * @param {() => string | null} parts.live  the session that messages can be posted to now
+   * @param {() => boolean} parts.live  whether messages can be posted now
    * @param {() => void} parts.changed
    */
   constructor(parts) {
@@ -52,10 +54,10 @@ export class Outbox {
     this.entries = known.map((entry) => ({ ...entry, status: entry.error ? "failed" : "waiting" }));
   }
 
-  /** @returns {Promise<object>} the ack */
-  add(session_id, text, options) {
+  /** @param {import("./where.js").Place} place @returns {Promise<object>} the ack */
+  add({ session_id = null, begins }, text, options) {
     /** @type {Outgoing} */
-    const entry = { client_msg_id: randomId(), session_id, text, options, status: "waiting" };
+    const entry = { client_msg_id: randomId(), session_id, begins, text, options, status: "waiting" };
     const ack = deferred(); // the entry shows an error too
     this.#acks.set(entry.client_msg_id, ack);
     this.entries = [...this.entries, entry];
@@ -64,16 +66,39 @@ export class Outbox {
     return ack.promise;
   }
 
-  /** Messages said before there was a session belong to the one that came. */
-  adopt(session_id) {
-    for (const entry of this.entries) if (!entry.session_id) this.#set(entry, { session_id });
+  /** The sessions that have not begun, and that something was said for. */
+  beginnings() {
+    const waiting = this.entries.filter(({ begins, status }) => begins && status === "waiting");
+    return new Map(waiting.map(({ begins }) => [begins.id, begins])).values();
   }
 
-  /** Try a refused message again under its old id; one that waits for its time is tried now. */
-  retry(client_msg_id) {
+  /** A session has begun: its messages can go. */
+  adopt(begins, session_id) {
+    for (const entry of this.#said(begins)) this.#set(entry, { session_id, begins: undefined });
+    this.flush();
+  }
+
+  /** A session will not begin. */
+  refuse(begins, error) {
+    for (const entry of this.#said(begins)) {
+      this.#set(entry, { begins: undefined });
+      this.#fail(entry, error);
+    }
+  }
+
+  /**
+   * Try a refused message again under its old id; one that waits for its time is tried now.
+   * @param {string} client_msg_id
+   * @param {import("./where.js").Place} place  for a message whose session never began
+   */
+  retry(client_msg_id, { session_id = null, begins }) {
     const entry = this.#get(client_msg_id);
-    if (entry?.status === "failed") this.#set(entry, { status: "waiting", error: undefined, breaks: 0 });
-    this.#wake();
+    if (!entry) return;
+    const homeless = !entry.session_id && !entry.begins;
+    if (entry.status === "failed") {
+      this.#set(entry, { status: "waiting", error: undefined, breaks: 0, ...(homeless && { session_id, begins }) });
+    }
+    this.#wake(entry);
     this.flush();
   }
 
@@ -83,7 +108,7 @@ export class Outbox {
     if (!entry) return;
     this.entries = this.entries.filter((other) => other !== entry);
     this.#settle(entry, "reject", dropped());
-    if (entry.status === "waiting") this.#wake();
+    if (entry.status === "waiting") this.#wake(entry);
     this.#keep();
   }
 
@@ -96,28 +121,33 @@ export class Outbox {
     this.#stored.get(client_msg_id)?.resolve(0);
   }
 
-  /** What the log holds now is no longer on its way. */
-  prune(last_seq) {
-    const left = this.entries.filter((entry) => !(entry.status === "acked" && entry.seq <= last_seq));
+  /** What the log holds now is no longer on its way, nor is what was taken elsewhere. */
+  prune({ session_id, last_seq }) {
+    const shown = (entry) => entry.session_id === session_id && entry.seq > last_seq;
+    const left = this.entries.filter((entry) => entry.status !== "acked" || shown(entry));
     if (left.length < this.entries.length) this.entries = left;
   }
 
-  /** Post what waits for the live session, until done or offline. */
-  async flush() {
+  /** Post what waits, until done or offline. */
+  flush() {
     for (const entry of this.entries) {
       const error = entry.status === "waiting" && this.#parts.limits.excess("send", payload(entry));
       if (error) this.#fail(entry, error);
     }
-    if (this.#flushing) return;
-    this.#flushing = true;
+    for (const { session_id } of this.entries) if (session_id && !this.#flushing.has(session_id)) this.#flush(session_id);
+  }
+
+  /** One session's. */
+  async #flush(session_id) {
+    this.#flushing.set(session_id, () => {});
     try {
-      for (let tries = 0, entry; (entry = this.#next()); ) {
+      for (let tries = 0, entry; (entry = this.#next(session_id)); ) {
         const wait = await this.#deliver(entry, tries);
         tries = wait ? tries + 1 : 0;
-        if (wait) await this.#pause(wait);
+        if (wait) await this.#pause(session_id, wait);
       }
     } finally {
-      this.#flushing = false;
+      this.#flushing.delete(session_id);
     }
   }
 
@@ -159,12 +189,13 @@ export class Outbox {
     return this.#parts.request("send", payload(entry), steers(entry) ? NEVER : undefined);
   }
 
-  #next() {
-    const session_id = this.#parts.live();
-    return (
-      session_id &&
-      this.entries.find((entry) => entry.session_id === session_id && entry.status === "waiting")
-    );
+  #next(session_id) {
+    if (!this.#parts.live()) return;
+    return this.entries.find((entry) => entry.session_id === session_id && entry.status === "waiting");
+  }
+
+  #said(begins) {
+    return this.entries.filter((entry) => entry.begins?.id === begins);
   }
 
   #get(client_msg_id) {
@@ -194,11 +225,15 @@ export class Outbox {
     this.#acks.delete(client_msg_id);
   }
 
-  #pause(ms) {
+  #pause(session_id, ms) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.min(ms, 2 ** 31 - 1)); // more would be none
-      this.#wake = () => (clearTimeout(timer), resolve());
+      this.#flushing.set(session_id, () => (clearTimeout(timer), resolve()));
     });
+  }
+
+  #wake({ session_id }) {
+    this.#flushing.get(session_id)?.();
   }
 
   #keep() {

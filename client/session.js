@@ -24,12 +24,15 @@ import { places, serverInfo } from "./reach.js";
 import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
 import { Tools } from "./tools.js";
-import { Where } from "./where.js";
+import { beginning, Where } from "./where.js";
 
 export { CommandError };
 
 const PROBE_MS = 3000;
 const LIMITS_MS = 3000; // how long a message waits for the limits
+
+/** Whether a command has got no answer. @param {CommandError} error */
+const lost = ({ code }) => code === "offline" || code === "timeout";
 
 export class SessionClient extends Commands {
   /** @type {"offline" | "connecting" | "live" | "error"} */
@@ -51,6 +54,8 @@ export class SessionClient extends Commands {
   #listeners = new Set(); // of the list
   #hearers = new Set(); // of events
   #where;
+  #heading = null; // the place we are on the way to, while another session is shown
+  #begun = new Set(); // the ids of beginnings that the server is asked for
   #here = new Here();
   #opening = deferred();
   #info;
@@ -95,7 +100,7 @@ export class SessionClient extends Commands {
       storage: own,
       limits: this.#limits,
       request: (name, payload, timeout) => this.request(name, payload, timeout),
-      live: () => (this.connection === "live" && !this.#log.behind ? this.state.session_id : null),
+      live: () => this.connection === "live" && !this.#log.behind,
       changed: () => this.#changed(),
     });
     this.#tools = new Tools(tools, this, kept(storage));
@@ -170,10 +175,19 @@ export class SessionClient extends Commands {
     return this.#here.people(this.connection === "live" ? this.state.session_id : null);
   }
 
+  /** Where what is said now belongs: on the way to another session, there. @returns {import("./where.js").Place} */
+  get place() {
+    return this.#heading ?? this.#where.now;
+  }
+
   /** Messages that the log does not hold yet. */
   get pending() {
-    const { session_id } = this.state;
-    return this.outbox.entries.filter((entry) => !entry.heard && (!entry.session_id || entry.session_id === session_id));
+    const { begins, session_id } = this.#where.now;
+    const here = this.state.session_id ?? (this.connection === "offline" ? null : session_id);
+    return this.outbox.entries.filter((entry) => {
+      if (entry.session_id) return !entry.heard && entry.session_id === here;
+      return entry.begins ? entry.begins.id === begins?.id : true; // what never had a session is shown anywhere
+    });
   }
 
   /** The bearer token for the HTTP API; undefined before the first connection. */
@@ -203,7 +217,8 @@ export class SessionClient extends Commands {
    * @returns {Promise<import("./reducer.js").State>} @throws {CommandError} if refused
    */
   create(options) {
-    return this.#enter({ options }, "create");
+    const { begins } = this.connection === "live" ? {} : this.#where.now; // what was said there goes along
+    return this.#enter(beginning(options, begins?.id));
   }
 
   /**
@@ -213,29 +228,70 @@ export class SessionClient extends Commands {
    * @returns {Promise<import("./reducer.js").State>} @throws {CommandError} if refused
    */
   open(session_id, share) {
-    return this.#enter({ session_id, share }, "join");
+    return this.#enter({ session_id, share });
   }
 
-  async #enter(where, command) {
+  /** @param {import("./where.js").Place} place */
+  async #enter(place) {
+    if (this.connection !== "live") return this.#connectTo(place);
     const left = this.state.session_id;
-    if (this.connection !== "live") {
-      this.#go(where);
-      return this.connect();
-    }
+    this.#heading = place;
+    const answer = place.begins ? this.#begin(place.begins) : this.request("join", { ...place, ...this.#tools.offer });
+    const caughtUp = this.#log.catchUp(answer, () => this.#go(place));
+    caughtUp.catch(() => {}); // it rejects as `answer` does, or is awaited below
     try {
-      await this.#log.catchUp(this.request(command, { ...where, ...this.#tools.offer }), () => this.#go(where));
+      await answer;
     } catch (error) {
-      if (error.code !== "offline" && this.state.session_id === left) this.#log.release();
+      if (this.#heading !== place) return this.state; // another move is under way
+      if (lost(error)) return this.#connectTo(place);
+      this.#heading = null;
+      this.#log.release();
+      this.outbox.flush();
       throw error;
     }
-    if (left !== this.state.session_id) {
-      this.request("leave", { session_id: left }).catch(() => {}); // a lost socket has left anyway
-    }
+    await caughtUp.catch(() => this.connect()); // and go on from there
+    const { session_id } = await answer;
+    this.#leave(session_id === this.state.session_id ? left : session_id);
     return this.state;
+  }
+
+  #connectTo(place) {
+    this.#go(place);
+    return this.connect();
+  }
+
+  /** Begin a session. What was said for it can go then. @returns {Promise<object>} its `session` payload */
+  async #begin({ id, options }) {
+    this.#begun.add(id);
+    try {
+      const payload = await this.request("create", { options, ...this.#tools.offer });
+      this.outbox.adopt(id, payload.session_id);
+      return payload;
+    } catch (error) {
+      if (!lost(error)) this.outbox.refuse(id, error);
+      throw error;
+    } finally {
+      this.#begun.delete(id);
+    }
+  }
+
+  /** Begin the sessions that something was said for before we went elsewhere. */
+  #beginOthers() {
+    for (const begins of this.outbox.beginnings()) {
+      if (this.#begun.has(begins.id)) continue;
+      this.#begin(begins).then(({ session_id }) => this.#leave(session_id), () => {}); // the outbox has the error
+    }
+  }
+
+  /** Leave a session, unless we are in it or on the way to it. */
+  #leave(session_id) {
+    if ([this.state.session_id, this.place.session_id].includes(session_id)) return;
+    this.request("leave", { session_id }).catch(() => {}); // a lost socket has left anyway
   }
 
   /** Disconnect. `connect` comes back to the same session. */
   close() {
+    this.#heading = null;
     this.#link.close();
     this.#become("offline");
   }
@@ -277,10 +333,10 @@ export class SessionClient extends Commands {
 
   /** A handshake begins a session without options: one with options takes its place. */
   #first(payload) {
-    const { session_id, options } = this.#where.now;
-    if (session_id || !options) return payload;
+    const { begins } = this.#where.now;
+    if (!begins?.options) return payload;
     this.request("leave", { session_id: payload.session_id }).catch(() => {});
-    return this.request("create", { options, ...this.#tools.offer });
+    return this.#begin(begins);
   }
 
   #received(name, payload) {
@@ -317,12 +373,15 @@ export class SessionClient extends Commands {
   }
 
   #caughtUp() {
-    this.#where.now = { ...this.#where.now, session_id: this.state.session_id };
-    this.outbox.adopt(this.state.session_id);
+    const { begins, share } = this.#where.now;
+    const { session_id } = this.state;
+    if (begins) this.outbox.adopt(begins.id, session_id);
+    this.#where.now = { session_id, share };
     this.#become("live");
     this.#opening.resolve(this.state);
     this.#opening = deferred();
     this.outbox.flush();
+    this.#beginOthers();
   }
 
   /** A new connection begins anew, where that can help. */
@@ -340,9 +399,10 @@ export class SessionClient extends Commands {
   }
 
   /** Go to another session, which is not known yet. */
-  #go(where) {
+  #go(place) {
+    this.#heading = null;
     this.#log.state = initial();
-    this.#where.now = where;
+    this.#where.now = place;
     this.#changed();
   }
 
@@ -360,7 +420,7 @@ export class SessionClient extends Commands {
   }
 
   #changed() {
-    this.outbox.prune(this.state.last_seq);
+    this.outbox.prune(this.state);
     for (const listener of this.#subscribers) listener(this);
   }
 }

@@ -1,6 +1,13 @@
+import { randomId } from "./random-id.js";
+
 const KEY = "realtime.session";
 
-/** The session that this tab is in, and the share that opened it; kept across reloads. */
+/**
+ * Where a tab is, kept across reloads.
+ *
+ * @typedef {{session_id: string, share?: string} | {begins: {id: string, options?: object}}} Place
+ *   a session, and the share that opened it; or one that has not begun yet, by an id of our own
+ */
 export class Where {
   #storage;
   #now;
@@ -8,22 +15,26 @@ export class Where {
   /** @param {import("./storage.js").Keep} storage */
   constructor(storage) {
     this.#storage = storage;
-    this.#now = storage.read(KEY) ?? {};
+    const known = storage.read(KEY) ?? {};
+    this.now = known.session_id || known.begins ? known : beginning();
   }
 
-  /** @returns {{session_id?: string, share?: string, options?: object}} `options`: of one that begins */
+  /** @returns {Place} */
   get now() {
     return this.#now;
   }
 
-  set now(where) {
-    this.#now = where;
-    this.#storage.setItem(KEY, JSON.stringify(where));
+  set now(place) {
+    this.#now = place;
+    this.#storage.setItem(KEY, JSON.stringify(place));
   }
 
   /** What to join: the session, from what is known of it on. @param {import("./reducer.js").State} state */
   cursor({ session_id, epoch, last_seq }) {
-    const { options, ...where } = this.#now; // a handshake has none
+    const { begins, ...where } = this.#now;
     return { ...where, ...(session_id && { session_id, epoch, after_seq: last_seq }) };
   }
 }
+
+/** A session that is to begin. @param {object} [options] @param {string} [id] @returns {Place} */
+export const beginning = (options, id = randomId()) => ({ begins: { id, options } });

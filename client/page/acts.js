@@ -99,13 +99,13 @@ export class Acts {
   /** @returns {boolean} whether the client has taken the message */
   send(message) {
     const { client, attachments, following } = this.#page;
+    this.begin();
     try {
       client.send(message, { files: attachments.files });
     } catch (error) {
       this.toast(words("not_sent", { why: problem(error) }));
       return false;
     }
-    this.begin();
     attachments.clear();
     following.resume();
     return true;

@@ -72,7 +72,7 @@ function drawComposer({ $, client, info, attachments, composer, acts, place }) {
   $("message-box").disabled = connection === "error";
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
-  attachments.follow(state.session_id);
+  attachments.follow(client.place.session_id);
   $("attach").hidden = info.limits?.file_bytes === 0;
   $("attach").disabled = !usable(client) && connection !== "offline";
   $("send").disabled = !composer.ready;

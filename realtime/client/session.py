@@ -8,6 +8,7 @@ import inspect
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -15,6 +16,7 @@ from uuid import uuid4
 from .commands import SessionCommands
 from .errors import (
     CommandError,
+    CommandRefused,
     NotSent,
     ServerUnreachable,
     offline,
@@ -37,6 +39,14 @@ PROBE_S = 3.0
 MOST_S = 10.0  # between two attempts to connect
 LONGEST_WAIT_MS = 60_000  # until a message is sent again that the server cannot take now
 BREAKS = 3
+
+
+@dataclass
+class _Place:
+    """Where something is said: a session, or one with these `options` that has not begun yet."""
+
+    session_id: str | None
+    options: Json | None = None
 
 
 class SessionClient(SessionCommands):
@@ -87,7 +97,7 @@ class SessionClient(SessionCommands):
         self._own = token
         self._guest: str | None = None
         self._name = name
-        self._target = session_id
+        self._place = _Place(session_id)
         self._shares = {session_id: share} if session_id and share else {}
         self._tools = ClientTools(tools or {}, self)
         self._link: ServerLink | None = None
@@ -174,23 +184,26 @@ class SessionClient(SessionCommands):
 
     async def create(self, **options: Any) -> str:
         """Begin a new session with these `options`, and leave the other one; its id."""
-        return await self._enter("create", {"options": options} if options else {})
+        return await self._enter("create", _Place(None, options or None))
 
     async def join(self, session_id: str, share: str | None = None) -> str:
         """Watch another session; `share` opens one of another identity."""
         if share:
             self._shares[session_id] = share
-        return await self._enter("join", self._whereabouts(session_id))
+        return await self._enter("join", _Place(session_id))
 
-    async def _enter(self, command: str, where: Json) -> str:
+    async def _enter(self, command: str, place: _Place) -> str:
         link, left = self._link, self.state.session_id
         if link is None or self.connection != "live":
+            self.state = SessionState()
+            if place.session_id or self._place.session_id:
+                self._place = place
+            else:  # what was said there goes along
+                self._place.options = place.options
             await self._cease()
-            self.state, self._target = SessionState(), where.get("session_id")
             await self.connect()
-            if "options" not in where:  # which no handshake takes
-                return str(self.state.session_id)
-            return await self._enter(command, where)
+            return str(self.state.session_id)
+        where = self._whereabouts(place.session_id) if place.session_id else _begun_with(place)
         page = await link.request(command, where | self._tools.offer, ACK_S, enters=True)
         entered = str(page["session_id"])
         await self.until(
@@ -220,15 +233,15 @@ class SessionClient(SessionCommands):
         message = {"text": text, "client_msg_id": client_msg_id or str(uuid4()), **options}
         self.pending.append(message)
         try:
-            posting = await self._in_turn(message)
+            posting = await self._in_turn(message, self._place)
             return self._reply(await posting)
         finally:
             self.pending.remove(message)
 
-    async def _in_turn(self, message: Json) -> asyncio.Task[Json]:
+    async def _in_turn(self, message: Json, place: _Place) -> asyncio.Task[Json]:
         """The delivery of a message, once the next one may follow."""
         async with self._order:
-            posting = self._do(self._deliver(message))
+            posting = self._do(self._deliver(message, place))
             steps = {posting}
             if message.get("if_busy") == "steer":  # its ack may take long, and holds up nothing
                 steps.add(self._do(self.until(lambda: self._heard(message))))
@@ -242,15 +255,13 @@ class SessionClient(SessionCommands):
                     step.cancel()
         return posting
 
-    async def _deliver(self, message: Json) -> Json:
+    async def _deliver(self, message: Json, place: _Place) -> Json:
         """The ack. The same `client_msg_id` makes a repetition harmless."""
         steers = message.get("if_busy") == "steer"
-        session_id = self.state.session_id
         breaks = tries = 0
         while True:
             await self.until(lambda: self.connection == "live" or None)
-            session_id = session_id or self.state.session_id
-            if session_id != self.state.session_id:
+            if place.session_id != self.state.session_id:
                 raise NotSent("dropped", "The session was left before this message was sent.")
             if breaks and not steers and (known := self._heard(message)):
                 return known
@@ -353,6 +364,11 @@ class SessionClient(SessionCommands):
                 while name != "session":
                     name, page = await link.receive()
             self._guest = page.get("guest_token") or self._guest
+            if self._place.options and not (self._place.session_id or page.get("error")):
+                left, where = page["session_id"], _begun_with(self._place)  # a handshake has none
+                page = await link.request("create", where | self._tools.offer, ACK_S)
+                with contextlib.suppress(CommandRefused):
+                    await link.request("leave", {"session_id": left}, ACK_S)
             await self._enter_page(link, page)
             while True:
                 name, payload = await link.receive()
@@ -382,7 +398,8 @@ class SessionClient(SessionCommands):
         """What to join, from what is known of it on."""
         state = self.state
         if state.session_id is None:
-            return self._whereabouts(self._target) if self._target else {}
+            target = self._place.session_id
+            return self._whereabouts(target) if target else {}
         cursor = {"epoch": state.epoch, "after_seq": state.last_seq}
         return self._whereabouts(state.session_id) | cursor
 
@@ -408,6 +425,10 @@ class SessionClient(SessionCommands):
             where = self._whereabouts(page["session_id"]) if anew else self._cursor()
             page = await link.request("join", where, ACK_S)
         self.notice = None
+        entered = self.state.session_id
+        if self._place.session_id not in (None, entered):
+            self._place = _Place(entered)
+        self._place.session_id = entered
         self._become("live")
 
     async def _take(self, link: ServerLink, event: Json) -> None:
@@ -461,6 +482,10 @@ class SessionClient(SessionCommands):
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waits for it has it
+
+
+def _begun_with(place: _Place) -> Json:
+    return {"options": place.options} if place.options else {}
 
 
 def _delay(tries: int, error: CommandError) -> float:

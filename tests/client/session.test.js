@@ -438,6 +438,148 @@ test("a refused create leaves everything as it was", async () => {
   assert.equal(client.connection, "live");
 });
 
+/** What was said, and in which session, as the server was told. */
+const said = (server) => server.commands.flatMap(([name, { session_id, text }]) => (name === "send" ? [`${text} in ${session_id}`] : []));
+const left = (server) => server.commands.flatMap(([name, { session_id }]) => (name === "leave" ? [session_id] : []));
+
+test("what is said on the way to another session belongs there", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  for (const [move, name] of [[() => client.create(), "create"], [() => client.open("u"), "join"]]) {
+    const { promise, resolve } = deferred();
+    server.held = { [name]: promise };
+    const moved = move();
+    const sent = client.send(name);
+    resolve();
+    await Promise.all([moved, sent]);
+  }
+  assert.deepEqual(said(server), ["create in t", "join in u"]);
+});
+
+test("a file that is chosen on the way is uploaded there, and an edited question stays where it was", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  const uploaded = [];
+  client.files.upload = async (session_id) => uploaded.push(session_id);
+  const { promise, resolve } = deferred();
+  server.held = { join: promise };
+  const moved = client.open("u");
+  const chosen = client.upload(new Blob(["1"]));
+  const edited = client.send("again", { replaces: "q-1" });
+  resolve();
+  await Promise.all([moved, chosen, edited]);
+  assert.deepEqual([uploaded, said(server)], [["u"], ["again in s"]]);
+});
+
+test("a connection that is lost on the way comes back to where one was going", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.open("u");
+  server.held = { create: new Promise(() => {}) };
+  const moved = client.create();
+  const sent = client.send("hello");
+  await until(client, () => server.commands.some(([name]) => name === "create"));
+  server.cut();
+  await Promise.all([moved, sent]);
+  assert.equal(server.handshakes.at(-1).session_id, undefined, "a new one");
+  assert.deepEqual(said(server), ["hello in s"], "which this server calls s");
+});
+
+test("no answer on the way: it goes there by another connection", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server, { ackTimeout: 30 });
+  await client.connect();
+  server.deaf = true;
+  const moved = client.open("u");
+  await until(client, ({ connection }) => connection === "connecting");
+  server.deaf = false;
+  assert.equal((await moved).session_id, "u");
+});
+
+test("a closed client stays closed, whatever it was on the way to", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.held = { create: new Promise(() => {}) };
+  const moved = client.create();
+  client.close();
+  await moved;
+  assert.deepEqual([client.connection, client.stored, server.handshakes.length], ["offline", "s", 1]);
+});
+
+test("a move that another one overtakes: each message goes where it was said", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  const { promise, resolve } = deferred();
+  server.held = { create: promise };
+  const moves = [client.create()];
+  const sent = [client.send("new")];
+  moves.push(client.create());
+  sent.push(client.send("newer"));
+  moves.push(client.open("u"));
+  sent.push(client.send("known"));
+  await moves[2];
+  resolve();
+  await Promise.all([...moves, ...sent]);
+  assert.equal(client.state.session_id, "u");
+  assert.deepEqual(said(server).sort(), ["known in u", "new in t", "newer in t2"]);
+  await until(client, () => left(server).length === 3);
+  assert.deepEqual(left(server).sort(), ["s", "t", "t2"]);
+});
+
+test("what is said before one goes elsewhere begins a session of its own, also after a reload", async () => {
+  const server = new FakeServer();
+  const tab = new Store();
+  const client = connectTo(server, { tab });
+  server.away = true;
+  client.create({ model: "large" });
+  const sent = client.send("hello");
+  client.open("u");
+  const behind = client.send("and here");
+  client.open("v");
+  assert.deepEqual(client.pending, []);
+  client.close();
+  server.away = false;
+  const reloaded = connectTo(server, { tab });
+  await reloaded.connect();
+  await until(reloaded, ({ outbox }) => outbox.entries.length === 0);
+  assert.deepEqual(said(server).sort(), ["and here in u", "hello in t"]);
+  assert.deepEqual(server.commands.find(([name]) => name === "create")[1], { options: { model: "large" } });
+  assert.deepEqual([reloaded.state.session_id, left(server)], ["v", ["t"]]);
+});
+
+test("what was said for a session that does not begin can be said where one is", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.refuse = (name) => name === "create" && { code: "rate_limited", message: "too many", retryable: true };
+  const moved = assert.rejects(client.create(), { code: "rate_limited" });
+  await assert.rejects(client.send("hello"), { code: "rate_limited" });
+  await moved;
+  const [{ client_msg_id, status }] = client.pending;
+  assert.deepEqual([status, said(server)], ["failed", []]);
+  client.retry(client_msg_id);
+  await until(client, ({ pending }) => !pending.length);
+  assert.deepEqual(said(server), ["hello in s"]);
+});
+
+test("what waits in one session holds up no other", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server);
+  await client.connect();
+  server.refuse = (name, { session_id }) => name === "send" && session_id === "s" && { code: "rate_limited", message: "ten a minute", retryable: true, retry_after_ms: 60_000 };
+  const held = assert.rejects(client.send("one too many"), { code: "dropped" });
+  await until(client, ({ pending }) => pending[0].retry_at);
+  await client.create();
+  await client.send("hello");
+  assert.deepEqual(said(server), ["one too many in s", "hello in t"]);
+  client.drop(client.outbox.entries[0].client_msg_id);
+  await held;
+});
+
 test("commands carry the session and return their ack", async () => {
   const { server, feed } = started();
   feed(10);

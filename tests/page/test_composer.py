@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Route, WebSocketRoute, expect
 
 from realtime.models.demo import DemoModel
 from realtime.runs.chain import Chain, Link
@@ -56,6 +56,44 @@ async def test_each_session_keeps_a_draft_of_its_own(serve: Serve, chromium: Bro
     async with asyncio.timeout(5):  # the list is told by the server
         while await page.evaluate(kept):
             await asyncio.sleep(0.05)
+
+
+async def test_what_is_sent_before_another_session_has_come_goes_there(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    held: list[str] | None = None  # what the server says, as long as it is on its way
+
+    async def line(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+
+        def told(message: str | bytes) -> None:
+            if held is None or not isinstance(message, str):
+                route.send(message)
+            else:
+                held.append(message)
+
+        server.on_message(told)
+        route.on_message(server.send)
+        lines.append(route)
+
+    lines: list[WebSocketRoute] = []
+    await page.route_web_socket("**/socket.io/**", line)
+    await page.goto(running.url)
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
+    await expect(page.get_by_test_id("stop")).to_be_hidden()
+    held = []
+    await page.get_by_test_id("start-session").click()
+    await say(page, "count to 5")
+    await page.wait_for_timeout(500)
+    late, held = held, None
+    for message in late:
+        lines[-1].send(message)
+    await answered(page, "1 2 3 4 5")
+    await expect(page.locator(".message.user")).to_have_count(1)
+    await expect(page.locator("#past-sessions .session")).to_have_count(2)
 
 
 async def test_no_key_is_lost_while_the_page_begins(serve: Serve, chromium: Browser) -> None:

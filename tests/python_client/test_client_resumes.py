@@ -112,6 +112,49 @@ async def test_messages_said_while_there_is_no_server(tmp_path: Path, connect: C
             await session.close()
 
 
+async def test_what_was_said_in_one_session_goes_to_no_other(
+    tmp_path: Path, connect: Connect
+) -> None:
+    async with world(tmp_path) as scene, asyncio.timeout(60):
+        other = await connect(scene.url)
+        await scene.kill()
+        session = SessionClient(scene.url, token=other.token)
+        try:
+            coming = asyncio.create_task(session.connect())
+            new = [asyncio.create_task(session.send(text)) for text in ("one", "two")]
+            await session.until(lambda: session.error)
+            joining = asyncio.create_task(session.join(other.session_id))
+            await asyncio.sleep(0)
+            known = [asyncio.create_task(session.send(text)) for text in ("three", "four")]
+            await scene.start()
+            assert await joining == other.session_id
+            await coming
+            for task in new:
+                with pytest.raises(NotSent) as error:
+                    await task
+                assert error.value.code == "dropped"
+            for task in known:
+                await (await task).done()
+            assert [run.user["text"] for run in session.state.runs] == ["three", "four"]
+        finally:
+            await session.close()
+
+
+async def test_a_session_with_options_takes_along_what_was_said_before_it_began(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, SESSION_OPTIONS="instructions") as scene, asyncio.timeout(60):
+        session = SessionClient(scene.url)
+        try:
+            sent = asyncio.create_task(session.send("hi"))
+            await asyncio.sleep(0)
+            began = await session.create(instructions="Answer as a pirate.")
+            await (await sent).done()
+            assert (await sent).session_id == began == session.session_id
+        finally:
+            await session.close()
+
+
 async def test_what_waits_when_the_client_is_closed_is_told_so(tmp_path: Path) -> None:
     async with world(tmp_path) as scene:
         async with SessionClient(scene.url) as session:

@@ -19,6 +19,8 @@ export class FakeServer {
   deaf = false; // commands reach nobody
   refuse = null; // (name, payload) => error of the ack, or nothing
   refuseConnect = null; // error of the CONNECT
+  held = {}; // name → what its answer waits for
+  #created = 0;
   model = "demo";
   steered = Promise.resolve("consumed"); // what comes of messages that steer
 
@@ -54,7 +56,7 @@ export class FakeServer {
       socket.watching = answer.seq === answer.head;
       return { ok: true, ...answer };
     }
-    if (name === "create") return { ok: true, ...this.session({ session_id: "t" }) };
+    if (name === "create") return { ok: true, ...this.session({ session_id: ["t", "t2", "t3"][this.#created++] }) };
     if (name === "share") return { ok: true, share: "let-me-in" };
     if (name === "history") return { ok: true, events: this.log.slice(0, payload.before_seq - 1), next_before_seq: null };
     if (name !== "send") return { ok: true };
@@ -164,6 +166,8 @@ class FakeSocket {
             if (this.server.deaf || this.id !== id) return;
             if (JSON.stringify(sent).length > this.server.largestFrame) return this.drop("transport close");
             this.server.commands.push([name, sent]);
+            await this.server.held[name];
+            if (this.id !== id) return;
             const ack = await this.server.answer(this, name, sent);
             await soon();
             if (this.id !== id || this.server.swallowAcks) return;
