@@ -1,4 +1,5 @@
-"""`python -m tests.faults --rounds N [--seed S] [--only NAME]`: the long version, as a table.
+"""`python -m tests.faults --rounds N [--seed S] [--only NAME] [--workers]`: the long version, as a
+table; with `--workers` on three servers that share an engine.
 
 It ends with 1 where anything was wrong. N = 100: 500 cuts, 100 kills, 2,000 stop races and so on.
 """
@@ -14,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from tests.faults import scenarios
+from tests.support.cluster import cluster
 from tests.support.oracle import Verdict
 from tests.support.world import world
 
@@ -28,10 +30,11 @@ PLAYED = {
 COLUMNS = [one.name for one in fields(Verdict) if one.name != "problems"]
 
 
-async def play(name: str, rounds: int, seed: int) -> Verdict:
+async def play(name: str, rounds: int, seed: int, *, workers: bool) -> Verdict:
     scenario, factor = PLAYED[name]
+    stage = cluster if workers else world
     with tempfile.TemporaryDirectory() as folder:
-        async with world(Path(folder), seed) as scene:
+        async with stage(Path(folder), seed) as scene:
             try:
                 return await scenario(scene, max(1, round(rounds * factor)))
             except (AssertionError, TimeoutError) as error:
@@ -45,13 +48,14 @@ async def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=PLAYED, action="append")
+    parser.add_argument("--workers", action="store_true", help="three of them, on one engine")
     given = parser.parse_args()
     say(f"rounds {given.rounds}, seed {given.seed}\n")
     say(f"{'faults':<12}" + "".join(f"{name:>10}" for name in [*COLUMNS, "seconds"]))
     total = Verdict()
     for name in given.only or PLAYED:
         began = time.monotonic()
-        verdict = await play(name, given.rounds, given.seed)
+        verdict = await play(name, given.rounds, given.seed, workers=given.workers)
         show(name, verdict, time.monotonic() - began)
         total += verdict
     show("in all", total, None)
