@@ -10,10 +10,12 @@ says so.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from openai import AsyncAPIResponse
+
+if TYPE_CHECKING:
+    from openai import AsyncAPIResponse
 
 Read = Callable[[], Awaitable[bytes]]
 

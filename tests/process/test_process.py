@@ -41,6 +41,13 @@ async def session_row(path: Path, session_id: str, status: str) -> sqlite3.Row:
             await asyncio.sleep(0.05)
 
 
+def test_a_start_loads_nothing_that_it_does_not_use() -> None:
+    """What draws in a terminal, and the clients of services: each takes long."""
+    code = "import sys, realtime.__main__, realtime.app; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert not {"rich", "openai", "supabase"} & set(loaded.stdout.decode().split())
+
+
 async def test_it_says_where_it_is_and_how_to_change_it(tmp_path: Path) -> None:
     async with server(tmp_path) as running:
         await running.says("change it: SUPABASE_URL")

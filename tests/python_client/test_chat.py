@@ -248,11 +248,3 @@ async def test_the_help_lists_it(tmp_path: Path, word: str) -> None:
     words = ("--help",) if word == "chat" else ("chat", "--help")
     code, said = await realtime(*words, cwd=tmp_path)
     assert (code, word in said) == (0, True)
-
-
-async def test_the_server_does_not_load_what_draws(tmp_path: Path) -> None:
-    code = "import sys, realtime.__main__; sys.exit('rich' in sys.modules)"
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code), cwd=tmp_path, env=environment(tmp_path)
-    )
-    assert await child.wait() == 0

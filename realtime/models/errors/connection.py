@@ -16,7 +16,6 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
-from openai import APIConnectionError
 
 from .. import ErrorKind, ModelError
 from .failure import failure
@@ -187,6 +186,7 @@ def _url(causes: list[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, aiohttp.ClientResponseError):
             return str(cause.request_info.real_url)
-        if isinstance(cause, APIConnectionError):
-            return str(cause.request.url)
+        request = vars(cause).get("request")  # openai has it there
+        if isinstance(request, httpx2.Request):
+            return str(request.url)
     return ""
