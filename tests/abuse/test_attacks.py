@@ -171,7 +171,7 @@ async def test_a_body_in_segments_is_delivered(wire: Wire, size: int) -> None:
     assert b" 200 " in head
     writer.close()
     heard = ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while "user_message" not in heard:
             heard += (await wire.ask(sid=sid))[1]
     assert text in heard

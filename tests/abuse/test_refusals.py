@@ -42,7 +42,7 @@ async def raw(running: Process, request: bytes) -> str:
     at = urlsplit(running.url)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
     writer.write(request)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = (await reader.read()).decode()
     writer.close()
     assert HIDDEN not in answer
@@ -145,7 +145,7 @@ async def test_a_socket_that_is_closed_for_what_it_sent_is_noted_once(
     for _ in range(3):
         reader, writer = await raw_websocket(wire.url)
         writer.write(frame)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with contextlib.suppress(ConnectionResetError):
                 await reader.read()
         writer.close()

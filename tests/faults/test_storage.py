@@ -30,7 +30,7 @@ async def refused(device: Recorder, text: str = "tokens 1 rate 0") -> None:
 async def quiet(scene: World, device: Recorder) -> None:
     """One answer, and its run is folded: the server has nothing left to write."""
     await device.done((await device.say("tokens 20 rate 0"))["run_id"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(journal(scene.path)[device.auth["session_id"]]) > 5:
             await asyncio.sleep(0.02)
 

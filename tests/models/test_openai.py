@@ -246,5 +246,5 @@ async def test_the_connection_is_used_again(api: Api, make: Make, upstream: Upst
 @both
 async def test_done_need_not_wait_for_the_end(api: Api, make: Make, upstream: Upstream) -> None:
     upstream.answer(*said(api, "a"), *ended(api), end="wait")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await collect(make(upstream.url, api)))[-1] == Finished("stop")

@@ -39,7 +39,7 @@ async def opened(browser: Browser | BrowserContext, url: str) -> Page:
 
 async def live(page: Page) -> None:
     state = page.get_by_test_id("connection-state")
-    await expect(state).to_have_attribute("data-state", "live", timeout=20_000)
+    await expect(state).to_have_attribute("data-state", "live")
 
 
 async def say(page: Page, text: str) -> None:
@@ -49,7 +49,7 @@ async def say(page: Page, text: str) -> None:
 
 async def says(page: Page, text: str | re.Pattern[str]) -> None:
     """The banner."""
-    await expect(page.locator("#banner")).to_contain_text(text, timeout=20_000)
+    await expect(page.locator("#banner")).to_contain_text(text)
 
 
 async def answered(page: Page, text: str) -> None:

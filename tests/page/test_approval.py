@@ -80,7 +80,7 @@ async def test_the_question_outlives_reload_and_crash_and_one_answer_counts(
     async with server(tmp_path, **environ):
         for page in (one, two):
             state = page.get_by_test_id("connection-state")
-            await expect(state).to_have_text("Live", timeout=20_000)
+            await expect(state).to_have_text("Live")
             await asked(page)
         await only_shown(guest)
         await two.locator(".tool-card").get_by_role("button", name="Edit").click()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="make and apt are of POS
 async def answered(page: Page, count: int) -> None:
     """Wait for so many answers, and for nothing to be running."""
     await expect(page.locator(".message.assistant")).to_have_count(count)
-    await expect(page.get_by_test_id("stop")).to_be_hidden(timeout=20_000)
+    await expect(page.get_by_test_id("stop")).to_be_hidden()
 
 
 async def test_the_story(tmp_path: Path, chromium: Browser) -> None:
@@ -100,7 +100,7 @@ async def test_the_story(tmp_path: Path, chromium: Browser) -> None:
         page = await context.new_page()
         await page.goto(url)
         past = page.get_by_test_id("past-sessions")
-        await expect(past).to_contain_text("My name is Ada", timeout=15_000)
+        await expect(past).to_contain_text("My name is Ada")
         await past.locator("button, a").first.click()
         await expect(page.get_by_test_id("transcript")).to_contain_text("What is my name?")
         assert page.url.endswith(f"/c/{session_id}")

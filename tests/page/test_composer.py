@@ -53,7 +53,7 @@ async def test_each_session_keeps_a_draft_of_its_own(serve: Serve, chromium: Bro
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await row.wait_for_element_state("hidden")
     kept = "Object.keys(sessionStorage).filter((key) => key.startsWith('realtime.draft'))"
-    async with asyncio.timeout(5):  # the list is told by the server
+    async with asyncio.timeout(20):  # the list is told by the server
         while await page.evaluate(kept):
             await asyncio.sleep(0.05)
 

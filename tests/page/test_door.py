@@ -133,7 +133,7 @@ async def test_a_message_that_breaks_the_line_does_not_hold_up_the_others(
     await say(page, "x" * 100_000)
     await say(page, "count to 5")
     failed = page.locator(".message.pending[data-status=failed]")
-    await expect(failed).to_contain_text("broke 3 times", timeout=20_000)
+    await expect(failed).to_contain_text("broke 3 times")
     await answered(page, "1 2 3 4 5")
     await page.reload()
     await live(page)
@@ -372,7 +372,7 @@ async def test_what_the_server_is_is_asked_again_until_it_says(
     running = await serve()
     sign_in = {"url": "https://project.example", "key": "sb_publishable_x"}
     page = await info_at_last(chromium, running.url, {"sign_in": sign_in})
-    await expect(page.get_by_test_id("email")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_test_id("email")).to_be_visible()
     await expect(page.get_by_test_id("start-session")).to_be_hidden()
     page = await info_at_last(chromium, running.url, {})
     await start(page)

@@ -63,7 +63,7 @@ async def ask(chat: Locator, text: str) -> None:
 
 async def answered(chat: Locator, text: str) -> None:
     answer = chat.locator(".message.assistant").last
-    await expect(answer).to_contain_text(text, timeout=20_000)  # its first one compresses modules
+    await expect(answer).to_contain_text(text)  # its first one compresses modules
 
 
 async def test_it_stands_in_a_page_of_others_and_tells_what_happens(

@@ -238,6 +238,6 @@ async def test_earlier_messages_come_in_above_what_is_read(
 async def test_the_whole_conversation_is_printed(serve: Serve, chromium: Browser) -> None:
     running = await serve()
     page = await one_said(await chromium.new_context(), running.url, "count to 1500")
-    await expect(page.get_by_test_id("stop")).to_be_hidden(timeout=20_000)
+    await expect(page.get_by_test_id("stop")).to_be_hidden()
     sheets = re.findall(rb"/Type\s*/Page\b", await page.pdf(format="A5"))
     assert len(sheets) > 1

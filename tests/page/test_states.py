@@ -167,7 +167,7 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
     await page.context.set_offline(True)
     await page.get_by_test_id("message-box").fill("And back? " + "x" * 1700)
     await page.get_by_test_id("send").click()
-    await expect(page.locator("#banner")).to_be_visible(timeout=20_000)
+    await expect(page.locator("#banner")).to_be_visible()
     await page.get_by_test_id("message-box").fill("x" * 1900)
     yield "offline"
     await page.context.set_offline(False)

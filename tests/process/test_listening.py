@@ -16,7 +16,7 @@ EVERYWHERE = "on every address of this machine; HOST=127.0.0.1: for itself alone
 
 async def reached(host: str, port: str) -> bool:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return (await fetch(f"http://{host}:{port}/healthz")).status == 200
     except OSError:
         return False

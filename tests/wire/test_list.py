@@ -234,7 +234,7 @@ async def test_deleting_ends_what_runs_and_those_who_watch_are_told(
     await other.durable("token")
     assert (await one.call("delete", {"session_id": session_id}))["ok"]
     assert one.client.connected
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while other.client.connected or not model.closed:
             await asyncio.sleep(0.01)
     assert (await other.connect())["error"]["code"] == "not_found"
