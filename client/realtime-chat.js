@@ -141,6 +141,7 @@ class RealtimeChat extends HTMLElement {
       autofocus: this.autofocus,
       local: new Keep(() => localStorage, own ? "" : `${root}:`),
       tab,
+      again: () => this.#restart(),
       token: this.#token && (() => (typeof this.#token === "function" ? this.#token() : this.#token)),
       failed: ({ code, message }) => this.#say("error", { code, message }),
     };
