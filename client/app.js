@@ -20,6 +20,7 @@ const { acts } = chat(document, document.body, {
   local: new Keep(() => localStorage),
   tab: new Keep(() => sessionStorage),
   landing,
+  again: (empty) => (empty ? location.assign(address.root.href + location.search) : location.reload()),
   leaves: !framed,
   token: embed === "token" ? framed?.token : undefined,
 });

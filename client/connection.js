@@ -20,6 +20,13 @@ const timedOut = () =>
     retryable: true,
   });
 
+const tokenless = () =>
+  new CommandError({
+    code: "no_token",
+    message: "The function that gives the token has not answered.",
+    retryable: true,
+  });
+
 const SLOW_MS = 4_000; // no connection by then means that something is wrong
 
 export class Connection {
@@ -30,6 +37,7 @@ export class Connection {
   #attempts = 0;
   #dialled = 0;
   #explaining = false;
+  #asking = false; // for a token
   #wake;
   #wakers; // what tells that the page is back, or the network
 
@@ -140,7 +148,9 @@ export class Connection {
     const { identity, limits, cursor } = this.#parts;
     limits.learn();
     const { name } = identity;
-    return { token: await identity.show(), ...(name && { name }), ...cursor() };
+    this.#asking = true;
+    const token = await identity.show().finally(() => (this.#asking = false));
+    return { token, ...(name && { name }), ...cursor() };
   }
 
   /** There is no token yet: later, perhaps. */
@@ -187,7 +197,7 @@ export class Connection {
   async #explain(error) {
     if (this.#explaining) return;
     this.#explaining = true;
-    const why = error ?? (await this.#places().then(whyNot, () => null));
+    const why = error ?? (this.#asking ? tokenless() : await this.#places().then(whyNot, () => null));
     this.#explaining = false;
     if (why) this.#parts.delayed(why);
   }

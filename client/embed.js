@@ -11,13 +11,13 @@
     en: {
       chat: "Chat",
       close: "Close",
-      refused: "The chat of {server} cannot be shown here. Its operator has to list this site: FRAME_ANCESTORS={site}",
+      refused: "The chat of {server} cannot be shown. Either the server cannot be reached now, or its operator has to list this site: FRAME_ANCESTORS={site}",
       blocked: "The Content-Security-Policy of this site does not let the chat in. It lacks: frame-src {server}",
     },
     de: {
       chat: "Chat",
       close: "Schließen",
-      refused: "Der Chat von {server} kann hier nicht gezeigt werden. Sein Betreiber muss diese Website nennen: FRAME_ANCESTORS={site}",
+      refused: "Der Chat von {server} kann nicht gezeigt werden. Entweder ist der Server gerade nicht erreichbar, oder sein Betreiber muss diese Website nennen: FRAME_ANCESTORS={site}",
       blocked: "Die Content-Security-Policy dieser Website lässt den Chat nicht herein. Es fehlt: frame-src {server}",
     },
   };
@@ -65,14 +65,17 @@
     button.ariaExpanded = String(open);
     button.textContent = open ? words.close : label;
     if (!open) return button.focus();
-    frame ?? begin();
+    if (!frame || !said.hidden) begin();
     frame.focus();
   }
 
-  /** The frame comes with the first opening. */
+  /** The frame comes with the first opening, and anew with each one until it could be shown. */
   function begin() {
-    frame = make("iframe", { title: label, allow: "clipboard-write" });
-    frame.addEventListener("load", () => setTimeout(() => "ready" in panel.dataset || refuse("refused"), WAIT_MS), { once: true });
+    frame?.remove();
+    said.hidden = true;
+    const made = (frame = make("iframe", { title: label, allow: "clipboard-write" }));
+    const silent = () => made === frame && said.hidden && !("ready" in panel.dataset);
+    frame.addEventListener("load", () => setTimeout(() => silent() && refuse("refused"), WAIT_MS), { once: true });
     const token = typeof window.realtimeChat?.token === "function" ? "token" : "guest";
     frame.src = `${server}?${new URLSearchParams({ embed: token, lang: language })}`;
     panel.append(frame);
@@ -100,7 +103,7 @@
       console.error(error);
       return null;
     });
-    frame.contentWindow.postMessage({ realtime: "token", id: data.id, token }, server.origin);
+    source.postMessage({ realtime: "token", id: data.id, token }, server.origin);
   }
 
   button.addEventListener("click", () => show(panel.hidden));

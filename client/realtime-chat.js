@@ -16,6 +16,7 @@ const SHEETS = [
   new URL("./page/messages.css", import.meta.url),
 ];
 const SHOWN = "realtime.shown"; // the session that this one shows in this tab
+const taken = new Set(); // the numbers of the elements that stand in a page
 
 class RealtimeChat extends HTMLElement {
   static observedAttributes = ["server", "session", "heading"];
@@ -23,6 +24,7 @@ class RealtimeChat extends HTMLElement {
   #chat = null;
   #begun = null; // what is to become `#chat`; another one, or null, takes its place
   #keep;
+  #number = 0; // keeps those without an id apart; a reload gives the same ones
 
   constructor() {
     super();
@@ -68,10 +70,17 @@ class RealtimeChat extends HTMLElement {
       delete this.token;
       this.#token = token;
     }
+    while (taken.has(this.#number)) this.#number += 1;
+    taken.add(this.#number);
     this.#start();
   }
 
   disconnectedCallback() {
+    taken.delete(this.#number);
+    this.#end();
+  }
+
+  #end() {
     this.#begun = null;
     this.#chat?.close();
     this.#chat = null;
@@ -86,7 +95,7 @@ class RealtimeChat extends HTMLElement {
 
   #restart() {
     if (!this.#begun) return;
-    this.disconnectedCallback();
+    this.#end();
     this.#start();
   }
 
@@ -114,8 +123,7 @@ class RealtimeChat extends HTMLElement {
   #place(container) {
     const root = this.server;
     const own = root.origin === location.origin; // there one is the guest of the server's own page
-    const index = [...document.querySelectorAll(this.localName)].indexOf(this);
-    const tab = (this.#keep = new Keep(() => sessionStorage, `${root}#${this.id || index}:`));
+    const tab = (this.#keep = new Keep(() => sessionStorage, `${root}#${this.id || this.#number}:`));
     const session = this.getAttribute("session");
     if (session) tab.setItem(SHOWN, session);
     return {
@@ -133,6 +141,7 @@ class RealtimeChat extends HTMLElement {
       autofocus: this.autofocus,
       local: new Keep(() => localStorage, own ? "" : `${root}:`),
       tab,
+      again: () => this.#restart(),
       token: this.#token && (() => (typeof this.#token === "function" ? this.#token() : this.#token)),
       failed: ({ code, message }) => this.#say("error", { code, message }),
     };

@@ -18,12 +18,13 @@ export function named() {
 
 /**
  * Show a session's address. It is a new step for Back, unless the one before was a new session's.
+ * What was asked of the page, such as its language or its frame, stays for a reload.
  * @param {string | null} session_id
  */
 export function follow(session_id) {
   const before = named();
   if (before === session_id) return;
-  history[before ? "pushState" : "replaceState"](null, "", addressOf(session_id));
+  history[before ? "pushState" : "replaceState"](null, "", addressOf(session_id) + location.search);
 }
 
 /**

@@ -31,6 +31,7 @@ import { direction, language, problem, words } from "./words.js";
  * @property {import("../storage.js").Keep} local  what the browser keeps of the user
  * @property {import("../storage.js").Keep} tab  what this tab keeps of the session
  * @property {URLSearchParams | null} [landing]  what a link or a provider brought along that signs in
+ * @property {(empty?: boolean) => void} again  begin anew, as nobody is signed in any more; empty: with no session
  * @property {boolean} [leaves]  whether one may leave it for a provider, and come back
  * @property {() => string | Promise<string>} [token]  of a sign-in that is not the chat's own
  * @property {(error: Error) => void} [failed]  told of what the chat shows as an error
@@ -98,11 +99,9 @@ export function chat(root, container, place) {
   const suggestion = (text) =>
     h("li", {}, h("button", { type: "button", dir: "auto", onclick: () => composer.edit(text) }, text));
 
-  const reload = () => location.reload();
-
   async function signedIn(project) {
     const [{ SignIn }, { askForPassword, askToSignIn }] = await Promise.all([import("../sign-in.js"), import("./sign-in-form.js")]);
-    const someone = new SignIn({ ...project, storage: local, lost: reload });
+    const someone = new SignIn({ ...project, storage: local, lost: () => place.again() });
     let why;
     const came = place.landing && (await someone.arrive(place.landing).catch((error) => void (why = problem(error))));
     const forPassword = came === "recovery" || came === "invite";
@@ -227,9 +226,9 @@ export function chat(root, container, place) {
     client.close();
     await page.user.leave();
     tab.clear();
-    location.assign(server);
+    place.again(true);
   });
-  addEventListener("storage", () => page.user && !page.user.user && reload(), { signal }); // signed out in another tab
+  addEventListener("storage", () => page.user && !page.user.user && place.again(), { signal }); // signed out in another tab
   $("start-session").addEventListener("click", () => acts.open(null));
   $("models").addEventListener("change", () => acts.choose());
   $("stop").addEventListener("click", () => {

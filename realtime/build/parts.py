@@ -241,9 +241,15 @@ def make_tracing(settings: Settings) -> Tracing | None:
     for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if given.get(name, OTLP) != OTLP:
             raise ConfigError([f"{name}={given[name]} must be {OTLP}, at the collector's 4318"])
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        if (place := given.get(name)) and not place.startswith(("http://", "https://")):
+            raise ConfigError([f"{name}={place} must be a URL, such as http://localhost:4318"])
     for name, value in given.items():  # the SDK reads nothing else, and knows no .env
         os.environ.setdefault(name, value)
     otherwise = "; or switch traces off with OTEL_TRACES_EXPORTER=none"
-    module = _extra("..tracing", "traces", f"{asks} is set, and needs", otherwise)
-    tracing: Tracing = module.Tracing(settings.worker)
+    try:
+        module = _extra("..tracing", "traces", f"{asks} is set, and needs", otherwise)
+        tracing: Tracing = module.Tracing(settings.worker)
+    except ValueError as error:
+        raise ConfigError([f"OpenTelemetry refuses a variable OTEL_…: {error}"]) from None
     return tracing

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from .consistency import mistaken
 from .models import default_api
@@ -49,6 +50,9 @@ def read(
             continue
         try:
             values[name] = setting["parse"](raw.strip())
+            raw.encode()
+        except UnicodeEncodeError:
+            problems.append(f"{name.upper()} is not UTF-8")
         except ValueError as error:
             shown = "" if setting["secret"] else f"={raw}"
             problems.append(f"{name.upper()}{shown} {error}")
@@ -93,5 +97,9 @@ def _env_file(name: str, *, must_exist: bool) -> dict[str, str]:
         text = read_text(path)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:  # not shown: it may be a key
+            number = line.original.line
+            raise ValueError(f"cannot be read in line {number}: write NAME=value, quotes closed")
     values = dotenv_values(stream=io.StringIO(text))
     return {name: value for name, value in values.items() if value and value.strip()}

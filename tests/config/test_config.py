@@ -123,6 +123,22 @@ def test_env_file_names_another_file_that_must_be_there(tmp_path: Path) -> None:
         Settings.load(environ, str(usual))
 
 
+@pytest.mark.parametrize("wrong", ['AUTH_SECRET="not closed', "AUTH supabase", "AUTH: supabase"])
+def test_a_line_that_is_none_is_refused_and_not_shown(tmp_path: Path, wrong: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"# settings\n\nexport GRACE_SECONDS='5'\nTITLES\n{wrong}\nDRAIN_SECONDS=3\n")
+    for environ in ({}, {"ENV_FILE": str(file)}):
+        with pytest.raises(ConfigError) as caught:
+            Settings.load(environ, str(file))
+        (problem,) = caught.value.problems
+        assert f"{file} cannot be read in line 5: " in problem
+        assert wrong not in problem
+
+
+def test_a_value_that_is_not_utf_8_is_refused() -> None:
+    assert problems(PAGE_TITLE="Gr\udcfc\udcdfe") == "PAGE_TITLE is not UTF-8"
+
+
 def test_white_space_is_no_value(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text('GRACE_SECONDS=" "\nOPENAI_API_KEY="  "\n')

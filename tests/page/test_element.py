@@ -144,6 +144,51 @@ async def test_two_are_apart_and_one_that_is_removed_leaves_nothing(
     await expect(first.locator(".message.assistant").last).to_have_text("1 2")
 
 
+async def test_those_in_shadow_roots_are_apart_and_one_put_back_goes_on(
+    host: Host, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    shadows = """<div></div><div></div><script>
+      chats = [...document.querySelectorAll("div")].map((div) => {
+        const chat = document.createElement("realtime-chat");
+        div.attachShadow({ mode: "open" }).append(chat);
+        return chat;
+      });
+    </script>"""
+    await page.goto(await host(f"{ELEMENT}{shadows}"))
+    first, second = page.locator("realtime-chat").nth(0), page.locator("realtime-chat").nth(1)
+    await ask(first, "count to 3")
+    await ask(second, "count to 5")
+    await answered(first, "1 2 3")
+    await answered(second, "1 2 3 4 5")
+    await page.reload()
+    await answered(second, "1 2 3 4 5")
+    await answered(first, "1 2 3")
+    sessions = await page.evaluate("chats.map((chat) => chat.session)")
+    assert len(set(sessions)) == 2
+
+    await page.evaluate(
+        "[0, 1, 1].map((n, i) => i < 2 ? chats[n].remove() : document.body.append(chats[n]))"
+    )
+    await answered(page.locator("realtime-chat"), "1 2 3 4 5")
+    assert await page.evaluate("chats[1].session") == sessions[1]
+
+
+async def test_a_token_that_does_not_come_is_what_it_says_and_one_that_comes_late_is_taken(
+    host: Host, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    asks = "<script>asked = []; token = () => new Promise((give) => asked.push(give))</script>"
+    await page.goto(await host(f"{ELEMENT}{asks}<realtime-chat></realtime-chat>"))
+    chat = page.locator("realtime-chat")
+    await chat.evaluate("(chat) => { chat.token = token }")
+    await ask(chat, "count to 3")
+    banner = chat.locator("#banner")
+    await expect(banner).to_contain_text("did not say who you are", timeout=20_000)
+    await page.evaluate("asked.forEach((give) => give())")
+    await answered(chat, "1 2 3")
+
+
 async def test_it_speaks_the_language_of_the_page_around_it(host: Host, chromium: Browser) -> None:
     page = await chromium.new_page()
     await page.goto(await host(f"{ELEMENT}<div lang=de-AT><realtime-chat></realtime-chat></div>"))

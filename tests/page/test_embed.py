@@ -150,3 +150,21 @@ async def test_a_site_whose_policy_forbids_it_is_told_what_it_lacks(
     await page.get_by_role("button", name="Chat").click()
     alert = page.locator("realtime-embed [role=alert]")
     await expect(alert).to_contain_text("It lacks: frame-src http://127.0.0.1")
+
+
+async def test_a_server_that_was_away_is_shown_once_it_is_back(
+    site: Site, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    await page.goto(await site())
+    await page.route("**/?embed=*", lambda route: route.abort("connectionrefused"))
+    button = page.get_by_role("button", name=re.compile("Chat|Close"))
+    await button.click()
+    alert = page.locator("realtime-embed [role=alert]")
+    await expect(alert).to_contain_text("cannot be reached now", timeout=20_000)
+    await button.click()
+    await page.unroute("**/?embed=*")
+    await button.click()
+    await expect(framed(page).get_by_test_id("message-box")).to_be_visible(timeout=20_000)
+    await expect(alert).to_be_hidden()
+    await expect(page.locator("realtime-embed iframe")).to_have_count(1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -49,8 +50,8 @@ def project() -> Iterator[SupabaseLite]:
 
 
 @pytest.fixture
-async def served(serve: Serve, aiohttp_server: Any, project: SupabaseLite) -> Running:
-    """The server, with the project behind a gateway that lets pages in, as the platform's does."""
+async def reached(aiohttp_server: Any, project: SupabaseLite) -> dict[str, Any]:
+    """Settings for the project, behind a gateway that lets pages in, as the platform's does."""
     passed = ("apikey", "authorization", "content-type", "prefer", "accept-profile")
 
     async def gateway(request: web.Request) -> web.Response:
@@ -80,13 +81,20 @@ async def served(serve: Serve, aiohttp_server: Any, project: SupabaseLite) -> Ru
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", gateway)
     url = str((await aiohttp_server(app)).make_url("/")).rstrip("/")
-    return await serve(
-        auth="supabase",
-        supabase_url=url,
-        supabase_key=project.secret_key,
-        supabase_publishable_key=project.publishable_key,
-        supabase_jwt_secret=project.jwt_secret,
-    )
+    return {
+        "auth": "supabase",
+        "supabase_url": url,
+        "supabase_key": project.secret_key,
+        "supabase_publishable_key": project.publishable_key,
+        "supabase_jwt_secret": project.jwt_secret,
+        "frame_ancestors": ("http://127.0.0.1:*",),
+    }
+
+
+@pytest.fixture
+async def served(serve: Serve, reached: dict[str, Any]) -> Running:
+    """The server, with the project."""
+    return await serve(**reached)
 
 
 async def fill(page: Page, email: str, password: str, button: str) -> None:
@@ -142,6 +150,50 @@ async def test_a_user_of_the_project_signs_in_on_the_page(
     await expect(other.get_by_test_id("email")).to_be_visible()
     await fill(page, "ada@example.com", PASSWORD, "sign-in")
     await expect(page.get_by_test_id("start-session")).to_be_visible()
+
+
+async def test_signing_out_of_an_element_leaves_the_page_around_it_where_it_is(
+    aiohttp_server: Any, settings: Settings, reached: dict[str, Any], chromium: Browser
+) -> None:
+    site = web.Application()
+    element = '<script type="module" src="ai/client/realtime-chat.js"></script><realtime-chat>'
+    site.router.add_get("/", document(element))
+    site.add_subapp("/ai/", create_app(replace(settings, **reached), model=DemoModel(delay_s=0)))
+    theirs = str((await aiohttp_server(site)).make_url("/"))
+    page = await chromium.new_page()
+    await page.goto(theirs)
+    await fill(page, "eve@example.com", PASSWORD, "sign-up")
+    await expect(page.locator("#user")).to_have_text("eve@example.com")
+    await page.get_by_test_id("sign-out").click()
+    await expect(page.get_by_test_id("email")).to_be_visible()
+    assert page.url == theirs
+
+
+async def test_signing_out_in_a_frame_keeps_the_way_out_of_it(
+    served: Running, aiohttp_server: Any, chromium: Browser
+) -> None:
+    site = web.Application()
+    source = f"{served.url}/?embed=guest&lang=de"
+    site.router.add_get("/", document(f'<iframe width=900 height=600 src="{source}"></iframe>'))
+    page = await chromium.new_page()
+    await page.goto(str((await aiohttp_server(site)).make_url("/")))
+    chat = page.frame_locator("iframe")
+    await chat.get_by_test_id("email").fill("zoe@example.com")
+    await chat.get_by_test_id("password").fill(PASSWORD)
+    await chat.get_by_test_id("sign-up").click()
+    await chat.get_by_test_id("message-box").fill("count to 3")
+    await chat.get_by_test_id("message-box").press("Enter")
+    await expect(chat.locator(".message.assistant")).to_contain_text("1 2 3")
+    await chat.get_by_test_id("sign-out").click()
+    await expect(chat.get_by_test_id("email")).to_be_visible()
+    await expect(chat.locator("#leave")).to_have_attribute("aria-label", "Schließen")
+
+
+def document(body: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=f"<!doctype html>{body}", content_type="text/html")
+
+    return handler
 
 
 def followed(served: Running, project: SupabaseLite, email: str) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import signal
 import sqlite3
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.support.attach import files_of, uploaded
 from tests.support.device import Device
 from tests.support.fetch import fetch
-from tests.support.process import realtime, server
+from tests.support.process import process, realtime, server
 
 Devices = Callable[..., Device]
 
@@ -119,6 +124,52 @@ async def test_a_backup_or_restore_that_cannot_be_is_refused(tmp_path: Path) -> 
         assert "the engine's own snapshot" in told
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_a_backup_that_is_stopped_leaves_no_copy_behind(
+    tmp_path: Path, device: Devices, signum: signal.Signals
+) -> None:
+    async with server(tmp_path) as running:
+        one = device(running.url)
+        await one.connect()
+        await uploaded(one, b"some words", "a.txt", "text/plain")
+    (content,) = (path for path in tmp_path.glob("realtime.db.files/*/*") if path.is_file())
+    content.unlink()
+    os.mkfifo(content)  # it is read for as long as nobody writes
+    words = (sys.executable, "-m", "realtime", "backup", "b.zip")
+    async with process(*words, cwd=tmp_path) as running:
+        while (writer := reached(content)) is None:
+            await asyncio.sleep(0.01)
+        assert list(tmp_path.glob(".b.zip-*/journal"))
+        running.child.send_signal(signum)
+        assert await running.ended() == 128 + signum
+        os.close(writer)
+    assert running.output == ""
+    assert not [path for path in tmp_path.iterdir() if "b.zip" in path.name]
+
+
+def reached(pipe: Path) -> int | None:
+    """What writes to the pipe, once somebody reads it."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+async def test_what_root_restores_belongs_to_the_server(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    async with server(first):
+        await command("backup", "../b.zip", cwd=first)
+    if os.geteuid() == 0:
+        os.chown(second, 10001, 10001)
+    await command("restore", "../b.zip", cwd=second)
+    names = {path.name for path in second.iterdir()}
+    assert names == {"realtime.db", "realtime.db.lock", "realtime.db.secret"}
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in [second, *second.iterdir()]}
+    assert len(owners) == 1
+
+
 def bent(archive: Path, member: str = "realtime.db") -> None:
     """One bit in the middle of what is packed of it is another one."""
     with zipfile.ZipFile(archive) as whole:
@@ -142,6 +193,23 @@ def foreign(archive: Path) -> None:
 
 def text(archive: Path) -> None:
     archive.write_text("this is no archive")
+
+
+def renamed(archive: Path) -> None:
+    """A letter of a name is another one, in the list of all members."""
+    data = archive.read_bytes()
+    before, list_of_all = data[: (start := data.index(b"PK\1\2"))], data[start:]
+    assert list_of_all.count(b"secret") == 1
+    archive.write_bytes(before + list_of_all.replace(b"secret", b"secreu"))
+
+
+def without_secret(archive: Path) -> None:
+    """Packed again, without one of its members."""
+    with zipfile.ZipFile(archive) as whole:
+        members = {name: whole.read(name) for name in whole.namelist() if name != "secret"}
+    with zipfile.ZipFile(archive, "w") as other:
+        for name, data in members.items():
+            other.writestr(name, data)
 
 
 def rewritten(archive: Path, sql: str) -> None:
@@ -175,6 +243,8 @@ async def test_an_archive_that_is_damaged_or_foreign_changes_nothing(tmp_path: P
         (cut, "cannot be restored: "),
         (text, "not a zip file"),
         (foreign, "no backup of this server"),
+        (renamed, "'secreu' does not belong there"),
+        (without_secret, "not all that it had is there"),
         (newer, "newer version of this server"),
         (no_journal, "its journal is damaged"),
     ):

@@ -105,6 +105,15 @@ async def test_a_collector_that_does_not_answer_holds_up_nothing(
             {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
             "OTEL_EXPORTER_OTLP_PROTOCOL=grpc must be http/protobuf",
         ),
+        ({ENDPOINT: "localhost:4318"}, f"{ENDPOINT}=localhost:4318 must be a URL"),
+        (
+            {ENDPOINT: "http://localhost:4318", "OTEL_BSP_SCHEDULE_DELAY": "-1"},
+            "OpenTelemetry refuses a variable OTEL_…: schedule_delay_millis must be positive",
+        ),
+        (
+            {ENDPOINT: "http://localhost:4318", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"},
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be",
+        ),
     ],
 )
 async def test_what_cannot_be_is_told(tmp_path: Path, given: dict[str, str], told: str) -> None:

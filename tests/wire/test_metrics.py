@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from realtime.models import ModelError, TextDelta
 from realtime.package import VERSION
@@ -86,6 +87,10 @@ async def test_who_may_read_them(serve: Serve) -> None:
     guarded = await serve(metrics_token="s3cret")
     assert (await fetch(f"{guarded.url}/metrics")).status == 404
     assert (await fetch(f"{guarded.url}/metrics", "other")).status == 404
+    reader, writer = await asyncio.open_connection("127.0.0.1", URL(guarded.url).port)
+    writer.write(b"GET /metrics HTTP/1.0\r\nAuthorization: Bearer \xff\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"404"
+    writer.close()
     assert await scrape(guarded.url, "s3cret")
 
 

@@ -270,9 +270,10 @@ def route(token: str) -> web.RouteDef:
     proxy stands between."""
 
     async def handler(request: web.Request) -> web.Response:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        named = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        given = named.encode(errors="surrogateescape")  # whatever bytes came
         near = local(request.remote or "") and "X-Forwarded-For" not in request.headers
-        if not (hmac.compare_digest(given.encode(), token.encode()) if token else near):
+        if not (hmac.compare_digest(given, token.encode()) if token else near):
             raise web.HTTPNotFound
         if peers := request.app.get(PEERS):
             families = together(await peers.metrics())

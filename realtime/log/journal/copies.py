@@ -65,7 +65,7 @@ def replace(path: Path, copy: Path) -> str | None:
         for before, after in moves:
             os.rename(before, after)
             done.append((before, after))
-    except OSError:
+    except BaseException:  # a signal, too
         for before, after in reversed(done):
             os.rename(after, before)
         raise
