@@ -16,7 +16,7 @@ export class Where {
   constructor(storage) {
     this.#storage = storage;
     const known = storage.read(KEY) ?? {};
-    this.now = known.session_id || known.begins ? known : beginning();
+    this.#now = known.session_id || known.begins ? known : beginning();
   }
 
   /** @returns {Place} */
