@@ -180,6 +180,13 @@ export class SessionClient extends Commands {
     return this.#heading ?? this.#where.now;
   }
 
+  /** Whether a message that was said in the stored session waits for the first connection. */
+  get unsent() {
+    const { session_id } = this.#where.now;
+    const waits = (entry) => entry.session_id === session_id && entry.status === "waiting";
+    return this.connection === "offline" && Boolean(session_id) && this.outbox.entries.some(waits);
+  }
+
   /** Messages that the log does not hold yet. */
   get pending() {
     const { begins, session_id } = this.#where.now;
@@ -217,7 +224,8 @@ export class SessionClient extends Commands {
    * @returns {Promise<import("./reducer.js").State>} @throws {CommandError} if refused
    */
   create(options) {
-    const { begins } = this.connection === "live" ? {} : this.#where.now; // what was said there goes along
+    const another = this.connection === "live" || (this.connection === "connecting" && this.pending.length);
+    const { begins } = another ? {} : this.#where.now; // what was said there goes along
     return this.#enter(beginning(options, begins?.id));
   }
 

@@ -46,20 +46,21 @@ export class Acts {
    * @param {boolean} [focus]  whether one goes on by typing
    */
   async open(session_id, share, focus = true) {
-    const { client, composer, following, side, schedule, place } = this.#page;
+    const { $, client, composer, following, side, schedule, place } = this.#page;
     this.moving += 1;
     following.resume();
     side.close();
     composer.enter(session_id);
     const there = session_id ? client.open(session_id, share) : client.create(this.#chosen());
     schedule();
+    $("message-box").disabled = false; // after an error it was
+    if (focus) composer.focus(); // what is typed on the way is not lost
     await there.catch((error) => {
       if (client.connection !== "error") this.#failed(error); // else the page says it
       composer.enter(place.address.named());
     });
     this.moving -= 1;
     schedule();
-    if (focus) composer.focus();
   }
 
   /** What a new session is begun with. */
@@ -86,11 +87,12 @@ export class Acts {
     return this.attempt(connected.then(work));
   }
 
-  /** Where the address leads. What was said before a session had one goes to a new one. */
+  /** Where the address leads. Without one, what waits to be sent leads to its session, or to a new one. */
   arrive() {
     const { client, composer, place } = this.#page;
-    const share = place.address.invitation();
-    const session_id = place.address.named();
+    let share = place.address.invitation();
+    let session_id = place.address.named();
+    if (!session_id && client.unsent) ({ session_id, share } = client.place); // left before it had its address
     if (session_id) this.open(session_id, share, place.autofocus);
     else if (client.pending.length || client.connection !== "offline") this.open(null);
     else if (place.autofocus) composer.focus();

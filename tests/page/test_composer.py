@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from playwright.async_api import Browser, Route, WebSocketRoute, expect
 
 from realtime.models.demo import DemoModel
 from realtime.runs.chain import Chain, Link
 from tests.page.acting import answered, say
-from tests.page.stage import Stage
+from tests.page.stage import SESSION, Stage
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 
@@ -178,4 +179,69 @@ async def test_a_new_chat_has_the_model_that_was_chosen(serve: Serve, chromium: 
     await models.select_option("demo")
     await say(page, "count to 4")
     await answered(page, "1 2 3 4")
+    await expect(page.locator("#past-sessions .session")).to_have_count(2)
+
+
+async def test_what_is_sent_just_before_a_reload_is_answered(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    held = True
+
+    def line(route: WebSocketRoute) -> None:
+        server = route.connect_to_server()
+        route.on_message(
+            lambda message: None if held and '"send"' in str(message) else server.send(message)
+        )
+
+    await page.route_web_socket("**/socket.io/**", line)
+    await page.goto(running.url)
+    await say(page, "count to 4")
+    await expect(page).to_have_url(re.compile("/c/"))
+    held = False
+    await page.goto(running.url)
+    await answered(page, "1 2 3 4")
+    await expect(page.locator("#past-sessions .session")).to_have_count(1)
+
+
+async def test_what_is_typed_before_a_new_chat_has_come_is_in_its_box(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    await page.route_web_socket("**/socket.io/**", lambda route: None)
+    await page.goto(running.url)
+    await page.get_by_test_id("start-session").click()
+    await page.keyboard.type("hello")
+    await expect(page.get_by_test_id("message-box")).to_have_value("hello")
+
+    page = await chromium.new_page()
+    await page.goto(f"{running.url}/c/{SESSION}")
+    await expect(page.locator("#trouble")).to_be_visible()
+    await page.get_by_test_id("start-session").click()
+    await page.keyboard.type("hello")
+    await expect(page.get_by_test_id("message-box")).to_have_value("hello")
+
+
+async def test_new_chats_before_the_first_connection_are_chats_of_their_own(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    begin = asyncio.Event()
+
+    async def line(route: WebSocketRoute) -> None:
+        await begin.wait()
+        route.connect_to_server()
+
+    await page.route_web_socket("**/socket.io/**", line)
+    await page.goto(running.url)
+    await say(page, "count to 4")
+    await page.get_by_test_id("start-session").click()
+    await expect(page.locator(".message.user")).to_have_count(0)
+    await say(page, "count to 5")
+    begin.set()
+    await answered(page, "1 2 3 4 5")
+    await expect(page.locator(".message.user")).to_have_count(1)
     await expect(page.locator("#past-sessions .session")).to_have_count(2)
