@@ -35,8 +35,7 @@ export class PendingView {
     const said = later ? words("sent_again", { why, time: clock(retry_at) }) : why;
     this.#hint.textContent = error ? said : words(status === "waiting" ? "not_sent_yet" : "sending");
     this.#retry.hidden = !error || status === "sending" || error.code === "too_large";
-    this.#edit.hidden = status !== "failed";
-    this.#drop.hidden = status !== "failed" && !error;
+    this.#edit.hidden = this.#drop.hidden = status !== "failed" && status !== "waiting";
   }
 }
 

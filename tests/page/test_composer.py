@@ -245,3 +245,27 @@ async def test_new_chats_before_the_first_connection_are_chats_of_their_own(
     await answered(page, "1 2 3 4 5")
     await expect(page.locator(".message.user")).to_have_count(1)
     await expect(page.locator("#past-sessions .session")).to_have_count(2)
+
+
+async def test_a_message_that_waits_for_a_connection_can_be_taken_back(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(running.url)
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
+    await context.set_offline(True)
+    await say(page, "count to 5")
+    await say(page, "count to 6")
+    waiting = page.locator(".message.pending")
+    await expect(waiting).to_have_text([re.compile("to 5Not sent yet"), re.compile("to 6")])
+    await waiting.first.get_by_role("button", name="Discard").click()
+    await waiting.first.get_by_role("button", name="Edit").click()
+    await expect(page.get_by_test_id("message-box")).to_have_value("count to 6")
+    await expect(waiting).to_have_count(0)
+    await context.set_offline(False)
+    await page.get_by_test_id("message-box").press("Enter")
+    await answered(page, "1 2 3 4 5 6")
+    await expect(page.locator(".message.user")).to_have_count(2)
