@@ -8,6 +8,7 @@ async (payloads) => {
   const { Transcript } = await import("./client/page/transcript.js");
   const { drawing } = await import("./client/page/markdown-view.js");
   await drawing();
+  const frame = () => new Promise(requestAnimationFrame);
   const ignore = () => {};
   const actions = { continue: ignore, approve: ignore, save: ignore, retry: ignore, drop: ignore, rate: ignore, regenerate: ignore, select: ignore };
   watch.on = true;
@@ -56,7 +57,8 @@ async (payloads) => {
     show();
     await null;
     if (!root.textContent) throw new Error("nothing was shown");
+    for (let frames = 0; frames < 2; frames++) await frame(); // it is laid out and painted
+    root.remove(); // a page that holds all of them takes minutes to paint
   }
-  await new Promise(requestAnimationFrame);
   return seen;
 }
