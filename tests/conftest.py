@@ -80,7 +80,7 @@ def pytest_runtest_makereport(
 
 
 WAITING = ("test_proxies.py", "test_cut_off.py")
-"""They sit out a minute that no setting shortens, and leave the processor to others."""
+"""They sit out a minute, and leave the processor to others meanwhile."""
 SLOW = ("abuse", "page", "process", "workers", "faults", "supabase", "python_client")
 
 

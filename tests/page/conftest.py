@@ -4,14 +4,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from tests.page.acting import LAN
 from tests.page.stage import OWNER, Stage
 from tests.support.browser import browser
-
-# Five seconds are not enough where the machine is busy.
-expect.set_options(timeout=20_000)
 
 
 @pytest.fixture
