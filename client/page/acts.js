@@ -57,7 +57,8 @@ export class Acts {
     if (focus) composer.focus(); // what is typed on the way is not lost
     await there.catch((error) => {
       if (client.connection !== "error") this.#failed(error); // else the page says it
-      composer.enter(place.address.named());
+      if (this.beginning) composer.abandon();
+      else composer.enter(place.address.named());
     });
     this.moving -= 1;
     schedule();
@@ -75,9 +76,16 @@ export class Acts {
     if (connection !== "offline" && !state.runs.length) this.open(null);
   }
 
+  /** Whether what is said now begins a session: before any connection, and where the address leads nowhere. */
+  get beginning() {
+    const { connection, error, state } = this.#page.client;
+    const nowhere = connection === "error" && !state.session_id && ["not_found", "forbidden"].includes(error?.code);
+    return connection === "offline" || nowhere;
+  }
+
   /** Have a session for what is said or uploaded now. */
   begin() {
-    if (this.#page.client.connection === "offline") this.open(null);
+    if (this.beginning) this.open(null);
   }
 
   /** Do something on the server, with a connection. @param {() => Promise<any>} work */

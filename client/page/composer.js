@@ -70,6 +70,14 @@ export class Composer {
     this.#fit();
   }
 
+  /** The session is not there: what is in the box is for the one that begins. */
+  abandon() {
+    this.forget(this.#session);
+    if (!this.#box.value) return this.enter(null);
+    this.#session = null;
+    this.#fit();
+  }
+
   /** A session is gone. @param {string | null} session_id */
   forget(session_id) {
     this.#storage.removeItem(draftOf(session_id));

@@ -68,13 +68,13 @@ function drawDetails({ $, client, people, user }) {
 
 function drawComposer({ $, client, info, attachments, composer, acts, place }) {
   const { state, connection } = client;
-  if (!acts.moving) composer.adopt(place.address.named());
-  $("message-box").disabled = connection === "error";
+  if (!acts.moving && !acts.beginning) composer.adopt(place.address.named());
+  $("message-box").disabled = connection === "error" && !acts.beginning;
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
   attachments.follow(client.place.session_id);
   $("attach").hidden = info.limits?.file_bytes === 0;
-  $("attach").disabled = !usable(client) && connection !== "offline";
+  $("attach").disabled = !usable(client) && !acts.beginning;
   $("send").disabled = !composer.ready;
 }
 

@@ -79,7 +79,12 @@ async def test_an_address_of_nobody_says_so(serve: Serve, chromium: Browser) -> 
     await page.goto(f"{running.url}/c/11111111-1111-4111-8111-111111111111")
     await expect(page.locator("#trouble")).to_contain_text("not here any more")
     await expect(rows(page)).to_have_count(1)
-    await another(page, "count to 5")
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    await page.keyboard.type("count to 5")
+    await page.keyboard.press("Enter")
+    await answered(page, "1 2 3 4 5")
+    await expect(rows(page)).to_have_count(2)
+    await another(page, "count to 6")
 
 
 @pytest.mark.parametrize("depth", ["/ai/", "/a/b/"])
