@@ -184,15 +184,15 @@ class SessionClient(SessionCommands):
 
     async def create(self, **options: Any) -> str:
         """Begin a new session with these `options`, and leave the other one; its id."""
-        return await self._enter("create", _Place(None, options or None))
+        return await self._enter(_Place(None, options or None))
 
     async def join(self, session_id: str, share: str | None = None) -> str:
         """Watch another session; `share` opens one of another identity."""
         if share:
             self._shares[session_id] = share
-        return await self._enter("join", _Place(session_id))
+        return await self._enter(_Place(session_id))
 
-    async def _enter(self, command: str, place: _Place) -> str:
+    async def _enter(self, place: _Place) -> str:
         link, left = self._link, self.state.session_id
         if link is None or self.connection != "live":
             self.state = SessionState()
@@ -203,7 +203,10 @@ class SessionClient(SessionCommands):
             await self._cease()
             await self.connect()
             return str(self.state.session_id)
-        where = self._whereabouts(place.session_id) if place.session_id else _begun_with(place)
+        if place.session_id:
+            command, where = "join", self._whereabouts(place.session_id)
+        else:
+            command, where = "create", _begun_with(place)
         page = await link.request(command, where | self._tools.offer, ACK_S, enters=True)
         entered = str(page["session_id"])
         await self.until(
