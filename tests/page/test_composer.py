@@ -269,3 +269,24 @@ async def test_a_message_that_waits_for_a_connection_can_be_taken_back(
     await page.get_by_test_id("message-box").press("Enter")
     await answered(page, "1 2 3 4 5 6")
     await expect(page.locator(".message.user")).to_have_count(2)
+
+
+async def test_what_is_typed_before_a_link_leads_nowhere_stays_in_the_box(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await chromium.new_page()
+    begin = asyncio.Event()
+
+    async def line(route: WebSocketRoute) -> None:
+        await begin.wait()
+        route.connect_to_server()
+
+    await page.route_web_socket("**/socket.io/**", line)
+    await page.goto(f"{running.url}/c/{SESSION}")
+    await page.get_by_test_id("message-box").fill("count to 5")
+    begin.set()
+    await expect(page.locator("#trouble")).to_be_visible()
+    await expect(page.get_by_test_id("message-box")).to_have_value("count to 5")
+    await page.get_by_test_id("message-box").press("Enter")
+    await answered(page, "1 2 3 4 5")
