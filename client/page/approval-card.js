@@ -55,7 +55,7 @@ export class ApprovalCard {
 
   #tick() {
     const seconds = ((this.#call.approval?.expires_at ?? 0) - Date.now()) / 1000;
-    const rounded = seconds > 90 ? Math.round(seconds / 60) * 60 : Math.max(0, seconds);
+    const rounded = seconds > 90 ? Math.round(seconds / 60) * 60 : Math.max(0, Math.round(seconds));
     const left = words("left", { time: lasting(rounded) });
     if (this.#left.textContent !== left) this.#left.textContent = left;
   }

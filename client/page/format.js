@@ -20,8 +20,9 @@ export function bytes(count) {
   return step ? `${size} ${units[step]}` : words("bytes", { size });
 }
 
-/** @param {number} seconds  e.g. 184 → "3 min 4 s" */
+/** @param {number} seconds  e.g. 184 → "3 min 4 s", 0.26 → "0.3 s" */
 export function lasting(seconds) {
+  if (seconds > 0 && seconds < 0.95) return words("seconds", { count: Math.max(0.1, Math.round(10 * seconds) / 10) });
   const whole = Math.round(seconds);
   const units = [[Math.floor(whole / 3600), "hours"], [Math.floor(whole / 60) % 60, "minutes"], [whole % 60, "seconds"]];
   const shown = units.filter(([count]) => count > 0).slice(0, 2);

@@ -58,3 +58,9 @@ test("no other module has a sentence, and the document none but what needs no sc
   assert.doesNotMatch(document, /\b(?:aria-label|placeholder|title|alt)="/);
   assert.deepEqual(document.replace(/<[^>]*>/g, "").match(/[a-z]+/gi), null);
 });
+
+test("a length of time is told in its two largest units", async () => {
+  const { lasting } = await import("../../client/page/format.js");
+  const told = [0, 0.02, 0.26, 0.96, 8.4, 184, 3_600, 7_384].map(lasting);
+  assert.deepEqual(told, ["0 s", "0.1 s", "0.3 s", "1 s", "8 s", "3 min 4 s", "1 h", "2 h 3 min"]);
+});

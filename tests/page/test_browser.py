@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.page.acting import live, say, shared, start, started
 from tests.support.process import ROOT, free_port, process, server
 
-ARTIFACTS = ROOT / "tests" / "artifacts"
+ARTIFACTS = ROOT / "tests/artifacts/story"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="make and apt are of POSIX systems")
 

@@ -87,6 +87,23 @@ async def test_an_answer_is_copied_rated_and_looked_into(serve: Serve, chromium:
         await expect(reader.get_by_role("button", name=name)).to_be_hidden()
 
 
+async def test_what_was_opened_stays_in_sight(serve: Serve, chromium: Browser) -> None:
+    running = await serve(ScriptedModel(says("Paris."), says("Two million.")))
+    page = await opened(chromium, running.url)
+    for question, answer in (("Capital of France?", "Paris."), ("How many?", "Two million.")):
+        await say(page, question)
+        await answered(page, answer)
+    bar = page.get_by_role("group", name="Answer").first
+    details = bar.get_by_role("button", name="Details")
+    await details.click()
+    await page.get_by_test_id("message-box").hover()
+    await page.get_by_test_id("message-box").click()
+    await expect(bar).to_have_css("opacity", "1")
+    await details.click()
+    await page.get_by_test_id("message-box").click()
+    await expect(bar).to_have_css("opacity", "0")
+
+
 async def test_a_failed_and_a_stopped_answer_are_tried_again(
     serve: Serve, chromium: Browser
 ) -> None:

@@ -118,6 +118,6 @@ async def test_looking_makes_no_link_and_each_press_makes_one(
     await expect(links).to_have_count(2)
     await panel.get_by_test_id("unshare").click()
     await stage.was_asked("unshare")
-    await expect(page.locator("#toast")).to_contain_text("void")
+    await expect(page.locator("#toast")).to_contain_text("revoked")
     await page.get_by_test_id("copy-link").click()
     await expect(links).to_have_count(0)

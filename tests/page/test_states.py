@@ -132,9 +132,11 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
         await stage.plays("run", **ids, status="started", model="large")
         await stage.plays("done", **ids, status=status, model="large", text="", error=error)
     await expect(page.locator(".notice")).to_have_count(2)
+    await expect(page.locator(".markdown table")).to_be_visible()
     yield "failure"
     await page.locator("#scroll").evaluate("scroll => (scroll.scrollTop = 0)")
     await expect(page.locator(".markdown table")).to_be_visible()
+    await expect(page.locator(".markdown math")).to_be_visible()
     yield "conversation"
     await page.locator(".tool-card summary").first.click()
     await page.get_by_role("button", name="Bad answer").first.click()
@@ -155,6 +157,7 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
     await expect(page.locator("#past-sessions .session")).to_have_count(1)
     yield "search"
     await page.locator("#past-sessions .dots").first.click()
+    await expect(page.locator("#session-menu")).to_be_visible()
     yield "menu"
     await page.locator("#session-menu").get_by_role("button", name="Delete").click()
     yield "dialog"
