@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
 import shutil
 import sqlite3
@@ -90,6 +91,70 @@ def test_a_message_that_an_answer_took_in_has_none(journal: Journal) -> None:
     while journal.tidy(1):
         pass
     assert figures(journal) == (2, 1, 3), "counted from the rows"
+
+
+DAY_MS = 86_400_000
+MOMENTS = [
+    0,
+    1,
+    DAY_MS,
+    2 * DAY_MS,
+    2 * DAY_MS + 1,
+    3 * DAY_MS - 1,
+    *range(0, 5 * DAY_MS, 30_000_001),
+]
+
+
+def of_days(journal: Journal) -> list[list[float]]:
+    """What was said from each moment on, by the sums of days."""
+    found = [journal.reports.figures(None, moment) for moment in MOMENTS]
+    for one, moment in zip(found, MOMENTS, strict=True):
+        of_users = [journal.reports.figures(f"user-{n}", moment) for n in range(3)]
+        for name in one.keys() - {"mean_duration_seconds"}:
+            whole = sum(figures[name] for figures in of_users)
+            assert one[name] == pytest.approx(whole), f"{name} from {moment} on, by each session"
+    return [list(one.values()) for one in found]
+
+
+def test_the_sums_of_days_are_those_of_their_sessions(journal: Journal, tmp_path: Path) -> None:
+    dice = random.Random(7)
+    names = []
+    for number in range(60):
+        session = Session(f"s{number}")
+        began = dice.choice([dice.randrange(4 * DAY_MS), 2 * DAY_MS, 3 * DAY_MS - 1])
+        session.begin(f"user-{number % 3}", began)
+        run = asked(session, "How much?")
+        session.finish(run.run_id, "completed", "stop", began + 2, usage=Usage(5, 3, cost=0.25))
+        write(journal, head_of(session), session.take())
+        names.append(session.session_id)
+        if dice.random() < 0.6:
+            session.end(began + 3000, began + 3000)
+            write(journal, head_of(session), session.take())
+    told = of_days(journal)
+    assert len({tuple(one) for one in told}) > 8, "the moments differ"
+
+    older = str(tmp_path / "older.db")
+    journal.checkpoint()
+    shutil.copy(journal.path, older)
+    with closing(sqlite3.connect(older)) as file:
+        file.executescript("DROP TABLE days")
+        for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            if name.startswith("days_"):
+                file.execute(f"DROP TRIGGER {name}")
+        file.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    with closing(Journal(older)) as opened:
+        assert of_days(opened) == told
+
+    with closing(Journal(str(tmp_path / "other.db"))) as other:
+        for name in names:
+            found = journal.heads.find(name)
+            assert found
+            other.adopt(found, journal.events.rows(name))
+        assert of_days(other) == told
+    journal.delete(names[:59])
+    assert of_days(journal)[0][0] == 1
+    journal.delete(names)
+    assert {tuple(one) for one in of_days(journal)} == {(0,) * len(told[0])}
 
 
 def test_sessions_of_an_older_version_are_counted_by_and_by(tmp_path: Path) -> None:

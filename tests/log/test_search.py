@@ -160,7 +160,9 @@ def test_a_journal_of_the_version_before_is_read_and_counted_anew(tmp_path: Path
             "words, content = '', detail = none, tokenize = 'ascii')"
         )
         file.execute("UPDATE counts SET answers = 9")
-        file.executescript("DROP TABLE followers; DROP TABLE followed")
+        file.executescript("DROP TABLE followers; DROP TABLE followed; DROP TABLE days")
+        for name in ("begun", "ended", "counted", "uncounted", "gone"):
+            file.execute(f"DROP TRIGGER days_{name}")
         file.execute("DROP INDEX leaving_to_blank")
         file.execute("ALTER TABLE leaving DROP COLUMN blanked")
         file.execute(f"PRAGMA user_version = {VERSION_BEFORE}")

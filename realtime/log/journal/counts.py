@@ -1,5 +1,6 @@
 """The table of counts: what was said and used in each session, so that nobody adds it up again.
-A message that another answer took in (`consumed`) is no answer.
+A message that another answer took in (`consumed`) is no answer. Triggers keep the sums of each day
+in `days`, of each user and of all (""), so that a sum over many sessions reads none of them.
 
 Sessions of an older version are counted later, some at a time; until then they are added up from
 their rows.
@@ -19,15 +20,15 @@ _ADD = """UPDATE counts SET messages = messages + ?, answers = answers + ?,
     WHERE session = (SELECT key FROM sessions WHERE session_id = ?)"""
 _ANSWERED = "CASE event_type WHEN 'done' THEN CAST(payload AS TEXT) ->> 'status' <> 'consumed' END"
 _USAGE = "json_extract(CASE event_type WHEN 'done' THEN CAST(payload AS TEXT) END, '$.usage')"
-ADDED_UP = f"""sum(event_type = 'user_message') AS messages,
+ADDED_UP = f"""coalesce(sum(event_type = 'user_message'), 0) AS messages,
     coalesce(sum({_ANSWERED}), 0) AS answers,
     coalesce(sum({_USAGE} ->> 'input_tokens'), 0) AS input_tokens,
     coalesce(sum({_USAGE} ->> 'output_tokens'), 0) AS output_tokens,
     coalesce(sum({_USAGE} ->> 'cost'), 0.0) AS cost"""
-_COUNT = f"""INSERT OR REPLACE INTO counts
-    SELECT key, user_id, start_time, {ADDED_UP}
-    FROM sessions JOIN log ON log.session = sessions.key
-    WHERE sessions.key = ? AND event_type IN ('user_message', 'done') GROUP BY key"""  # noqa: S608
+_COUNT = f"""UPDATE counts SET (messages, answers, input_tokens, output_tokens, cost) = (
+        SELECT {ADDED_UP} FROM log
+        WHERE log.session = counts.session AND event_type IN ('user_message', 'done'))
+    WHERE session = ?"""  # noqa: S608
 _UNCOUNTED = """SELECT key, session_id FROM sessions
     WHERE key > ? AND NOT EXISTS (SELECT 1 FROM counts WHERE session = key)
     ORDER BY key LIMIT 1"""

@@ -224,4 +224,67 @@ MIGRATIONS = (
     CREATE INDEX log_used ON log (created_at)
         WHERE event_type IN ('done', 'session_updated', 'summary');
     """,
+    """
+    CREATE TABLE days (
+        user_id TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        sessions INTEGER NOT NULL DEFAULT 0,
+        sessions_ended INTEGER NOT NULL DEFAULT 0,
+        duration_seconds REAL NOT NULL DEFAULT 0,
+        messages INTEGER NOT NULL DEFAULT 0,
+        answers INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        cost REAL NOT NULL DEFAULT 0,
+        PRIMARY KEY (user_id, day)
+    ) WITHOUT ROWID;
+    INSERT INTO days
+        SELECT sessions.user_id, sessions.start_time / 86400000, count(*), count(end_time),
+            total(duration_seconds), coalesce(sum(messages), 0), coalesce(sum(answers), 0),
+            coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), total(cost)
+        FROM sessions LEFT JOIN counts ON counts.session = key GROUP BY 1, 2;
+    INSERT INTO days
+        SELECT '', day, sum(sessions), sum(sessions_ended), sum(duration_seconds), sum(messages),
+            sum(answers), sum(input_tokens), sum(output_tokens), sum(cost)
+        FROM days GROUP BY day;
+    CREATE TRIGGER days_begun AFTER INSERT ON sessions BEGIN
+        INSERT OR IGNORE INTO days (user_id, day)
+            VALUES ('', NEW.start_time / 86400000), (NEW.user_id, NEW.start_time / 86400000);
+        UPDATE days SET sessions = sessions + 1,
+            sessions_ended = sessions_ended + (NEW.end_time IS NOT NULL),
+            duration_seconds = duration_seconds + coalesce(NEW.duration_seconds, 0)
+        WHERE user_id IN ('', NEW.user_id) AND day = NEW.start_time / 86400000;
+    END;
+    CREATE TRIGGER days_ended AFTER UPDATE OF end_time, duration_seconds ON sessions
+    WHEN OLD.end_time IS NOT NEW.end_time OR OLD.duration_seconds IS NOT NEW.duration_seconds BEGIN
+        UPDATE days SET
+            sessions_ended = sessions_ended + (NEW.end_time IS NOT NULL)
+                - (OLD.end_time IS NOT NULL),
+            duration_seconds = duration_seconds + coalesce(NEW.duration_seconds, 0)
+                - coalesce(OLD.duration_seconds, 0)
+        WHERE user_id IN ('', NEW.user_id) AND day = NEW.start_time / 86400000;
+    END;
+    CREATE TRIGGER days_counted AFTER UPDATE ON counts BEGIN
+        UPDATE days SET messages = messages + NEW.messages - OLD.messages,
+            answers = answers + NEW.answers - OLD.answers,
+            input_tokens = input_tokens + NEW.input_tokens - OLD.input_tokens,
+            output_tokens = output_tokens + NEW.output_tokens - OLD.output_tokens,
+            cost = cost + NEW.cost - OLD.cost
+        WHERE user_id IN ('', NEW.user_id) AND day = NEW.start_time / 86400000;
+    END;
+    CREATE TRIGGER days_uncounted AFTER DELETE ON counts BEGIN
+        UPDATE days SET messages = messages - OLD.messages, answers = answers - OLD.answers,
+            input_tokens = input_tokens - OLD.input_tokens,
+            output_tokens = output_tokens - OLD.output_tokens, cost = cost - OLD.cost
+        WHERE user_id IN ('', OLD.user_id) AND day = OLD.start_time / 86400000;
+    END;
+    CREATE TRIGGER days_gone AFTER DELETE ON sessions BEGIN
+        UPDATE days SET sessions = sessions - 1,
+            sessions_ended = sessions_ended - (OLD.end_time IS NOT NULL),
+            duration_seconds = duration_seconds - coalesce(OLD.duration_seconds, 0)
+        WHERE user_id IN ('', OLD.user_id) AND day = OLD.start_time / 86400000;
+        DELETE FROM days WHERE user_id IN ('', OLD.user_id) AND day = OLD.start_time / 86400000
+            AND sessions = 0;
+    END;
+    """,
 )

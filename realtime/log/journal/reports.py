@@ -5,8 +5,20 @@ from __future__ import annotations
 from .counts import ADDED_UP
 from .database import Database
 
-SUMS = """coalesce(sum(messages), 0), coalesce(sum(answers), 0), coalesce(sum(input_tokens), 0),
-    coalesce(sum(output_tokens), 0), coalesce(sum(cost), 0)"""
+DAY_MS = 86_400_000
+COUNTED = ("messages", "answers", "input_tokens", "output_tokens", "cost")
+FIGURES = ("sessions", "sessions_ended", "duration_seconds", *COUNTED)
+SAID = f"""SELECT {", ".join(FIGURES)} FROM days WHERE user_id = ?1 AND day >= ?3
+    UNION ALL
+    SELECT 1, end_time IS NOT NULL, duration_seconds, {", ".join(COUNTED)}
+    FROM sessions LEFT JOIN counts ON counts.session = key
+    WHERE sessions.start_time >= ?2 AND sessions.start_time < ?3 * {DAY_MS}"""  # noqa: S608
+"""From a moment on: each day that is in it as a whole, and the sessions of the day before."""
+SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in FIGURES)
+UNCOUNTED = f"""SELECT {ADDED_UP} FROM sessions JOIN log ON log.session = sessions.key
+    WHERE sessions.start_time >= ?1 AND (?2 IS NULL OR sessions.user_id = ?2)
+      AND event_type IN ('user_message', 'done')
+      AND NOT EXISTS (SELECT 1 FROM counts WHERE session = key)"""  # noqa: S608
 
 
 class Reports:
@@ -18,38 +30,24 @@ class Reports:
     def figures(self, user_id: str | None, since: int) -> dict[str, float]:
         """Counts over the sessions that began at or after `since`; of one user, or of all.
         `cost` in US dollars, of the answers whose price was known."""
-        of_user = "" if user_id is None else " AND user_id = ?2"
-        asked = (since,) if user_id is None else (since, user_id)
+        of_user = "" if user_id is None else " AND sessions.user_id = ?1"
+        asked = user_id or "", since, -(-since // DAY_MS)
         with self._database.reading():
-            sessions, ended, mean = self._database.query(
-                f"""SELECT count(*), count(end_time), coalesce(avg(duration_seconds), 0)
-                    FROM sessions WHERE start_time >= ?1{of_user}""",  # noqa: S608
-                asked,
-            )[0]
-            counted = self._database.query(
-                f"""SELECT {SUMS} FROM counts WHERE start_time >= ?1{of_user}""",  # noqa: S608
-                asked,
-            )[0]
+            sums = f"SELECT {SUMS} FROM ({SAID}{of_user})"  # noqa: S608
+            sessions, ended, seconds, *counted = self._database.query(sums, asked)[0]
             if self._database.query("SELECT 1 FROM meta WHERE name = 'uncounted'"):
-                left = self._database.query(
-                    f"""SELECT {SUMS} FROM (
-                        SELECT {ADDED_UP} FROM sessions JOIN log ON log.session = sessions.key
-                        WHERE start_time >= ?1{of_user} AND event_type IN ('user_message', 'done')
-                          AND NOT EXISTS (SELECT 1 FROM counts WHERE session = key)
-                        GROUP BY key)""",  # noqa: S608
-                    asked,
-                )[0]
-                counted = tuple(map(sum, zip(counted, left, strict=True)))
+                left = self._database.query(UNCOUNTED, (since, user_id))[0]
+                counted = [one + other for one, other in zip(counted, left, strict=True)]
         messages, answers, read, written, cost = counted
         return {
             "sessions": sessions,
             "sessions_ended": ended,
-            "mean_duration_seconds": round(mean, 1),
+            "mean_duration_seconds": round(seconds / ended, 1) if ended else 0.0,
             "messages": messages,
             "answers": answers,
             "input_tokens": read,
             "output_tokens": written,
-            "cost": round(cost, 6),
+            "cost": round(cost, 6) + 0.0,  # not -0.0
         }
 
     def spent(self, since: int) -> list[tuple[str, str, int, float]]:
