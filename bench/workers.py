@@ -144,23 +144,24 @@ async def cluster(
 # --------------------------------------------------------------------- watching
 
 ALONE = "Valkey, no other worker"
-TWICE = "Valkey, a second device here"
 WATCHED = {others: f"Valkey, watched by {others}" for others in (1, 4)}
+TWICE = "Valkey, watched by 1 with two devices"
 
 
 async def watching(bench: Bench, given: argparse.Namespace) -> Rows:
     """Rows by side. `cpu_us_per_token` is the producer's."""
 
-    async def side(others: int, twice: bool = False, engine: bool = True) -> Row:
+    async def side(others: int, devices: int = 1, engine: bool = True) -> Row:
         tally = Tally()
         found = ours(AUTH_SECRET=SECRET)
         async with cluster(bench, found, others=others, engine=engine) as made:
             for url in made.urls:
                 await load.warmed_up(found, url)
             owners = await made.devices(tally, [(0, Viewer)] * given.sessions)
-            places = range(1, others + 1) if others else range(int(twice))
             wanted: list[tuple[int, Made]] = [
-                (place, partial(Viewer, key=key)) for place in places for key in keys(owners)
+                (place, partial(Viewer, key=key))
+                for place in range(1, others + 1)
+                for key in keys(owners) * devices
             ]
             watchers = await made.devices(made.watched, wanted)
             row = await made.answers(owners, tally, given.seconds)
@@ -180,8 +181,8 @@ async def watching(bench: Bench, given: argparse.Namespace) -> Rows:
     sides: dict[str, Callable[[], Awaitable[Row]]] = {
         "SQLite": lambda: side(0, engine=False),
         ALONE: lambda: side(0),
-        TWICE: lambda: side(0, twice=True),
         **{name: partial(side, others) for others, name in WATCHED.items()},
+        TWICE: lambda: side(1, devices=2),
     }
     return await rounds(sides, given.repeat)
 
@@ -191,9 +192,10 @@ def keys(clients: Sequence[Client]) -> list[Key]:
 
 
 def broadcasts(rows: Rows) -> list[float]:
-    """What one more device in each room costs the producer, µs a token, by round."""
-    pairs = zip(rows[TWICE], rows[ALONE], strict=True)
-    return [twice["cpu_us_per_token"] - once["cpu_us_per_token"] for twice, once in pairs]
+    """What one more device in each room costs a watching worker, µs a token, by round."""
+    key = "watching_us_per_token"
+    pairs = zip(rows[TWICE], rows[WATCHED[1]], strict=True)
+    return [twice[key] - once[key] for twice, once in pairs]
 
 
 def above(rows: Rows, name: str) -> float:

@@ -15,8 +15,7 @@ from ..live.host import Host
 from ..live.presence import Presence
 from ..live.tail import Tail
 from ..live.view import View
-from ..log.encode import Append, only_tokens
-from ..log.hot.records import Told
+from ..log.hot.records import Row, Told
 from ..protocol import (
     Approve,
     ClientResult,
@@ -36,6 +35,10 @@ from ..protocol import (
 IDLE_S = 30.0
 """So long a session is shown on where nobody watches it here."""
 
+UNREAD = 32
+"""Tokens that are shown before they are folded: what a session has in memory is then reached once
+for all of them."""
+
 Ask = Callable[[str, str, tuple[Any, ...], User | None], Coroutine[Any, Any, dict[str, Any]]]
 """(session id, method, its arguments, who asks): what it comes to on the worker that writes the
 session."""
@@ -48,7 +51,8 @@ class Gap(Exception):
 
 
 class Mirror(View):
-    """A `Seat` whose commands are carried out elsewhere. `worker`: where."""
+    """A `Seat` whose commands are carried out elsewhere. `worker`: where; `heard`: the last event
+    that was told. Tokens are folded by the time that anybody looks at the session."""
 
     def __init__(
         self,
@@ -60,7 +64,9 @@ class Mirror(View):
         ask: Ask,
         on_idle: Callable[[str], None],
     ) -> None:
+        self._unread: list[Row] = []
         super().__init__(session, host, tail, Presence())
+        self.heard = session.head
         self.worker = worker
         self._head = head
         self._ask = ask
@@ -81,31 +87,59 @@ class Mirror(View):
     def row(self) -> SessionRow:
         return self._head.row
 
-    def take(self, told: Told) -> Append | None:
-        """Take in what the writer has added; what of it is to be shown here. Raises `Gap`."""
-        events: list[Event] = []
-        payloads: list[bytes] = []
+    @property
+    def session(self) -> Session:
+        self._read()
+        return self._session
+
+    @session.setter
+    def session(self, session: Session) -> None:
+        self._session, self.epoch = session, session.epoch
+
+    @property
+    def _tail(self) -> Tail:
+        self._read()
+        return self._shown
+
+    @_tail.setter
+    def _tail(self, tail: Tail) -> None:
+        self._shown = tail
+
+    def take(self, told: Told) -> list[tuple[str, bytes]]:
+        """Take in what the writer has added; the events of it that are to be shown here, by name.
+        Raises `Gap`, and `StorageError` where one cannot be read."""
+        heard, tokens = self.heard, True
+        fresh: list[Row] = []
         for row in told.rows:
-            if row.seq <= self.session.head:
+            if row.seq <= heard:
                 continue
-            if row.first_seq != self.session.head + 1:
+            if row.first_seq != heard + 1:
                 raise Gap
-            event = row.event()
-            self.session.apply(event)
-            events.append(event)
-            payloads.append(row.payload)
+            heard = row.seq
+            tokens = tokens and row.name == "token"
+            fresh.append(row)
+        self.heard = heard
         if told.head:
             self._head = told.head.head(told.epoch, 0)
-        if not events:
-            return None
-        self._tail.extend(events)
-        return Append(self.session_id, told.epoch, events, payloads, only_tokens(events))
+        self._unread += fresh
+        if not tokens or len(self._unread) >= UNREAD:
+            self._read()
+        return [(row.name, row.payload) for row in fresh]
+
+    def _read(self) -> None:
+        """Fold what was heard. Raises `StorageError`."""
+        if self._unread:
+            unread, self._unread = self._unread, []
+            events = [row.event() for row in unread]
+            for event in events:
+                self._session.apply(event)
+            self._shown.extend(events)
 
     def read_again(self, head: Head, session: Session, events: Sequence[Event]) -> None:
         """The log has more than was heard: these events, the first of which may be known in
         part."""
-        self._head, self.session = head, session
         self._tail.extend(events)
+        self._head, self.session, self.heard = head, session, session.head
 
     def entered(self, user: User, command: Join) -> None:
         if command.tools:
@@ -138,7 +172,7 @@ class Mirror(View):
         """Nothing is shown any more."""
         self._lost = why
         self.presence.cancel()
-        self._tail.close(why)
+        self._shown.close(why)
 
     # --------------------------------------------------------------- commands
 

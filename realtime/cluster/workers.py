@@ -168,15 +168,18 @@ class Workers:
 
     def _take(self, mirror: Mirror, parts: Iterable[Told]) -> None:
         for told in parts:
-            if told.epoch != mirror.session.epoch:
-                return self._drop(mirror.session_id)
+            if told.epoch != mirror.epoch:
+                return self._drop(told.session_id)
             key = mirror.share_key
             try:
-                append = mirror.take(told)
+                entries = mirror.take(told)
             except Gap:
                 return self._spawn(self._heal(mirror))
-            if append:
-                self._rooms.broadcast(append)
+            except StorageError as error:  # of another version, perhaps
+                logger.warning("%s", error, extra={"session_id": told.session_id})
+                return self._drop(told.session_id)
+            if entries:
+                self._rooms.show(told.session_id, entries)
             if key and key != mirror.share_key:
                 self.on_unshared(mirror.session_id, mirror.owner)
         return None
@@ -190,10 +193,10 @@ class Workers:
             found = await self._read(session_id)
             if self._mirrors.get(session_id) is not mirror:
                 return
-            if found is None or found[1].epoch != mirror.session.epoch:
+            if found is None or found[1].epoch != mirror.epoch:
                 return self._drop(session_id)
             head, session, events = found
-            missed = [event for event in events if event.seq > mirror.committed]
+            missed = [event for event in events if event.seq > mirror.heard]
             mirror.read_again(head, session, missed)
             if missed:
                 self.count.healed += 1
@@ -301,7 +304,7 @@ class Workers:
             return
         if not worker:
             self._spawn(self._hub.take_up(session_id))
-        elif epoch != mirror.session.epoch:
+        elif epoch != mirror.epoch:
             self._drop(session_id)
         else:
             mirror.worker = worker
@@ -328,11 +331,11 @@ class Workers:
                 mirror.worker = place.worker
                 if not place.alive:
                     self._spawn(self._hub.take_up(session_id))
-                elif place.epoch != mirror.session.epoch:
+                elif place.epoch != mirror.epoch:
                     self._drop(session_id)
-                elif before.get(session_id) == mirror.committed < place.head:
+                elif before.get(session_id) == mirror.heard < place.head:
                     self._spawn(self._heal(mirror))
-            before = {one: mirror.committed for one, mirror in self._mirrors.items()}
+            before = {one: mirror.heard for one, mirror in self._mirrors.items()}
             missing = {one: missing.get(one, 0) + 1 for one in self._mirrors.keys() - found.keys()}
             for session_id, times in missing.items():
                 if times > MISSED:

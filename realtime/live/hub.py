@@ -54,6 +54,10 @@ class Rooms(Protocol):
     """The live tail: the sockets that watch a session. Nothing here waits."""
 
     def broadcast(self, append: Append) -> None: ...
+    def show(self, session_id: str, entries: Sequence[tuple[str, bytes]]) -> None:
+        """As `broadcast`: events by name, as JSON."""
+        ...
+
     def presence(self, present: Present) -> None: ...
     def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
         """Tell a user's devices what has changed in their list."""

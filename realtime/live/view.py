@@ -86,19 +86,19 @@ class View(ABC):
     ) -> SessionPayload:
         """As in `Seat`: the caller must send the answer before it awaits anything, so that
         nothing falls between page and live stream. Raises `not_found`, `storage_unavailable`."""
-        session, tail = self.session, self._tail
         try:
-            page, mode = await page_for(command, session, tail)
+            page, mode = await page_for(command, self.session, self._tail)
             self._check_here()  # else the log may have less than we had
+            session, committed = self.session, self.committed
         except StorageError as error:
             raise refused(error) from None
-        if page.seq >= tail.committed:
+        if page.seq >= committed:
             enter()
             self.presence.enter(sid, user)
             self.entered(user, command)
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
         model = self._host.services.chain.name_of(session.options.model)
-        told = payload(session, tail.committed, page, mode, model)
+        told = payload(session, committed, page, mode, model)
         told.people = self.presence.people()
         return told
 

@@ -165,6 +165,10 @@ class Transport(SocketServer):
             ]
             self._put_all(members, events)
 
+    def show(self, session_id: str, entries: Sequence[tuple[str, bytes]]) -> None:
+        if members := self._members(room_of(session_id)):
+            self._put_all(members, [_event(name, payload) for name, payload in entries])
+
     def enter_list(self, sid: str, user_id: str) -> None:
         """Show a socket what changes in the list of this user, who is its own."""
         self.manager.basic_enter_room(sid, NAMESPACE, room_of_user(user_id))

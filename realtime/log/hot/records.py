@@ -34,7 +34,7 @@ NANO = 1_000_000_000
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Row(msgspec.Struct, array_like=True):
+class Row(msgspec.Struct, array_like=True, gc=False):
     """`payload`: the event as JSON. `provider_state`: what no device is told."""
 
     first_seq: int

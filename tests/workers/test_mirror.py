@@ -1,0 +1,122 @@
+"""A session that one worker shows and another one writes: told in pieces, folded when looked at."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from realtime.cluster.mirror import UNREAD, Gap, Mirror
+from realtime.core.rows import StorageError
+from realtime.core.session import Session
+from realtime.live.tail import Tail
+from realtime.log.hot.records import Row, Told, decode_row, row_of
+from realtime.protocol import Event, Token, to_json
+from tests.support.cluster import PREFIX, cluster
+from tests.support.talk import head_of, talk
+from tests.workers.test_owners import elsewhere
+
+
+def mirror(session_id: str) -> Mirror:
+    nothing = cast(Any, None)
+    session = Session(session_id)
+    tail = Tail(nothing, session_id, 0)
+    return Mirror(head_of(session), session, nothing, tail, "writer", nothing, nothing)
+
+
+def told(session_id: str, events: list[Event]) -> Told:
+    return Told(session_id, 1, None, [decode_row(row_of(event, 1)) for event in events])
+
+
+def state(session: Session) -> list[Any]:
+    said = [(question.text, answer.text()) for question, answer in session.exchanges()]
+    return [session.head, session.row(), said, to_json(session.active_view())]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_it_is_what_was_told_whenever_one_looks(seed: int) -> None:
+    dice = random.Random(seed)
+    written = talk(seed)
+    events = written.take()
+    shown = mirror(written.session_id)
+    known = Session(written.session_id)
+    entries: list[tuple[str, bytes]] = []
+    at = 0
+    while at < len(events):
+        piece = events[max(0, at - dice.randrange(2)) : at + dice.randrange(1, 9)]
+        entries += shown.take(told(written.session_id, piece))
+        for event in events[at : piece[-1].seq]:
+            known.apply(event)
+        at = piece[-1].seq
+        if dice.random() < 0.3:
+            assert shown.committed == known.head
+            assert state(shown.session) == state(known)
+    assert [payload for _, payload in entries] == [to_json(event) for event in events]
+    assert state(shown.session) == state(written)
+
+
+async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
+    session_id, written = "s", Session("s")
+    shown = mirror(session_id)
+    written.begin("owner", 1)
+    shown.take(told(session_id, [*written.take()]))
+    seq = shown.heard
+    for _ in range(10 * UNREAD):
+        seq += 1
+        token: Any = Token(
+            session_id=session_id, seq=seq, message_id="a", offset=0, delta="x", kind="text"
+        )
+        shown.session.runs.setdefault("", cast(Any, _Anybody()))
+        shown.take(told(session_id, [token]))
+        assert len(shown._unread) < UNREAD
+
+
+class _Anybody:
+    """A run that takes any text."""
+
+    @property
+    def answer(self) -> _Anybody:
+        return self
+
+    def add_text(self, token: Token) -> None:
+        pass
+
+
+async def test_a_gap_changes_nothing() -> None:
+    written = talk(3)
+    events = written.take()
+    shown = mirror(written.session_id)
+    shown.take(told(written.session_id, events[:4]))
+    before = state(shown.session)
+    with pytest.raises(Gap):
+        shown.take(told(written.session_id, events[5:]))
+    assert (shown.heard, shown.committed, state(shown.session)) == (4, 4, before)
+    shown.read_again(head_of(written), written, events[4:])
+    assert (shown.heard, shown.committed) == (written.head, written.head)
+    assert shown.take(told(written.session_id, events)) == []
+
+
+async def test_an_event_of_a_newer_version_is_not_shown(tmp_path: Path) -> None:
+    shown = mirror("s")
+    newer = Told("s", 1, None, [Row(1, 1, 1, "unheard_of", b"{}")])
+    with pytest.raises(StorageError, match="unheard_of"):
+        shown.take(newer)
+    async with cluster(tmp_path) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        ack = await other.say("tokens 20 rate 0 first")
+        done = await other.done(ack["run_id"])
+        session_id, seq = owner.auth["session_id"], done["seq"] + 1
+        newer = Told(session_id, 1, None, [Row(seq, seq, 1, "unheard_of", b"{}")])
+        frame = b"T" + msgspec.msgpack.encode([newer])
+        for channel in world.engine.tell("PUBSUB", "CHANNELS", f"{PREFIX}w:*"):
+            world.engine.tell("PUBLISH", channel, frame)
+        await other.until(lambda: other.connects == 2 or None)
+        ack = await other.say("tokens 20 rate 0 second")
+        for device in (owner, other):
+            await device.done(ack["run_id"])
+        assert owner.connects == 1
+        (await world.verdict()).hold()
