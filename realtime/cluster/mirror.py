@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from ..core.fold import merge
 from ..core.rows import Head, SessionRow, StorageError
 from ..core.session import Session
 from ..core.user import User
@@ -35,7 +36,7 @@ from ..protocol import (
 IDLE_S = 30.0
 """So long a session is shown on where nobody watches it here."""
 
-UNREAD = 32
+UNREAD = 64
 """Tokens that are shown before they are folded: what a session has in memory is then reached once
 for all of them."""
 
@@ -130,7 +131,7 @@ class Mirror(View):
         """Fold what was heard. Raises `StorageError`."""
         if self._unread:
             unread, self._unread = self._unread, []
-            events = [row.event() for row in unread]
+            events = merge([row.event() for row in unread])
             for event in events:
                 self._session.apply(event)
             self._shown.extend(events)

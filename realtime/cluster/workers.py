@@ -147,7 +147,7 @@ class Workers:
             for other, users in seen.items():
                 mirror.presence.told(other, users)
             self._mirrors[session_id] = mirror
-        self._take(mirror, told)
+        self._take_all(mirror, told)
         return True
 
     @contextlib.contextmanager
@@ -166,22 +166,26 @@ class Workers:
         head, events = found
         return head, self._hub.folded(session_id, head.row.epoch, events), events
 
-    def _take(self, mirror: Mirror, parts: Iterable[Told]) -> None:
+    def _take_all(self, mirror: Mirror, parts: Iterable[Told]) -> None:
         for told in parts:
-            if told.epoch != mirror.epoch:
-                return self._drop(told.session_id)
-            key = mirror.share_key
-            try:
-                entries = mirror.take(told)
-            except Gap:
-                return self._spawn(self._heal(mirror))
-            except StorageError as error:  # of another version, perhaps
-                logger.warning("%s", error, extra={"session_id": told.session_id})
-                return self._drop(told.session_id)
-            if entries:
-                self._rooms.show(told.session_id, entries)
-            if key and key != mirror.share_key:
-                self.on_unshared(mirror.session_id, mirror.owner)
+            if self._mirrors.get(told.session_id) is mirror:
+                self._take(mirror, told)
+
+    def _take(self, mirror: Mirror, told: Told) -> None:
+        if told.epoch != mirror.epoch:
+            return self._drop(told.session_id)
+        key = mirror.share_key
+        try:
+            entries = mirror.take(told)
+        except Gap:
+            return self._spawn(self._heal(mirror))
+        except StorageError as error:  # of another version, perhaps
+            logger.warning("%s", error, extra={"session_id": told.session_id})
+            return self._drop(told.session_id)
+        if entries:
+            self._rooms.show(told.session_id, entries)
+        if key and key != mirror.share_key:
+            self.on_unshared(told.session_id, mirror.owner)
         return None
 
     async def _heal(self, mirror: Mirror) -> None:
@@ -201,7 +205,7 @@ class Workers:
             if missed:
                 self.count.healed += 1
                 self._rooms.broadcast(encoded(session_id, session.epoch, missed))
-        self._take(mirror, told)
+        self._take_all(mirror, told)
 
     def _drop(self, session_id: str) -> None:
         """What is shown of a session is void: its devices come back and take what counts."""
@@ -277,7 +281,7 @@ class Workers:
                     if (gathered := self._reading.get(told.session_id)) is not None:
                         gathered.append(told)
                     elif mirror := self._mirrors.get(told.session_id):
-                        self._take(mirror, [told])
+                        self._take(mirror, told)
             case b"C":
                 self._bus.called(body)
             case b"A":
