@@ -64,12 +64,12 @@ async def test_people_are_called_by_their_names(serve: Serve, chromium: Browser)
 
     writer = await (await chromium.new_context()).new_page()
     await writer.goto(await owner.get_by_test_id("share-link").input_value())
-    await expect(owner.get_by_test_id("people")).to_have_text("· Here: you, somebody with the link")
+    await expect(owner.get_by_test_id("people")).to_have_text("Here: you, somebody with the link")
     people = owner.get_by_test_id("people")
     await expect(owner.locator(".author")).to_have_text("you")
     await writer.get_by_test_id("name").fill("the owner \u202e")
     await writer.get_by_test_id("name").press("Tab")
-    await expect(people).to_have_text("· Here: you, the owner")
+    await expect(people).to_have_text("Here: you, the owner")
     role = people.locator(".role")
     await expect(role).to_have_text(["you"])
     await say(writer, "count to 5")
@@ -77,7 +77,7 @@ async def test_people_are_called_by_their_names(serve: Serve, chromium: Browser)
         await expect(page.locator(".message.assistant").last).to_contain_text("1 2 3 4 5")
         await expect(page.locator(".author").last).to_have_text(says)
     await writer.reload()
-    await expect(people).to_have_text("· Here: you, the owner")
+    await expect(people).to_have_text("Here: you, the owner")
 
 
 async def test_looking_makes_no_link_and_each_press_makes_one(

@@ -90,7 +90,7 @@ export default {
 
   // people
   your_name: "Ihr Name, wie andere ihn sehen",
-  here: "· Hier: {people}",
+  here: "Hier: {people}",
   and: ", ",
   you: "Sie",
   owner: "der Besitzer",

@@ -90,7 +90,7 @@ export default {
 
   // people
   your_name: "Your name, as others see it",
-  here: "· Here: {people}",
+  here: "Here: {people}",
   and: ", ",
   you: "you",
   owner: "the owner",
