@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator
+from itertools import pairwise
 from typing import Any
 
 from ..protocol import Usage
@@ -224,10 +225,12 @@ def _summary(context: tuple[Item, ...]) -> str:
     texts = [item.text for item in context if isinstance(item, UserText)]
     transcript = "\n".join(texts)
     asked = re.findall(r"^User: *(.+)", transcript, re.MULTILINE)
-    answers = len(re.findall(r"^Assistant: *.", transcript, re.MULTILINE))
+    speakers: list[object] = re.findall(r"^(User|Assistant): *.", transcript, re.MULTILINE)
     if not asked:
         asked = [text for text in texts if text.strip() and not _is_summary_request(text)]
-        answers = sum(isinstance(item, AssistantText) for item in context)
+        speakers = [type(item) for item in context if isinstance(item, UserText | AssistantText)]
+    turns = pairwise(speakers)  # what is said between tools is one answer
+    answers = sum(one in ("User", UserText) and other != one for one, other in turns)
     if not asked:
         return "Nothing was said. (An extract by the demo model.)"
     times = "once" if len(asked) == 1 else f"{len(asked)} times"

@@ -218,6 +218,14 @@ async def test_a_summary_of_a_transcript() -> None:
     assert "demo model" in summary
 
 
+async def test_what_is_said_between_tools_is_one_answer() -> None:
+    told = "User: How many?\nAssistant: Let me look.\nTool: 3\nAssistant: Three.\nUser: Thanks"
+    summary = await said(UserText(told), instructions="Summarise this conversation.")
+    assert "wrote 2 times and got 1 answer." in summary
+    asked = [UserText("How many?"), AssistantText("Let me look."), AssistantText("Three.")]
+    assert "got 1 answer." in await said(*asked, UserText("Summarize, please."))
+
+
 async def test_a_summary_on_request_and_of_nothing() -> None:
     summary = await said(
         UserText("What is tea?"), AssistantText("A drink"), UserText("Summarize, please.")
