@@ -14,9 +14,9 @@ from realtime.core.rows import StorageError
 from realtime.core.session import Session
 from realtime.live.tail import Tail
 from realtime.log.hot.records import Row, Told, decode_row, row_of
-from realtime.protocol import Event, Token, to_json
+from realtime.protocol import Event, to_json
 from tests.support.cluster import PREFIX, cluster
-from tests.support.talk import head_of, talk
+from tests.support.talk import asked, head_of, say, talk
 from tests.workers.test_owners import elsewhere
 
 
@@ -59,30 +59,17 @@ async def test_it_is_what_was_told_whenever_one_looks(seed: int) -> None:
 
 
 async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
-    session_id, written = "s", Session("s")
-    shown = mirror(session_id)
+    written = Session("s")
     written.begin("owner", 1)
-    shown.take(told(session_id, [*written.take()]))
-    seq = shown.heard
-    for _ in range(10 * UNREAD):
-        seq += 1
-        token: Any = Token(
-            session_id=session_id, seq=seq, message_id="a", offset=0, delta="x", kind="text"
-        )
-        shown.session.runs.setdefault("", cast(Any, _Anybody()))
-        shown.take(told(session_id, [token]))
-        assert len(shown._unread) < UNREAD
-
-
-class _Anybody:
-    """A run that takes any text."""
-
-    @property
-    def answer(self) -> _Anybody:
-        return self
-
-    def add_text(self, token: Token) -> None:
-        pass
+    run = asked(written, "How much?")
+    shown = mirror("s")
+    shown.take(told("s", written.take()))
+    answer = shown.session.runs[run.run_id].answer
+    for number in range(10 * UNREAD):
+        say(written, "x", number)
+        shown.take(told("s", written.take()))
+        assert 0 <= number + 1 - answer.length["text"] < UNREAD
+    assert answer.length["text"] > 9 * UNREAD, "folded without a look"
 
 
 async def test_a_gap_changes_nothing() -> None:
