@@ -64,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle-seconds", type=float, default=600.0)
     parser.add_argument("--past-sessions", type=int, default=100_000)
     parser.add_argument("--past-gigabytes", type=float, default=10.0)
+    parser.add_argument("--past-file", type=Path, help="built, where it is not there, and kept")
     parser.add_argument("--quick", action="store_true", help="a short look; not for the record")
     given = parser.parse_args()
     given.only = [name for name in given.only.split(",") if name]
@@ -210,8 +211,9 @@ class Conditions:
 
     async def size(self) -> Rows:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-        path = Path(folder) / "past.db"
-        past.build(path, self._given.past_sessions, self._given.past_gigabytes)
+        path: Path = self._given.past_file or Path(folder) / "past.db"
+        if not path.exists():
+            past.build(path, self._given.past_sessions, self._given.past_gigabytes)
         return await past.both(path)
 
     async def idle(self) -> Rows:

@@ -231,9 +231,10 @@ async def deleted(keeper: JournalKeeper) -> Row:
 
 
 async def both(path: Path) -> dict[str, list[Row]]:
-    """An empty journal, and this one. Measuring deletes what it measures."""
+    """An empty journal, and a copy of this one: measuring deletes what it measures."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=path.parent) as folder:
-        paths = [empty(Path(folder) / "empty.db"), path]
+        paths = [empty(Path(folder) / "empty.db"), Path(shutil.copy(path, folder))]
+        os.sync()  # what is still to be written of the copy is nobody's commit
         starts = [started_s(one) for one in paths]
         keepers = [JournalKeeper(Journal(str(one))) for one in paths]
         rows = [await measured(*one) for one in zip(paths, keepers, strict=True)]
@@ -289,10 +290,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.path.exists():
         build(given.path, given.sessions, given.gigabytes)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.path.parent) as folder:
-        copy = shutil.copy(given.path, folder)
-        os.sync()  # what is still to be written of the copy is nobody's commit
-        print("\n".join(table(asyncio.run(both(Path(copy))))))
+    print("\n".join(table(asyncio.run(both(given.path)))))
 
 
 if __name__ == "__main__":
