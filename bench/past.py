@@ -26,6 +26,7 @@ from typing import Any
 
 from msgspec import structs
 
+from realtime.background import garbage
 from realtime.core.rows import Head, Listing
 from realtime.core.session import Session, new_id
 from realtime.live.listing import place_of
@@ -236,6 +237,7 @@ async def both(path: Path) -> dict[str, list[Row]]:
         paths = [empty(Path(folder) / "empty.db"), Path(shutil.copy(path, folder))]
         os.sync()  # what is still to be written of the copy is nobody's commit
         starts = [started_s(one) for one in paths]
+        collecting = asyncio.create_task(garbage.collect(lambda: True))  # as the server does
         keepers = [JournalKeeper(Journal(str(one))) for one in paths]
         rows = [await measured(*one) for one in zip(paths, keepers, strict=True)]
         alone = await committing(keepers, scanned=False)
@@ -246,6 +248,7 @@ async def both(path: Path) -> dict[str, list[Row]]:
         rows[1] |= await deleted(keepers[1])
         for keeper in keepers:
             await keeper.close()
+        collecting.cancel()
     rows = [{name: round(value, 2) for name, value in row.items()} for row in rows]
     return {
         "empty": [rows[0]],
