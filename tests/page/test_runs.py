@@ -114,7 +114,7 @@ async def test_a_call_is_a_line_that_opens(stage: Stage, chromium: Browser) -> N
     await expect(line).to_contain_text("Send invoice")
     await expect(line).to_contain_text("running")
     await stage.plays("tool_call", **CALL, status="completed", output={"number": 7})
-    await expect(page.locator(".tool-status")).to_have_text(re.compile(r"completed, \d+ s"))
+    await expect(page.locator(".tool-status")).to_have_text(re.compile(r"completed, [\d.]+ s"))
     result = page.get_by_role("group", name="Result")
     rows = page.locator(".value dt, .value dd")
     await expect(rows.first).to_be_hidden()

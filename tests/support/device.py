@@ -67,6 +67,7 @@ class Device:
         before = len(self.record)
         auth = {key: value for key, value in self.auth.items() if value is not None}
         options.setdefault("transports", ["websocket"])
+        options.setdefault("wait_timeout", 10)
         await self.client.connect(self.url, auth=auth, **options)
         _, payload = await self.wait("session", since=before)
         return payload
