@@ -55,8 +55,10 @@ async def test_a_pipeline_of_sends_runs_in_the_order_sent(tmp_path: Path) -> Non
     async with world(tmp_path) as scene:
         first = await scene.device("raw", straight=True)
         await scene.device("stock", of=first, straight=True)
-        acks = await asyncio.gather(*(first.send(f"tokens 2 rate 0 n {n}") for n in range(6)))
+        texts = [f"tokens 2 rate 0 gate p at 1 n {n}" for n in range(6)]
+        acks = await asyncio.gather(*map(first.send, texts))
         assert [ack["status"] for ack in acks] == ["started"] + ["queued"] * 5
+        scene.upstream.gate("p").set()
         await first.done(acks[-1]["run_id"])
         assert [tape.said[-1] for tape in scene.upstream.tapes] == list("012345")
         assert [run["user_text"][-1] for run in fold(first.entries)] == list("012345")
