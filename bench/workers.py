@@ -256,7 +256,7 @@ def bars(rows: Rows) -> list[tuple[str, float, bool]]:
     for others, name in WATCHED.items():
         figure = report.ratios(rows, "cpu_us_per_token", name, ALONE) or 0.0
         found.append(
-            (f"watched by {others}, the producer is within 5 %", figure, abs(figure - 1) <= 0.05)
+            (f"watched by {others}, the producer costs at most 5 % more", figure, figure <= 1.05)
         )
     figure = max(
         report.ratios(rows, "cpu_us_per_token", name, "SQLite") or 0.0
