@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,7 +58,7 @@ class Journal:
 
     # ---------------------------------------------------------------- writing
 
-    def write(self, appends: Sequence[Append], changed: Iterable[Head]) -> set[str]:
+    def write(self, appends: Sequence[Append], changed: Collection[Head]) -> set[str]:
         """Commit events and the heads of their sessions, all or nothing.
 
         Tokens stay loose until they are filed, or anything else of their session comes.
@@ -70,13 +70,16 @@ class Journal:
         tokens = [one for one in appends if one.events and one.session_id not in filed]
         row_id = 0
 
-        def work(writer: sqlite3.Connection) -> None:
+        def store(writer: sqlite3.Connection) -> None:
             nonlocal row_id
+            if tokens:
+                row_id = loose.store(writer, tokens)
+
+        def work(writer: sqlite3.Connection) -> None:
             gone.update(self.heads.save(writer, changed, begun))
             if gone:  # with tokens of theirs that are loose here
                 writer.execute(NOTE_TRACES)
-            if tokens:
-                row_id = loose.store(writer, tokens)
+            store(writer)
             if filed:
                 joined = self.loose.joined(filed)
                 joined += [
@@ -87,7 +90,10 @@ class Journal:
                 ]
                 events.store(writer, joined)
 
-        self._database.transaction(work)
+        if filed or changed:
+            self._database.transaction(work)
+        else:
+            self._database.statement(store)
         self.loose.add(row_id, tokens)
         self.loose.forget(filed | gone)
         return gone

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ...core.rows import StorageError
 
@@ -29,6 +29,7 @@ SUFFIXES = ("", "-wal", "-shm", ".damage", ".files")
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -181,15 +182,26 @@ class Database:
 
     def transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Carry out all of `work`, or nothing of it. For the writing thread only."""
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._writing() as writer:
+            writer.execute("BEGIN IMMEDIATE")
             try:
-                work(self._writer)
-                self._writer.execute("COMMIT")
+                work(writer)
+                writer.execute("COMMIT")
             except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
                 raise
+
+    def statement(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Carry out `work`, a single statement: it is a transaction by itself, and in a third of
+        the calls. For the writing thread only."""
+        with self._writing() as writer:
+            return work(writer)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._writer
         except sqlite3.Error as error:
             raise StorageError(f"cannot write {self.path}: {error}") from error
 
@@ -200,14 +212,12 @@ class Database:
     def empty_wal(self) -> bool:
         """Leave nothing in the write-ahead log. False where somebody is reading what is in it. For
         the writing thread only."""
-        try:
-            self._writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
+        with self._writing() as writer:
+            writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
             try:
-                ((busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                ((busy, _, _),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
-                self._writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot write {self.path}: {error}") from error
+                writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
         return not busy
 
     def query(self, sql: str, values: Any = ()) -> list[Any]:

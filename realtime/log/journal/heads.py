@@ -51,19 +51,31 @@ class Heads:
         return deleted
 
     def find(self, session_id: str) -> Head | None:
-        heads = self._where("session_id = ?", session_id)
+        heads = self.where("session_id = ?", session_id)
         return heads[0] if heads else None
+
+    def where(self, condition: str, *values: Any) -> list[Head]:
+        """`condition`: what follows WHERE."""
+        rows = self._database.query(SELECT + condition, values)
+        return [
+            Head(
+                msgspec.convert(dict(zip(SESSION, row, strict=False)), SessionRow, strict=False),
+                bool(row[-4]),
+                *row[-3:],
+            )
+            for row in rows
+        ]
 
     def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
         """The newest first, of a user or of all."""
         of_user = "TRUE" if user_id is None else "user_id = ?1"
-        heads = self._where(f"{of_user} ORDER BY start_time DESC LIMIT ?2", user_id, limit)
+        heads = self.where(f"{of_user} ORDER BY start_time DESC LIMIT ?2", user_id, limit)
         return [head.row for head in heads]
 
     def page(self, wanted: Listing) -> list[SessionRow]:
         """As `log.store.Store.find_sessions`, without words."""
         where, values = placed(wanted)
-        heads = self._where(
+        heads = self.where(
             f"{LISTED}{where} {IN_ORDER}", wanted.user_id, wanted.archived, *values, wanted.limit
         )
         return [head.row for head in heads]
@@ -78,11 +90,11 @@ class Heads:
         return {session_id for (session_id,) in found}
 
     def open_sessions(self) -> list[Head]:
-        return self._where("end_time IS NULL")
+        return self.where("end_time IS NULL")
 
     def ended_before(self, time_ms: int, limit: int, shipped: bool) -> list[str]:
         """Sessions that ended before then; `shipped`: of which Supabase has everything."""
-        heads = self._where(
+        heads = self.where(
             f"end_time < ? AND {SHIPPED if shipped else 'TRUE'} LIMIT ?", time_ms, limit
         )
         return [head.row.session_id for head in heads]
@@ -90,23 +102,12 @@ class Heads:
     def unsummarised(self) -> list[str]:
         """Ended sessions whose summary is still to be made."""
         # the + keeps the planner from the index of all that have ended
-        heads = self._where("summary_status IN ('pending', 'failed') AND +end_time IS NOT NULL")
+        heads = self.where("summary_status IN ('pending', 'failed') AND +end_time IS NOT NULL")
         return [head.row.session_id for head in heads]
 
     def changed(self, limit: int) -> list[Head]:
         """Heads that Supabase has not as they are."""
-        return self._where("revision > shipped LIMIT ?", limit)
-
-    def _where(self, where: str, *values: Any) -> list[Head]:
-        rows = self._database.query(SELECT + where, values)
-        return [
-            Head(
-                msgspec.convert(dict(zip(SESSION, row, strict=False)), SessionRow, strict=False),
-                bool(row[-4]),
-                *row[-3:],
-            )
-            for row in rows
-        ]
+        return self.where("revision > shipped LIMIT ?", limit)
 
 
 def placed(wanted: Listing) -> tuple[str, Values]:

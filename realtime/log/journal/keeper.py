@@ -160,8 +160,9 @@ class JournalKeeper:
         if not wanted.wanted:
             return await self._read(self.journal.heads.page, wanted)
         for _ in range(SEARCH_PIECES):
-            if not await self._write(self.journal.index, PIECE_S):
+            if not await self._read(self.journal.search.behind):
                 break
+            await self._write(self.journal.index, PIECE_S)
         return await self._read(self.journal.search.find, wanted)
 
     async def known(self, session_ids: Sequence[str]) -> set[str]:

@@ -77,7 +77,7 @@ class Loose:
 
 
 def store(writer: sqlite3.Connection, appends: Sequence[Append]) -> int:
-    """Store tokens in one row, and give its id. Inside of a transaction."""
+    """Store tokens in one row, and give its id. One statement."""
     payloads = b",".join([payload for one in appends for payload in one.payloads])
     cursor = writer.execute("INSERT INTO loose (tokens) VALUES (?)", (b"[%b]" % payloads,))
     assert cursor.lastrowid

@@ -24,11 +24,13 @@ from . import heads, slim
 from .database import Database
 
 ROWS = 50  # that are read at once
+BEFORE_ALL = -(2**62)  # rows
 NOBODY = 0  # the document of no session
 MERGED = 16  # pages at once, which take a few milliseconds
 
 _SAID = "event_type IN ('user_message', 'done', 'session_updated')"
 _CURSOR = "SELECT value FROM meta WHERE name = 'indexed'"
+_BEHIND = f"SELECT 1 FROM log WHERE id > coalesce(({_CURSOR}), {BEFORE_ALL}) AND {_SAID} LIMIT 1"  # noqa: S608
 _LAST = f"SELECT max(id) FROM (SELECT id FROM log WHERE id > ? ORDER BY id LIMIT {ROWS})"  # noqa: S608
 _TOKENS = """SELECT content FROM events WHERE session_id = ? AND run_id = ?
     AND event_type = 'token' AND CAST(payload AS TEXT) ->> 'kind' = 'text' ORDER BY seq"""
@@ -63,13 +65,18 @@ class Search:
         if not asked:
             return []
         where, values = heads.placed(wanted)
-        found = self._database.query(
-            f"""SELECT session_id FROM said_fts CROSS JOIN sessions ON doc = said_fts.rowid
-                WHERE said_fts MATCH ? AND archived = ?{where} {heads.IN_ORDER}""",  # noqa: S608
-            (asked, wanted.archived, *values, wanted.limit),
+        found = self._heads.where(
+            f"""session_id IN (
+                SELECT session_id FROM said_fts CROSS JOIN sessions ON doc = said_fts.rowid
+                WHERE said_fts MATCH ? AND archived = ?{where} {heads.IN_ORDER})
+                {heads.IN_ORDER}""",  # noqa: S608
+            *(asked, wanted.archived, *values, wanted.limit, wanted.limit),
         )
-        rows = [self._heads.find(session_id) for (session_id,) in found]
-        return [head.row for head in rows if head and head.row.user_id == wanted.user_id]
+        return [head.row for head in found if head.row.user_id == wanted.user_id]
+
+    def behind(self) -> bool:
+        """Whether something was said that is not known yet."""
+        return bool(self._database.query(_BEHIND))
 
 
 def follow(writer: sqlite3.Connection, seconds: float) -> bool:
@@ -77,7 +84,7 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
     transaction."""
     until = time.monotonic() + seconds
     anew: set[str] = set()
-    ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(-(2**62),)]
+    ((cursor,),) = writer.execute(_CURSOR).fetchall() or [(BEFORE_ALL,)]
     while True:
         (last,) = writer.execute(_LAST, (cursor,)).fetchone()
         if last is None:
