@@ -21,10 +21,11 @@ const { acts } = chat(document, document.body, {
   tab: new Keep(() => sessionStorage),
   landing,
   again: (empty) => (empty ? location.assign(address.root.href + location.search) : location.reload()),
+  returns: Boolean(framed),
   leaves: !framed,
   token: embed === "token" ? framed?.token : undefined,
 });
 framed?.appear();
 
 addEventListener("hashchange", () => location.hash.startsWith("#session=") && acts.arrive());
-addEventListener("popstate", () => location.hash || acts.arrive());
+addEventListener("popstate", () => location.hash.startsWith("#session=") || acts.arrive());

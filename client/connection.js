@@ -1,6 +1,6 @@
 /**
  * A Socket.IO connection that comes back as the same user: after losses that socket.io-client
- * leaves to its user, and at once when the page wakes up or the network returns.
+ * leaves to its user, and at once when the page wakes up or the network goes or returns.
  */
 
 import { CommandError } from "./errors.js";
@@ -76,7 +76,7 @@ export class Connection {
     this.#socket = url ? io(url, settings) : io(settings);
     this.#listen();
     const { document } = window ?? {};
-    this.#wakers = [[document, "visibilitychange"], [window, "pageshow"], [window, "online"]];
+    this.#wakers = [[document, "visibilitychange"], [window, "pageshow"], [window, "online"], [window, "offline"]];
     this.#wake = () => document?.visibilityState === "hidden" || this.#woken();
   }
 

@@ -163,6 +163,9 @@ export const callOf = ({ runs }, tool_call_id) =>
 /** @param {State} state @returns {Run[]} the runs that wait, first come first */
 export const queued = (state) => state.runs.filter((run) => !run.begun);
 
+/** Dropped before its turn: nobody answered it, and the model was never told. @param {Run} run */
+export const withdrawn = ({ behind, done }) => behind !== undefined && done?.status === "cancelled";
+
 // ------------------------------------------------------------------ the fold
 
 const folds = {

@@ -29,6 +29,7 @@ import { beginning, Where } from "./where.js";
 export { CommandError };
 
 const PROBE_MS = 3000;
+const SHOWN_MS = 500; // how long the session that one leaves is still shown
 const LIMITS_MS = 3000; // how long a message waits for the limits
 
 /** Whether a command has got no answer. @param {CommandError} error */
@@ -54,7 +55,8 @@ export class SessionClient extends Commands {
   #listeners = new Set(); // of the list
   #hearers = new Set(); // of events
   #where;
-  #heading = null; // the place we are on the way to, while another session is shown
+  #heading = null; // the place that we are on the way to
+  #left = null; // the last session that was shown before
   #begun = new Set(); // the ids of beginnings that the server is asked for
   #here = new Here();
   #opening = deferred();
@@ -242,8 +244,10 @@ export class SessionClient extends Commands {
   /** @param {import("./where.js").Place} place */
   async #enter(place) {
     if (this.connection !== "live") return this.#connectTo(place);
-    const left = this.state.session_id;
+    const left = this.state.session_id ?? this.#left;
+    const before = this.#where.now;
     this.#heading = place;
+    const late = setTimeout(() => this.#heading === place && this.#show(place), SHOWN_MS);
     const answer = place.begins ? this.#begin(place.begins) : this.request("join", { ...place, ...this.#tools.offer });
     const caughtUp = this.#log.catchUp(answer, () => this.#go(place));
     caughtUp.catch(() => {}); // it rejects as `answer` does, or is awaited below
@@ -253,9 +257,12 @@ export class SessionClient extends Commands {
       if (this.#heading !== place) return this.state; // another move is under way
       if (lost(error)) return this.#connectTo(place);
       this.#heading = null;
-      this.#log.release();
+      if (this.#where.now === place) this.#connectTo(before).catch(() => {}); // it is no longer shown
+      else this.#log.release();
       this.outbox.flush();
       throw error;
+    } finally {
+      clearTimeout(late);
     }
     await caughtUp.catch(() => this.connect()); // and go on from there
     const { session_id } = await answer;
@@ -409,6 +416,11 @@ export class SessionClient extends Commands {
   /** Go to another session, which is not known yet. */
   #go(place) {
     this.#heading = null;
+    this.#show(place);
+  }
+
+  #show(place) {
+    this.#left = this.state.session_id ?? this.#left;
     this.#log.state = initial();
     this.#where.now = place;
     this.#changed();

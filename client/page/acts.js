@@ -50,7 +50,8 @@ export class Acts {
     this.moving += 1;
     following.resume();
     side.close();
-    composer.enter(session_id);
+    if (!session_id && client.connection === "error") composer.abandon(); // its text is to be said somewhere
+    else composer.enter(session_id);
     const there = session_id ? client.open(session_id, share) : client.create(this.#chosen());
     schedule();
     $("message-box").disabled = false; // after an error it was
@@ -73,7 +74,7 @@ export class Acts {
   /** Another model: a session that nobody has said anything in makes room for one with it. */
   choose() {
     const { connection, state } = this.#page.client;
-    if (connection !== "offline" && !state.runs.length) this.open(null);
+    if (connection !== "offline" && !state.runs.length) this.open(null, undefined, false); // the arrow keys choose, too
   }
 
   /** Whether what is said now begins a session: before any connection, and where the address leads nowhere. */
@@ -95,12 +96,12 @@ export class Acts {
     return this.attempt(connected.then(work));
   }
 
-  /** Where the address leads. Without one, what waits to be sent leads to its session, or to a new one. */
-  arrive() {
+  /** Where the address leads. Without one, what waits to be sent leads to its session, or to a new one. @param {boolean} [first]  the chat has just been made */
+  arrive(first = false) {
     const { client, composer, place } = this.#page;
     let share = place.address.invitation();
     let session_id = place.address.named();
-    if (!session_id && client.unsent) ({ session_id, share } = client.place); // left before it had its address
+    if (!session_id && (client.unsent || (first && place.returns))) ({ session_id, share } = client.place); // without an address yet
     if (session_id) this.open(session_id, share, place.autofocus);
     else if (client.pending.length || client.connection !== "offline") this.open(null);
     else if (place.autofocus) composer.focus();
@@ -161,9 +162,10 @@ export class Acts {
     download(whole, `${name}.${whole.type.includes("json") ? "json" : "txt"}`);
   }
 
-  /** The conversation, as a file. */
-  async export({ session_id }) {
-    download(await this.#page.api.markdown(session_id), `${words("export_file")}.md`);
+  /** The conversation, as a file of its title. */
+  async export({ session_id }, title) {
+    const name = title.replace(/[\p{C}<>:"/\\|?*]+/gu, " ").trim().slice(0, 80);
+    download(await this.#page.api.markdown(session_id), `${name || words("export_file")}.md`);
   }
 }
 

@@ -13,7 +13,11 @@ export const addressOf = (session_id) =>
 /** @returns {string | null} the session that the address names */
 export function named() {
   const [, id] = /^c\/([^/]+)$/.exec(location.pathname.slice(root.pathname.length)) ?? [];
-  return id ? decodeURIComponent(id) : null;
+  try {
+    return id ? decodeURIComponent(id) : null;
+  } catch {
+    return id; // of no session
+  }
 }
 
 /**

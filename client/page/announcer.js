@@ -1,6 +1,6 @@
 /** What a screen reader is told: an answer once, when it is whole, not word by word. */
 
-import { activeRun } from "../reducer.js";
+import { activeRun, withdrawn } from "../reducer.js";
 import { drawing } from "./markdown-view.js";
 import { inWords } from "./tool-card.js";
 import { words } from "./words.js";
@@ -26,14 +26,14 @@ export class Announcer {
   /** An answer in words, without the signs of its Markdown. */
   async #read({ message, status }) {
     const text = message.text.slice(0, 4 * LONGEST);
-    const words = await drawing().then(({ plainText }) => plainText(text), () => text);
-    this.say(words.slice(0, LONGEST) || words("answer_ended", { status }));
+    const plain = await drawing().then(({ plainText }) => plainText(text), () => text);
+    this.say(plain.slice(0, LONGEST) || words("answer_ended", { status }));
   }
 
   /** @param {import("../reducer.js").State} state */
   update(state) {
     const { session_id, runs } = state;
-    const last = runs.findLast((run) => run.done);
+    const last = runs.findLast((run) => run.done && !withdrawn(run));
     const known = this.#session === session_id; // what was there when it was opened is no news
     if (known && last && this.#done !== last.done) {
       this.#read(last);

@@ -34,7 +34,7 @@ export class Answer {
     if (!text.startsWith(this.#text)) this.#plans = new WeakMap();
     this.#text = text;
     this.#reading.source = this.#spliced(final ? text : decided(text));
-    if (final && !this.#reading.final) this.#known = ""; // what is not defined by now never is
+    if (final && !this.#reading.final && (this.#known || text.includes("[^"))) this.#forget(); // what is not defined by now never is
     this.#reading.final = final;
     let tree = this.#growing.parse(this.#reading.source);
     if (this.#define(tree) && this.#settled) {
@@ -84,10 +84,15 @@ export class Answer {
     });
     const known = JSON.stringify([...this.#reading.links, ...this.#reading.notes]);
     if (known === this.#known) return false;
+    this.#forget();
     this.#known = known;
+    return true;
+  }
+
+  #forget() {
+    this.#known = "";
     this.#rows.clear();
     this.#plans = new WeakMap();
-    return true;
   }
 
   #slice = ({ from, to }) => this.#reading.source.slice(from, to);
@@ -127,7 +132,7 @@ export class Answer {
       case "Table": return this.#table(node, end, depth);
       case "HorizontalRule": return { tag: "hr" };
       case "FencedCode": case "CodeBlock": return this.#code(node);
-      case "FormulaBlock": return this.#formulaBlock(node, end);
+      case "FormulaBlock": return this.#formulaBlock(node, end, depth);
       case "Note": return this.#note(node, end);
       case "LinkReference": return null;
       default: return { tag: "p", children: () => [this.#slice(node)] };
@@ -178,9 +183,11 @@ export class Answer {
     return { view: CodeBlock, text, language };
   }
 
-  #formulaBlock(node, end) {
+  #formulaBlock(node, end, depth) {
     const source = node.getChildren("FormulaText").map(this.#slice).join("\n").trim();
-    return { view: FormulaView, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
+    const formula = { view: FormulaView, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
+    const behind = node.getChild("Paragraph");
+    return behind ? { tag: "div", children: () => [formula, this.#block(behind, end, depth + 1)] } : formula;
   }
 
   #table(node, end, depth) {
@@ -194,8 +201,10 @@ export class Answer {
     const line = (row, tag) => ({
       tag: "tr",
       children: () => {
-        const cells = this.#cells(row);
-        return aligned.map((attributes, index) => ({ tag, attributes, children: () => (cells[index] ? this.#inline.plans(cells[index], end, 0) : []) }));
+        const cells = this.#cells(row).slice(0, aligned.length);
+        const plans = cells.map((cell, index) => ({ tag, attributes: aligned[index], children: () => (cell ? this.#inline.plans(cell, end, 0) : []) }));
+        const missing = aligned.length - cells.length;
+        return missing ? [...plans, { tag, attributes: { colspan: String(missing) } }] : plans; // one for all: there may be thousands
       },
     });
     const group = (tag, lines) => ({ tag, children: () => lines });

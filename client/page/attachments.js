@@ -5,6 +5,7 @@ import { bytes } from "./format.js";
 import { problem, words } from "./words.js";
 
 const MOST = 10;
+const KEPT = "realtime.attached."; // and the session
 
 export class Attachments {
   #list;
@@ -19,6 +20,8 @@ export class Attachments {
    * @param {object} parts
    * @param {(file: Blob, options: object) => Promise<import("../files.js").File>} parts.upload
    * @param {(file_id: string) => Promise<string>} parts.url
+   * @param {import("../storage.js").Keep} parts.storage
+   * @param {() => number} parts.most  bytes of a file; Infinity while that is not known
    * @param {(words: string) => void} parts.failed
    * @param {() => void} parts.changed
    */
@@ -32,8 +35,12 @@ export class Attachments {
     target.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
     target.addEventListener("drop", (event) => this.#take(event, event.dataTransfer));
     target.addEventListener("dragover", (event) => {
-      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      target.toggleAttribute("data-dragging", true);
     });
+    const over = ({ relatedTarget }) => target.contains(relatedTarget) || target.toggleAttribute("data-dragging", false);
+    for (const name of ["dragleave", "drop"]) target.addEventListener(name, over);
   }
 
   /** Whether one of them is still on its way. */
@@ -46,17 +53,37 @@ export class Attachments {
     return this.#entries.flatMap(({ file }) => (file ? [file] : []));
   }
 
-  /** They belong to a session; in another one they are forgotten. */
+  /** They belong to a session, which keeps them as it keeps what is in the box. */
   follow(session_id) {
-    if (this.#session_id && session_id !== this.#session_id) this.clear();
+    if (session_id === this.#session_id) return;
+    const left = this.#session_id;
+    this.#session_id = null; // what goes now is kept there
+    if (left) this.clear();
     this.#session_id = session_id;
+    const kept = this.#parts.storage.read(KEPT + session_id);
+    if (this.#entries.length) this.#keep();
+    else if (Array.isArray(kept)) this.restore(kept);
+  }
+
+  /** A session is gone. @param {string} session_id */
+  forget(session_id) {
+    this.#parts.storage.removeItem(KEPT + session_id);
+  }
+
+  #keep() {
+    if (!this.#session_id) return;
+    if (this.files.length) this.#parts.storage.setItem(KEPT + this.#session_id, JSON.stringify(this.files));
+    else this.forget(this.#session_id);
   }
 
   /** @param {Iterable<Blob & {name?: string}>} chosen */
   add(chosen) {
     for (const blob of chosen) {
       if (this.#entries.length >= MOST) return this.#parts.failed(words("most_files", { count: MOST }));
-      this.#upload(blob);
+      const most = this.#parts.most();
+      const name = blob.name || words("file");
+      if (blob.size > most) this.#parts.failed(words("file_too_large", { name, most: bytes(most) }));
+      else this.#upload(blob, name);
     }
   }
 
@@ -88,8 +115,7 @@ export class Attachments {
     return entry;
   }
 
-  async #upload(blob) {
-    const name = blob.name || words("file");
+  async #upload(blob, name) {
     const entry = this.#begin({ name, size: blob.size });
     const progress = (fraction) => (entry.bar.value = fraction);
     try {
@@ -122,6 +148,7 @@ export class Attachments {
 
   #changed() {
     this.#list.hidden = !this.#entries.length;
+    this.#keep();
     this.#parts.changed();
   }
 }

@@ -6,11 +6,10 @@ import { untilSaid } from "../reach.js";
 import { SessionClient } from "../session.js";
 import { Acts } from "./acts.js";
 import { Attachments } from "./attachments.js";
-import { beside } from "./beside.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { draw } from "./draw.js";
-import { h } from "./element.js";
+import { beside, h } from "./element.js";
 import { Following } from "./following.js";
 import { frame } from "./frame.js";
 import { PeopleLine } from "./people.js";
@@ -32,6 +31,7 @@ import { direction, language, problem, words } from "./words.js";
  * @property {import("../storage.js").Keep} tab  what this tab keeps of the session
  * @property {URLSearchParams | null} [landing]  what a link or a provider brought along that signs in
  * @property {(empty?: boolean) => void} again  begin anew, as nobody is signed in any more; empty: with no session
+ * @property {boolean} [returns]  without an address it goes on where this tab was
  * @property {boolean} [leaves]  whether one may leave it for a provider, and come back
  * @property {() => string | Promise<string>} [token]  of a sign-in that is not the chat's own
  * @property {(error: Error) => void} [failed]  told of what the chat shows as an error
@@ -65,6 +65,8 @@ export function chat(root, container, place) {
     asking: false, // for email and password
     lasting: () => local.lasting && tab.lasting, // whether the browser stores things
     people: new PeopleLine($("people")),
+    current: () => client.state.session_id ?? (acts.moving ? client.place.session_id : undefined), // the session
+    title: "", // what it is called
     schedule,
   };
 
@@ -123,7 +125,7 @@ export function chat(root, container, place) {
   const messages = {
     continue: (run_id) => attempt(client.continue(run_id)),
     regenerate: (run_id) => attempt(client.regenerate(run_id)),
-    replace: (replaces, text) => attempt(client.send(text, { replaces })),
+    replace: (replaces, text, files) => attempt(client.send(text, { replaces, files })),
     select: (message_id) => attempt(client.select(message_id)),
     rate: (message_id, value, comment) => attempt(client.rate(message_id, value, comment)),
     fork: (message_id) => attempt(acts.fork(message_id)),
@@ -131,6 +133,7 @@ export function chat(root, container, place) {
     save: (call) => attempt(acts.save(call)),
     retry: (id) => client.retry(id),
     drop: (id) => client.drop(id),
+    rescue: (text) => text && composer.edit(text),
     edit: (entry) => {
       composer.edit(entry.text);
       attachments.restore(entry.options?.files ?? []);
@@ -142,7 +145,8 @@ export function chat(root, container, place) {
     edit: (run_id, text) => attempt(client.queue({ edit: { run_id, text } })),
     now: (run_id) => attempt(acts.sendNow(run_id)),
     drop: (run_id) => attempt(client.queue({ drop: { run_id } })),
-    left: () => composer.focus(),
+    rescue: messages.rescue,
+    left: () => (matchMedia("(hover: none)").matches ? $("scroll").focus({ preventScroll: true }) : composer.focus()), // no keyboard comes up
   };
 
   const sharing = lazy(async () => {
@@ -161,7 +165,7 @@ export function chat(root, container, place) {
         await acts.open(session_id);
         if (client.state.session_id === session_id) attempt(sharing().then((panel) => panel.open()));
       },
-      save: (session) => acts.export(session),
+      save: (session, title) => acts.export(session, title),
       deleted: (session_id) => session_id === address.named() && acts.open(null),
     });
   });
@@ -174,9 +178,11 @@ export function chat(root, container, place) {
   });
   page.list = new SessionList($("past-sessions"), $("no-past"), {
     sessions: (wanted) => api.sessions(wanted),
-    current: () => client.state.session_id,
+    current: page.current,
+    title: () => page.title,
     address: address.addressOf,
     chosen: (session_id) => acts.open(session_id),
+    otherwise: $("start-session"),
     menu: (...session) => attempt(menu().then((open) => open(...session))),
     changed: schedule,
   });
@@ -186,6 +192,8 @@ export function chat(root, container, place) {
       return client.upload(file, options);
     },
     url: (file_id) => client.fileUrl(file_id),
+    storage: tab,
+    most: () => page.info.limits?.file_bytes || Infinity,
     failed: (why) => acts.toast(why),
     changed: schedule,
   }));
@@ -197,7 +205,7 @@ export function chat(root, container, place) {
     changed: schedule,
   }));
   page.conversation = new Conversation($, client, messages, waiting);
-  page.following = new Following($("scroll"), $("transcript"), $("newest"));
+  page.following = new Following($("scroll"), container, $("transcript"), $("newest"));
 
   // ---------------------------------------------------------------- drawing
 
@@ -211,15 +219,15 @@ export function chat(root, container, place) {
     }));
   }
 
-  let wasLive = false;
+  let was;
   client.subscribe(({ connection }) => {
-    if (connection === "live" && !wasLive) page.list.refresh(); // what changed while nobody could tell us
-    wasLive = connection === "live";
+    if (connection !== was && ["live", "error"].includes(connection)) page.list.refresh(); // nobody told us what changed, or will
+    was = connection;
     schedule();
   });
   client.onList((change) => {
     page.list.take(change);
-    change.deleted.forEach((session_id) => composer.forget(session_id));
+    for (const session_id of change.deleted) [composer, attachments].forEach((one) => one.forget(session_id));
   });
 
   $("sign-out").addEventListener("click", async () => {
@@ -230,6 +238,10 @@ export function chat(root, container, place) {
   });
   addEventListener("storage", () => page.user && !page.user.user && place.again(), { signal }); // signed out in another tab
   $("start-session").addEventListener("click", () => acts.open(null));
+  $("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address stays the session's
+    composer.focus();
+  });
   $("models").addEventListener("change", () => acts.choose());
   $("stop").addEventListener("click", () => {
     attempt(acts.stop());
@@ -254,14 +266,14 @@ export function chat(root, container, place) {
 
   theme($("theme"), local, place.themed);
   page.list.refresh();
-  acts.arrive();
+  acts.arrive(true);
   schedule();
   return {
     client, acts, composer,
     close() {
       over.abort();
       client.close();
-      attachments.clear();
+      attachments.follow(null);
     },
   };
 }

@@ -2,35 +2,61 @@
 
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
-import { QueueView } from "./queue-view.js";
 import { Transcript } from "./transcript.js";
 
 export class Conversation {
   #client;
+  #root;
+  #list;
+  #waiting;
   #transcript;
-  #queue;
+  #queue = null; // comes with the first message that waits
   #announcer;
 
   /**
    * @param {(id: string) => HTMLElement} $
    * @param {import("../session.js").SessionClient} client
    * @param {import("./transcript.js").Actions} actions
-   * @param {ConstructorParameters<typeof QueueView>[1]} waiting
+   * @param {ConstructorParameters<typeof import("./queue-view.js").QueueView>[1]} waiting
    */
   constructor($, client, actions, waiting) {
     this.#client = client;
-    this.#transcript = new Transcript($("transcript"), actions, (file_id) => client.fileUrl(file_id));
+    this.#root = $("transcript");
+    this.#list = $("queue");
+    this.#waiting = waiting;
+    this.#transcript = new Transcript(this.#root, actions, (file_id) => client.fileUrl(file_id));
     this.#announcer = new Announcer($("announcer"));
-    this.#queue = new QueueView($("queue"), waiting);
   }
 
   drawTranscript() {
+    const focused = this.#root.querySelector(":focus");
+    const place = focused ? [...this.#root.children].findIndex((run) => run.contains(focused)) : -1;
     this.#transcript.update(this.#client.state, this.#client);
+    if (focused && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
+  }
+
+  /** A button has gone that had the focus: the same one of what took its place has it, or the box. */
+  #refocus(focused, run) {
+    const buttons = [...(run?.querySelectorAll("button") ?? [])].filter(serves);
+    const another = buttons.find(({ ariaLabel }) => ariaLabel === focused.ariaLabel) ?? (step(focused) ? buttons.find(step) : null);
+    another ? another.focus() : this.#waiting.left();
   }
 
   drawRest() {
     const { state } = this.#client;
-    this.#queue.update(queued(state));
+    const waiting = queued(state);
+    if (this.#queue) this.#queue.update(waiting, state.session_id);
+    else if (waiting.length) this.#queueUp();
     this.#announcer.update(state);
   }
+
+  async #queueUp() {
+    const { QueueView } = await import("./queue-view.js");
+    this.#queue ??= new QueueView(this.#list, this.#waiting);
+    this.#queue.update(queued(this.#client.state), this.#client.state.session_id);
+  }
 }
+
+const step = (button) => Boolean(button.closest(".branch-bar")); // from version to version
+
+const serves = (element) => element.isConnected && !element.disabled && element.checkVisibility();

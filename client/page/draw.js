@@ -11,7 +11,7 @@ const TITLE_LENGTH = 120;
 
 /** @param {import("./chat.js").Page} page */
 export function draw(page) {
-  const { $, client, container, info, list, place } = page;
+  const { $, client, container, info, list, place, acts } = page;
   const { address, name } = place;
   const { state, connection } = client;
   const said = Boolean(state.runs.length || client.pending.length || state.ended);
@@ -19,12 +19,14 @@ export function draw(page) {
   const fresh = !said && (lost || !address.named());
   container.dataset.view = page.asking ? "sign-in" : fresh ? "new" : "session";
   container.dataset.access = client.access;
-  if (!page.acts.moving && state.session_id) address.follow(said || client.access !== "owner" ? state.session_id : null);
-  text($("title"), (said && titleOfState(state, list).slice(0, TITLE_LENGTH)) || name);
-  place.titled?.(said ? $("title").textContent : name);
+  if (!acts.moving && state.session_id) address.follow(said || client.access !== "owner" ? state.session_id : null);
+  page.title = titleOfState(state, list.row(page.current()));
+  text($("title"), (!fresh && page.title.slice(0, TITLE_LENGTH)) || name);
+  place.titled?.($("title").textContent);
 
-  text($("connection-state"), words(`connection_${connection}`));
-  $("connection-state").dataset.state = connection;
+  const known = acts.beginning ? "offline" : connection; // what is said next connects
+  text($("connection-state"), known === "offline" ? "" : words(`connection_${known}`));
+  $("connection-state").dataset.state = known;
   text($("trouble"), lost ? trouble(client.error, Boolean(page.user)) : "");
   const { silence, lasting: stored } = page;
   text($("banner"), banner(client, { fresh, silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
@@ -45,10 +47,10 @@ function nameOf({ people, user_id, identity, connection }) {
   return name || (known && user_id) || words("guest");
 }
 
-/** Of a session without a title, the beginning of what was asked first. */
-function titleOfState({ session_id, title, runs }, list) {
-  const row = list.row(session_id);
-  return title ?? (row && titleOf(row)) ?? runs[0]?.user?.text ?? "";
+/** Of a session without a title, what was asked first, where that is on the page. */
+function titleOfState({ title, runs, next_before_seq }, row) {
+  const asked = next_before_seq ? undefined : runs[0]?.user?.text;
+  return title ?? row?.title ?? row?.summary ?? (asked || (row ? titleOf(row) : ""));
 }
 
 const usable = ({ connection, state }) => connection === "live" && Boolean(state.session_id);
@@ -72,7 +74,7 @@ function drawComposer({ $, client, info, attachments, composer, acts, place }) {
   $("message-box").disabled = connection === "error" && !acts.beginning;
   $("stop").hidden = !activeRun(state);
   $("stop").disabled = !usable(client);
-  attachments.follow(client.place.session_id);
+  attachments.follow(acts.beginning ? null : client.place.session_id);
   $("attach").hidden = info.limits?.file_bytes === 0;
   $("attach").disabled = !usable(client) && !acts.beginning;
   $("send").disabled = !composer.ready;

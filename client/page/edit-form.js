@@ -7,10 +7,11 @@ import { words } from "./words.js";
  * @param {string} text
  * @param {(text: string) => void} save
  * @param {() => void} close
+ * @param {string} [label]  of the button that saves
  * @returns {HTMLFormElement}
  */
-export function editForm(text, save, close) {
-  const box = h("textarea", { value: text, dir: "auto", rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
+export function editForm(text, save, close, label = words("send")) {
+  const box = h("textarea", { defaultValue: text, value: text, dir: "auto", rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
   const submit = () => {
     if (!box.value.trim()) return;
     save(box.value);
@@ -23,7 +24,7 @@ export function editForm(text, save, close) {
     submit();
   });
   const form = h("form", { class: "edit-form" }, box,
-    h("button", { type: "submit" }, words("send")),
+    h("button", { type: "submit" }, label),
     h("button", { type: "button", class: "quiet", onclick: close }, words("cancel")));
   form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
   return form;

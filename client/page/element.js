@@ -1,4 +1,6 @@
-/** Elements: made and filled. */
+/** Elements: made, filled and placed. */
+
+const MARGIN = 8; // px, around a menu
 
 /** Show a text in an element, or hide the element where there is none. */
 export function text(element, value) {
@@ -31,4 +33,19 @@ export function h(tag, { class: name, data, ...properties } = {}, ...children) {
   }
   element.append(...children);
   return element;
+}
+
+/** What is written in an edit form within that, and nowhere else. @param {HTMLElement} element @returns {string} */
+export function unsaved(element) {
+  const { value = "", defaultValue } = element.querySelector(".edit-form textarea") ?? {};
+  return value === defaultValue ? "" : value;
+}
+
+/** Put a menu that is open next to the button that opened it, within the window. @param {HTMLElement} menu @param {HTMLElement} button */
+export function beside(menu, button) {
+  const { left, right, bottom, top } = button.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = menu;
+  const start = getComputedStyle(menu).direction === "rtl" ? left + 28 - width : right - 28;
+  menu.style.left = `${Math.max(MARGIN, Math.min(start, innerWidth - width - MARGIN))}px`;
+  menu.style.top = `${bottom + height + MARGIN > innerHeight ? Math.max(MARGIN, top - height) : bottom}px`;
 }

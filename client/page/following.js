@@ -5,6 +5,7 @@ const NEAR = 2; // px: where zoomed, the end is a fraction away
 
 export class Following {
   #scroll;
+  #outer;
   #content;
   #button;
   #on = true;
@@ -14,16 +15,20 @@ export class Following {
 
   /**
    * @param {HTMLElement} scroll
+   * @param {HTMLElement} outer  scrolls in its place where the window is too low for that
    * @param {HTMLElement} content  whose first child changes when older messages come
    * @param {HTMLButtonElement} button  leads back to the end
    */
-  constructor(scroll, content, button) {
+  constructor(scroll, outer, content, button) {
     this.#scroll = scroll;
+    this.#outer = outer;
     this.#content = content;
     this.#button = button;
-    scroll.addEventListener("scroll", () => this.#moved());
+    for (const one of [scroll, outer]) one.addEventListener("scroll", () => this.#moved());
     scroll.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leave(), { passive: true });
     scroll.addEventListener("keydown", ({ key }) => UP.has(key) && this.#leave());
+    const grown = new ResizeObserver(() => this.#on && content.firstElementChild && this.#end()); // pictures, formulas: they come later
+    for (const one of [scroll, content]) grown.observe(one);
     button.addEventListener("click", () => {
       this.resume();
       scroll.focus({ preventScroll: true });
@@ -49,18 +54,26 @@ export class Following {
     const first = this.#content.firstElementChild;
     const before = this.#on ? 0 : (first?.getBoundingClientRect().top ?? 0);
     draw();
-    if (this.#on) this.#endSoon();
+    if (this.#on && first) this.#endSoon();
     else if (first?.isConnected && first !== this.#content.firstElementChild) {
-      this.#scroll.scrollTop += first.getBoundingClientRect().top - before;
+      const moved = first.getBoundingClientRect().top - before;
+      for (const one of this.#both) one.scrollTop += moved; // one of them can
     }
     if (this.#on) this.#seen = seq;
     this.#button.hidden = this.#on || this.#below() <= NEAR;
     this.#button.dataset.news = String(seq > this.#seen);
   }
 
+  get #both() {
+    return [this.#scroll, this.#outer];
+  }
+
   #below() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    return scrollHeight - scrollTop - clientHeight;
+    return sum(this.#both.map(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight));
+  }
+
+  #above() {
+    return sum(this.#both.map(({ scrollTop }) => scrollTop));
   }
 
   /** With the next frame, which lays out what was drawn anyway. */
@@ -74,20 +87,22 @@ export class Following {
   }
 
   #end() {
-    this.#scroll.scrollTop = this.#scroll.scrollHeight;
-    this.#top = this.#scroll.scrollTop;
+    for (const one of this.#both) one.scrollTop = one.scrollHeight;
+    this.#top = this.#above();
     this.#button.hidden = true;
   }
 
   #leave() {
-    if (this.#scroll.scrollTop > 0) this.#on = false;
+    if (this.#above() > 0) this.#on = false;
   }
 
   #moved() {
-    const { scrollTop } = this.#scroll;
-    if (scrollTop < this.#top && this.#below() > NEAR) this.#on = false; // at the end: it only became shorter
-    else if (scrollTop > this.#top && this.#below() <= NEAR) this.#on = true;
-    this.#top = scrollTop;
+    const top = this.#above();
+    if (top < this.#top && this.#below() > NEAR) this.#on = false; // at the end: it only became shorter
+    else if (top > this.#top && this.#below() <= NEAR) this.#on = true;
+    this.#top = top;
     this.#button.hidden = this.#on || this.#below() <= NEAR;
   }
 }
+
+const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);

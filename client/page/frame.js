@@ -15,7 +15,7 @@ const hidden = true;
  */
 export function frame(whole, logo = h("slot", { name: "logo" })) {
   return [
-    h("a", { class: "skip", href: "#message-box" }, words("skip")),
+    h("a", { id: "skip", class: "skip", href: "#message-box" }, words("skip")),
     side(logo),
     h("div", { id: "shade", class: "shade" }),
     h(whole ? "main" : "div", { id: "main", part: "main" },

@@ -1,9 +1,9 @@
 /** Views that come, change and go with the items that they show. */
 
 /** One view for each item, made, updated and forgotten with it. @returns their elements */
-export function sync(views, items, key, make, update) {
+export function sync(views, items, key, make, update, forget = () => {}) {
   const kept = new Set(items.map(key));
-  for (const [id, view] of views) if (!kept.has(id)) view.element.remove(), views.delete(id);
+  for (const [id, view] of views) if (!kept.has(id)) forget(view), view.element.remove(), views.delete(id);
   return items.map((item) => {
     const id = key(item);
     if (!views.has(id)) views.set(id, make());

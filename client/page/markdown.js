@@ -97,7 +97,7 @@ const formula = {
 const FENCES = { "$$": "$$", "\\[": "\\]" };
 const fence = (line) => FENCES[line.text.slice(line.pos, line.pos + 2)];
 
-/** A formula that has lines to itself. It ends with its fence, or with the paragraph. */
+/** A formula that has lines to itself. It ends with its fence, or with the paragraph. What stands behind the fence goes along. */
 const formulaBlock = {
   name: "FormulaBlock",
   before: "FencedCode",
@@ -116,6 +116,12 @@ const formulaBlock = {
       rows.push(...line.markers, cx.elt("FormulaText", start, at < 0 ? to : to - 2));
       if (at < 0) continue;
       rows.push(cx.elt("FormulaMark", to - 2, to));
+      const rest = line.text.slice(at + 2).trim();
+      if (rest) {
+        const begin = cx.lineStart + line.text.indexOf(rest, at + 2);
+        to = begin + rest.length;
+        rows.push(cx.elt("Paragraph", begin, to, cx.parser.parseInline(rest, begin)));
+      }
       cx.nextLine();
       break;
     }

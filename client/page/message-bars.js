@@ -14,7 +14,7 @@ export class QuestionBar {
   #ways;
   #edit;
   #time = h("span", { class: "time" });
-  element = h("div", { class: "message-bar asked", role: "group", "aria-label": words("your_message") }, this.#time);
+  element = h("div", { class: "message-bar asked", role: "group" }, this.#time);
 
   /** @param {import("./transcript.js").Actions} [actions] @param {() => void} edit */
   constructor(actions, edit) {
@@ -33,6 +33,7 @@ export class QuestionBar {
     this.element.hidden = !run.user;
     if (this.element.hidden) return;
     this.#time.textContent = run.user.ts ? clock(run.user.ts) : "";
+    this.element.setAttribute("aria-label", words(run.user.user_id === branches.reader ? "your_message" : "message"));
     if (!this.#ways) return;
     this.#edit.disabled = !branches.quiet;
     this.#edit.hidden = !run.question;

@@ -19,7 +19,7 @@ export class PendingView {
     const button = (label, act) =>
       h("button", { type: "button", class: "quiet", onclick: () => act(this.#entry) }, label);
     this.#retry = button(words("try_again"), ({ client_msg_id }) => actions.retry(client_msg_id));
-    this.#edit = button(words("edit"), actions.edit);
+    this.#edit = button(words("edit"), (entry) => (entry.options?.replaces ? this.#reword(actions) : actions.edit(entry)));
     this.#drop = button(words("discard"), ({ client_msg_id }) => actions.drop(client_msg_id));
     this.element.append(h("div", { class: "aside" }, this.#hint, this.#retry, this.#edit, this.#drop));
   }
@@ -36,6 +36,20 @@ export class PendingView {
     this.#hint.textContent = error ? said : words(status === "waiting" ? "not_sent_yet" : "sending");
     this.#retry.hidden = !error || status === "sending" || error.code === "too_large";
     this.#edit.hidden = this.#drop.hidden = status !== "failed" && status !== "waiting";
+  }
+
+  /** What takes the place of a question is written anew in its own. */
+  async #reword(actions) {
+    const { editForm } = await import("./edit-form.js");
+    if (!this.#text.isConnected) return;
+    const { client_msg_id, text, options: { replaces, files } } = this.#entry;
+    const save = (better) => {
+      actions.drop(client_msg_id);
+      actions.replace(replaces, better, files);
+    };
+    const form = editForm(text, save, () => form.replaceWith(this.#text));
+    this.#text.replaceWith(form);
+    form.querySelector("textarea").focus();
   }
 }
 

@@ -1,7 +1,7 @@
 /** The messages that wait for the answer under way, above the box: edited, sent at once, or dropped. */
 
 import { editForm } from "./edit-form.js";
-import { h } from "./element.js";
+import { h, unsaved } from "./element.js";
 import { iconButton } from "./icon-button.js";
 import { arrange, sync } from "./keyed.js";
 import { words } from "./words.js";
@@ -10,6 +10,7 @@ export class QueueView {
   #list;
   #actions;
   #chips = new Map(); // run_id → Chip
+  #session; // whose messages they are
 
   /**
    * @param {HTMLElement} list
@@ -17,6 +18,7 @@ export class QueueView {
    * @param {(run_id: string, text: string) => void} actions.edit
    * @param {(run_id: string) => void} actions.now  in place of the answer under way
    * @param {(run_id: string) => void} actions.drop
+   * @param {(text: string) => void} actions.rescue  what was written, and has no place any more
    * @param {() => void} actions.left  the keyboard's focus has nothing here any more
    */
   constructor(list, actions) {
@@ -24,10 +26,12 @@ export class QueueView {
     this.#actions = actions;
   }
 
-  /** @param {import("../reducer.js").Run[]} waiting */
-  update(waiting) {
+  /** @param {import("../reducer.js").Run[]} waiting @param {string | null} session_id */
+  update(waiting, session_id) {
     const focused = this.#list.matches(":focus-within");
-    const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run));
+    const rescue = (chip) => session_id === this.#session && this.#actions.rescue(unsaved(chip.element));
+    const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run), rescue);
+    this.#session = session_id;
     arrange(this.#list, elements);
     this.#list.hidden = !waiting.length;
     if (focused && !this.#list.matches(":focus-within")) this.#actions.left();
@@ -61,7 +65,7 @@ class Chip {
       form.remove();
       this.#text.hidden = this.#buttons.hidden = false;
       this.#buttons.firstChild.focus();
-    });
+    }, words("save"));
     this.#text.hidden = this.#buttons.hidden = true;
     this.element.append(form);
     form.querySelector("textarea").focus();

@@ -1,6 +1,5 @@
 /** One exchange: the question, the answer with its tool calls, and how it ended. */
 
-import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
@@ -111,9 +110,11 @@ export class RunView {
     }));
   }
 
-  #edit() {
-    const { message_id, text } = this.#run.user;
-    const form = editForm(text, (better) => this.#actions.replace(message_id, better), () => {
+  async #edit() {
+    const { editForm } = await import("./edit-form.js");
+    if (this.#user.classList.contains("editing")) return;
+    const { message_id, text, files } = this.#run.user;
+    const form = editForm(text, (better) => this.#actions.replace(message_id, better, files), () => {
       form.replaceWith(this.#said);
       this.#user.classList.remove("editing");
       this.#asked.focus();

@@ -25,10 +25,12 @@ export class SessionList {
    * @param {object} parts
    * @param {(wanted: object) => Promise<{sessions: object[], next_before: string | null}>}
    *   parts.sessions  reads a page of rows
-   * @param {() => string | null} parts.current  the session on the page
+   * @param {() => string | undefined} parts.current  the session on the page
+   * @param {() => string} parts.title  what that is called
    * @param {(session_id: string) => string} parts.address  of a session
    * @param {(session_id: string) => void} parts.chosen
    * @param {(session: object, title: string, button: HTMLElement) => void} parts.menu
+   * @param {HTMLElement} parts.otherwise  has the focus where the list has nothing left that could
    * @param {() => void} parts.changed
    */
   constructor(list, empty, parts) {
@@ -80,7 +82,7 @@ export class SessionList {
   draw() {
     const current = this.#parts.current();
     const today = new Date().toDateString();
-    const drawn = [this.#rows, this.#before, this.#wanted, current, today];
+    const drawn = [this.#rows, this.#before, this.#wanted, current, this.#parts.title(), today];
     if (drawn.every((one, index) => one === this.#drawn[index])) return; // as in nearly every frame
     this.#drawn = drawn;
     this.#empty.hidden = this.#rows.length > 0;
@@ -95,8 +97,14 @@ export class SessionList {
     }
     if (this.#before) items.push(this.#more());
     this.#list.replaceChildren(...items);
-    if (focused) this.#list.querySelector(focused)?.focus();
+    if (focused) this.#refocus(focused);
     this.#parts.changed();
+  }
+
+  /** Where the row is gone that had the focus, the one in its place has it. */
+  #refocus({ selector, place }) {
+    const rows = [...this.#list.querySelectorAll(".session a")];
+    (this.#list.querySelector(selector) ?? rows[Math.min(place, rows.length - 1)] ?? this.#parts.otherwise)?.focus();
   }
 
   #more() {
@@ -106,8 +114,8 @@ export class SessionList {
 
   #item(session, current) {
     const { session_id, status, unread } = session;
-    const title = titleOf(session);
     const here = session_id === current;
+    const title = (here && this.#parts.title()) || titleOf(session);
     const mark = MARKED.includes(status) ? status : unread && !here ? "unread" : "";
     const marked = mark && words(`mark_${mark}`);
     const link = h(
@@ -127,11 +135,14 @@ export class SessionList {
   }
 }
 
-/** A selector of what has the focus in a list, to find it again in the next one. */
+/** What has the focus in a list, to find it again in the next one: a selector, and the place of its row. */
 function focusIn(list) {
   const focused = list.querySelector(":focus");
-  const id = focused?.closest("[data-session-id]")?.dataset.sessionId;
-  return id && `[data-session-id="${CSS.escape(id)}"] ${focused.localName}`;
+  const row = focused?.closest(".session");
+  return row && {
+    selector: `[data-session-id="${CSS.escape(row.dataset.sessionId)}"] ${focused.localName}`,
+    place: [...list.querySelectorAll(".session")].indexOf(row),
+  };
 }
 
 function groupOf({ pinned, active_at, start_time }) {

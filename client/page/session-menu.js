@@ -1,8 +1,7 @@
 /** What can be done with a session of the list, behind its ⋯. */
 
 import { ask } from "./ask.js";
-import { beside } from "./beside.js";
-import { h } from "./element.js";
+import { beside, h } from "./element.js";
 import { words } from "./words.js";
 
 /**
@@ -11,7 +10,7 @@ import { words } from "./words.js";
  * @param {HTMLElement} parts.container  which the menu and its questions are put into
  * @param {(work: () => Promise<any>) => Promise<any>} parts.command  with a connection; says what goes wrong
  * @param {(session_id: string) => void} parts.share
- * @param {(session: object) => Promise<void>} parts.save  the conversation, as a file
+ * @param {(session: object, title: string) => Promise<void>} parts.save  the conversation, as a file
  * @param {(session_id: string) => void} parts.deleted
  * @returns {(session: object, title: string, button: HTMLElement) => void} opens it beside a button
  */
@@ -42,7 +41,7 @@ export function sessionMenu(client, { container, command, share, save, deleted }
       item(words("rename"), () => rename(session, title)),
       item(words(pinned ? "unpin" : "pin"), () => command(() => client.pin(!pinned, session_id))),
       item(words("share"), () => share(session_id)),
-      item(words("export"), () => command(() => save(session))),
+      item(words("export"), () => command(() => save(session, title))),
       item(words(archived ? "unarchive" : "archive"), () => command(() => client.archive(!archived, session_id))),
       item(words("delete"), () => remove(session, title), "grave"),
     );

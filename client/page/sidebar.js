@@ -51,6 +51,14 @@ export function sidebar($, container, parts) {
     clearTimeout(typing);
     typing = setTimeout(look, TYPING_MS);
   });
+  element.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const stops = [search, ...element.querySelectorAll(".session a")];
+    const at = stops.indexOf(event.target);
+    if (!step || at < 0 || !stops[at + step]) return;
+    event.preventDefault();
+    stops[at + step].focus();
+  });
   archived.addEventListener("click", () => {
     const on = archived.getAttribute("aria-pressed") === "false";
     archived.setAttribute("aria-pressed", String(on));

@@ -1,6 +1,7 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
-import { activeRun, queued } from "../reducer.js";
+import { activeRun, queued, withdrawn } from "../reducer.js";
+import { unsaved } from "./element.js";
 import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
 import { byWords, headcount, shown } from "./people.js";
@@ -10,7 +11,7 @@ import { RunView } from "./run-view.js";
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
  * @property {(run_id: string) => void} continue
  * @property {(run_id: string) => void} regenerate
- * @property {(message_id: string, text: string) => void} replace  a question by another one
+ * @property {(message_id: string, text: string, files?: object[]) => void} replace  a question by another one
  * @property {(message_id: string) => void} select
  * @property {(message_id: string, value: "up" | "down" | null, comment?: string) => void} rate
  * @property {(message_id: string) => void} fork  go on from here in a new session
@@ -20,6 +21,7 @@ import { RunView } from "./run-view.js";
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
  * @property {(entry: import("../outbox.js").Outgoing) => void} edit
+ * @property {(text: string) => void} rescue  what was written in a message that is shown no longer
  *
  * @typedef {{siblings: Record<string, string[]>, sibling_counts: Record<string, object>, quiet: boolean,
  *   rated: (message_id: string) => string | null | undefined}} Branches
@@ -34,6 +36,7 @@ export class Transcript {
   #runs = new Map(); // run_id → RunView
   #pending = new Map(); // client_msg_id → PendingView
   #branches = {};
+  #session; // whose messages they are
 
   /** @param {HTMLElement} root @param {Actions} [actions] @param {import("./file-list.js").Url} [url] */
   constructor(root, actions, url) {
@@ -65,18 +68,17 @@ export class Transcript {
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
+    const rescue = (view) => state.session_id === this.#session && this.#actions?.rescue(unsaved(view.element));
     const drawn = state.runs.filter((run) => run.begun && !withdrawn(run));
     const last = drawn.at(-1);
     const elements = [
       ...sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
-        (view, run) => view.update(run, run === last, progress, people)),
+        (view, run) => view.update(run, run === last, progress, people), rescue),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
         (view, entry) => view.update(entry)),
     ];
+    this.#session = state.session_id;
     arrange(this.#root, elements);
   }
 }
-
-/** Dropped before its turn: nobody answered it, and the model was never told. */
-const withdrawn = ({ behind, done }) => behind !== undefined && done?.status === "cancelled";

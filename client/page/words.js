@@ -9,9 +9,18 @@ const LANGUAGES = ["en", "de"];
 const RIGHT_TO_LEFT = ["ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"];
 const base = (tag) => tag.split("-")[0].toLowerCase();
 
+/** Some systems have `en-US@posix`, with which no date is written. */
+function wellFormed(tag) {
+  try {
+    return Boolean(Intl.getCanonicalLocales(tag));
+  } catch {
+    return false;
+  }
+}
+
 /** The first of the reader's languages that is here, with its region: dates and numbers follow it. */
 export const language =
-  [wanted.language, ...(globalThis.navigator?.languages ?? [])].find((tag) => LANGUAGES.includes(base(tag))) ?? "en";
+  [wanted.language, ...(globalThis.navigator?.languages ?? [])].find((tag) => LANGUAGES.includes(base(tag)) && wellFormed(tag)) ?? "en";
 
 /** Which way it is written. */
 export const direction = RIGHT_TO_LEFT.includes(base(language)) ? "rtl" : "ltr";

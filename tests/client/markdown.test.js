@@ -74,12 +74,33 @@ test("notes are numbered in the order of their definitions", () => {
   assert.equal(html("a[^x] b[^y]\n\n[^x]: One *two*\n[^y]: Three"),
     "<p>a<sup>1</sup> b<sup>2</sup></p><p><sup>1</sup> One <em>two</em></p><p><sup>2</sup> Three</p>");
   assert.equal(html("a[^x]"), "<p>a[^x]</p>");
+  const grown = new Answer();
+  for (const final of [false, true]) assert.equal(shown(grown.plan("a[^x]\n\nb", final)).includes("[^x]"), final, "by its end it is none");
+});
+
+test("what stands behind the fence of a formula is shown", () => {
+  for (const [open, close] of [["\\[", "\\]"], ["$$", "$$"]]) {
+    const text = `${open}\nx\n${close} where *x* is one.\n\nAnd on.`;
+    const all = "<div>{{x}}<p>where <em>x</em> is one.</p></div><p>And on.</p>";
+    assert.equal(html(text), all);
+    const grown = new Answer();
+    for (let length = 1; length <= text.length; length++) shown(grown.plan(text.slice(0, length), false));
+    assert.equal(shown(grown.plan(text, true)), all);
+  }
+  assert.equal(html("$$\nx = 1 $$."), "<div>{{x = 1}}<p>.</p></div>");
 });
 
 test("tables have a cell in each column", () => {
   assert.equal(html("| a | b |\n|--|--|\n| `x\\|y` |\n|| z |"),
     "<div><table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td><code>x|y</code></td><td></td></tr>" +
     "<tr><td></td><td>z</td></tr></tbody></table></div>");
+});
+
+test("a row without cells is not filled with thousands", () => {
+  const wide = `|${"a|".repeat(1000)}\n|${"-|".repeat(1000)}\n${"|b\n".repeat(1000)}`;
+  const [{ attributes }] = new Answer().plan("| a | b | c |\n|--|--|--|\n| d |", true)[0].children()[0].children()[1].children()[0].children().slice(1);
+  assert.deepEqual(attributes, { colspan: "2" });
+  assert.equal(html(wide).match(/<t[dh]>/g).length, 1000 + 2 * 1000);
 });
 
 test("code in quotes and lists is what it says", () => {

@@ -357,10 +357,13 @@ test("a half-open connection is noticed when the page wakes up", async (context)
   context.mock.timers.reset();
   await until(client, (now) => live(now) && now.state.last_seq === 10);
   assert.equal(server.handshakes.length, 2);
-  window.dispatchEvent(new Event("online")); // a live one answers, and stays
-  await until(client, () => server.commands.some(([name]) => name === "join"));
-  await until(client, live);
-  assert.equal(server.handshakes.length, 2);
+  for (const name of ["online", "offline"]) {
+    server.commands = [];
+    window.dispatchEvent(new Event(name)); // a live one answers, and stays
+    await until(client, () => server.commands.some(([name]) => name === "join"));
+    await new Promise((answered) => setTimeout(answered, 50));
+    assert.deepEqual([client.connection, server.handshakes.length], ["live", 2]);
+  }
 });
 
 test("without an answer to the handshake it dials again", async () => {
@@ -455,6 +458,39 @@ test("what is said on the way to another session belongs there", async () => {
     await Promise.all([moved, sent]);
   }
   assert.deepEqual(said(server), ["create in t", "join in u"]);
+});
+
+test("where the way is long, the session at its end is shown, with what is said there", async () => {
+  const { server, feed } = started();
+  feed(20);
+  const client = connectTo(server, { ackTimeout: 5000 });
+  const before = await client.connect();
+  const { promise, resolve } = deferred();
+  server.held = { join: promise };
+  const moved = client.open("u");
+  const sent = client.send("hello");
+  assert.equal(client.state, before, "a short one shows nothing in between");
+  await until(client, ({ state }) => !state.session_id);
+  assert.deepEqual(client.pending.map(({ text }) => text), ["hello"]);
+  resolve();
+  await Promise.all([moved, sent]);
+  assert.deepEqual([said(server), left(server)], [["hello in u"], ["s"]]);
+});
+
+test("a long way that leads nowhere ends where it began", async () => {
+  const { server, feed } = started();
+  feed(20);
+  const client = connectTo(server, { ackTimeout: 5000 });
+  const before = await client.connect();
+  const { promise, resolve } = deferred();
+  server.held = { join: promise };
+  server.refuse = (name, { session_id }) => name === "join" && session_id === "u" && { code: "not_found", message: "no" };
+  const refused = assert.rejects(client.open("u"), { code: "not_found" });
+  await until(client, ({ state }) => !state.session_id);
+  resolve();
+  await refused;
+  await until(client, live);
+  assert.deepEqual(client.state, before);
 });
 
 test("a file that is chosen on the way is uploaded there, and an edited question stays where it was", async () => {

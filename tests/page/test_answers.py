@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.page.acting import live, start
-from tests.page.stage import Stage
+from tests.page.acting import live, opened, start
+from tests.page.stage import OWNER, Stage
 
 WATCH = """() => {
   const root = document.querySelector(".markdown");
@@ -275,6 +275,20 @@ async def test_an_answer_is_read_out_once_and_as_words(talk: Talk) -> None:
     await talk.ends()
     await expect(talk.page.locator("#announcer")).to_have_text(re.compile("A title"))
     assert await talk.page.evaluate("told") == ["A title\none x\ntwo\na\n1"]
+
+
+async def test_an_answer_without_words_is_told_too_and_a_dropped_message_is_not(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await opened(chromium, stage.url)
+    more = {"run_id": "r2", "user_id": OWNER}
+    question = {"message_id": "q2", "client_msg_id": "c2", "text": "And then?"}
+    await stage.plays("user_message", **more, **question)
+    await stage.plays("run", **more, message_id="a2", status="queued", model="large")
+    await stage.plays("done", **more, message_id="a2", status="cancelled", model="large")
+    await expect(page.get_by_test_id("queue")).to_be_hidden()
+    await stage.plays("done", status="failed", model="large", text="")
+    await expect(page.locator("#announcer")).to_have_text("The answer ended: failed.")
 
 
 async def test_an_answer_is_text_where_its_modules_do_not_come(

@@ -9,8 +9,9 @@ from playwright.async_api import Browser, Route, WebSocketRoute, expect
 
 from realtime.models.demo import DemoModel
 from realtime.runs.chain import Chain, Link
-from tests.page.acting import answered, say
+from tests.page.acting import answered, live, say
 from tests.page.stage import SESSION, Stage
+from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 
@@ -116,19 +117,20 @@ async def test_no_key_is_lost_while_the_page_begins(serve: Serve, chromium: Brow
     await answered(page, "1 2 3 4")
 
 
-async def test_a_page_whose_modules_do_not_come_says_so(serve: Serve, chromium: Browser) -> None:
+async def test_a_page_whose_modules_do_not_come_says_so(serve: Serve) -> None:
     running = await serve()
-    page = await chromium.new_page()
-    await page.route("**/words/en.*", lambda route: route.abort())
-    await page.goto(running.url)
-    late = page.get_by_text("This page has not loaded yet.")
-    await expect(late).to_be_hidden()
-    await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
-    await expect(late).to_be_visible()
-    await page.unroute_all()
-    await page.reload()
-    await expect(page.get_by_test_id("message-box")).to_be_visible()
-    await expect(late).to_have_count(0)
+    async with browser(throws=True) as chromium:
+        page = await chromium.new_page()
+        await page.route("**/words/en.*", lambda route: route.abort())
+        await page.goto(running.url)
+        late = page.get_by_text("This page has not loaded yet.")
+        await expect(late).to_be_hidden()
+        await page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+        await expect(late).to_be_visible()
+        await page.unroute_all()
+        await page.reload()
+        await expect(page.get_by_test_id("message-box")).to_be_visible()
+        await expect(late).to_have_count(0)
 
 
 async def test_the_box_is_as_high_as_its_text(serve: Serve, chromium: Browser) -> None:
@@ -176,7 +178,11 @@ async def test_a_new_chat_has_the_model_that_was_chosen(serve: Serve, chromium: 
     await expect(models).to_be_hidden()
     await expect(page.locator("#model")).to_have_text("scripted")
     await page.get_by_test_id("start-session").click()
-    await models.select_option("demo")
+    await models.focus()
+    await models.select_option("scripted")
+    await models.select_option("demo")  # as the arrow keys pass over one
+    await live(page)
+    await expect(models).to_be_focused()
     await say(page, "count to 4")
     await answered(page, "1 2 3 4")
     await expect(page.locator("#past-sessions .session")).to_have_count(2)

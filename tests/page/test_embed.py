@@ -93,6 +93,26 @@ async def test_a_button_opens_the_page_and_escape_closes_it(site: Site, chromium
     assert (await page.title(), page.url.count("/")) == ("", 3)
 
 
+async def test_the_next_page_of_the_site_goes_on_with_the_chat(
+    site: Site, chromium: Browser
+) -> None:
+    page = await chromium.new_page()
+    await page.goto(await site())
+    await page.get_by_role("button", name="Chat").click()
+    await framed(page).get_by_test_id("message-box").fill("count to 4")
+    await framed(page).get_by_test_id("message-box").press("Enter")
+    await expect(framed(page).locator(".message.assistant")).to_contain_text("1 2 3 4")
+    await page.reload()
+    await page.get_by_role("button", name="Chat").click()
+    await expect(framed(page).locator(".message.assistant")).to_contain_text("1 2 3 4")
+    await framed(page).get_by_test_id("start-session").evaluate("(button) => button.click()")
+    await expect(framed(page).locator(".message")).to_have_count(0)
+    await page.reload()
+    await page.get_by_role("button", name="Chat").click()
+    await expect(framed(page).get_by_test_id("message-box")).to_be_focused()
+    await expect(framed(page).locator(".message")).to_have_count(0)
+
+
 async def test_it_fills_a_phone_and_moves_for_whoever_likes_that(
     site: Site, chromium: Browser
 ) -> None:

@@ -100,6 +100,65 @@ async def test_a_file_is_chosen_sent_shown_and_saved(
     await loaded(share, "#transcript .message.user")
 
 
+async def test_files_stay_with_their_message(serve: Serve, page: Page) -> None:
+    model = ScriptedModel(says("A plan."), says("Another plan."))
+    running = await serve(Chain([Link(model, "", takes=("image", "pdf"))]))
+    await begin(page, running.url)
+    chips = page.locator("#attached li[data-state=ready]")
+    await give(page, "drop", b"a,b\n", "t.csv", "text/csv")
+    await expect(chips).to_have_count(1)
+    await page.get_by_test_id("message-box").fill("What is it?")
+    await page.get_by_test_id("message-box").press("Enter")
+    await expect(page.locator(".message.assistant")).to_have_text("A plan.")
+    await give(page, "drop", png(40, 30), "plan.png", "image/png")
+    await expect(chips).to_have_count(1)
+    await page.reload()
+    await expect(chips).to_have_count(1)
+    address = page.url
+    await page.get_by_test_id("start-session").click()
+    await expect(chips).to_have_count(0)
+    await expect(page).not_to_have_url(address)
+    await page.go_back()
+    await expect(chips).to_have_count(1)
+    await page.get_by_role("button", name="Remove plan.png").click()
+    await page.reload()
+    await expect(page.locator(".message.assistant")).to_have_text("A plan.")
+    await expect(chips).to_have_count(0)
+
+    await page.locator(".message.user").hover()
+    await page.get_by_role("button", name="Edit").click()
+    await page.locator(".edit-form textarea").fill("What is that?")
+    await page.locator(".edit-form textarea").press("Enter")
+    await expect(page.locator(".message.assistant")).to_have_text("Another plan.")
+    await expect(page.locator(".message.user .file")).to_have_count(1)
+    assert "t.csv" in str(model.requests[-1].context)
+
+
+async def test_a_file_that_is_too_large_is_not_sent(serve: Serve, page: Page) -> None:
+    running = await serve(sighted(), file_mb=1)
+    uploads: list[str] = []
+    page.on("request", lambda request: uploads.append(request.url))
+    await begin(page, running.url)
+    await give(page, "drop", b"a" * (2**20 + 1), "large.txt", "text/plain")
+    toast = "large.txt is too large: a file may have 1 MB at most."
+    await expect(page.locator("#toast")).to_have_text(toast)
+    assert not any("/api/sessions/" in url for url in uploads)
+
+
+async def test_a_file_over_the_page_has_somewhere_to_go(serve: Serve, page: Page) -> None:
+    await page.goto((await serve(sighted())).url)
+    over = """(body, name) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([], "a.txt"));
+      body.dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    body = page.locator("body")
+    await body.evaluate(over, "dragover")
+    await expect(body).to_have_attribute("data-dragging", "")
+    await body.evaluate(over, "dragleave")
+    await expect(body).not_to_have_attribute("data-dragging", "")
+
+
 async def test_a_file_that_misses_the_conversation_does_not_leave_the_page(
     serve: Serve, page: Page
 ) -> None:

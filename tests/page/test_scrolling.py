@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from realtime.models import Finished, ModelEvent, Request, TextDelta, Usage
 from tests.page.acting import answered, opened, say
@@ -106,3 +106,73 @@ async def test_older_messages_come_above_what_is_read(
     assert before
     assert after
     assert abs(after["y"] - before["y"]) < 2
+
+
+@pytest.mark.parametrize("height", [390, 256])
+async def test_a_low_window_follows_too(serve: Serve, chromium: Browser, height: int) -> None:
+    """A phone on its side, and a page that is zoomed far in: there the whole chat scrolls."""
+    model = Spring()
+    page = await chromium.new_page(
+        viewport={"width": 800 if height > 300 else 320, "height": height}
+    )
+    await page.goto((await serve(model)).url)
+    await say(page, "tell me")
+    await answered(page, "paragraph 59")
+    newest = page.get_by_test_id("newest")
+    model.drops.put_nowait("followed")
+    await expect(page.get_by_text("followed")).to_be_in_viewport()
+    await expect(page.get_by_test_id("message-box")).to_be_in_viewport()
+    await expect(newest).to_be_hidden()
+
+    await page.get_by_test_id("transcript").hover()
+    await page.mouse.wheel(0, -8)
+    await expect(newest).to_be_in_viewport()
+    await asyncio.sleep(0.5)  # it scrolls smoothly
+    top = await page.evaluate("document.body.scrollTop")
+    model.drops.put_nowait("\n\n".join(["unseen"] * 20))
+    await expect(page.get_by_text("unseen")).to_have_count(20)
+    assert await page.evaluate("document.body.scrollTop") == top
+    await newest.click()
+    await expect(newest).to_be_hidden()
+    model.drops.put_nowait("seen again")
+    await expect(page.get_by_text("seen again")).to_be_in_viewport()
+
+
+BELOW = "({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight"
+
+
+async def at_the_end(page: Page) -> None:
+    async with asyncio.timeout(20):
+        while await page.locator("#scroll").evaluate(BELOW) > 2:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_drawn_late_does_not_push_the_end_out_of_view(
+    aiohttp_server: Any, chromium: Browser
+) -> None:
+    stage = Stage()
+    await stage.plays("session_started", user_id=OWNER, start_time=1)
+    for number in range(12):
+        ids = {"run_id": f"r{number}", "user_id": OWNER}
+        question = {"message_id": f"q{number}", "client_msg_id": f"c{number}"}
+        await stage.plays("user_message", **ids, **question, text=f"question {number}")
+        ended = {"message_id": f"a{number}", "status": "completed", "model": "large"}
+        text = (
+            "# Title\n\n- one\n- two\n\n$$\n\\frac{\\frac{a}{b}}{\\frac{c}{d}}\n$$\n\n```py\nx\n```"
+        )
+        await stage.plays("done", **ids, **ended, text=text)
+    page = await chromium.new_page()
+    held = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route("**/answer.*", late)
+    await page.route("**/temml*", late)
+    await page.goto(str((await aiohttp_server(stage.app)).make_url("/")))
+    await page.get_by_test_id("start-session").click()
+    await expect(page.locator(".message.user")).to_have_count(12)
+    held.set()
+    await expect(page.locator(".message.assistant math")).to_have_count(12)
+    await at_the_end(page)

@@ -13,6 +13,7 @@ from realtime.app import create_app
 from realtime.config import Settings
 from realtime.models.demo import DemoModel
 from tests.page.acting import answered, live, say, shared
+from tests.page.stage import OWNER, SESSION, Stage
 from tests.support.serving import Serve
 
 OF_A_SESSION = re.compile(r"/c/[0-9a-f-]{36}$")
@@ -164,6 +165,7 @@ async def test_a_session_is_found_and_saved(serve: Serve, chromium: Browser) -> 
     await expect(rows(page)).to_have_count(1)
     async with page.expect_download() as saving:
         await act(page, rows(page).first, "Export")
+    assert (await saving.value).suggested_filename == "count to 5 elephants.md"
     saved = await (await saving.value).path()
     assert "elephants" in saved.read_text("utf-8")
     await page.get_by_test_id("search").fill("giraffes")
@@ -246,3 +248,96 @@ async def test_the_whole_conversation_is_printed(serve: Serve, chromium: Browser
     await expect(page.get_by_test_id("stop")).to_be_hidden()
     sheets = re.findall(rb"/Type\s*/Page\b", await page.pdf(format="A5"))
     assert len(sheets) > 1
+    await page.emulate_media(media="print")
+    for part in (".message-bar", "#banner", "#newest", "#composer", "#copy-link"):
+        for element in await page.locator(part).all():
+            await expect(element).to_be_hidden()
+    await expect(page.get_by_text("count to 1500").last).to_be_visible()
+
+
+async def test_where_the_network_is_gone_the_chosen_chat_is_shown_all_the_same(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await one_said(context, running.url, "count to 4")
+    first = page.url
+    await another(page, "count to 5")
+    await expect(rows(page)).to_have_count(2)
+    state = page.get_by_test_id("connection-state")
+    await context.set_offline(True)
+    await expect(state).not_to_have_attribute("data-state", "live")
+    await rows(page).last.locator("a").click()
+    await expect(page.locator(".message.assistant")).to_have_count(0)
+    await say(page, "count to 6")
+    await expect(page.locator(".message.pending")).to_contain_text("count to 6")
+    await context.set_offline(False)
+    await answered(page, "1 2 3 4 5 6")
+    await expect(page).to_have_url(first)
+
+
+async def test_a_chat_that_is_deleted_elsewhere_leaves_the_list_and_no_text_is_lost(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await one_said(context, running.url, "count to 4")
+    box = page.get_by_test_id("message-box")
+    await box.fill("half a thought")
+    other = await context.new_page()
+    await other.goto(running.url)
+    await act(other, rows(other).first, "Delete")
+    await other.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(rows(page)).to_have_count(0)
+    await page.get_by_test_id("start-session").click()
+    await expect(box).to_have_value("half a thought")
+    await box.press("Enter")
+    await expect(page.locator(".message.user")).to_have_text("half a thought")
+    await page.reload()
+    await expect(box).to_have_value("")
+
+
+async def test_back_goes_where_the_address_says(serve: Serve, chromium: Browser) -> None:
+    running = await serve()
+    page = await one_said(await chromium.new_context(), running.url, "count to 4")
+    first = page.url
+    await page.locator("#skip").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+    assert page.url == first
+    await page.goto(f"{first}#message-box")
+    await answered(page, "1 2 3 4")
+    await another(page, "count to 5")
+    await page.go_back()
+    await answered(page, "1 2 3 4")
+
+
+async def test_an_address_that_is_none_says_so(serve: Serve, chromium: Browser) -> None:
+    page = await chromium.new_page()
+    await page.goto(f"{(await serve()).url}/c/%E0%A4%A")
+    await expect(page.locator("#trouble")).to_contain_text("not here any more")
+    await expect(page.get_by_test_id("connection-state")).to_be_empty()
+    await say(page, "count to 4")
+    await answered(page, "1 2 3 4")
+
+
+async def test_a_chat_is_called_by_its_first_question_until_it_has_a_title(
+    stage: Stage, chromium: Browser
+) -> None:
+    row = {"session_id": SESSION, "title": None, "summary": None, "last_text": "And then?"}
+    row |= {
+        "pinned": False,
+        "archived": False,
+        "active_at": 1,
+        "start_time": 1,
+        "status": "running",
+    }
+    stage.rows = [row]
+    page = await chromium.new_page()
+    await page.goto(f"{stage.url}c/{SESSION}")
+    more = {"run_id": "r2", "user_id": OWNER}
+    await stage.plays("user_message", **more, message_id="q2", client_msg_id="c2", text="And then?")
+    await stage.plays("run", **more, message_id="a2", status="queued", model="large")
+    await expect(page.get_by_test_id("queue")).to_contain_text("And then?")
+    await expect(page.locator("#title")).to_have_text("Pay them")
+    await expect(rows(page)).to_contain_text("Pay them")

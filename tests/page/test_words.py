@@ -36,6 +36,16 @@ async def test_a_german_reader_is_spoken_to_in_german(serve: Serve, chromium: Br
         assert english not in words.split("\n")
 
 
+@pytest.mark.parametrize("lang", ["en-", "en-US@posix", "de_DE"])
+async def test_a_language_that_is_none_is_passed_over(
+    serve: Serve, chromium: Browser, lang: str
+) -> None:
+    page = await chromium.new_page()
+    await page.goto(f"{(await serve()).url}/?lang={lang}")
+    await expect(page.locator("html")).to_have_attribute("lang", "en-US")
+    await expect(page.get_by_test_id("message-box")).to_be_focused()
+
+
 @pytest.mark.parametrize(("languages", "chosen"), [("fr-FR", "en"), ("en-GB", "en-GB")])
 async def test_whoever_reads_another_language_gets_english(
     serve: Serve, chromium: Browser, languages: str, chosen: str

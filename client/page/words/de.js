@@ -100,7 +100,6 @@ export default {
   by_somebody: "von jemandem mit dem Link",
 
   // the connection
-  connection_offline: "Nicht verbunden",
   connection_connecting: "Verbindet…",
   connection_live: "Verbunden",
   connection_error: "Nicht verbunden",
@@ -136,6 +135,7 @@ export default {
   save_file: "{name} speichern",
   file: "Datei",
   most_files: { one: "Eine Nachricht fasst höchstens {count} Datei.", other: "Eine Nachricht fasst höchstens {count} Dateien." },
+  file_too_large: "{name} ist zu groß: eine Datei darf höchstens {most} haben.",
   not_uploaded: "{name} wurde nicht hochgeladen: {why}",
   not_sent: "Die Nachricht wurde nicht gesendet: {why}",
   not_sent_yet: "Noch nicht gesendet",

@@ -100,7 +100,6 @@ export default {
   by_somebody: "by somebody with the link",
 
   // the connection
-  connection_offline: "Not connected",
   connection_connecting: "Connecting…",
   connection_live: "Live",
   connection_error: "Not connected",
@@ -136,6 +135,7 @@ export default {
   save_file: "Save {name}",
   file: "file",
   most_files: { one: "A message takes {count} file at most.", other: "A message takes {count} files at most." },
+  file_too_large: "{name} is too large: a file may have {most} at most.",
   not_uploaded: "{name} was not uploaded: {why}",
   not_sent: "The message was not sent: {why}",
   not_sent_yet: "Not sent yet",
