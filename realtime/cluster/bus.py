@@ -20,6 +20,8 @@ AGAIN_S = 1.0
 """A call that is not answered is made again."""
 
 PATIENCE_S = 6.0
+"""A call that takes longer is waited for as long as its worker is heard of."""
+
 REMEMBERED = 10_000
 """Calls whose answers are kept, so that the same call is carried out once."""
 
@@ -59,8 +61,8 @@ class Bus:
         given: tuple[Any, ...],
         asker: User | None,
     ) -> dict[str, Any]:
-        """What a method of a session comes to on the worker that writes it. Raises what that
-        raises, `Moved`, and `StorageError` where nobody answers."""
+        """What a method of a session comes to on the worker that writes it, however long that
+        takes. Raises what that raises, `Moved`, and `StorageError` where the worker is gone."""
         self._last += 1
         call_id = self._last
         frame = b"C" + calls.call_of(call_id, self._worker, session_id, name, given, asker)
@@ -74,7 +76,7 @@ class Bus:
                     answer = await asyncio.wait_for(asyncio.shield(asked), AGAIN_S)
                     break
                 except TimeoutError:
-                    if time.monotonic() > until:
+                    if time.monotonic() > until and not await self._lives(worker):
                         raise StorageError("the worker that has the session is silent") from None
         finally:
             self._asked.pop(call_id, None)
@@ -83,6 +85,12 @@ class Bus:
         if answer.error:
             raise ProtocolError(**answer.error)
         return answer.ack or {}
+
+    async def _lives(self, worker: str) -> bool:
+        """Whether it was heard of within a lease."""
+        seconds, micros = await self._line.call("TIME")
+        till = await self._line.call("ZSCORE", f"{self._prefix}workers", worker)
+        return till is not None and float(till) >= int(seconds) * 1000 + int(micros) // 1000
 
     async def tell(self, worker: str, frame: bytes) -> int:
         """How many hear it. Raises `StorageError`."""
@@ -102,9 +110,12 @@ class Bus:
         task = self._answers.get(key)
         if task is None:
             task = self._answers[key] = asyncio.create_task(self._answer(call))
-            oldest = next(iter(self._answers))
-            if len(self._answers) > REMEMBERED and self._answers[oldest].done():
-                del self._answers[oldest]
+            if len(self._answers) > REMEMBERED:
+                oldest, answer = self._answers.popitem(last=False)
+                if not answer.done():
+                    self._answers[oldest] = answer
+        elif not task.done():
+            return  # the answer is on its way
         task.add_done_callback(lambda done: self._reply(call.worker, done.result()))
 
     async def _answer(self, call: Call) -> Answered:
