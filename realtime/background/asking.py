@@ -62,7 +62,7 @@ class Asker:
         amount = amount_of(Usage(tokens_in(request), most))
         name = f"{kind} {session_id}"  # as `log.hot.records.spent` has it
         try:
-            await budget.confirm(users, name, amount, used=NOTHING)
+            await budget.confirm(users, session_id, name, amount, used=NOTHING)
             return await self._said(request, meter, deadline_s)
         finally:  # what it cost counts, whatever came of it
             budget.settle(users, name, meter.usage())

@@ -151,7 +151,7 @@ class Budget:
             self._reserved.setdefault(who, {})[run_id] = most
 
     async def confirm(
-        self, users: Sequence[str], run_id: str, most: Amount, *, used: Amount
+        self, users: Sequence[str], session_id: str, run_id: str, most: Amount, *, used: Amount
     ) -> None:
         """The same as `reserve`, before each call of the model. Raises `rate_limited` before a
         further one that there is nothing left for."""
@@ -173,6 +173,10 @@ class Budget:
         self.release(users, run_id)
         self._turn()
         self.spend(users, amount_of(usage))
+
+    def settle_apart(self, users: Sequence[str], run_id: str, usage: Usage) -> None:
+        """As `settle`, where the log may have nothing of what it came to."""
+        self.settle(users, run_id, usage)
 
     def used_up(self, name: str) -> ProtocolError:
         """Whose budget there is nothing left of until midnight."""

@@ -136,7 +136,8 @@ class Driver:
         """Before each call of the model. Raises `rate_limited` where there is nothing left."""
         users, most = self._most(run, request, before)
         used = amount_of(before)
-        await self._services.budget.confirm(users, run.run_id, most, used=used)
+        session_id = self._session.session_id
+        await self._services.budget.confirm(users, session_id, run.run_id, most, used=used)
 
     def _most(self, run: RunState, request: Request, before: Usage) -> tuple[Sequence[str], Amount]:
         """Who pays for a run, and what it may come to with this call of the model."""
@@ -204,14 +205,7 @@ class Driver:
 
         `ended_at`: when it really ended, where that was before now."""
         session, carried_out = self._session, run is self._run
-        usage = outcome.usage
-        if usage is None:
-            meter = self._meter if carried_out else None
-            if meter:
-                meter.end()
-                usage = meter.usage()
-            else:
-                usage = used_before(run, session, self._services)
+        usage = self._used(run) if outcome.usage is None else outcome.usage
         then = self._successor(run, outcome, usage)
         ended, ticket = self._ledger.change(
             lambda now: session.finish(
@@ -242,6 +236,13 @@ class Driver:
             if then.status == "started":
                 self.start(session.runs[then.run_id or ""], self._pause(run, outcome.again))
         return Ending(ticket, task)
+
+    def _used(self, run: RunState) -> Usage:
+        """What a run has come to, its call of the model ended."""
+        if run is self._run and self._meter:
+            self._meter.end()
+            return self._meter.usage()
+        return used_before(run, self._session, self._services)
 
     def _successor(self, run: RunState, outcome: Outcome, usage: Usage) -> Run | None:
         """Begins the run that goes on with an answer that broke off; None where somebody has to
@@ -282,10 +283,15 @@ class Driver:
 
     def close(self, *, deleted: bool = False) -> None:
         """Cut the run off: the session is forgotten. An answer that the provider keeps is left
-        there for whoever takes the session up; of one that is `deleted` nobody does."""
+        there for whoever takes the session up; of one that is `deleted` nobody does, and what the
+        run came to counts without a `done`."""
         self._closed, self._leaves = True, not deleted
         if run := self._session.active:
-            self._services.budget.release(self._ledger.payers(run), run.run_id)
+            budget, users = self._services.budget, self._ledger.payers(run)
+            if deleted:
+                budget.settle_apart(users, run.run_id, self._used(run))
+            else:
+                budget.release(users, run.run_id)
         if self._task:
             self._task.cancel()
         self._trace.left()

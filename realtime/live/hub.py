@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ..core.bounds import Bounds
 from ..core.fork import copied, files_in
-from ..core.rows import HeldElsewhere, SessionRow, StorageError
+from ..core.rows import Deleted, HeldElsewhere, SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.user import User
 from ..log.encode import Append, encoded
@@ -372,7 +372,7 @@ class Hub:
             self._suspect |= session_ids
         for session_id in session_ids:
             if actor := self._actors.pop(session_id, None):
-                actor.close()
+                actor.close(deleted=isinstance(error, Deleted))
             # behind the acks that tell of it
             asyncio.get_running_loop().call_later(DROP_S, self._rooms.drop, session_id)
 

@@ -263,6 +263,19 @@ async def test_a_run_that_a_crash_cut_off_was_paid_for(tmp_path: Path, device: D
         assert limited(await one.send("again"), DAY_MS)
 
 
+async def test_a_deleted_answer_was_paid_for(serve: Serve, device: Devices) -> None:
+    gate = asyncio.Event()
+    running = await serve(ScriptedModel(costs(2, gate)), budget_user_tokens=1)
+    one = device(running.url)
+    await one.connect()
+    assert (await one.send("never read to its end"))["ok"]
+    await one.wait("token")
+    assert (await one.call("delete", {"session_id": one.auth["session_id"]}))["ok"]
+    again = device(running.url, token=one.auth["token"])
+    await again.connect()
+    assert limited(await again.send("again"), DAY_MS)
+
+
 async def test_a_budget_in_dollars_is_kept_and_outlives_the_server(
     serve: Serve, device: Devices
 ) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from realtime.log.hot.line import Line
 from realtime.log.hot.records import day_of
-from tests.support.cluster import PREFIX, cluster
+from tests.support.cluster import PREFIX, Cluster, cluster
 from tests.support.device import Device
 from tests.support.supabase_lite import SupabaseLite
 
@@ -129,3 +133,73 @@ async def test_files_of_a_day_are_counted_over_all(storing: SupabaseLite, tmp_pa
                     sent.append(answer.status)
         assert sent == [201, 201, 429]
         await device.drop()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.05)
+
+
+def held(world: Cluster, who: str = "") -> list[str]:
+    """What is reserved, of a user or the server."""
+    return [one.decode() for one in world.engine.tell("HKEYS", f"{PREFIX}held:{who}")]
+
+
+def paid(world: Cluster, who: str = "") -> int:
+    keys = world.engine.tell("KEYS", f"{PREFIX}paid:*")
+    return sum(int(world.engine.tell("HGET", key, f"{who} t") or 0) for key in keys)
+
+
+async def answering(world: Cluster) -> list[Device]:
+    """A device of a session in mid-answer, and one on another worker."""
+    one = Device(f"http://127.0.0.1:{world.ports[0]}")
+    await one.connect()
+    await one.send("tokens 3000 rate 100 to be deleted")
+    await one.wait("token")
+    given = {key: one.auth[key] for key in ("token", "session_id")}
+    other = Device(f"http://127.0.0.1:{world.ports[1]}", **given)
+    await other.connect()
+    assert len(held(world)) == len(held(world, one.session["user_id"])) == 1
+    return [one, other]
+
+
+async def new_answer(world: Cluster, of: Device, port: int) -> str:
+    device = Device(f"http://127.0.0.1:{port}", token=of.auth["token"])
+    await device.connect()
+    ack = await device.send("tokens 3 rate 0 afterwards")
+    status = (await device.done(ack["run_id"]))["status"] if ack["ok"] else "refused"
+    await device.drop()
+    return status
+
+
+@pytest.mark.parametrize("by", [0, 1], ids=["its worker", "another"])
+async def test_an_answer_that_is_deleted_is_paid_for(tmp_path: Path, by: int) -> None:
+    limits = {"RUNS_PER_USER": "1", "BUDGET_SERVER_TOKENS": str(2 * ANSWER)}
+    async with cluster(tmp_path, **limits) as world:
+        devices = await answering(world)
+        assert paid(world) == 0
+        assert (await devices[by].call("delete", {"session_id": devices[0].auth["session_id"]}))[
+            "ok"
+        ]
+        await until(lambda: not held(world))
+        user_id = devices[0].session["user_id"]
+        assert paid(world) == paid(world, user_id) > 0
+        for port in world.ports:
+            assert await new_answer(world, devices[0], port) == "completed"
+        for device in devices:
+            await device.drop()
+
+
+async def test_a_deleted_answer_of_a_worker_that_dies_holds_nothing(tmp_path: Path) -> None:
+    async with cluster(tmp_path, RUNS_PER_USER="1") as world:
+        one, other = await answering(world)
+        os.kill(world.workers[world.ports[0]].child.pid, signal.SIGSTOP)
+        assert (await other.call("delete", {"session_id": one.auth["session_id"]}))["ok"]
+        await world.kill(world.ports[0])
+        async with asyncio.timeout(30):
+            while await new_answer(world, one, world.ports[2]) != "completed":
+                await asyncio.sleep(0.5)
+        assert not held(world)
+        for device in (one, other):
+            await device.drop()

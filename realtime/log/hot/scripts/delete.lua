@@ -20,7 +20,16 @@ for k = 4, #ARGV, 2 do
       redis.call('ZREM', P .. 'own:' .. m[1], sid)
       redis.call('SREM', P .. 'ship:' .. m[1], sid)
     end
-    if why == 'deleted' then redis.call('ZADD', P .. 'gone', now, sid) end
+    if why == 'deleted' then
+      redis.call('ZADD', P .. 'gone', now, sid)
+      -- Its worker settles what its run has reserved; where that died, nobody does.
+      local held = redis.call('HGETALL', P .. 'held:')
+      for h = 1, #held, 2 do
+        if string.match(held[h + 1], '%S+$') == sid then
+          redis.call('HSET', P .. 'held:', held[h], held[h + 1] .. string.format(' %.0f', now + 10000))
+        end
+      end
+    end
     local told = (m[2] or '') .. ' ' .. (m[1] or '')
     for w in string.gmatch(told, '%S+') do
       if w ~= W then redis.call('PUBLISH', P .. 'w:' .. w, 'X' .. cmsgpack.pack({sid, why})) end
