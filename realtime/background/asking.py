@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -42,6 +44,7 @@ class Asker:
         self._busy = 0
         self._turn = asyncio.Condition()
 
+    @asynccontextmanager
     async def ask(
         self,
         request: Request,
@@ -51,10 +54,10 @@ class Asker:
         *,
         most: int,
         deadline_s: float,
-    ) -> Writing:
-        """`kind`: of the event that tells of it; `most`: tokens that the answer may come to;
-        `deadline_s`: of one call. Raises `rate_limited` where the budget of the owner or the server
-        is used up."""
+    ) -> AsyncIterator[Writing]:
+        """What came of it, to be stored before the context ends. `kind`: of the event that tells
+        of it; `most`: tokens that the answer may come to; `deadline_s`: of one call. Raises
+        `rate_limited` where the budget of the owner or the server is used up."""
         ABOUT.set({"session_id": session_id, "user_id": owner})  # of the task that asks
         budget, users = self._services.budget, (owner,)
         meter = Meter(self._services.prices, used=self._services.chain.count.used)
@@ -63,9 +66,9 @@ class Asker:
         name = f"{kind} {session_id}"  # as `log.hot.records.spent` has it
         try:
             await budget.confirm(users, session_id, name, amount, used=NOTHING)
-            return await self._said(request, meter, deadline_s)
+            yield await self._said(request, meter, deadline_s)
         finally:  # what it cost counts, whatever came of it
-            budget.settle(users, name, meter.usage())
+            budget.settle_apart(users, name, meter.usage())
 
     async def _said(self, request: Request, meter: Meter, deadline_s: float) -> Writing:
         rest, longest = REST_S

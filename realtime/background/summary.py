@@ -124,7 +124,7 @@ class Summariser:
                 return True
             ended_seq = actor.session.ended.seq
             request = Request(INSTRUCTIONS, (UserText(transcribe(actor.session.context())),))
-            said = await self._asker.ask(
+            asked = self._asker.ask(
                 request,
                 "summary",
                 session_id,
@@ -132,18 +132,19 @@ class Summariser:
                 most=SUMMARY_TOKENS,
                 deadline_s=DEADLINE_S,
             )
-            if said.error:
-                logger.warning("no summary: %s", said.error, extra={"session_id": session_id})
-            ticket = actor.summarised(
-                ended_seq,
-                text=None if said.error else said.text[:MAX_TRANSCRIPT],
-                error=told(said.error) if said.error else None,
-                model=said.model,
-                usage=said.usage,
-            )
-            if ticket:
-                await ticket
-            return said.error is None
+            async with asked as said:
+                if said.error:
+                    logger.warning("no summary: %s", said.error, extra={"session_id": session_id})
+                ticket = actor.summarised(
+                    ended_seq,
+                    text=None if said.error else said.text[:MAX_TRANSCRIPT],
+                    error=told(said.error) if said.error else None,
+                    model=said.model,
+                    usage=said.usage,
+                )
+                if ticket:
+                    await ticket
+                return said.error is None
 
 
 def told(failure: Exception) -> Error:

@@ -64,7 +64,7 @@ class Titler:
 
     async def _entitle(self, actor: Actor) -> None:
         exchange = markdown(actor.session.exchanges()[:1])[:MAX_EXCHANGE]
-        said = await self._asker.ask(
+        asked = self._asker.ask(
             Request(INSTRUCTIONS, (UserText(exchange),)),
             "session_updated",
             actor.session_id,
@@ -72,11 +72,12 @@ class Titler:
             most=TITLE_TOKENS,
             deadline_s=DEADLINE_S,
         )
-        if said.error:
-            about = {"session_id": actor.session_id}
-            logger.info("no title yet: %s", said.error, extra=about)
-        title = clean_title(said.text.strip().partition("\n")[0].strip(QUOTES)) or ""
-        await actor.entitle(title, said.model, said.usage)
+        async with asked as said:
+            if said.error:
+                about = {"session_id": actor.session_id}
+                logger.info("no title yet: %s", said.error, extra=about)
+            title = clean_title(said.text.strip().partition("\n")[0].strip(QUOTES)) or ""
+            await actor.entitle(title, said.model, said.usage)
 
 
 def wanted(actor: Actor) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from realtime.log.hot.line import Line
 from realtime.log.hot.records import day_of
@@ -203,3 +204,32 @@ async def test_a_deleted_answer_of_a_worker_that_dies_holds_nothing(tmp_path: Pa
         assert not held(world)
         for device in (one, other):
             await device.drop()
+
+
+async def test_a_title_that_cannot_be_made_holds_nothing(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        seen.append(held(world))
+        return web.json_response({"error": {"message": "no"}}, status=400)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    settings = {
+        "TITLES": "true",
+        "SUMMARY_MODEL": f"x@http://127.0.0.1:{runner.addresses[0][1]}/v1 key=KEY_OF_X",
+        "KEY_OF_X": "none",
+        "BUDGET_SERVER_TOKENS": str(3 * ANSWER),
+    }
+    async with cluster(tmp_path, **settings) as world:
+        device = Device(world.url)
+        await device.connect()
+        await device.ask("tokens 3 rate 0")
+        await until(lambda: bool(seen))
+        assert seen[0] == [f"session_updated {device.auth['session_id']}"]
+        await until(lambda: not held(world))
+        await device.drop()
+    await runner.cleanup()
