@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from realtime.cluster.limits import SharedBudget
+from realtime.limits.budget import NOTHING, Amount
 from realtime.log.hot.line import Line
 from realtime.log.hot.records import day_of
+from realtime.protocol import ProtocolError
 from tests.support.cluster import PREFIX, Cluster, cluster
 from tests.support.device import Device
+from tests.support.engine import Engine
 from tests.support.supabase_lite import SupabaseLite
 
 ANSWER = 4096  # tokens that a call may come to, until it is known
@@ -233,3 +238,24 @@ async def test_a_title_that_cannot_be_made_holds_nothing(tmp_path: Path) -> None
         await until(lambda: not held(world))
         await device.drop()
     await runner.cleanup()
+
+
+async def test_a_title_of_a_worker_that_died_holds_nothing_for_long(tmp_path: Path) -> None:
+    with Engine(tmp_path) as engine:
+        async with Line(engine.address, "test") as line:
+
+            async def confirm(name: str) -> None:
+                budget = SharedBudget(line, PREFIX, server=Amount(100))
+                await budget.confirm(("ada",), "session", name, Amount(100), used=NOTHING)
+
+            await confirm("session_updated session")
+            with pytest.raises(ProtocolError, match="may use up"):
+                await confirm("run")
+            ((name, reserved),) = engine.tell("HGETALL", f"{PREFIX}held:").items()
+            amount, till = reserved.rsplit(b" ", 1)
+            minutes = (int(till) / 1000 - time.time()) / 60
+            assert 9 < minutes <= 10
+            engine.tell("HSET", f"{PREFIX}held:", name, amount + b" 1")
+            await confirm("run")
+            for who in ("", "ada"):
+                assert engine.tell("HKEYS", f"{PREFIX}held:{who}") == [b"run"]
