@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "share": tuple[()],
     "unshare": tuple[()],
     "offer": tuple[list[ToolDeclaration]],
+    "read": tuple[()],
 }
 """The methods of a seat that change its session, and what each is given."""
 

@@ -30,7 +30,6 @@ from ..protocol import (
     Regenerate,
     Send,
     Stop,
-    ToolDeclaration,
 )
 
 IDLE_S = 30.0
@@ -73,7 +72,7 @@ class Mirror(View):
         self._ask = ask
         self._on_idle = on_idle
         self._lost: StorageError | None = None
-        self._offers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # ---------------------------------------------------------------- reading
 
@@ -144,15 +143,29 @@ class Mirror(View):
 
     def entered(self, user: User, command: Join) -> None:
         if command.tools:
-            task = asyncio.create_task(self._offer(command.tools))
-            self._offers.add(task)
-            task.add_done_callback(self._offers.discard)
+            self._tell_writer("offer", command.tools)
+        if self._head.row.unread and user.user_id == self.owner:
+            self._tell_writer("read")
 
-    async def _offer(self, tools: list[ToolDeclaration]) -> None:
-        try:
-            await self._do("offer", tools)
-        except (ProtocolError, StorageError) as error:
-            logger.warning("tools of a client are not known: %s", error)
+    def claimed(self, worker: str) -> None:
+        """This one writes the session from now on, and knows no tools of the devices here."""
+        self.worker = worker
+        for tools in self.presence.tools.values():
+            self._tell_writer("offer", tools)
+
+    def _tell_writer(self, name: str, *given: Any) -> None:
+        """As `_do`, for what nobody waits for."""
+
+        async def told() -> None:
+            try:
+                await self._do(name, *given)
+            except (ProtocolError, StorageError) as error:
+                about = {"session_id": self.session_id}
+                logger.warning("the writer did not take %r: %s", name, error, extra=about)
+
+        task = asyncio.create_task(told())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def leave(self, sid: str) -> None:
         """A device has gone."""

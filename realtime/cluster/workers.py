@@ -134,7 +134,8 @@ class Workers:
 
     async def show(self, session_id: str, worker: str) -> bool:
         if mirror := self._mirrors.get(session_id):
-            mirror.worker = worker
+            if worker != mirror.worker:
+                mirror.claimed(worker)
             return True
         seen = await self._seen(session_id, _shown([]))
         with self._gathering(session_id) as told:
@@ -311,7 +312,7 @@ class Workers:
         elif epoch != mirror.epoch:
             self._drop(session_id)
         else:
-            mirror.worker = worker
+            mirror.claimed(worker)
 
     async def _take_up(self) -> None:
         """See to what others left."""
@@ -332,7 +333,8 @@ class Workers:
             for session_id, place in found.items():
                 if (mirror := self._mirrors.get(session_id)) is None:
                     continue
-                mirror.worker = place.worker
+                if place.worker != mirror.worker:
+                    mirror.claimed(place.worker)
                 if not place.alive:
                     self._spawn(self._hub.take_up(session_id))
                 elif place.epoch != mirror.epoch:

@@ -312,7 +312,7 @@ class Hub:
         """Who watches a session that is written here from now on. What was shown of it so far is
         brought up first."""
         view = self._others.written_here(session_id) if self._others else None
-        presence = Presence(view.presence.devices if view else None)
+        presence = Presence(view.presence if view else None)
         for worker, users in elsewhere.items():
             presence.told(worker, users)
         if view and view.session.epoch != epoch:

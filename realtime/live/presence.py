@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from ..core.user import User
-from ..protocol import Person
+from ..protocol import Person, ToolDeclaration
 
 MAX_PEOPLE = 100
 """As many are told of: everybody here is told of everybody, at each coming and going."""
@@ -18,20 +18,28 @@ class Presence:
     """The devices of one session, here and on other workers, and the one timer that runs while
     there are none."""
 
-    def __init__(self, devices: Mapping[str, User] | None = None) -> None:
-        self.devices = dict(devices or {})  # by sid, in the order of arrival
+    def __init__(self, before: Presence | None = None) -> None:
+        """`before`: whose devices are still here."""
+        self.devices: dict[str, User] = {}  # by sid, in the order of arrival
+        self.tools: dict[str, Sequence[ToolDeclaration]] = {}  # by sid, of those that declare some
+        if before:
+            self.devices |= before.devices
+            self.tools |= before.tools
         self.elsewhere: dict[str, Sequence[User]] = {}  # by worker, a user for each device
         self._alone_since = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._about: str | None = None
 
-    def enter(self, sid: str, user: User) -> None:
+    def enter(self, sid: str, user: User, tools: Sequence[ToolDeclaration] | None = None) -> None:
         """A device is here, or its user has another name."""
         self.devices[sid] = user
+        if tools:
+            self.tools[sid] = tools
         self.cancel()
 
     def leave(self, sid: str) -> None:
         self.devices.pop(sid, None)
+        self.tools.pop(sid, None)
         if self.alone:
             self.excuse()
 

@@ -7,6 +7,7 @@ its commit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from ..core.approvals import let_on
@@ -18,6 +19,7 @@ from ..log.encode import Append
 from ..protocol import (
     Done,
     Join,
+    ProtocolError,
     SessionEnded,
     ToolCall,
 )
@@ -59,6 +61,9 @@ class Resident(View):
         self._listed: SessionRow | None = None  # as it was told
         self.quiet = False  # nothing is told
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
+        for tools in here.tools.values():
+            with suppress(ProtocolError):  # told when they came
+                self.driver.tools.declare(tools)
 
     def row(self) -> SessionRow:
         row = self.session.row()
@@ -136,8 +141,12 @@ class Resident(View):
     def entered(self, user: User, command: Join) -> None:
         self.driver.tools.declare(command.tools or ())
         if self._ledger.unread and user.user_id == self.owner:
-            self._ledger.unread = False
-            self._ledger.note()
+            self.read()
+
+    def read(self) -> Ack:
+        """The owner has come."""
+        self._ledger.unread = False
+        return acked(self._ledger.note())
 
     def leave(self, sid: str) -> None:
         """A device has gone."""

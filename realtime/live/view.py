@@ -94,7 +94,7 @@ class View(ABC):
             raise refused(error) from None
         if page.seq >= committed:
             enter()
-            self.presence.enter(sid, user)
+            self.presence.enter(sid, user, command.tools)
             self.entered(user, command)
             asyncio.get_running_loop().call_soon(self._tell)  # behind the answer to the join
         model = self._host.services.chain.name_of(session.options.model)

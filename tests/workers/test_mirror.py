@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +13,10 @@ import pytest
 from realtime.cluster.mirror import UNREAD, Gap, Mirror
 from realtime.core.rows import StorageError
 from realtime.core.session import Session
+from realtime.core.user import User
 from realtime.live.tail import Tail
 from realtime.log.hot.records import Row, Told, decode_row, row_of
-from realtime.protocol import Event, to_json
+from realtime.protocol import Event, ToolDeclaration, to_json
 from tests.support.cluster import PREFIX, cluster
 from tests.support.talk import asked, head_of, say, talk
 from tests.workers.test_owners import elsewhere
@@ -84,6 +86,28 @@ async def test_a_gap_changes_nothing() -> None:
     shown.read_again(head_of(written), written, events[4:])
     assert (shown.heard, shown.committed) == (written.head, written.head)
     assert shown.take(told(written.session_id, events)) == []
+
+
+async def test_whoever_claims_the_session_is_offered_the_tools_of_devices() -> None:
+    shown = mirror("s")
+    offered: list[Any] = []
+
+    async def ask(session_id: str, name: str, given: tuple[Any, ...], asker: Any) -> dict[str, Any]:
+        offered.append((shown.worker, name, *given))
+        return {}
+
+    shown._ask = ask
+    tools = [ToolDeclaration("battery", "How full it is.")]
+    shown.presence.enter("1", User("u"), tools)
+    shown.presence.enter("1", User("u", name="Ada"))
+    for worker in ("next", "next"):
+        shown.claimed(worker)
+        await asyncio.sleep(0)
+    assert offered == [("next", "offer", tools)] * 2, "it may have loaded the session anew"
+    shown.presence.leave("1")
+    shown.claimed("last")
+    await asyncio.sleep(0)
+    assert len(offered) == 2
 
 
 async def test_an_event_of_a_newer_version_is_not_shown(tmp_path: Path) -> None:
