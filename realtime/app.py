@@ -280,6 +280,8 @@ async def _running(
         )
         if shared:
             shared.workers.on_unshared = commands.show_out
+            shared.workers.on_renamed = commands.rename
+            commands.on_renamed = shared.workers.renamed
         connections = Connections(
             sockets,
             transport,

@@ -72,7 +72,8 @@ _progress = msgspec.json.Decoder(Progress).decode
 
 class Workers:
     """`Others` by way of the engine. `hear` is given what comes on the channel of this worker.
-    `on_unshared`: the shares of a session of this owner are void."""
+    `on_unshared`: the shares of a session of this owner are void. `on_renamed`: a user, by id, has
+    this name."""
 
     def __init__(
         self, keeper: HotLog, line: Line, prefix: str, rooms: Rooms, *, grace_s: float
@@ -90,6 +91,7 @@ class Workers:
         self._bus = Bus(line, prefix, self.name, self._carry_out, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_unshared: Callable[[str, str], None] = lambda session_id, owner: None
+        self.on_renamed: Callable[[str, str | None], None] = lambda user_id, name: None
         self._hub: Hub
         self._alone: Alone
 
@@ -298,6 +300,8 @@ class Workers:
                     self._drop(session_id)
             case b"E":
                 self._rooms.progress(_progress(body))
+            case b"N":
+                self.on_renamed(*_decode(body))
             case b"L":
                 news = _listed(body)
                 if news.worker != self.name:
@@ -418,6 +422,12 @@ class Workers:
     def listed(self, user_id: str, changed: Sequence[SessionRow], deleted: Sequence[str]) -> None:
         self._rooms.listed(user_id, changed, deleted)
         self._spawn(self._said("all", list_frame(self.name, user_id, changed, deleted)))
+
+    def renamed(self, user_id: str, name: str | None) -> None:
+        """This worker too hears of it by the channel once more: the last name that the channel
+        told is everywhere the same."""
+        self.on_renamed(user_id, name)
+        self._spawn(self._said("all", b"N" + _pack((user_id, name))))
 
     async def _said(self, worker: str, frame: bytes) -> None:
         await self._bus.tell(worker, frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -53,7 +53,10 @@ from .transport import Transport
 
 
 class Commands:
-    """Carries out what the sockets ask for. New `sessions` are counted by user."""
+    """Carries out what the sockets ask for. New `sessions` are counted by user.
+
+    `on_renamed` is given a user's id, and the name that all their devices show from now on.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Commands:
         self._people = people
         self._extensions = extensions
         self._new_session = new_session
+        self.on_renamed: Callable[[str, str | None], None] = self.rename
         self._handlers: Handlers = {
             **ListCommands(hub, self._open, new_session).handlers,
             "create": self._create,
@@ -275,15 +279,15 @@ class Commands:
             name = connection.user.name if connection.user else None
             user = replace(user, name=name if command.name is None else command.name)
         if connection.user and connection.user.name != user.name:
-            self._rename(user)
+            self.on_renamed(user.user_id, user.name)
         self._admit(connection, user, command.token if guest else None)
         return {"ok": True, "exp": user.exp}
 
-    def _rename(self, user: User) -> None:
+    def rename(self, user_id: str, name: str | None) -> None:
         """All devices of a user show the name that they have now."""
         for other in self._sockets.values():
-            if other.user and other.user.user_id == user.user_id and other.user.name != user.name:
-                other.user = replace(other.user, name=user.name)
+            if other.user and other.user.user_id == user_id and other.user.name != name:
+                other.user = replace(other.user, name=name)
                 for session_id in other.watching:
                     self._hub.rename(session_id, other.sid, other.user)
 

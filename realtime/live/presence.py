@@ -66,11 +66,13 @@ class Presence:
         return any(user.user_id == user_id for user in self.users)
 
     def people(self) -> list[Person]:
-        """Who is here, each once, in the order of arrival."""
-        names: dict[str, str | None] = {}
-        for user in self.users:
-            names[user.user_id] = user.name or names.get(user.user_id)
-        return [Person(*one) for one in list(names.items())[:MAX_PEOPLE]]
+        """Who is here, each once, in the order of arrival, by their newest name. Of names on
+        different workers the greatest counts, so that all of them tell the same."""
+        names = dict.fromkeys((user.user_id for user in self.users), "")
+        for users in (self.devices.values(), *self.elsewhere.values()):
+            for user_id, name in {one.user_id: one.name for one in users if one.name}.items():
+                names[user_id] = max(name, names[user_id])
+        return [Person(one, name or None) for one, name in list(names.items())[:MAX_PEOPLE]]
 
     def excuse(self) -> None:
         """Until now nobody was missed."""
