@@ -128,7 +128,7 @@ def create_app(
     `model` takes the place of MODEL, `tools`, functions marked with `@tool`, that of TOOLS, and
     `authenticate` that of AUTH. `extensions` are objects with the methods of `realtime.extensions`,
     beside those of EXTENSIONS. Starting it raises `ConfigError` where the configuration turns out
-    to be wrong.
+    to be wrong, and `StorageError` while the engine is away.
     """
     given = Given(model, tools, authenticate, extensions)
     transport = Transport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ..limits.budget import Budget
 from ..live.hub import Hub
 from ..log.hot.address import Address
 from ..log.hot.keeper import HotLog
-from ..log.hot.line import Away, Ear, Line
+from ..log.hot.line import Away, Ear, EngineError, Line
 from ..log.hot.quarantine import HotQuarantine
 from ..log.hot.reading import Reading
 
@@ -70,8 +71,15 @@ def address_of(settings: Settings) -> Address:
     return Address.parse(settings.engine_url, verify=settings.valkey_tls == "verify")
 
 
+def stays(error: StorageError) -> bool:
+    """Whether another try would fail in the same way: the engine refuses the password, a database
+    or a command, its certificate is not trusted, or its name is none."""
+    lasting = (EngineError, ssl.SSLCertVerificationError, UnicodeError)
+    return isinstance(error, lasting) or isinstance(error.__cause__, lasting)
+
+
 async def share_log(settings: Settings, transport: Transport) -> Shared:
-    """Raises `ConfigError`."""
+    """Raises `Away` where that may pass, else `ConfigError`."""
     address = address_of(settings)
     prefix, worker = settings.engine_prefix, settings.worker or uuid4().hex[:8]
     line, side = Line(address, f"{worker}-log"), Line(address, f"{worker}-side")
@@ -80,8 +88,11 @@ async def share_log(settings: Settings, transport: Transport) -> Shared:
         await side.start()
         keeper = HotLog(line, side, prefix, worker, grace_s=settings.grace_seconds)
         await keeper.start()
-    except Away as error:
-        raise ConfigError([f"VALKEY_URL: {error}"]) from None
+    except StorageError as error:
+        if stays(error):
+            raise ConfigError([f"VALKEY_URL: {error}"]) from None
+        until = "before the engine is back, or VALKEY_URL names another one"
+        raise Away(f"The server cannot start {until}: {error}") from None
     workers = Workers(keeper, side, prefix, transport, grace_s=settings.grace_seconds)
     channels = [f"{prefix}w:{worker}", f"{prefix}w:all"]
     ear = Ear(address, f"{worker}-ear", channels, workers.hear)

@@ -8,13 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import redis
 
 from realtime.tools import ToolContext, tool
 from tests.support.attach import png, upload
 from tests.support.device import Device
 from tests.support.engine import Engine
 from tests.support.fetch import fetch
-from tests.support.process import SECRET, realtime, server
+from tests.support.process import SECRET, free_port, realtime, server
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 
@@ -52,6 +53,31 @@ async def test_it_says_where_conversations_live(tmp_path: Path, engine: Engine) 
     assert not [*tmp_path.glob("realtime.db*")]
     async with server(tmp_path, **shared, TRANSPORTS="websocket,polling") as running:
         assert (await fetch(running.url + POLL)).status == 200
+
+
+async def test_an_engine_that_is_away_is_no_fault_of_the_configuration(tmp_path: Path) -> None:
+    folder, gone = tmp_path / "engine", free_port()
+    with Engine(folder, requirepass="secret", replicaof=f"127.0.0.1 {gone}") as replica:
+        place = replica.address.label
+        for url, code, why in (
+            (f"redis://127.0.0.1:{gone}", 1, "cannot be reached"),
+            (replica.url, 1, "READONLY"),
+            (f"redis://{place}", 2, "NOAUTH"),
+            (f"redis://:wrong@{place}", 2, "WRONGPASS"),
+            (f"{replica.url}/99", 2, "DB index is out of range"),
+            (f"http://{place}", 2, "must be redis://"),
+        ):
+            ended, told = await realtime(cwd=tmp_path, VALKEY_URL=url, AUTH_SECRET=SECRET)
+            assert ended == code, told
+            assert why in told
+            assert ("The server cannot start before the engine is back" in told) == (code == 1)
+            assert ("The configuration cannot be used" in told) == (code == 2)
+            assert "Traceback" not in told
+        replica.tell("CONFIG", "SET", "maxclients", 1)
+        with redis.Redis(port=replica.port, password="secret") as only:
+            only.ping()
+            ended, told = await realtime(cwd=tmp_path, VALKEY_URL=replica.url, AUTH_SECRET=SECRET)
+        assert (ended, "max number of clients" in told) == (1, True), told
 
 
 async def test_files_need_a_bucket(

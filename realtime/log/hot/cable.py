@@ -16,6 +16,9 @@ NOT_NOW = frozenset(("LOADING", "OOM", "MISCONF", "CLUSTERDOWN", "BUSY", "NOREPL
 NOT_HERE = frozenset(("READONLY", "MASTERDOWN"))
 """What errors begin with that pass."""
 
+CROWDED = "ERR max number of clients reached"
+"""So does this one."""
+
 
 class Away(StorageError):
     """The engine did not answer, or said that it cannot work now; the message says which."""
@@ -92,7 +95,7 @@ class Cable(asyncio.Protocol):
 
     def _error(self, text: str) -> Exception:
         code = text.partition(" ")[0]
-        if code in NOT_NOW or code in NOT_HERE:
+        if code in NOT_NOW or code in NOT_HERE or text == CROWDED:
             kind = Demoted if code in NOT_HERE else Away
             return kind(f"the engine at {self._label} answered: {text}")
         return EngineError(self._label, text)
