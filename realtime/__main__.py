@@ -1,7 +1,7 @@
 """The command line: `python -m realtime [--check]`; `chat`, `sessions`, `backup` and the like.
 
-Exit codes: 0 ended as asked, 1 an unexpected error, 2 the configuration is refused,
-3 `--check` found something that cannot be reached.
+Exit codes: 0 ended as asked, 1 an unexpected error, or something that is away and may come back,
+2 the configuration is refused, 3 `--check` found something that cannot be reached.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .build.parts import store_label
 from .cli import backup, chat, logs, operate
 from .cli.admin import NoSuchSession
 from .cli.check import check
-from .cli.several import CONFIG_REFUSED, left_alone, supervise, told_to_stop, unusable
+from .cli.several import CONFIG_REFUSED, beat, left_alone, supervise, told_to_stop, unusable
 from .config import ConfigError, Settings
 from .core.rows import StorageError
 from .edge.http import metrics
@@ -122,7 +122,7 @@ def settings_help() -> str:
 async def serve(settings: Settings, one_of: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT: then drain, and only then stop listening. `one_of`: the
     folder where the workers of this machine meet, and the descriptor by which to say that this
-    one listens."""
+    one listens, and then that it lives."""
     stop = told_to_stop()
     app = create_app(settings)
     if one_of:
@@ -136,20 +136,20 @@ async def serve(settings: Settings, one_of: Sequence[str] | None = None) -> int:
         except OSError as error:
             raise unusable(settings, error) from None
         server = app[SERVER]
-        collector = asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))
+        chores = [asyncio.create_task(garbage.collect(lambda: server.hub.runs > 0))]
         banner = announcement(settings, port, server.chain.label)
         if one_of:
-            os.write(int(one_of[1]), banner.encode())
-            os.close(int(one_of[1]))
+            chores.append(asyncio.create_task(beat(int(one_of[1]), banner)))
         else:
             print(logs.told(banner, settings.log_format), flush=True)
         await stop.wait()
         if not one_of:
             print(logs.told("Draining …", settings.log_format), flush=True)
         await server.drain()
-        collector.cancel()
     finally:
         await runner.cleanup()
+    for chore in chores:
+        chore.cancel()
     if not one_of:
         print(logs.told("Stopped.", settings.log_format), flush=True)
     last = threading.Timer(EXIT_S, leave)

@@ -1,4 +1,4 @@
-"""`WORKERS=4`: several processes on one port. One that dies is replaced."""
+"""`WORKERS=4`: several processes on one port. One that dies or freezes is replaced."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ CONFIG_REFUSED = 2
 OVERDUE_S = 15.0
 """Beyond DRAIN_SECONDS: a worker that takes longer to end is killed."""
 
+BEAT_S = 5.0
+"""So often a worker says that it lives."""
+
+MISSED = 6
+"""Without so many beats in a row a worker is killed: others have written its sessions for long, and
+it holds up what connects to it."""
+
+END = b"\0"
+"""Of the banner, and of each beat behind it, which is nothing else."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +63,17 @@ def left_alone(stop: asyncio.Event) -> None:
         stop.set()
 
     loop.add_reader(sys.stdin, ended)
+
+
+async def beat(says: int, banner: str) -> None:
+    """Say to the process that started this one that it listens, and from then on that it lives."""
+    os.set_blocking(says, False)
+    said = banner.encode() + END
+    while True:
+        with contextlib.suppress(OSError):  # that one sleeps, or is gone
+            os.write(says, said)
+        said = END
+        await asyncio.sleep(BEAT_S)
 
 
 def unusable(settings: Settings, error: OSError) -> ConfigError:
@@ -151,33 +172,51 @@ class Slot:
 
     async def _work(self) -> int:
         """Start a worker, and wait until it has ended; its exit code."""
-        said, says = os.pipe()
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", NAME, "--one-of", str(self._folder), str(says)),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=[says],
-            env=self._environ,
-        )
-        os.close(says)
-        listens = asyncio.create_task(asyncio.to_thread(_all, said))
-        listens.add_done_callback(lambda done: self._listens(done.result()))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            says = theirs.fileno()
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", NAME, "--one-of", str(self._folder), str(says)),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=[says],
+                env=self._environ,
+            )
+        frozen = asyncio.create_task(self._frozen(ours))
         ended = asyncio.create_task(child.wait())
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        waits = (frozen, ended, stopped)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         with contextlib.suppress(ProcessLookupError):
-            child.terminate()
+            if frozen.done() and frozen.result():
+                logger.error("a worker has said nothing for %.0f s: it is killed", MISSED * BEAT_S)
+                child.kill()
+            else:
+                child.terminate()
         await asyncio.wait([ended], timeout=self._patience_s)
         if not ended.done():
             child.kill()
-        await listens
-        return await ended
+        frozen.cancel()
+        stopped.cancel()
+        await asyncio.wait(waits)
+        return ended.result()
 
-    def _listens(self, banner: str) -> None:
-        if banner and not self.banner.done():
-            self.banner.set_result(banner)
-
-
-def _all(fd: int) -> str:
-    with open(fd, encoding="utf-8") as pipe:
-        return pipe.read()
+    async def _frozen(self, ours: socket.socket) -> bool:
+        """True once a worker that has listened is silent, False once it has ended. Turns without a
+        beat are counted, not seconds: who was frozen together with it then waits once more."""
+        said, held = await asyncio.open_connection(sock=ours)
+        try:
+            banner = (await said.readuntil(END)).removesuffix(END).decode()
+            if not self.banner.done():
+                self.banner.set_result(banner)
+            missed = 0
+            while missed < MISSED:
+                try:
+                    await asyncio.wait_for(said.readuntil(END), BEAT_S)
+                    missed = 0
+                except TimeoutError:
+                    missed += 1
+            return True
+        except asyncio.IncompleteReadError:
+            return False
+        finally:
+            held.close()

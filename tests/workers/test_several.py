@@ -133,11 +133,49 @@ async def test_what_cannot_be_is_told_once(tmp_path: Path, engine: Engine) -> No
     async with server(tmp_path, **shared(engine, WORKERS="2")) as others:
         port = others.url.rpartition(":")[2]
         assert await is_refused(tmp_path, shared(engine, PORT=port, HOST="127.0.0.1"))
-    nobody = shared(engine, VALKEY_URL=f"redis://127.0.0.1:{free_port()}")
-    code, told = await realtime(cwd=tmp_path, **nobody)
+    wrong = shared(engine, VALKEY_URL=f"{engine.url}/99")
+    code, told = await realtime(cwd=tmp_path, **wrong)
     assert code == 2
-    assert told.count("cannot be reached") == 1
+    assert told.count("DB index is out of range") == 1
     assert "Traceback" not in told
+
+
+async def test_they_wait_for_their_engine(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine")
+    given = shared(engine, PORT="0", HOST="127.0.0.1")
+    async with process(cwd=tmp_path, **given) as running:
+        await running.says("cannot start before the engine is back.+refused")
+        await running.says(r"a worker ended \(1\); another one starts")
+        with engine:
+            url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
+            assert len(await names(url, 3)) == 3
+            running.child.terminate()
+            assert await running.ended() == 0
+
+
+IMPATIENT = """
+import sys
+from realtime.cli import several
+from realtime.__main__ import main
+several.MISSED = 2
+sys.exit(main())
+"""
+
+
+async def test_one_that_is_frozen_is_replaced(tmp_path: Path, engine: Engine) -> None:
+    async with server(tmp_path, sys.executable, "-c", IMPATIENT, **shared(engine)) as running:
+        assert len(await names(running.url, 3)) == 3
+        frozen, *others = children(running)
+        os.kill(frozen, signal.SIGSTOP)
+        await running.says("a worker has said nothing for 10 s: it is killed")
+        await running.says(r"a worker ended \(-9\)")
+        async with asyncio.timeout(30):
+            while len(now := children(running)) < 3:
+                await asyncio.sleep(0.1)
+        assert frozen not in now
+        assert now[:2] == others, "those that live are left alone"
+        assert len(await names(running.url, 3)) == 3
+        assert len(await counted(running.url)) == 3
 
 
 async def is_refused(folder: Path, environ: dict[str, str]) -> bool:
