@@ -22,11 +22,11 @@ from tests.support.talk import asked, head_of, say, talk
 from tests.workers.test_owners import elsewhere
 
 
-def mirror(session_id: str) -> Mirror:
+def mirror(session_id: str, ask: Any = None) -> Mirror:
     nothing = cast(Any, None)
     session = Session(session_id)
     tail = Tail(nothing, session_id, 0)
-    return Mirror(head_of(session), session, nothing, tail, "writer", nothing, nothing)
+    return Mirror(head_of(session), session, nothing, tail, "writer", ask, nothing)
 
 
 def told(session_id: str, events: list[Event]) -> Told:
@@ -89,14 +89,13 @@ async def test_a_gap_changes_nothing() -> None:
 
 
 async def test_whoever_claims_the_session_is_offered_the_tools_of_devices() -> None:
-    shown = mirror("s")
     offered: list[Any] = []
 
     async def ask(session_id: str, name: str, given: tuple[Any, ...], asker: Any) -> dict[str, Any]:
         offered.append((shown.worker, name, *given))
         return {}
 
-    shown._ask = ask
+    shown = mirror("s", ask)
     tools = [ToolDeclaration("battery", "How full it is.")]
     shown.presence.enter("1", User("u"), tools)
     shown.presence.enter("1", User("u", name="Ada"))
