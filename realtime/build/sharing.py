@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,10 +18,13 @@ from ..edge.transport import Transport
 from ..limits.budget import Budget
 from ..live.hub import Hub
 from ..log.hot.address import Address
+from ..log.hot.checking import troubles
 from ..log.hot.keeper import HotLog
 from ..log.hot.line import Away, Ear, EngineError, Line
 from ..log.hot.quarantine import HotQuarantine
 from ..log.hot.reading import Reading
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ async def share_log(settings: Settings, transport: Transport) -> Shared:
         await side.start()
         keeper = HotLog(line, side, prefix, worker, grace_s=settings.grace_seconds)
         await keeper.start()
+        for problem in await troubles(side):
+            logger.warning("VALKEY_URL: %s", problem)
     except StorageError as error:
         if stays(error):
             raise ConfigError([f"VALKEY_URL: {error}"]) from None

@@ -104,3 +104,9 @@ async def test_files_need_a_bucket(
     assert (done["status"], done["text"]) == ("completed", "There it is.")
     assert not one.events("tool_call")[-1].get("files")
     assert "a tool's file could not be stored: this server keeps no files" in caplog.text
+
+
+async def test_it_warns_of_an_engine_that_evicts(tmp_path: Path, engine: Engine) -> None:
+    engine.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    async with server(tmp_path, VALKEY_URL=engine.url, AUTH_SECRET=SECRET) as running:
+        await running.says("WARNING .*maxmemory-policy is allkeys-lru.*: set it to noeviction")

@@ -101,6 +101,14 @@ def judge(info: Info) -> Findings:
     return found
 
 
+async def troubles(line: Line) -> list[str]:
+    """What has to change first, as far as INFO tells; a sentence each. Raises `Away`."""
+    try:
+        return judge(await _info(line)).wrong
+    except EngineError:
+        return []  # a host that does not let us look
+
+
 async def _info(line: Line) -> dict[str, str]:
     """INFO, and the eviction policy of engines whose INFO lacks it."""
     answer: bytes = await line.call("INFO")
