@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from ..core.rows import StorageError
-from ..core.user import User
 from ..log.hot.line import Line
 from ..protocol import ProtocolError
 from . import calls
-from .calls import Answered, Call
+from .calls import Answered, Call, Caller
 
 AGAIN_S = 1.0
 """A call that is not answered is made again."""
@@ -59,13 +58,13 @@ class Bus:
         session_id: str,
         name: str,
         given: tuple[Any, ...],
-        asker: User | None,
+        caller: Caller,
     ) -> dict[str, Any]:
         """What a method of a session comes to on the worker that writes it, however long that
         takes. Raises what that raises, `Moved`, and `StorageError` where the worker is gone."""
         self._last += 1
         call_id = self._last
-        frame = b"C" + calls.call_of(call_id, self._worker, session_id, name, given, asker)
+        frame = b"C" + calls.call_of(call_id, self._worker, session_id, name, given, caller)
         asked = self._asked[call_id] = asyncio.get_running_loop().create_future()
         until = time.monotonic() + PATIENCE_S
         try:

@@ -8,6 +8,7 @@ import msgspec
 
 from ..core.user import User
 from ..live.ack import Ack
+from ..live.errors import not_yours
 from ..live.seat import Seat
 from ..protocol import (
     Approve,
@@ -26,15 +27,15 @@ ARGUMENTS: dict[str, Any] = {
     "resume": tuple[str, str],
     "regenerate": tuple[Regenerate, str],
     "queue": tuple[Queue, User],
-    "select": tuple[str],
-    "stop": tuple[Stop],
+    "select": tuple[str, str],
+    "stop": tuple[Stop, str],
     "approve": tuple[Approve, str],
     "take_result": tuple[ClientResult, str],
     "rename": tuple[str, str],
     "pin": tuple[bool, str],
     "archive": tuple[bool, str],
     "rate": tuple[Rate, str],
-    "end": tuple[()],
+    "end": tuple[str],
     "share": tuple[()],
     "unshare": tuple[()],
     "offer": tuple[list[ToolDeclaration]],
@@ -43,16 +44,24 @@ ARGUMENTS: dict[str, Any] = {
 """The methods of a seat that change its session, and what each is given."""
 
 
+class Caller(msgspec.Struct, array_like=True):
+    """Who asks. `share_key`: of the session, as the worker knows it that let them in. `user`: as
+    they signed in there, where a run may come of it."""
+
+    user_id: str
+    share_key: str | None
+    user: User | None = None
+
+
 class Call(msgspec.Struct, array_like=True):
-    """`call_id` is of the worker that asks; the same again is the same call. `asker`: the user, as
-    they signed in there."""
+    """`call_id` is of the worker that asks; the same again is the same call."""
 
     call_id: int
     worker: str
     session_id: str
     name: str
     arguments: msgspec.Raw
-    asker: User | None = None
+    caller: Caller
 
 
 class Answered(msgspec.Struct, array_like=True):
@@ -76,9 +85,9 @@ def call_of(
     session_id: str,
     name: str,
     given: tuple[Any, ...],
-    asker: User | None,
+    caller: Caller,
 ) -> bytes:
-    return encode(Call(call_id, worker, session_id, name, msgspec.Raw(encode(given)), asker))
+    return encode(Call(call_id, worker, session_id, name, msgspec.Raw(encode(given)), caller))
 
 
 def arguments(asked: Call) -> tuple[Any, ...]:
@@ -86,8 +95,11 @@ def arguments(asked: Call) -> tuple[Any, ...]:
     return given
 
 
-def do(seat: Seat, name: str, given: tuple[Any, ...]) -> Ack:
-    """Carry it out. Raises what the method raises."""
+def do(seat: Seat, name: str, given: tuple[Any, ...], caller: Caller) -> Ack:
+    """Carry it out. Raises what the method raises, and `not_found` where the share is void that let
+    the caller in: another worker may not know yet."""
+    if not seat.admits(caller.user_id, caller.share_key):
+        raise not_yours()
     if name == "send":
         *before, instead = given
         return seat.send(*before, instead=instead)

@@ -31,6 +31,7 @@ from ..protocol import (
     Send,
     Stop,
 )
+from .calls import Caller
 
 IDLE_S = 30.0
 """So long a session is shown on where nobody watches it here."""
@@ -39,7 +40,7 @@ UNREAD = 64
 """Tokens that are shown before they are folded: what a session has in memory is then reached once
 for all of them."""
 
-Ask = Callable[[str, str, tuple[Any, ...], User | None], Coroutine[Any, Any, dict[str, Any]]]
+Ask = Callable[[str, str, tuple[Any, ...], Caller], Coroutine[Any, Any, dict[str, Any]]]
 """(session id, method, its arguments, who asks): what it comes to on the worker that writes the
 session."""
 
@@ -143,22 +144,22 @@ class Mirror(View):
 
     def entered(self, user: User, command: Join) -> None:
         if command.tools:
-            self._tell_writer("offer", command.tools)
+            self._tell_writer("offer", command.tools, by=user.user_id)
         if self._head.row.unread and user.user_id == self.owner:
-            self._tell_writer("read")
+            self._tell_writer("read", by=user.user_id)
 
     def claimed(self, worker: str) -> None:
         """This one writes the session from now on, and knows no tools of the devices here."""
         self.worker = worker
-        for tools in self.presence.tools.values():
-            self._tell_writer("offer", tools)
+        for sid, tools in self.presence.tools.items():
+            self._tell_writer("offer", tools, by=self.presence.devices[sid].user_id)
 
-    def _tell_writer(self, name: str, *given: Any) -> None:
+    def _tell_writer(self, name: str, *given: Any, by: str) -> None:
         """As `_do`, for what nobody waits for."""
 
         async def told() -> None:
             try:
-                await self._do(name, *given)
+                await self._do(name, *given, by=by)
             except (ProtocolError, StorageError) as error:
                 about = {"session_id": self.session_id}
                 logger.warning("the writer did not take %r: %s", name, error, extra=about)
@@ -190,10 +191,10 @@ class Mirror(View):
 
     # --------------------------------------------------------------- commands
 
-    def _do(self, name: str, *given: Any, by: str | None = None) -> Ack:
-        """`by`: the user who asks."""
-        asker = by and self._host.services.people.find(by)
-        return self._ask(self.session_id, name, given, asker or None)
+    def _do(self, name: str, *given: Any, by: str, runs: bool = False) -> Ack:
+        """`by`: the user who asks; `runs`: a run may come of it."""
+        user = self._host.services.people.find(by) if runs else None
+        return self._ask(self.session_id, name, given, Caller(by, self.share_key, user))
 
     def check_send(
         self, command: Send, user: User, found: Sequence[File] = ()
@@ -212,52 +213,52 @@ class Mirror(View):
         *,
         instead: str | None = None,
     ) -> Ack:
-        return self._do("send", command, user, found, instead, by=user.user_id)
+        return self._do("send", command, user, found, instead, by=user.user_id, runs=True)
 
     def check_edit(self, edit: QueueEdit) -> tuple[File, ...]:
         return self.session.check_edit(edit.run_id, edit.text).files
 
     def resume(self, run_id: str, user_id: str) -> Ack:
-        return self._do("resume", run_id, user_id, by=user_id)
+        return self._do("resume", run_id, user_id, by=user_id, runs=True)
 
     def regenerate(self, command: Regenerate, user_id: str) -> Ack:
-        return self._do("regenerate", command, user_id, by=user_id)
+        return self._do("regenerate", command, user_id, by=user_id, runs=True)
 
     def queue(self, command: Queue, user: User) -> Ack:
-        return self._do("queue", command, user, by=user.user_id)
+        return self._do("queue", command, user, by=user.user_id, runs=True)
 
-    def select(self, message_id: str) -> Ack:
-        return self._do("select", message_id)
+    def select(self, message_id: str, user_id: str) -> Ack:
+        return self._do("select", message_id, user_id, by=user_id)
 
-    def stop(self, command: Stop) -> Ack:
+    def stop(self, command: Stop, user_id: str) -> Ack:
         active = self.session.active
         if command.run_id is None and active:
             command.run_id = active.run_id  # asked again, it must not stop the next one
-        return self._do("stop", command)
+        return self._do("stop", command, user_id, by=user_id)
 
     def approve(self, command: Approve, user_id: str) -> Ack:
-        return self._do("approve", command, user_id)
+        return self._do("approve", command, user_id, by=user_id)
 
     def take_result(self, command: ClientResult, user_id: str) -> Ack:
-        return self._do("take_result", command, user_id)
+        return self._do("take_result", command, user_id, by=user_id)
 
     def rename(self, title: str, user_id: str) -> Ack:
-        return self._do("rename", title, user_id)
+        return self._do("rename", title, user_id, by=user_id)
 
     def pin(self, pinned: bool, user_id: str) -> Ack:
-        return self._do("pin", pinned, user_id)
+        return self._do("pin", pinned, user_id, by=user_id)
 
     def archive(self, archived: bool, user_id: str) -> Ack:
-        return self._do("archive", archived, user_id)
+        return self._do("archive", archived, user_id, by=user_id)
 
     def rate(self, command: Rate, user_id: str) -> Ack:
-        return self._do("rate", command, user_id)
+        return self._do("rate", command, user_id, by=user_id)
 
-    def end(self) -> Ack:
-        return self._do("end")
+    def end(self, user_id: str) -> Ack:
+        return self._do("end", user_id, by=user_id)
 
     def share(self) -> Ack:
-        return self._do("share")
+        return self._do("share", by=self.owner)
 
     def unshare(self) -> Ack:
-        return self._do("unshare")
+        return self._do("unshare", by=self.owner)

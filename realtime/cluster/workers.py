@@ -26,7 +26,7 @@ from ..log.hot.scripts import Script
 from ..protocol import Event, Progress, ProtocolError, to_json
 from .alone import Alone
 from .bus import PATIENCE_S, Bus, Moved
-from .calls import ARGUMENTS, Call, arguments, do
+from .calls import ARGUMENTS, Call, Caller, arguments, do
 from .mirror import Gap, Mirror
 
 LOOK_S = 1.0
@@ -366,7 +366,7 @@ class Workers:
     # ------------------------------------------------------------------- asks
 
     async def _ask(
-        self, session_id: str, name: str, given: tuple[Any, ...], asker: User | None
+        self, session_id: str, name: str, given: tuple[Any, ...], caller: Caller
     ) -> dict[str, Any]:
         """What a command comes to on the worker that writes the session, whoever that is now."""
         self.count.forwarded += 1
@@ -375,25 +375,25 @@ class Workers:
             mirror = self._mirrors.get(session_id)
             try:
                 if mirror:
-                    return await self._bus.ask(mirror.worker, session_id, name, given, asker)
+                    return await self._bus.ask(mirror.worker, session_id, name, given, caller)
             except Moved:
                 await asyncio.sleep(AGAIN_S)
             except StorageError:
                 break
             await self._hub.take_up(session_id)
             if (actor := self._hub.actor(session_id)) and session_id not in self._mirrors:
-                ack: dict[str, Any] = await do(actor, name, given)
+                ack: dict[str, Any] = await do(actor, name, given, caller)
                 return ack
         raise storage_unavailable()
 
     async def _carry_out(self, call: Call) -> dict[str, Any]:
-        if call.asker:
-            await self._introduce(call.asker)
+        if call.caller.user:
+            await self._introduce(call.caller.user)
         try:
             async with self._hub.hold(call.session_id) as actor:
                 if actor is None or call.name not in ARGUMENTS:
                     raise Moved
-                carried_out = do(actor, call.name, arguments(call))
+                carried_out = do(actor, call.name, arguments(call), call.caller)
         except ProtocolError as error:
             if error.code == "busy" and self._hub.actor(call.session_id) is None:
                 raise Moved from None

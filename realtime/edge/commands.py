@@ -217,7 +217,7 @@ class Commands:
 
     async def _stop(self, connection: Connection, command: Stop) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            return seat.stop(command)
+            return seat.stop(command, user_of(connection))
 
     async def _continue(self, connection: Connection, command: Continue) -> Awaitable[Ack]:
         await self._people.look_up(member_of(connection))
@@ -244,7 +244,7 @@ class Commands:
 
     async def _select(self, connection: Connection, command: Select) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            return seat.select(command.message_id)
+            return seat.select(command.message_id, user_of(connection))
 
     async def _approve(self, connection: Connection, command: Approve) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
@@ -316,7 +316,7 @@ class Commands:
 
     async def _end(self, connection: Connection, command: End) -> Awaitable[Ack]:
         async with self._open(connection, connection.named(command.session_id)) as seat:
-            return seat.end()
+            return seat.end(user_of(connection))
 
     # ---------------------------------------------------------------- helpers
 

@@ -145,7 +145,7 @@ class Actor(Resident):
         """The files of a message that waits, where its text may be changed so."""
         return self.session.check_edit(edit.run_id, edit.text).files
 
-    def select(self, message_id: str) -> Ack:
+    def select(self, message_id: str, user_id: str) -> Ack:
         """Go over to the branch of a message."""
         leaf, ticket = self._ledger.change(lambda now: self.session.select(message_id, now))
         return acked(ticket, leaf=leaf)
@@ -160,7 +160,7 @@ class Actor(Resident):
         behind = session.active.run_id if session.active and waits else None
         budget.check_spending(users, behind=behind)
 
-    def stop(self, command: Stop) -> Ack:
+    def stop(self, command: Stop, user_id: str) -> Ack:
         """Cancel the active run or the one named, or what has gone on with that by itself; it is
         over before this returns."""
         session = self.session
@@ -212,7 +212,7 @@ class Actor(Resident):
         self.driver.tools.declare(tools)
         return acked(None)
 
-    def end(self) -> Ack:
+    def end(self, user_id: str) -> Ack:
         """End the session now, with everything that runs or waits."""
         self._cancel(lambda run: True)
         return acked(self._ledger.change(lambda now: self.session.end(now, now))[1])

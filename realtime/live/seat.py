@@ -32,7 +32,7 @@ from .tail import Page
 class Seat(Protocol):
     """One session, for those who take part in it. The commands raise `ProtocolError` at once;
     what they return is the ack, which comes with the commit and raises `storage_unavailable`
-    where there was none."""
+    where there was none. `user_id`: who asks."""
 
     @property
     def session_id(self) -> str: ...
@@ -104,11 +104,11 @@ class Seat(Protocol):
         """Change what waits; a message that is edited is this user's from now on."""
         ...
 
-    def select(self, message_id: str) -> Ack:
+    def select(self, message_id: str, user_id: str) -> Ack:
         """Go over to the branch of a message."""
         ...
 
-    def stop(self, command: Stop) -> Ack: ...
+    def stop(self, command: Stop, user_id: str) -> Ack: ...
 
     def approve(self, command: Approve, user_id: str) -> Ack: ...
 
@@ -132,10 +132,10 @@ class Seat(Protocol):
         """The branch that ends with a message and its answer. Raises `not_found`, `busy`."""
         ...
 
-    def end(self) -> Ack: ...
+    def end(self, user_id: str) -> Ack: ...
 
     def share(self) -> Ack:
-        """`key`: what the session's shares carry."""
+        """`key`: what the session's shares carry. Only its owner may share, and unshare."""
         ...
 
     def unshare(self) -> Ack:
