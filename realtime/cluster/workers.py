@@ -146,7 +146,7 @@ class Workers:
                 return False
             head, session, _ = found
             tail = Tail(self._hub.log, session_id, session.head)
-            mirror = Mirror(head, session, self._hub.host, tail, worker, self._ask, self._forget)
+            mirror = Mirror(head, session, self._hub.host, tail, worker, self._ask, self.forget)
             for other, users in seen.items():
                 mirror.presence.told(other, users)
             self._mirrors[session_id] = mirror
@@ -212,10 +212,10 @@ class Workers:
 
     def _drop(self, session_id: str) -> None:
         """What is shown of a session is void: its devices come back and take what counts."""
-        self._forget(session_id)
+        self.forget(session_id)
         self._rooms.drop(session_id)
 
-    def _forget(self, session_id: str) -> None:
+    def forget(self, session_id: str) -> None:
         if mirror := self._mirrors.pop(session_id, None):
             mirror.close(StorageError("the session is no longer shown here"))
             self._tell_devices(session_id, b"")
@@ -295,9 +295,7 @@ class Workers:
                 self._owner_changed(*_decode(body))
             case b"X":
                 session_id, _ = _decode(body)
-                self._hub.gone(session_id)
-                if session_id in self._mirrors:
-                    self._drop(session_id)
+                self._gone(session_id)
             case b"E":
                 self._rooms.progress(_progress(body))
             case b"N":
@@ -318,18 +316,26 @@ class Workers:
         else:
             mirror.claimed(worker)
 
+    def _gone(self, session_id: str) -> None:
+        """It was deleted, or is written beyond these workers."""
+        self._hub.gone(session_id)
+        if session_id in self._mirrors:
+            self._drop(session_id)
+
     async def _take_up(self) -> None:
         """See to what others left."""
         while True:
             await self._hub.take_up(await self._keeper.left.get())
 
     async def _look(self) -> None:
-        """Compare what is shown with the log, since what is told may be lost."""
+        """Compare what is here with the log, since what is told may be lost."""
         before: dict[str, int] = {}
         missing: dict[str, int] = {}
         for turn in count():
             await asyncio.sleep(LOOK_S)
             try:
+                for session_id in await self._keeper.deleted_lately():
+                    self._gone(session_id)
                 found = await self._keeper.where(self._mirrors)
                 await self._count_devices(turn % TURNS)
             except StorageError:

@@ -47,6 +47,10 @@ class Others(Protocol):
         """Who watches a session on which other workers. Raises `StorageError`."""
         ...
 
+    def forget(self, session_id: str) -> None:
+        """Show a session no more."""
+        ...
+
     def written_here(self, session_id: str) -> OtherSeat | None:
         """This worker writes the session from now on: gives its view, which has ended."""
         ...

@@ -8,8 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.support.cluster import Cluster, cluster
+from tests.support.cluster import PREFIX, Cluster, cluster
 from tests.support.device import Device
+from tests.support.fetch import fetch
 from tests.support.recorder import Recorder
 
 LEASE_S = 6.0
@@ -112,6 +113,25 @@ async def test_what_is_deleted_is_gone_from_every_worker(tmp_path: Path) -> None
         assert owner.notices[-1][1]["error"]["code"] == "not_found"
         await world.upstream.until(lambda: world.upstream.tapes[-1].closed_at)
         assert await world.logs() == {}
+
+
+async def test_what_is_deleted_is_gone_at_once_where_that_was_asked(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        session_id, token = owner.auth["session_id"], owner.auth["token"]
+        beside = Device(other.url, token=token, session_id=session_id)
+        await beside.connect()
+        assert (await other.call("delete"))["ok"]
+        for path in ("", "/export"):
+            url = f"{other.url}/api/sessions/{session_id}{path}"
+            assert (await fetch(url, token)).status == 404
+        await beside.client.wait()  # its transport was closed
+        assert (await beside.connect())["error"]["code"] == "not_found"
+        await beside.drop()
+        async with asyncio.timeout(20):
+            while any(world.engine.tell("KEYS", f"{PREFIX}{kind}:*") for kind in ("d", "sees")):
+                await asyncio.sleep(0.1)
 
 
 async def test_a_worker_that_slept_writes_nothing(tmp_path: Path) -> None:

@@ -357,6 +357,10 @@ class HotLog:
         """Of each session that is here, who writes it."""
         return await self._reading.where(session_ids)
 
+    async def deleted_lately(self) -> list[str]:
+        """The sessions that were deleted within the last 10 s."""
+        return await self._reading.deleted_lately()
+
     async def devices(self, session_ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
         """Who watches these sessions, by worker, as they say it themselves."""
         return await self._reading.devices(session_ids)

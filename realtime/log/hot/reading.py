@@ -19,6 +19,8 @@ from .records import NANO, KeptHead, Row, day_of, decode_row, decode_state
 
 DAY_MS = 86_400_000
 AT_ONCE = 200  # heads
+LATELY_MS = 10_000
+"""Longer than a lease: who was away for longer is told of what it had by `confirm`."""
 
 
 class Where(NamedTuple):
@@ -89,15 +91,24 @@ class Reading:
         found = await self.fields(session_ids, "head", "owner", "epoch")
         if not found:
             return {}
-        seconds, micros = await self._line.call("TIME")
-        now = int(seconds) * 1000 + int(micros) // 1000
-        key = f"{self._prefix}workers"
+        key, now = f"{self._prefix}workers", await self._now()
         alive = await self._line.call("ZRANGE", key, now, "+inf", "BYSCORE")
         return {
             session_id: Where(int(head), int(epoch), (owner or b"").decode(), owner in alive)
             for session_id, (head, owner, epoch) in found.items()
             if head and epoch
         }
+
+    async def deleted_lately(self) -> list[str]:
+        """The sessions that were deleted within the last 10 s."""
+        key, since = f"{self._prefix}gone", await self._now() - LATELY_MS
+        ids = await self._line.call("ZRANGE", key, since, "+inf", "BYSCORE")
+        return [one.decode() for one in ids]
+
+    async def _now(self) -> int:
+        """The engine's time, in ms."""
+        seconds, micros = await self._line.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
         heads = await self.heads(await self._ids(user_id, newest=limit))

@@ -29,6 +29,8 @@ for k = 4, #ARGV, 2 do
           redis.call('HSET', P .. 'held:', held[h], held[h + 1] .. string.format(' %.0f', now + 10000))
         end
       end
+      for _, w in ipairs(redis.call('HKEYS', P .. 'd:' .. sid)) do redis.call('SREM', P .. 'sees:' .. w, sid) end
+      redis.call('DEL', P .. 'd:' .. sid)
     end
     local told = (m[2] or '') .. ' ' .. (m[1] or '')
     for w in string.gmatch(told, '%S+') do

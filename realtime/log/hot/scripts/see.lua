@@ -4,12 +4,13 @@
 local P, W, sid = ARGV[1], ARGV[2], ARGV[3]
 local key, devices = P .. 's:' .. sid, P .. 'd:' .. sid
 local owner = redis.call('HGET', key, 'owner')
-if not owner then return {} end
 local before = redis.call('HGET', devices, W)
 if ARGV[4] == '' then
   redis.call('HDEL', devices, W)
   redis.call('SREM', P .. 'sees:' .. W, sid)
-else
+end
+if not owner then return {} end
+if ARGV[4] ~= '' then
   redis.call('HSET', devices, W, ARGV[4])
   redis.call('SADD', P .. 'sees:' .. W, sid)
 end
