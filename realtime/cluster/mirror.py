@@ -82,6 +82,10 @@ class Mirror(View):
         return self._head.share_key
 
     @property
+    def revision(self) -> int:
+        return self._head.revision
+
+    @property
     def lost(self) -> StorageError | None:
         return self._lost
 
@@ -120,8 +124,8 @@ class Mirror(View):
             tokens = tokens and row.name == "token"
             fresh.append(row)
         self.heard = heard
-        if told.head:
-            self._head = told.head.head(told.epoch, 0)
+        if told.head and told.head.revision > self.revision:
+            self._head = told.head.head(told.epoch, told.head.revision)
         self._unread += fresh
         if not tokens or len(self._unread) >= UNREAD:
             self._read()

@@ -187,9 +187,12 @@ class Workers:
             return self._drop(told.session_id)
         if entries:
             self._rooms.show(told.session_id, entries)
-        if key and key != mirror.share_key:
-            self.on_unshared(told.session_id, mirror.owner)
-        return None
+        return self._compare_share(mirror, key, mirror.share_key)
+
+    def _compare_share(self, mirror: Mirror, before: str | None, now: str | None) -> None:
+        """Show those out who came by a share that is void now."""
+        if before and before != now:
+            self.on_unshared(mirror.session_id, mirror.owner)
 
     async def _heal(self, mirror: Mirror) -> None:
         """Show what was missed."""
@@ -203,6 +206,7 @@ class Workers:
             if found is None or found[1].epoch != mirror.epoch:
                 return self._drop(session_id)
             head, session, events = found
+            self._compare_share(mirror, mirror.share_key, head.share_key)
             missed = [event for event in events if event.seq > mirror.heard]
             mirror.read_again(head, session, missed)
             if missed:
@@ -220,9 +224,10 @@ class Workers:
             mirror.close(StorageError("the session is no longer shown here"))
             self._tell_devices(session_id, b"")
 
-    def written_here(self, session_id: str) -> Mirror | None:
+    def written_here(self, session_id: str, share_key: str | None) -> Mirror | None:
         mirror = self._mirrors.pop(session_id, None)
         if mirror:
+            self._compare_share(mirror, mirror.share_key, share_key)
             mirror.close(StorageError("the session is written here now"))
         return mirror
 
@@ -329,7 +334,7 @@ class Workers:
 
     async def _look(self) -> None:
         """Compare what is here with the log, since what is told may be lost."""
-        before: dict[str, int] = {}
+        before: dict[str, tuple[int, int]] = {}
         missing: dict[str, int] = {}
         for turn in count():
             await asyncio.sleep(LOOK_S)
@@ -345,13 +350,17 @@ class Workers:
                     continue
                 if place.worker != mirror.worker:
                     mirror.claimed(place.worker)
+                heard, revision = before.get(session_id, (None, None))
                 if not place.alive:
                     self._spawn(self._hub.take_up(session_id))
                 elif place.epoch != mirror.epoch:
                     self._drop(session_id)
-                elif before.get(session_id) == mirror.heard < place.head:
+                elif (
+                    heard == mirror.heard < place.head
+                    or revision == mirror.revision != place.revision
+                ):
                     self._spawn(self._heal(mirror))
-            before = {one: mirror.heard for one, mirror in self._mirrors.items()}
+            before = {one: (mirror.heard, mirror.revision) for one, mirror in self._mirrors.items()}
             missing = {one: missing.get(one, 0) + 1 for one in self._mirrors.keys() - found.keys()}
             for session_id, times in missing.items():
                 if times > MISSED:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ..core.bounds import Bounds
 from ..core.fork import copied, files_in
-from ..core.rows import Deleted, HeldElsewhere, SessionRow, StorageError
+from ..core.rows import Deleted, Head, HeldElsewhere, SessionRow, StorageError
 from ..core.session import Session, new_id
 from ..core.user import User
 from ..log.encode import Append, encoded
@@ -286,7 +286,7 @@ class Hub:
             share_key=head.share_key,
             unread=head.row.unread,
             draining=self.draining,
-            presence=self._presence(session_id, epoch, events, elsewhere),
+            presence=self._presence(head, epoch, events, elsewhere),
         )
         self._actors[session_id] = actor
         if not self.log.broken:
@@ -304,14 +304,15 @@ class Hub:
 
     def _presence(
         self,
-        session_id: str,
+        head: Head,
         epoch: int,
         events: Sequence[Event],
         elsewhere: Mapping[str, Sequence[User]],
     ) -> Presence:
         """Who watches a session that is written here from now on. What was shown of it so far is
         brought up first."""
-        view = self._others.written_here(session_id) if self._others else None
+        session_id, others = head.row.session_id, self._others
+        view = others.written_here(session_id, head.share_key) if others else None
         presence = Presence(view.presence if view else None)
         for worker, users in elsewhere.items():
             presence.told(worker, users)

@@ -51,8 +51,9 @@ class Others(Protocol):
         """Show a session no more."""
         ...
 
-    def written_here(self, session_id: str) -> OtherSeat | None:
-        """This worker writes the session from now on: gives its view, which has ended."""
+    def written_here(self, session_id: str, share_key: str | None) -> OtherSeat | None:
+        """This worker writes the session from now on, whose shares carry this key: gives its view,
+        which has ended."""
         ...
 
     def watched(self, session_id: str, users: Sequence[User]) -> None:

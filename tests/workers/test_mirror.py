@@ -15,7 +15,7 @@ from realtime.core.rows import StorageError
 from realtime.core.session import Session
 from realtime.core.user import User
 from realtime.live.tail import Tail
-from realtime.log.hot.records import Row, Told, decode_row, row_of
+from realtime.log.hot.records import Counts, KeptHead, Row, Told, decode_row, row_of
 from realtime.protocol import Event, ToolDeclaration, to_json
 from tests.support.cluster import PREFIX, cluster
 from tests.support.talk import asked, head_of, say, talk
@@ -107,6 +107,16 @@ async def test_whoever_claims_the_session_is_offered_the_tools_of_devices() -> N
     shown.claimed("last")
     await asyncio.sleep(0)
     assert len(offered) == 2
+
+
+async def test_a_head_that_comes_late_is_not_shown() -> None:
+    written = talk(3)
+    head = head_of(written)
+    shown = mirror(written.session_id)
+    for revision, key in ((2, None), (1, "void"), (3, "new")):
+        kept = KeptHead(head.row, head.unfinished, None, key, Counts(), revision)
+        shown.take(Told(written.session_id, 1, kept, []))
+        assert shown.share_key == (None if revision < 3 else "new")
 
 
 async def test_an_event_of_a_newer_version_is_not_shown(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ class Holding(msgspec.Struct):
         for event in events:
             self.counts.add(event)
         self.revision += 1
-        self.state = KeptHead(head.row, head.unfinished, head.left_at, head.share_key, self.counts)
+        kept = (head.row, head.unfinished, head.left_at, head.share_key, self.counts)
+        self.state = KeptHead(*kept, self.revision)
         return self.state
 
     @property

@@ -25,9 +25,10 @@ LATELY_MS = 10_000
 
 class Where(NamedTuple):
     """Who writes a session: `worker`, which is `alive` while it is heard of. `head`: its last
-    `seq`."""
+    `seq`; `revision` of what else stands in its head."""
 
     head: int
+    revision: int
     epoch: int
     worker: str
     alive: bool
@@ -88,15 +89,17 @@ class Reading:
 
     async def where(self, session_ids: Iterable[str]) -> dict[str, Where]:
         """Of each session that is here, who writes it."""
-        found = await self.fields(session_ids, "head", "owner", "epoch")
+        found = await self.fields(session_ids, "head", "revision", "epoch", "owner")
         if not found:
             return {}
         key, now = f"{self._prefix}workers", await self._now()
         alive = await self._line.call("ZRANGE", key, now, "+inf", "BYSCORE")
         return {
-            session_id: Where(int(head), int(epoch), (owner or b"").decode(), owner in alive)
-            for session_id, (head, owner, epoch) in found.items()
-            if head and epoch
+            one: Where(
+                int(head), int(revision), int(epoch), (owner or b"").decode(), owner in alive
+            )
+            for one, (head, revision, epoch, owner) in found.items()
+            if head and revision and epoch
         }
 
     async def deleted_lately(self) -> list[str]:

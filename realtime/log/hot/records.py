@@ -82,13 +82,14 @@ class Counts(msgspec.Struct):
 
 class KeptHead(msgspec.Struct):
     """The head of a session as it is stored. `row.epoch` counts only where nobody has claimed the
-    session since."""
+    session since. `revision`: as its writer told it."""
 
     row: SessionRow
     unfinished: bool
     left_at: int | None
     share_key: str | None
     counts: Counts
+    revision: int = 0
 
     def head(self, epoch: int, revision: int) -> Head:
         row = msgspec.structs.replace(self.row, epoch=epoch)
