@@ -13,7 +13,7 @@ import pytest
 
 from realtime.cluster import bus
 from realtime.cluster.bus import Bus
-from realtime.cluster.calls import Call
+from realtime.cluster.calls import Call, Caller
 from realtime.core.rows import StorageError
 from realtime.log.hot.line import Ear, Line
 from tests.support.cluster import PREFIX
@@ -86,7 +86,7 @@ async def test_what_is_decided_later_is_waited_for(engine: Engine) -> None:
     owner = Owner()
     heard_of(engine, 600)
     async with buses(engine, owner) as (asks, answers):
-        ack = asyncio.create_task(asks.ask("owner", "session", "end", (), None))
+        ack = asyncio.create_task(asks.ask("owner", "session", "end", ("u",), Caller("u", None)))
         await asyncio.wait([ack], timeout=4 * PATIENCE_S)
         assert not ack.done()
         owner.may.set()
@@ -99,5 +99,7 @@ async def test_a_worker_that_died_is_not(engine: Engine) -> None:
     heard_of(engine, 0)
     async with buses(engine, owner) as (asks, _):
         with pytest.raises(StorageError, match="silent"):
-            await asyncio.wait_for(asks.ask("owner", "session", "end", (), None), 10)
+            await asyncio.wait_for(
+                asks.ask("owner", "session", "end", ("u",), Caller("u", None)), 10
+            )
         owner.may.set()
