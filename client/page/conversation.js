@@ -32,13 +32,15 @@ export class Conversation {
     const focused = this.#root.querySelector(":focus");
     const place = focused ? [...this.#root.children].findIndex((run) => run.contains(focused)) : -1;
     this.#transcript.update(this.#client.state, this.#client);
-    if (focused && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
+    const moved = this.#root.querySelector(":focus") ?? focused; // a card sees to its own buttons
+    if (focused && moved === focused && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
   }
 
   /** A button has gone that had the focus: the same one of what took its place has it, or the box. */
   #refocus(focused, run) {
     const buttons = [...(run?.querySelectorAll("button") ?? [])].filter(serves);
-    const another = buttons.find(({ ariaLabel }) => ariaLabel === focused.ariaLabel) ?? (step(focused) ? buttons.find(step) : null);
+    const same = ({ ariaLabel }) => ariaLabel && ariaLabel === focused.ariaLabel;
+    const another = buttons.find(same) ?? (step(focused) ? buttons.find(step) : null);
     another ? another.focus() : this.#waiting.left();
   }
 

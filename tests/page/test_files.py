@@ -239,7 +239,7 @@ async def test_a_refusal_is_told(serve: Serve, page: Page) -> None:
     large: FilePayload = {"name": "big.bin", "mimeType": "", "buffer": bytes(2**20 + 1)}
     await page.get_by_test_id("files").set_input_files([large])
     toast = page.locator("#toast")
-    await expect(toast).to_contain_text("big.bin was not uploaded: a file may have 1048576 bytes")
+    await expect(toast).to_contain_text("big.bin is too large: a file may have 1 MB")
     await page.get_by_test_id("files").set_input_files([PICTURE] * 11)
     await expect(toast).to_contain_text("10 files at most")
     await expect(page.locator("#attached li[data-state=ready]")).to_have_count(10)

@@ -129,12 +129,13 @@ class Trap:
 
 
 @asynccontextmanager
-async def trap(home: str, *, policy: bool) -> AsyncIterator[Trap]:
+async def trap(home: str, *, policy: bool, throws: bool = False) -> AsyncIterator[Trap]:
     """`policy`: whether the page's Content-Security-Policy holds."""
     listener = Listener()
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, browser(f"--host-resolver-rules=MAP *.example 127.0.0.1:{port}") as chromium:
+    resolver = f"--host-resolver-rules=MAP *.example 127.0.0.1:{port}"
+    async with server, browser(resolver, throws=throws) as chromium:
         context = await chromium.new_context(bypass_csp=not policy)
         yield Trap(context, listener, home)
 
@@ -153,7 +154,7 @@ def test_the_corpus() -> None:
 async def test_the_payloads_are_dangerous(serve: Serve) -> None:
     """What the tests below rely on: unsanitised they run, they ask, and all of it is noticed."""
     running = await serve()
-    async with trap(running.url, policy=False) as trapped:
+    async with trap(running.url, policy=False, throws=True) as trapped:
         page = await trapped.open(running.url)
         await page.add_script_tag(path=ROOT / "node_modules/marked/lib/marked.umd.js")
         await page.evaluate(

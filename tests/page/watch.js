@@ -19,7 +19,7 @@
       " math menclose merror mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqrt mstyle" +
       " msub msubsup msup mtable mtd mtext mtr munder munderover none",
     attributes:
-      "align checked class dir disabled href rel role start tabindex target title type aria-label aria-pressed" +
+      "align checked class colspan dir disabled href rel role start tabindex target title type aria-label aria-pressed" +
       " accent accentunder columnalign columnlines columnspan depth display displaystyle fence form height largeop linethickness" +
       " lspace mathcolor mathvariant maxsize minsize movablelimits notation rowspan rspace scriptlevel separator stretchy symmetric" +
       " voffset width",
