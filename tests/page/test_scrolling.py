@@ -168,9 +168,9 @@ async def test_what_is_drawn_late_does_not_push_the_end_out_of_view(
         await held.wait()
         await route.continue_()
 
-    await page.route("**/answer.*", late)
+    await page.route("**/answer.*.js", late)
     await page.route("**/temml*", late)
-    await page.goto(str((await aiohttp_server(stage.app)).make_url("/")))
+    await page.goto(str((await aiohttp_server(stage.app)).make_url("/")), wait_until="commit")
     await page.get_by_test_id("start-session").click()
     await expect(page.locator(".message.user")).to_have_count(12)
     held.set()
