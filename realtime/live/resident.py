@@ -16,6 +16,7 @@ from ..core.session import Session, new_id
 from ..core.state import RunState
 from ..core.user import User
 from ..log.encode import Append
+from ..log.log import Ticket
 from ..protocol import (
     Done,
     Join,
@@ -141,12 +142,15 @@ class Resident(View):
     def entered(self, user: User, command: Join) -> None:
         self.driver.tools.declare(command.tools or ())
         if self._ledger.unread and user.user_id == self.owner:
-            self.read()
+            self._was_read()
 
     def read(self) -> Ack:
         """The owner has come."""
+        return acked(self._was_read())
+
+    def _was_read(self) -> Ticket:
         self._ledger.unread = False
-        return acked(self._ledger.note())
+        return self._ledger.note()
 
     def leave(self, sid: str) -> None:
         """A device has gone."""
