@@ -32,8 +32,8 @@ export class Conversation {
     const focused = this.#root.querySelector(":focus");
     const place = focused ? [...this.#root.children].findIndex((run) => run.contains(focused)) : -1;
     this.#transcript.update(this.#client.state, this.#client);
-    const moved = this.#root.querySelector(":focus") ?? focused; // a card sees to its own buttons
-    if (focused && moved === focused && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
+    const own = focused?.closest(".tool-card"); // which sees to its buttons itself
+    if (focused && !own && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
   }
 
   /** A button has gone that had the focus: the same one of what took its place has it, or the box. */
