@@ -87,9 +87,8 @@ class Bus:
 
     async def _lives(self, worker: str) -> bool:
         """Whether it was heard of within a lease."""
-        seconds, micros = await self._line.call("TIME")
         till = await self._line.call("ZSCORE", f"{self._prefix}workers", worker)
-        return till is not None and float(till) >= int(seconds) * 1000 + int(micros) // 1000
+        return till is not None and float(till) >= await self._line.time_ms()
 
     async def tell(self, worker: str, frame: bytes) -> int:
         """How many hear it. Raises `StorageError`."""

@@ -76,6 +76,11 @@ class Line:
             raise Away(*self._away.args)
         return await self._cable.ask(*args)
 
+    async def time_ms(self) -> int:
+        """The engine's clock. Raises what `call` raises."""
+        seconds, micros = await self.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     async def close(self) -> None:
         """Who waits for an answer gets `Away`."""
         self._away = Away(f"the connection to the engine at {self._address.label} was closed")

@@ -59,12 +59,11 @@ class Pulse:
         """Raises `StorageError`."""
         begun = time.monotonic()
         self._asked = self._asked or begun
-        seconds, micros = await self._line.call("TIME")
+        now = await self._line.time_ms()
         self.rtt_ms = (time.monotonic() - begun) * 1000
         if (waited := time.monotonic() - self._asked) > NOTICED_S:
             self._away_s += waited
         self._asked = None
-        now = int(seconds) * 1000 + int(micros) // 1000
         self.workers = await self._line.call("ZCOUNT", f"{self._prefix}workers", now, "+inf")
         try:
             told: bytes = await self._line.call("INFO", "memory")

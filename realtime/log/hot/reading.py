@@ -92,7 +92,7 @@ class Reading:
         found = await self.fields(session_ids, "head", "revision", "epoch", "owner")
         if not found:
             return {}
-        key, now = f"{self._prefix}workers", await self._now()
+        key, now = f"{self._prefix}workers", await self._line.time_ms()
         alive = await self._line.call("ZRANGE", key, now, "+inf", "BYSCORE")
         return {
             one: Where(
@@ -104,14 +104,9 @@ class Reading:
 
     async def deleted_lately(self) -> list[str]:
         """The sessions that were deleted within the last 10 s."""
-        key, since = f"{self._prefix}gone", await self._now() - LATELY_MS
+        key, since = f"{self._prefix}gone", await self._line.time_ms() - LATELY_MS
         ids = await self._line.call("ZRANGE", key, since, "+inf", "BYSCORE")
         return [one.decode() for one in ids]
-
-    async def _now(self) -> int:
-        """The engine's time, in ms."""
-        seconds, micros = await self._line.call("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
 
     async def list_sessions(self, user_id: str | None, limit: int) -> list[SessionRow]:
         heads = await self.heads(await self._ids(user_id, newest=limit))
