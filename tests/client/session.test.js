@@ -460,34 +460,35 @@ test("what is said on the way to another session belongs there", async () => {
   assert.deepEqual(said(server), ["create in t", "join in u"]);
 });
 
-test("where the way is long, the session at its end is shown, with what is said there", async () => {
+/** A client in a session, from which a way is as long as it takes until `arrive()`. */
+async function underWay() {
   const { server, feed } = started();
   feed(20);
   const client = connectTo(server, { ackTimeout: 5000 });
   const before = await client.connect();
-  const { promise, resolve } = deferred();
+  const { promise, resolve: arrive } = deferred();
   server.held = { join: promise };
+  return { server, client, before, arrive };
+}
+
+test("where the way is long, the session at its end is shown, with what is said there", async () => {
+  const { server, client, before, arrive } = await underWay();
   const moved = client.open("u");
   const sent = client.send("hello");
   assert.equal(client.state, before, "a short one shows nothing in between");
   await until(client, ({ state }) => !state.session_id);
   assert.deepEqual(client.pending.map(({ text }) => text), ["hello"]);
-  resolve();
+  arrive();
   await Promise.all([moved, sent]);
   assert.deepEqual([said(server), left(server)], [["hello in u"], ["s"]]);
 });
 
 test("a long way that leads nowhere ends where it began", async () => {
-  const { server, feed } = started();
-  feed(20);
-  const client = connectTo(server, { ackTimeout: 5000 });
-  const before = await client.connect();
-  const { promise, resolve } = deferred();
-  server.held = { join: promise };
+  const { server, client, before, arrive } = await underWay();
   server.refuse = (name, { session_id }) => name === "join" && session_id === "u" && { code: "not_found", message: "no" };
   const refused = assert.rejects(client.open("u"), { code: "not_found" });
   await until(client, ({ state }) => !state.session_id);
-  resolve();
+  arrive();
   await refused;
   await until(client, live);
   assert.deepEqual(client.state, before);
