@@ -133,7 +133,6 @@ export function chat(root, container, place) {
     save: (call) => attempt(acts.save(call)),
     retry: (id) => client.retry(id),
     drop: (id) => client.drop(id),
-    rescue: (text) => text && composer.edit(text),
     edit: (entry) => {
       composer.edit(entry.text);
       attachments.restore(entry.options?.files ?? []);
@@ -145,7 +144,7 @@ export function chat(root, container, place) {
     edit: (run_id, text) => attempt(client.queue({ edit: { run_id, text } })),
     now: (run_id) => attempt(acts.sendNow(run_id)),
     drop: (run_id) => attempt(client.queue({ drop: { run_id } })),
-    rescue: messages.rescue,
+    rescue: (text) => composer.edit(text), // what was written, and has no place any more
     left: () => (matchMedia("(hover: none)").matches ? $("scroll").focus({ preventScroll: true }) : composer.focus()), // no keyboard comes up
   };
 

@@ -2,6 +2,7 @@
 
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
+import { unsaved } from "./element.js";
 import { Transcript } from "./transcript.js";
 
 export class Conversation {
@@ -12,6 +13,7 @@ export class Conversation {
   #transcript;
   #queue = null; // comes with the first message that waits
   #announcer;
+  #session; // that is drawn
 
   /**
    * @param {(id: string) => HTMLElement} $
@@ -24,7 +26,7 @@ export class Conversation {
     this.#root = $("transcript");
     this.#list = $("queue");
     this.#waiting = waiting;
-    this.#transcript = new Transcript(this.#root, actions, (file_id) => client.fileUrl(file_id));
+    this.#transcript = new Transcript(this.#root, actions, (file_id) => client.fileUrl(file_id), this.#rescue);
     this.#announcer = new Announcer($("announcer"));
   }
 
@@ -32,30 +34,37 @@ export class Conversation {
     const focused = this.#root.querySelector(":focus");
     const place = focused ? [...this.#root.children].findIndex((run) => run.contains(focused)) : -1;
     this.#transcript.update(this.#client.state, this.#client);
-    const own = focused?.closest(".tool-card"); // which sees to its buttons itself
-    if (focused && !own && !serves(focused)) this.#refocus(focused, this.#root.children[place]);
+    const now = this.#root.querySelector(":focus"); // a card sees to its own buttons
+    if (focused && !(now && serves(now))) this.#refocus(focused, this.#root.children[place]);
   }
 
-  /** A button has gone that had the focus: the same one of what took its place has it, or the box. */
+  /** A button has gone that had the focus: the next of the steps between versions has it, or the box. */
   #refocus(focused, run) {
-    const buttons = [...(run?.querySelectorAll("button") ?? [])].filter(serves);
-    const same = ({ ariaLabel }) => ariaLabel && ariaLabel === focused.ariaLabel;
-    const another = buttons.find(same) ?? (step(focused) ? buttons.find(step) : null);
-    another ? another.focus() : this.#waiting.left();
+    const steps = step(focused) && run ? [...run.querySelectorAll("button")].filter((one) => step(one) && serves(one)) : [];
+    const same = steps.find(({ ariaLabel }) => ariaLabel === focused.ariaLabel);
+    const next = same ?? steps[0];
+    next ? next.focus() : this.#waiting.left();
   }
+
+  /** What was being edited in a view that goes is put into the box, unless its session goes too. */
+  #rescue = ({ element }) => {
+    const text = unsaved(element);
+    if (text && this.#client.state.session_id === this.#session) this.#waiting.rescue(text);
+  };
 
   drawRest() {
     const { state } = this.#client;
     const waiting = queued(state);
-    if (this.#queue) this.#queue.update(waiting, state.session_id);
+    if (this.#queue) this.#queue.update(waiting);
     else if (waiting.length) this.#queueUp();
     this.#announcer.update(state);
+    this.#session = state.session_id;
   }
 
   async #queueUp() {
     const { QueueView } = await import("./queue-view.js");
-    this.#queue ??= new QueueView(this.#list, this.#waiting);
-    this.#queue.update(queued(this.#client.state), this.#client.state.session_id);
+    this.#queue ??= new QueueView(this.#list, this.#waiting, this.#rescue);
+    this.#queue.update(queued(this.#client.state));
   }
 }
 

@@ -9,7 +9,6 @@ export class Following {
   #content;
   #button;
   #on = true;
-  #due = false;
   #top = 0; // as it was last
   #seen = 0; // how far the session had come when the reader left the end
 
@@ -27,8 +26,8 @@ export class Following {
     for (const one of [scroll, outer]) one.addEventListener("scroll", () => this.#moved());
     scroll.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leave(), { passive: true });
     scroll.addEventListener("keydown", ({ key }) => UP.has(key) && this.#leave());
-    const grown = new ResizeObserver(() => this.#on && content.firstElementChild && this.#end()); // pictures, formulas: they come later
-    for (const one of [scroll, content]) grown.observe(one);
+    const grown = new ResizeObserver(() => this.#on && content.firstElementChild && this.#end()); // once it is laid out
+    for (const one of [...outer.children, scroll, ...scroll.children]) grown.observe(one);
     button.addEventListener("click", () => {
       this.resume();
       scroll.focus({ preventScroll: true });
@@ -41,10 +40,6 @@ export class Following {
     this.#end();
   }
 
-  pause() {
-    this.#on = false;
-  }
-
   /**
    * Draw, and keep the reader's place: the end, or what stood there before.
    * @param {() => void} draw
@@ -54,8 +49,7 @@ export class Following {
     const first = this.#content.firstElementChild;
     const before = this.#on ? 0 : (first?.getBoundingClientRect().top ?? 0);
     draw();
-    if (this.#on && first) this.#endSoon();
-    else if (first?.isConnected && first !== this.#content.firstElementChild) {
+    if (!this.#on && first?.isConnected && first !== this.#content.firstElementChild) {
       const moved = first.getBoundingClientRect().top - before;
       for (const one of this.#both) one.scrollTop += moved; // one of them can
     }
@@ -74,16 +68,6 @@ export class Following {
 
   #above() {
     return sum(this.#both.map(({ scrollTop }) => scrollTop));
-  }
-
-  /** With the next frame, which lays out what was drawn anyway. */
-  #endSoon() {
-    if (this.#due) return;
-    this.#due = true;
-    requestAnimationFrame(() => {
-      this.#due = false;
-      if (this.#on) this.#end();
-    });
   }
 
   #end() {

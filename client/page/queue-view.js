@@ -1,7 +1,7 @@
 /** The messages that wait for the answer under way, above the box: edited, sent at once, or dropped. */
 
 import { editForm } from "./edit-form.js";
-import { h, unsaved } from "./element.js";
+import { h } from "./element.js";
 import { iconButton } from "./icon-button.js";
 import { arrange, sync } from "./keyed.js";
 import { words } from "./words.js";
@@ -10,7 +10,7 @@ export class QueueView {
   #list;
   #actions;
   #chips = new Map(); // run_id → Chip
-  #session; // whose messages they are
+  #forget;
 
   /**
    * @param {HTMLElement} list
@@ -18,20 +18,19 @@ export class QueueView {
    * @param {(run_id: string, text: string) => void} actions.edit
    * @param {(run_id: string) => void} actions.now  in place of the answer under way
    * @param {(run_id: string) => void} actions.drop
-   * @param {(text: string) => void} actions.rescue  what was written, and has no place any more
    * @param {() => void} actions.left  the keyboard's focus has nothing here any more
+   * @param {(view: {element: HTMLElement}) => void} forget  told of each that goes
    */
-  constructor(list, actions) {
+  constructor(list, actions, forget) {
     this.#list = list;
     this.#actions = actions;
+    this.#forget = forget;
   }
 
-  /** @param {import("../reducer.js").Run[]} waiting @param {string | null} session_id */
-  update(waiting, session_id) {
+  /** @param {import("../reducer.js").Run[]} waiting */
+  update(waiting) {
     const focused = this.#list.matches(":focus-within");
-    const rescue = (chip) => session_id === this.#session && this.#actions.rescue(unsaved(chip.element));
-    const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run), rescue);
-    this.#session = session_id;
+    const elements = sync(this.#chips, waiting, (run) => run.run_id, () => new Chip(this.#actions), (chip, run) => chip.update(run), this.#forget);
     arrange(this.#list, elements);
     this.#list.hidden = !waiting.length;
     if (focused && !this.#list.matches(":focus-within")) this.#actions.left();

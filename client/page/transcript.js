@@ -1,7 +1,6 @@
 /** The conversation: what was said, in the order of the runs. Redraws only what changed. */
 
 import { activeRun, queued, withdrawn } from "../reducer.js";
-import { unsaved } from "./element.js";
 import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
 import { byWords, headcount, shown } from "./people.js";
@@ -21,7 +20,6 @@ import { RunView } from "./run-view.js";
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop
  * @property {(entry: import("../outbox.js").Outgoing) => void} edit
- * @property {(text: string) => void} rescue  what was written in a message that is shown no longer
  *
  * @typedef {{siblings: Record<string, string[]>, sibling_counts: Record<string, object>, quiet: boolean,
  *   rated: (message_id: string) => string | null | undefined}} Branches
@@ -36,13 +34,19 @@ export class Transcript {
   #runs = new Map(); // run_id → RunView
   #pending = new Map(); // client_msg_id → PendingView
   #branches = {};
-  #session; // whose messages they are
+  #forget;
 
-  /** @param {HTMLElement} root @param {Actions} [actions] @param {import("./file-list.js").Url} [url] */
-  constructor(root, actions, url) {
+  /**
+   * @param {HTMLElement} root
+   * @param {Actions} [actions]
+   * @param {import("./file-list.js").Url} [url]
+   * @param {(view: {element: HTMLElement}) => void} [forget]  told of each exchange that goes
+   */
+  constructor(root, actions, url, forget) {
     this.#root = root;
     this.#actions = actions;
     this.#url = url;
+    this.#forget = forget;
   }
 
   /**
@@ -68,17 +72,15 @@ export class Transcript {
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
-    const rescue = (view) => state.session_id === this.#session && this.#actions?.rescue(unsaved(view.element));
     const drawn = state.runs.filter((run) => run.begun && !withdrawn(run));
     const last = drawn.at(-1);
     const elements = [
       ...sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
-        (view, run) => view.update(run, run === last, progress, people), rescue),
+        (view, run) => view.update(run, run === last, progress, people), this.#forget),
       ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
         (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
         (view, entry) => view.update(entry)),
     ];
-    this.#session = state.session_id;
     arrange(this.#root, elements);
   }
 }

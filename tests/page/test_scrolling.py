@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import pytest
@@ -15,6 +15,18 @@ from tests.page.stage import OWNER, Stage
 from tests.support.serving import Serve
 
 LONG = "\n\n".join(f"paragraph {number}" for number in range(60))
+
+SHAPES = "# Title\n\n- one\n- two\n\n$$\n\\frac{\\frac{a}{b}}{\\frac{c}{d}}\n$$\n\n```py\nx\n```"
+
+
+async def exchanges(stage: Stage, numbers: Iterable[int], answer: str) -> None:
+    for number in numbers:
+        ids = {"run_id": f"r{number}", "user_id": OWNER}
+        question = {"message_id": f"q{number}", "client_msg_id": f"c{number}"}
+        await stage.plays("user_message", **ids, **question, text=f"question {number}")
+        await stage.plays("run", **ids, message_id=f"a{number}", status="started", model="large")
+        ended = {"message_id": f"a{number}", "status": "completed", "model": "large"}
+        await stage.plays("done", **ids, **ended, text=answer)
 
 
 class Spring:
@@ -80,15 +92,9 @@ async def test_older_messages_come_above_what_is_read(
 ) -> None:
     stage = Stage()
     await stage.plays("session_started", user_id=OWNER, start_time=1)
-    for number in range(12):
-        ids = {"run_id": f"r{number}", "user_id": OWNER}
-        question = {"message_id": f"q{number}", "client_msg_id": f"c{number}"}
-        if number == 6:
-            stage.first = len(stage.log) + 1
-        await stage.plays("user_message", **ids, **question, text=f"question {number}")
-        await stage.plays("run", **ids, message_id=f"a{number}", status="started", model="large")
-        ended = {"message_id": f"a{number}", "status": "completed", "model": "large"}
-        await stage.plays("done", **ids, **ended, text=LONG[:200])
+    await exchanges(stage, range(6), LONG[:200])
+    stage.first = len(stage.log) + 1
+    await exchanges(stage, range(6, 12), LONG[:200])
     page = await opened(chromium, str((await aiohttp_server(stage.app)).make_url("/")))
     await expect(page.locator(".message.user")).to_have_count(6)
     await expect(page.get_by_test_id("message-box")).to_be_focused()  # it takes the focus once
@@ -152,15 +158,7 @@ async def test_what_is_drawn_late_does_not_push_the_end_out_of_view(
 ) -> None:
     stage = Stage()
     await stage.plays("session_started", user_id=OWNER, start_time=1)
-    for number in range(12):
-        ids = {"run_id": f"r{number}", "user_id": OWNER}
-        question = {"message_id": f"q{number}", "client_msg_id": f"c{number}"}
-        await stage.plays("user_message", **ids, **question, text=f"question {number}")
-        ended = {"message_id": f"a{number}", "status": "completed", "model": "large"}
-        text = (
-            "# Title\n\n- one\n- two\n\n$$\n\\frac{\\frac{a}{b}}{\\frac{c}{d}}\n$$\n\n```py\nx\n```"
-        )
-        await stage.plays("done", **ids, **ended, text=text)
+    await exchanges(stage, range(12), SHAPES)
     page = await chromium.new_page()
     held = asyncio.Event()
 
