@@ -182,28 +182,28 @@ class Database:
 
     def transaction(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """Carry out all of `work`, or nothing of it. For the writing thread only."""
-        with self._writing() as writer:
-            writer.execute("BEGIN IMMEDIATE")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
-                work(writer)
-                writer.execute("COMMIT")
+                work(self._writer)
+                self._writer.execute("COMMIT")
             except BaseException:
-                if writer.in_transaction:
-                    writer.execute("ROLLBACK")
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
 
     def statement(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out `work`, a single statement: it is a transaction by itself, and in a third of
         the calls. For the writing thread only."""
-        with self._writing() as writer:
-            return work(writer)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._writer
+            return work(self._writer)
         except sqlite3.Error as error:
-            raise StorageError(f"cannot write {self.path}: {error}") from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: sqlite3.Error) -> StorageError:
+        return StorageError(f"cannot write {self.path}: {error}")
 
     def checkpoint(self) -> None:
         """Move what was committed from the write-ahead log into the file. Commits go on."""
@@ -212,12 +212,14 @@ class Database:
     def empty_wal(self) -> bool:
         """Leave nothing in the write-ahead log. False where somebody is reading what is in it. For
         the writing thread only."""
-        with self._writing() as writer:
-            writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
+        try:
+            self._writer.execute("PRAGMA busy_timeout=0")  # else commits would wait for readers
             try:
-                ((busy, _, _),) = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                ((busy, _, _),) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             finally:
-                writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+                self._writer.execute(f"PRAGMA busy_timeout={BUSY_S * 1000:.0f}")
+        except sqlite3.Error as error:
+            raise self._unwritten(error) from error
         return not busy
 
     def query(self, sql: str, values: Any = ()) -> list[Any]:
