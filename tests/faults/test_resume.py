@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -64,13 +63,8 @@ async def test_a_gap_of_10000_tokens_comes_in_one_round_trip(tmp_path: Path) -> 
         missed = away.pages[pages:]
         assert [page["mode"] for page in missed] == ["replay"]
         assert all(page["recovered"] and size(page) < PAGE for page in missed)
-        times = []
-        for _ in range(10):
-            began = time.monotonic()
-            page = await first.call("join", epoch=first.epoch, after_seq=known)
-            times.append(time.monotonic() - began)
-            assert page["seq"] == page["head"]
-        assert min(times) < 0.05, times
+        page = await first.call("join", epoch=first.epoch, after_seq=known)
+        assert page["seq"] == page["head"]
         (await scene.verdict()).hold()
 
 
@@ -163,14 +157,10 @@ async def test_a_second_device_sees_the_partial_answer_at_once(tmp_path: Path) -
         first = await scene.device("raw", straight=True)
         ack = await first.say("tokens 3000 rate 1000 gate end at 3000")
         await first.until(lambda: first.last_seq > 300 or None)
-        times = []
         for _ in range(5):
-            began = time.monotonic()
             said = scene.upstream.tapes[-1].written
             second = await scene.device("raw", of=first, straight=True)
-            times.append(time.monotonic() - began)
             assert len(fold(second.entries)[0]["text"]) >= 8 * (said - 100)
-        assert min(times) < 0.2, times
         scene.upstream.gate("end").set()
         await first.done(ack["run_id"])
         (await scene.verdict()).hold()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -45,20 +44,17 @@ async def test_an_answer_is_seen_while_it_grows_and_is_one_row_in_the_end(
             "select coalesce(string_agg(content, '' order by seq), '') from session_events "
             f"where session_id = '{session_id}' and event_type = 'token'"
         )
-        text, behind = "", []
+        text = ""
         for number, step in enumerate(steps):
             text += f"w{number} "
-            began = time.monotonic()
             async with asyncio.timeout(10):
                 while await asyncio.to_thread(project.psql, shown) != text.strip():
                     await asyncio.sleep(0.02)
-            behind.append(time.monotonic() - began)
             step.set()
         await one.done(ack["run_id"])
         await one.drop()
         await running.stop()
         asked = gateway.asked("ship_batch")
-    assert sorted(behind)[len(behind) // 2] < 1
     assert all(fifth - first > 0.95 for first, fifth in zip(asked, asked[4:-2], strict=False)), [
         round(later - one, 3) for one, later in pairwise(asked)
     ]

@@ -174,14 +174,11 @@ async def test_a_backlog_goes_in_full_batches_without_pause(
         for head in heads:
             source.add(head, event(head, seq))
     line = Between(supabase)
-    shippers.append(shipper_of(source, line))
-    began = time.monotonic()
+    shippers.append(shipper_of(source, line, pause_s=300))
     shippers[0].start()
     await source.drained()
-    took = time.monotonic() - began
 
     assert [size for _, size in line.batches] == [MAX_EVENTS] * 8
-    assert len(source.rows) / took >= 1000, f"{len(source.rows) / took:.0f} events/s"
     await assert_all_arrived(supabase, source)
 
 
