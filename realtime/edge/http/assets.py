@@ -12,8 +12,8 @@ import gzip
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import brotli
@@ -67,11 +67,10 @@ HASHED = re.compile(r"\.([0-9a-f]{10})(?=[./])")
 
 @dataclass(frozen=True)
 class Asset:
-    """A file as it is sent. Raises `KeyError` for an encoding that it has none of."""
+    """A file as it is sent."""
 
     kind: str
     body: bytes
-    _encoded: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @cached_property
     def digest(self) -> str:
@@ -87,16 +86,15 @@ class Asset:
 
     def encoded(self, encoding: str) -> bytes:
         """The body in an encoding. The first call takes a while: make it in a thread."""
-        if not encoding:
-            return self.body
-        if encoding not in self._encoded:
-            small = len(self.body) < SLOW
-            self._encoded[encoding] = (
-                brotli.compress(self.body, brotli.MODE_TEXT, 11 if small else 9)
-                if encoding == "br"
-                else gzip.compress(self.body, 9, mtime=0)
-            )
-        return self._encoded[encoding]
+        return compressed(self.body, encoding) if encoding else self.body
+
+
+@lru_cache(maxsize=512)  # for all servers of a process
+def compressed(body: bytes, encoding: str) -> bytes:
+    if encoding == "gzip":
+        return gzip.compress(body, 9, mtime=0)
+    smaller: bytes = brotli.compress(body, brotli.MODE_TEXT, 11 if len(body) < SLOW else 9)
+    return smaller
 
 
 @dataclass(frozen=True)
