@@ -8,14 +8,20 @@ from playwright.async_api import Browser
 
 from tests.page.acting import LAN
 from tests.page.stage import OWNER, Stage
-from tests.support.browser import browser
+from tests.support.browser import launched, watched
+
+
+@pytest.fixture(scope="module")
+async def running_chromium() -> AsyncIterator[Browser]:
+    async with launched(LAN) as running:
+        yield running
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(running_chromium: Browser) -> AsyncIterator[Browser]:
     """A browser for which `chat.lan` is this machine."""
-    async with browser(LAN) as running:
-        yield running
+    async with watched(running_chromium):
+        yield running_chromium
 
 
 @pytest.fixture

@@ -178,6 +178,7 @@ async def test_a_new_chat_has_the_model_that_was_chosen(serve: Serve, chromium: 
     await expect(models).to_be_hidden()
     await expect(page.locator("#model")).to_have_text("scripted")
     await page.get_by_test_id("start-session").click()
+    await expect(models).to_be_visible()
     await models.focus()
     await models.select_option("scripted")
     await models.select_option("demo")  # as the arrow keys pass over one

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 from aiohttp import web
-from playwright.async_api import FilePayload, Page, expect
+from playwright.async_api import Browser, FilePayload, Page, expect
 
 from realtime.edge.http import files as routes
 from realtime.models import HostedCall, Media
@@ -20,7 +20,6 @@ from realtime.runs.chain import Chain, Link
 from realtime.tools import ToolContext, tool
 from tests.page.acting import shared
 from tests.support.attach import png
-from tests.support.browser import browser
 from tests.support.engine import Engine
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
@@ -42,14 +41,8 @@ def sighted(*scripts: object) -> Chain:
 
 
 @pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """In a browser of its own; nothing that goes wrong in it is overlooked."""
-    async with browser() as chromium:
-        page = await (await chromium.new_context()).new_page()
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        yield page
-        assert complaints == []
+async def page(chromium: Browser) -> Page:
+    return await (await chromium.new_context()).new_page()
 
 
 async def begin(page: Page, url: str) -> None:

@@ -7,9 +7,8 @@ import asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from realtime.models import ModelError, TextDelta
-from tests.page.acting import LAN, answered, begin, on_the_lan, opened, say, shared
+from tests.page.acting import answered, begin, on_the_lan, opened, say, shared
 from tests.page.stage import Stage
-from tests.support.browser import browser
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 
@@ -189,14 +188,13 @@ def bar_of(page: Page, name: str) -> Locator:
     return page.get_by_role("group", name="Answer").get_by_role("button", name=name)
 
 
-async def test_copying_where_there_is_no_clipboard(serve: Serve) -> None:
+async def test_copying_where_there_is_no_clipboard(serve: Serve, chromium: Browser) -> None:
     running = await serve(ScriptedModel(says("It is Paris.")))
-    async with browser(LAN) as chromium:
-        page = await chromium.new_page()
-        await begin(page, on_the_lan(running.url))
-        await say(page, "Capital of France?")
-        assert not await page.evaluate("isSecureContext")
-        await bar_of(page, "Copy").click()
-        await expect(bar_of(page, "Copied")).to_be_visible()
-        await page.get_by_test_id("message-box").press("Control+v")
-        await expect(page.get_by_test_id("message-box")).to_have_value("It is Paris.")
+    page = await chromium.new_page()
+    await begin(page, on_the_lan(running.url))
+    await say(page, "Capital of France?")
+    assert not await page.evaluate("isSecureContext")
+    await bar_of(page, "Copy").click()
+    await expect(bar_of(page, "Copied")).to_be_visible()
+    await page.get_by_test_id("message-box").press("Control+v")
+    await expect(page.get_by_test_id("message-box")).to_have_value("It is Paris.")

@@ -6,9 +6,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.support.debian import program
 
@@ -40,24 +39,36 @@ def chrome() -> str:
 
 
 @asynccontextmanager
-async def browser(*flags: str, throws: bool = False) -> AsyncIterator[Browser]:
-    """Nothing that a page throws in it is overlooked, unless it is to throw."""
-    thrown: list[str] = []
+async def launched(*flags: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=chrome(), args=[*FLAGS, *flags])
-        made = running.new_context
-
-        async def new_context(**options: Any) -> BrowserContext:
-            context = await made(**options)
-            context.on("weberror", lambda error: thrown.append(str(error.error)))
-            return context
-
-        async def new_page(**options: Any) -> Page:
-            return await (await new_context(**options)).new_page()
-
-        running.new_context, running.new_page = new_context, new_page  # type: ignore[method-assign]
         try:
             yield running
         finally:
             await running.close()
+
+
+@asynccontextmanager
+async def watched(running: Browser, *, throws: bool = False) -> AsyncIterator[Browser]:
+    """The browser, whose pages are closed in the end. Nothing that one throws is overlooked,
+    unless one is to throw."""
+    thrown: list[str] = []
+
+    def watch(context: BrowserContext) -> None:
+        context.on("weberror", lambda error: thrown.append(str(error.error)))
+
+    running.on("context", watch)
+    try:
+        yield running
+    finally:
+        running.remove_listener("context", watch)
+        for context in running.contexts:
+            await context.close()
     assert throws == bool(thrown), thrown
+
+
+@asynccontextmanager
+async def browser(*flags: str, throws: bool = False) -> AsyncIterator[Browser]:
+    """One of its own, watched."""
+    async with launched(*flags) as running, watched(running, throws=throws):
+        yield running

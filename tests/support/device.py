@@ -24,6 +24,7 @@ class Device:
         self.session: dict[str, Any] = {}
         self.record: list[tuple[str, dict[str, Any]]] = []
         self.log: dict[int, tuple[str, dict[str, Any]]] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
         self.last_seq = 0
         self._changed = asyncio.Condition()
         self.client = socketio.AsyncClient(reconnection=False)
@@ -47,6 +48,7 @@ class Device:
         }
         if payload["mode"] == "snapshot":
             self.log.clear()
+            self.ended.clear()
             self.last_seq = 0
         for entry in payload["events"]:
             self._take(entry["event"], entry, gap=payload["mode"] != "snapshot")
@@ -59,6 +61,8 @@ class Device:
         first = payload.get("first_seq", seq)
         assert not gap or first <= self.last_seq + 1, f"gap: {self.last_seq} then {first}"
         self.log[seq] = (name, payload)
+        if name == "done":
+            self.ended[payload["run_id"]] = payload
         self.last_seq = max(self.last_seq, seq)
         self.auth["after_seq"] = self.last_seq
 
@@ -100,10 +104,12 @@ class Device:
         """The first such event in the record, now or later: (its place, its payload)."""
 
         def find() -> tuple[int, dict[str, Any]] | None:
+            nonlocal since
             for place in range(since, len(self.record)):
                 event, payload = self.record[place]
                 if event == name and all(payload.get(k) == v for k, v in fields.items()):
                     return place, payload
+            since = len(self.record)
             return None
 
         return await self.until(find)
@@ -116,7 +122,7 @@ class Device:
 
     async def done(self, run_id: str, seconds: float = WAIT_S) -> dict[str, Any]:
         """The run's `done`, live or replayed."""
-        return (await self.until(lambda: self.events("done", run_id=run_id) or None, seconds))[0]
+        return await self.until(lambda: self.ended.get(run_id), seconds)
 
     def events(self, name: str, **fields: Any) -> list[dict[str, Any]]:
         """The durable events of one kind, in order of `seq`."""
