@@ -253,8 +253,14 @@ class Hub:
 
     def _let_in(self, session_id: str, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Until `work` is done nobody opens the session."""
-        task = self._loading[session_id] = asyncio.create_task(work)
-        task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+
+        async def alone() -> bool:
+            try:
+                return await work
+            finally:  # not by a callback, which comes later: nobody finds a task here that is done
+                del self._loading[session_id]
+
+        task = self._loading[session_id] = asyncio.create_task(alone())
         return task
 
     def _settle(self, session_id: str) -> None:

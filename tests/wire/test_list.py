@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from realtime.models import ModelError, TextDelta
+from realtime.protocol import ProtocolError
 from tests.support.attach import ask
 from tests.support.device import Device
 from tests.support.scripted import ScriptedModel, says
@@ -239,6 +243,46 @@ async def test_deleting_ends_what_runs_and_those_who_watch_are_told(
             await asyncio.sleep(0.01)
     assert (await other.connect())["error"]["code"] == "not_found"
     assert (await one.call("create"))["ok"], "the socket that asked goes on"
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+async def test_who_asks_at_the_moment_of_a_deletion_is_told_that_it_is_gone(
+    serve: Serve, device: Devices
+) -> None:
+    running = await serve()
+    one = device(running.url)
+    await one.connect()
+    hub, session_id, user_id = running.server.hub, one.session["session_id"], one.session["user_id"]
+
+    async def ask_for_it() -> str:
+        try:
+            async with hub.open(session_id, user_id):
+                return "there"
+        except ProtocolError as error:
+            return error.code
+
+    deleting = asyncio.create_task(one.call("delete", {"session_id": session_id}))
+    asking = []
+    with within(20):  # at each turn of the event loop, which the fault would stop
+        while not deleting.done():
+            asking.append(asyncio.create_task(ask_for_it()))
+            await asyncio.sleep(0)
+        answers = await asyncio.gather(*asking)
+    assert deleting.result()["ok"]
+    assert set(answers) == {"there", "not_found"}
 
 
 TEXTS = {
