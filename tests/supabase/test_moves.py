@@ -15,6 +15,7 @@ from realtime.log.journal import Journal
 from realtime.log.log import Log
 from realtime.supabase import leases
 from tests.supabase.disks import Here, disks
+from tests.supabase.gateway import Gateway
 from tests.support.device import Device
 from tests.support.fetch import fetch
 from tests.support.proxy import proxy
@@ -77,6 +78,33 @@ async def test_a_deploy_hands_sessions_over_at_once(
     session = await other.connect()
     assert (session["mode"], session["epoch"], session["ended"]) == ("snapshot", 2, False)
     assert (await other.ask("again"))["status"] == "completed"
+
+
+async def test_what_was_held_on_trust_and_is_lost_is_read_again(
+    serve: Serve,
+    device: Devices,
+    here: Here,
+    project: SupabaseLite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leases, "TAKE_S", 0.5)
+    gateway = Gateway(project.url)
+    async with gateway.running():
+        there = {**here("old"), "supabase_url": gateway.url}
+        running = await serve(ScriptedModel(says("Hello.")), **there)
+        one, where = await met(device, running)
+        await one.drop()
+        await until(project, f"select held from sessions {where}", "f")
+        gateway.mode = "hanging"
+        await one.connect()
+        gateway.mode = "well"
+        await running.server.hub.lost(one.session["session_id"], deleted=False)
+        await one.drop()
+        again = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+        assert "error" not in await again.connect()
+        assert again.events("user_message")[0]["text"] == "hi"
+        await again.drop()
+        await running.stop()
 
 
 async def test_a_server_that_lost_a_session_shows_its_devices_out(
