@@ -50,17 +50,6 @@ def copied(events: Iterable[Event], part: Part, files: dict[str, str]) -> Iterat
                 yield replace(event)
 
 
-def in_pieces(events: Iterable[Event], size: int) -> Iterator[list[Event]]:
-    """Lists of about so many, which end with an answer: each leaves a sound conversation."""
-    piece: list[Event] = []
-    for event in events:
-        piece.append(event)
-        if len(piece) >= size and isinstance(event, Done):
-            yield piece
-            piece = []
-    yield piece
-
-
 def files_in(events: Iterable[Event], part: Part) -> list[File]:
     """The files that a part lists, each once."""
     listed = {

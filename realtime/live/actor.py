@@ -7,10 +7,8 @@ and the log. A method that changes something returns the ticket of its commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 from ..core.continuing import newest
-from ..core.fork import in_pieces
 from ..core.state import RunState
 from ..core.user import User
 from ..limits.budget import payers
@@ -39,8 +37,6 @@ from .options import one_more
 from .resident import Resident
 from .schema import check_schema
 
-COPIED_AT_ONCE = 20  # events of a fork in a commit, which take some 10 ms
-
 
 class Actor(Resident):
     """One session and what may be asked of it. Only the hub makes and forgets it."""
@@ -53,15 +49,15 @@ class Actor(Resident):
         )[1]
 
     async def copy(self, events: Iterable[Event], title: str | None) -> None:
-        """Take in a conversation, a piece in each commit, since the commits of others wait for it.
-        Its owner's list is told once, at the end. Raises `StorageError`."""
-        self.quiet = True
-        if title:
-            await self._ledger.change(lambda now: self.session.rename(title, self.owner, now))[1]
-        for piece in in_pieces(events, COPIED_AT_ONCE):
-            await self._ledger.copy(partial(self.session.copy, piece))
-        self.quiet = False
-        self._list(self.row())
+        """Take in a conversation, in one commit: nobody finds a part of it, nor does a crash leave
+        one. Raises `StorageError`."""
+
+        def rule(now: int) -> None:
+            if title:
+                self.session.rename(title, self.owner, now)
+            self.session.copy(events)
+
+        await self._ledger.copy(rule)
 
     def check_send(
         self, command: Send, user: User, found: Sequence[File] = ()

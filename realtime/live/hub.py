@@ -151,6 +151,7 @@ class Hub:
         Raises `not_found`, `busy`, `StorageError`."""
         part = source.part_up_to(message_id)
         origin = Origin(source.session_id, message_id)
+        await self.log.settled()  # a run that has ended may not be stored as such yet
         found = await self.log.keeper.session(source.session_id)
         if found is None:  # it was deleted meanwhile
             raise not_yours()

@@ -62,9 +62,9 @@ class Ledger:
         """Store what no event tells of."""
         return self.change(lambda now: None)[1]
 
-    def copy(self, rule: Callable[[], None]) -> Ticket:
+    def copy(self, rule: Callable[[int], None]) -> Ticket:
         """As `change`, for a rule that takes in what happened elsewhere, and was counted there."""
-        rule()
+        rule(now_ms())
         return self._commit(follow=False)
 
     def _now_aside(self) -> tuple[int, str | None, bool]:

@@ -60,7 +60,6 @@ class Resident(View):
         super().__init__(session, host, self._ledger.tail, here)
         self._steering = Steering(session)
         self._listed: SessionRow | None = None  # as it was told
-        self.quiet = False  # nothing is told
         self.driver = Driver(session, host.services, self._ledger, draining=draining)
         for tools in here.tools.values():
             with suppress(ProtocolError):  # told when they came
@@ -101,7 +100,7 @@ class Resident(View):
 
     def _list(self, row: SessionRow) -> None:
         """Tell of a row, unless it is as it was told."""
-        if row.active_at is not None and row != self._listed and not self.quiet:
+        if row.active_at is not None and row != self._listed:
             self._listed = row
             self._host.on_listed(row)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from realtime.models import AssistantText, TextDelta, UserText
 from tests.support.attach import ask, png, uploaded
 from tests.support.device import Device
@@ -98,23 +100,28 @@ async def test_a_copy_survives_a_restart_with_its_tools_and_files(
     assert (await ask("GET", url, one.auth["token"])).body == b"some text"
 
 
-async def test_a_long_copy_holds_up_nobody_and_is_told_once(serve: Serve, device: Devices) -> None:
+async def test_a_copy_is_there_as_a_whole_and_told_once(serve: Serve, device: Devices) -> None:
     running = await serve(ScriptedModel(*(says(f"answer {n}") for n in range(62))))
     one = device(running.url)
     await one.connect()
-    other = device(running.url)
-    await other.connect()
     for n in range(60):
         done = await one.ask(f"question {n}")
     assert (await one.call("rename", {"title": "Long"}))["ok"]
     await one.wait("sessions", since=len(one.record) - 1)
     before = len(one.record)
-    there = {"message_id": done["message_id"]}
-    copying = asyncio.create_task(one.call("fork", there))
-    await asyncio.sleep(0)
-    await other.ask("meanwhile")
-    assert not copying.done(), "others' commits go between those of the copy"
+    hub, keeper = running.server.hub, running.server.hub.log.keeper
+    copying = asyncio.create_task(one.call("fork", {"message_id": done["message_id"]}))
+    stored = set()
+    while not copying.done():
+        for actor in hub.actors():
+            if actor.session_id != one.session["session_id"]:
+                found = await keeper.session(actor.session_id)
+                stored.add(len(found[1]) if found else 0)
+        await asyncio.sleep(0)
     ack = await copying
+    found = await keeper.session(ack["session_id"])
+    assert found
+    assert stored <= {0, 1, len(found[1])}
     await one.ask("and then?", session_id=one.session["session_id"])
     rows = [
         row
@@ -124,6 +131,32 @@ async def test_a_long_copy_holds_up_nobody_and_is_told_once(serve: Serve, device
         if row["session_id"] == ack["session_id"]
     ]
     assert [(row["title"], row["last_text"]) for row in rows] == [("Long", "answer 59")]
+
+
+async def test_an_answer_that_ends_just_now_is_copied_with_its_end(
+    serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    running = await serve(ScriptedModel([[TextDelta("Well")], gate, *says(" done.")]))
+    one = device(running.url)
+    await one.connect()
+    ack = await one.send("go")
+    await one.durable("token")
+    hub, user_id = running.server.hub, one.session["user_id"]
+    commit = hub.log.keeper.commit
+
+    async def late(*given: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await commit(*given)
+
+    monkeypatch.setattr(hub.log.keeper, "commit", late)
+    async with hub.open(one.session["session_id"], user_id) as seat:
+        gate.set()
+        while seat.session.active:
+            await asyncio.sleep(0)
+        copy = await hub.fork(seat, user_id, ack["message_id"])
+    assert not copy.session.unfinished
+    assert texts(await one.call("join", {"session_id": copy.session_id})) == [("go", "Well done.")]
 
 
 async def test_who_may_read_may_copy_and_what_runs_is_busy(serve: Serve, device: Devices) -> None:

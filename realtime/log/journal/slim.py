@@ -40,12 +40,12 @@ _OF_USERS = ("user_message", "run", "done")
 _IDS = ("session_id", "run_id", "user_id")
 """Of these None says that a payload has none; of others it is a value."""
 
+# Before it gives a row, SQLite looks for the one behind it. So rows of other messages are passed
+# over by whoever reads: a search for one more of this message would go back to the session's first.
 _TOKENS = """
-    SELECT first_seq, content, CAST(payload AS TEXT) ->> 'offset' FROM events
-    WHERE session_id = ? AND seq < ? AND event_type = 'token'
-      AND CAST(payload AS TEXT) ->> 'kind' = 'text'
-      AND CAST(payload AS TEXT) ->> 'message_id' = ?
-    ORDER BY seq DESC"""
+    SELECT first_seq, content, CAST(payload AS TEXT) ->> 'offset',
+        CAST(payload AS TEXT) ->> 'kind' = 'text' AND CAST(payload AS TEXT) ->> 'message_id' = ?
+    FROM events WHERE session_id = ? AND seq < ? AND event_type = 'token' ORDER BY seq DESC"""
 
 _SESSION = "SELECT key, user_id FROM sessions WHERE session_id = ?"
 
@@ -142,8 +142,10 @@ def _text_from(writer: sqlite3.Connection, done: Payload) -> int | None:
     """Where the rows begin that give the text of a `done`; None where they do not give it."""
     text: str = done["text"]
     end = len(text)
-    place = (done["session_id"], done["seq"], done.get("message_id"))
-    for first_seq, said, offset in writer.execute(_TOKENS, place) if text else ():
+    place = (done.get("message_id"), done["session_id"], done["seq"])
+    for first_seq, said, offset, its_own in writer.execute(_TOKENS, place) if text else ():
+        if not its_own:
+            continue
         if not text.endswith(said, 0, end):
             return None
         end -= len(said)
