@@ -15,14 +15,17 @@ E = TypeVar("E", ToolCall, Done)
 
 
 class Part(NamedTuple):
-    """What is copied: the messages of a branch, the runs that answered on it, and the title."""
+    """What is copied: the messages of a branch, the runs that answered on it, and the title.
+
+    `answered_by`: the run on it that answers a question, where the question's own is on another.
+    """
 
     messages: set[str]
     runs: set[str]
+    answered_by: dict[str, str]
     title: str | None
 
     def has(self, event: Event) -> bool:
-        """A question may be of another run, whose answer is on another branch."""
         if isinstance(event, UserMessage) and event.message_id in self.messages:
             return True
         return event.run_id in self.runs
@@ -38,7 +41,8 @@ def copied(events: Iterable[Event], part: Part, files: dict[str, str]) -> Iterat
     for event in merge(filter(part.has, events)):
         match event:
             case UserMessage():
-                yield replace(event, replaces=None, files=mapped(event.files))
+                run_id = part.answered_by.get(event.message_id, event.run_id)
+                yield replace(event, run_id=run_id, replaces=None, files=mapped(event.files))
             case ToolCall():
                 new = replace(event, output_ref=None, files=mapped(event.files))
                 yield _with_state(event, new)

@@ -70,13 +70,25 @@ class ListRules(RunRules):
         answered = message_id in self._answers
         path = set(self.branches.path(message_id if answered else self.branches.next(message_id)))
         runs = [run for run in self.started if run.answer.message_id in path]
+        answered_by: dict[str, str] = {}
+        for question in (self._questions[one] for one in path if one in self._questions):
+            own = self.runs[question.run_id or ""]
+            found = [
+                run
+                for run in runs
+                if self.branches.parents[run.answer.message_id] == question.message_id
+            ]
+            if not found:  # it waits, or has ended before it began
+                runs.append(own)
+            elif own not in found:
+                answered_by[question.message_id] = found[0].run_id
         if any(run.done is None for run in runs):
             raise ProtocolError("busy", "this answer is still running", retryable=True)
         ids = {run.run_id for run in runs}
         taken = {
             run.run_id for run in self.runs.values() if run.done and run.done.consumed_by in ids
         }
-        return Part(path, ids | taken, self.labels.title)
+        return Part(path, ids | taken, answered_by, self.labels.title)
 
     def copy(self, events: Iterable[Event]) -> None:
         """Take in events of another session, as they were and when they were."""

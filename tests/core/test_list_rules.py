@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
-from realtime.core.fork import copied, in_pieces
+from realtime.core.fork import copied
 from realtime.core.provider_state import provider_state
 from realtime.core.session import Session
-from realtime.protocol import Done, Event, ProtocolError, Send, SessionUpdated, Usage
+from realtime.protocol import Event, ProtocolError, Send, SessionUpdated, Usage
 from tests.support.states import fill
 from tests.support.talk import asked, say, talk
 
@@ -45,11 +45,8 @@ def test_a_copy_says_what_the_original_says(seed: int, dice: object) -> None:
     copy = Session("copy")
     copy.begin("somebody", 99)
     part = session.part_up_to(message_id)
-    pieces = list(in_pieces(copied(events, part, {}), 20))
-    assert all(isinstance(piece[-1], Done) for piece in pieces[:-1])
-    for piece in pieces:
-        copy.copy(piece)
-        assert copy.active is None, "each piece leaves a sound conversation"
+    copy.copy(copied(events, part, {}))
+    assert all(run.done for run in copy.runs.values())
     taken = copy.take()
     assert [event.seq for event in taken] == list(range(1, len(taken) + 1))
     assert {event.session_id for event in taken} == {"copy"}

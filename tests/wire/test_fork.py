@@ -70,6 +70,23 @@ async def test_a_copy_has_the_branch_up_to_a_message_and_goes_on_alone(
     assert again["message_id"] != first["message_id"]
 
 
+async def test_a_copy_knows_no_run_that_is_not_in_it(serve: Serve, device: Devices) -> None:
+    one = device((await serve(ScriptedModel(says("one"), says("uno"), says("two")))).url)
+    await one.connect()
+    first = await one.ask("pelican", client_msg_id="asked")
+    again = await one.call("regenerate", {"run_id": first["run_id"]})
+    await one.done(again["run_id"])
+    second = await one.ask("2")
+    copy = await forked(one, second["message_id"])
+    here = {"session_id": copy["session_id"]}
+    stopped = await one.call("stop", {**here, "run_id": first["run_id"]})
+    assert stopped["status"] == "not_found"
+    repeated = await one.send("pelican", client_msg_id="asked", **here)
+    assert (repeated["status"], repeated["run_id"]) == ("duplicate", again["run_id"])
+    assert (await one.call("rename", {**here, "title": "Birds"}))["ok"]
+    assert copy["session_id"] in [row["session_id"] for row in await listed(one, q="pelican")]
+
+
 async def test_a_copy_survives_a_restart_with_its_tools_and_files(
     serve: Serve, device: Devices
 ) -> None:
