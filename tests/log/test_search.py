@@ -142,6 +142,25 @@ def test_what_was_withdrawn_from_the_queue_is_not_found(journal: Journal, folded
     assert vocabulary(journal.path) == set()
 
 
+def test_nor_is_it_where_the_session_was_read_anew_just_before(journal: Journal) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    said(session, "a first question", "well")
+    write(journal, head_of(session), session.take())
+    assert found(journal, "first") == {"s"}
+    session.rename("Birds", "owner", 5)
+    session.send(Send(text="common", client_msg_id="1"), "owner", "m", 5)
+    send = Send(text="pelican", client_msg_id="2")
+    edited = session.send(send, "owner", "m", 6)[1].run_id
+    send = Send(text="zebra", client_msg_id="3")
+    dropped = session.send(send, "owner", "m", 6)[1].run_id
+    session.change_queue(Queue(edit=QueueEdit(run_id=edited, text="stork")), User("owner"), 7)
+    session.finish(dropped, "cancelled", "cancelled", 8, usage=Usage(0, 0))
+    write(journal, head_of(session), session.take())
+    assert [found(journal, word) for word in ("pelican", "zebra")] == [set(), set()]
+    assert found(journal, "birds stork common first") == {"s"}
+
+
 VERSION_BEFORE = next(n for n, step in enumerate(MIGRATIONS) if "crisismerge" in step)
 
 

@@ -92,11 +92,13 @@ def follow(writer: sqlite3.Connection, seconds: float) -> bool:
         found = f"id > ? AND id <= ? AND {_SAID} ORDER BY id"
         for row in writer.execute(slim.SELECT + found, (cursor, last)).fetchall():
             (event,) = _events([row])
-            if not _replaces(writer, event):
-                _add(writer, event.session_id, _words(writer, event))
-            elif event.session_id not in anew:  # else all that there is was read then
+            if event.session_id in anew:
+                pass  # all that there is was read then
+            elif _replaces(writer, event):
                 anew.add(event.session_id)
                 rebuild(writer, event.session_id)
+            else:
+                _add(writer, event.session_id, _words(writer, event))
             if time.monotonic() >= until:
                 last = row[0]
                 break
