@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..protocol import Event, Feedback, UserMessage
+from ..protocol import Event, Feedback, Selected, UserMessage
 from .state import State
 
 Shown = Callable[[Event], bool]
@@ -25,6 +25,8 @@ def on_branch(session: State, leaf: str | None) -> Shown | None:
     known = set(branches.parents)
 
     def shown(event: Event) -> bool:
+        if isinstance(event, Selected):
+            return event.message_id in path
         if isinstance(event, UserMessage | Feedback) and event.message_id in known:
             return event.message_id in path
         return event.run_id is None or event.run_id in runs

@@ -223,13 +223,24 @@ class State:
             taker.answer.take_in(run.user)
         if run.refused:
             self._refused.add(event.message_id)
-        self.labels.said(run.answer.text() if event.text is None else event.text, event.ts)
         if run.started_at is None:
             run.behind = self.branches.leaf
         if run in self.queue:
             self.queue.remove(run)
+        if run.started_at is None and event.status != "consumed":  # its message was not said
+            self.labels.said(self._last_text(), event.ts)
+        else:
+            self.labels.said(run.answer.text() if event.text is None else event.text, event.ts)
         if self.active is run:
             self.active = None
+
+    def _last_text(self) -> str:
+        """What was said last, and stands."""
+        runs = self.queue or self.started
+        if not runs:
+            return ""
+        run = runs[-1]
+        return run.user.text if run.user and not run.done else run.answer.text()
 
     def row(self) -> SessionRow:
         return SessionRow(

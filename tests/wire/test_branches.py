@@ -202,9 +202,11 @@ async def test_while_an_answer_runs_branches_are_read_and_not_changed(
             assert "better" not in await answer.text()
         leaf = one.events("user_message", text="two")[0]["message_id"]
         async with http.get(url, params={"leaf": leaf}) as answer:
-            assert [event["text"] for event in (await answer.json())["events"] if "text" in event][
-                ::2
-            ] == ["better", "two"]
+            runs = fold((await answer.json())["events"])
+            assert [(run["user_text"], run["text"]) for run in runs] == [
+                ("better", "B"),
+                ("two", "C!"),
+            ]
 
 
 async def test_what_cannot_be_edited(serve: Serve, device: Devices) -> None:

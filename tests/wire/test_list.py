@@ -173,7 +173,8 @@ async def test_a_message_that_is_dropped_is_nothing_to_read(serve: Serve, device
     await one.call("leave", {"session_id": session_id})
     drop = {"run_id": waiting["run_id"]}
     assert (await guest.call("queue", {"session_id": session_id, "drop": drop}))["ok"]
-    assert not (await listed(two))[0]["unread"]
+    (row,) = await listed(two)
+    assert (row["unread"], row["last_text"]) == (False, "well?")
     gate.set()
     assert (await told(two, 0, session_id=session_id, status="idle"))["unread"]
 
