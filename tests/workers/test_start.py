@@ -77,7 +77,9 @@ async def test_an_engine_that_is_away_is_no_fault_of_the_configuration(tmp_path:
         with redis.Redis(port=replica.port, password="secret") as only:
             only.ping()
             ended, told = await realtime(cwd=tmp_path, VALKEY_URL=replica.url, AUTH_SECRET=SECRET)
-        assert (ended, "max number of clients" in told) == (1, True), told
+        assert ended == 1, told
+        # it closes at once, and what it says may be lost with the connection
+        assert "max number of clients" in told or "Connection reset" in told, told
 
 
 async def test_files_need_a_bucket(
