@@ -73,7 +73,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     made = Installed(folder / "environment")
     venv.create(folder / "environment")
     constraints = str(ROOT / "constraints.txt")
-    run(*pip, "--python", made.python, "install", "-q", "-c", constraints, str(wheel))
+    run(
+        *pip,
+        "--python",
+        made.python,
+        "install",
+        "-q",
+        "--no-compile",
+        "-c",
+        constraints,
+        str(wheel),
+    )
     return made
 
 

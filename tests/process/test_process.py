@@ -320,7 +320,7 @@ async def test_the_procfile_serves_on_the_given_port(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     venv.create(tmp_path / "venv")
     pip = (sys.executable, "-m", "pip", "--python", str(python))
-    install = (*pip, "install", "-q", "-r", str(ROOT / "requirements.txt"))
+    install = (*pip, "install", "-q", "--no-compile", "-r", str(ROOT / "requirements.txt"))
     code, told = await ran(*install, cwd=tmp_path, seconds=300)
     assert code == 0, told
     with socket.create_server(("127.0.0.1", 0)) as probe:
