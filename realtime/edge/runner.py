@@ -43,9 +43,6 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        gone = request.transport is None or request.transport.is_closing()
-        if gone and isinstance(exc, ConnectionError):
-            raise exc  # the client has left, and aiohttp expects this error for it
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         refusal, why = fault(exc)

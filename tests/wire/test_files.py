@@ -16,6 +16,7 @@ import pytest
 
 from realtime.auth import links
 from realtime.background.retention import delete_ended
+from realtime.edge.http import bodies
 from realtime.edge.http import files as routes
 from realtime.live.clock import now_ms
 from realtime.runs.chain import Chain, Link
@@ -437,7 +438,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(
     await incoming(running, 1)
     writer.transport.abort()
     await incoming(running, 0)
-    monkeypatch.setattr(routes, "STALL_S", 0.2)
+    monkeypatch.setattr(bodies, "STALL_S", 0.2)
     reader, writer = await raw(one, head, sent)
     assert await status_of(reader) == 400
     writer.close()

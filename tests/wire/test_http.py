@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from realtime.app import create_app
+from realtime.config import Settings
+from realtime.edge.http import bodies
+from realtime.edge.http.guard import guard
+from realtime.edge.runner import Runner
 from realtime.runs.chain import Chain, Link
 from tests.support.device import Device
 from tests.support.fetch import fetch
@@ -134,3 +141,88 @@ async def test_a_fault_of_the_server_has_an_id_that_its_log_explains(
     assert record.exc_info
     assert answer.headers["Content-Security-Policy"]
     assert "Server" not in answer.headers
+
+
+@asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[int]:
+    """As a server of its own: that of aiohttp's tests cancels the request of whoever leaves."""
+    runner = Runner(app)
+    await runner.setup()
+    try:
+        yield await runner.listen("127.0.0.1", 0)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("sent", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("asked", ["POST {}/files?name=a", "PATCH {}"])
+async def test_whoever_leaves_in_the_middle_is_no_fault_of_the_server(
+    settings: Settings,
+    device: Devices,
+    caplog: pytest.LogCaptureFixture,
+    asked: str,
+    sent: str,
+) -> None:
+    app = create_app(settings, model=ScriptedModel(says("hi")))
+    async with listening(app) as port:
+        one = device(f"http://127.0.0.1:{port}")
+        await one.connect()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = asked.format(f"/api/sessions/{one.session['session_id']}")
+        writer.write(
+            f"{head} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {one.auth['token']}\r\n"
+            f"Expect: 100-continue\r\n{sent}\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # somebody waits for the body
+        writer.transport.abort()
+        await one.ask("and then?")
+        await one.drop()
+    assert [line for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+async def test_whoever_leaves_a_download_is_no_fault_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gone = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(2**16))
+        finally:
+            gone.set()
+
+    app = web.Application(middlewares=[guard(0, lambda request: None)])
+    app.router.add_get("/", endless)
+    async with listening(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(1000)
+        writer.transport.abort()
+        await gone.wait()
+    assert [line for line in caplog.records if line.levelno >= logging.WARNING] == []
+
+
+async def test_a_body_that_stalls_is_refused(
+    serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "STALL_S", 0.1)
+    running = await serve()
+    one = device(running.url)
+    await one.connect()
+    never = asyncio.Event()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"title": '
+        await never.wait()
+
+    headers = {"Authorization": f"Bearer {one.auth['token']}"}
+    url = f"{running.url}/api/sessions/{one.session['session_id']}"
+    async with (
+        aiohttp.ClientSession() as http,
+        http.patch(url, data=half(), headers=headers) as answer,
+    ):
+        assert answer.status == 400
+        assert "broke off" in (await answer.json())["error"]["message"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from urllib.parse import quote
 
-from aiohttp import http_exceptions, web
+from aiohttp import web
 
 from ...auth.links import Links, SignedLink
 from ...core.rows import Missing
@@ -20,17 +19,9 @@ from ...live.hub import Hub
 from ...protocol import IMAGES, File, ProtocolError, kind_of
 from ..access import check_able, check_access
 from .answers import as_json
+from .bodies import body
 from .caller import Callers
 from .routing import by
-
-STALL_S = 30
-"""How long an upload may say nothing."""
-
-BROKEN_OFF = (
-    *(OSError, TimeoutError, http_exceptions.BadHttpMessage),
-    *(web.RequestPayloadError, web.PayloadAccessError),
-)
-"""What reading a body raises that does not come to its end."""
 
 AT_ONCE = 8
 """Uploads of one user at the same time."""
@@ -139,19 +130,6 @@ def headers_of(file: File) -> dict[str, str]:
     plain = re.sub(r"[^A-Za-z0-9 ._-]", "_", file.name)
     names = f"filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, '')}"
     return {"Content-Type": kind, "Content-Disposition": f"{how}; {names}"}
-
-
-async def body(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `bad_request` where it breaks off."""
-    try:
-        while True:
-            async with asyncio.timeout(STALL_S):
-                chunk = await request.content.readany()
-            if not chunk:
-                return
-            yield chunk
-    except BROKEN_OFF:
-        raise ProtocolError("bad_request", "the upload broke off; send the file again") from None
 
 
 async def _streamed(

@@ -34,8 +34,11 @@ def guard(proxies: int, check: Callable[[web.Request], None]) -> Any:
                 raise
             response = errors.response(error)
         except Exception as error:
-            if begun(request):
-                raise
+            if left(request):
+                if isinstance(error, ConnectionError):
+                    return web.Response()  # to nobody, and no fault for the log
+            elif request.writer.output_size > 0:
+                raise  # too late for another answer: this one breaks off
             response = errors.response(error)
         if response.prepared:
             return response
@@ -53,7 +56,6 @@ async def unsigned(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
 
 
-def begun(request: web.Request) -> bool:
-    """Whether it is too late for another answer: one is on its way, or the client has left."""
-    transport = request.transport
-    return request.writer.output_size > 0 or transport is None or transport.is_closing()
+def left(request: web.Request) -> bool:
+    """Whether the client has gone."""
+    return request.transport is None or request.transport.is_closing()

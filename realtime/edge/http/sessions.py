@@ -12,6 +12,7 @@ from ...log.store import Store
 from ...protocol import ProtocolError, clean_text
 from ..access import check_able
 from .answers import as_json, public
+from .bodies import body
 from .caller import Callers
 from .routing import by
 
@@ -78,13 +79,13 @@ class SessionList:
 
 async def _body(request: web.Request) -> Change:
     """Raises `bad_request`, `too_large`."""
-    body = b""
-    async for piece in request.content.iter_chunked(MAX_BODY):
-        body += piece
-        if len(body) > MAX_BODY:
+    data = b""
+    async for piece in body(request):
+        data += piece
+        if len(data) > MAX_BODY:
             raise ProtocolError("too_large", f"the body is larger than {MAX_BODY} bytes")
     try:
-        return msgspec.json.decode(body, type=Change)
+        return msgspec.json.decode(data, type=Change)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
 
