@@ -252,6 +252,30 @@ async def test_a_link_opens_one_file_for_a_while(
     assert (await ask("GET", await url_of(owner, file))).status == 404
 
 
+@pytest.mark.parametrize("end", ["unshare", "delete"])
+async def test_an_upload_under_way_ends_with_the_right_to_it(
+    serve: Serve, device: Devices, end: str
+) -> None:
+    running = await serve()
+    owner, guest = await joined(running, device), await joined(running, device)
+    share = (await owner.call("share", {"access": "full"}))["share"]
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"first "
+        await go_on.wait()
+        yield b"last"
+
+    token = guest.auth["token"]
+    under_way = asyncio.create_task(ask("POST", files_of(owner), token, slow(), Share=share))
+    await incoming(running, 1)
+    assert (await owner.call(end, {"session_id": owner.session["session_id"]}))["ok"]
+    go_on.set()
+    got = await under_way
+    assert (got.status, got.code) == (404, "not_found")
+    assert (stored(running), rows(running)) == ([], 0)
+
+
 async def test_a_file_runs_nothing_in_a_browser(
     serve: Serve, device: Devices, chain: Chain
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from urllib.parse import quote
 
@@ -59,8 +59,18 @@ class FileApi:
         check_able(self._hub)
         self._files.check_kept()
         key = self._callers.share_key(request, session_id)
-        async with self._hub.open(session_id, user_id, share_key=key) as seat:
-            check_access(seat, user_id, self._callers.share(request, session_id), "full")
+        grant = self._callers.share(request, session_id)
+
+        async def check() -> None:
+            async with self._hub.open(session_id, user_id, share_key=key) as seat:
+                check_access(seat, user_id, grant, "full")
+
+        async def checked() -> AsyncIterator[bytes]:
+            async for piece in body(request):
+                yield piece
+            await check()  # the share may have been voided meanwhile
+
+        await check()
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise ProtocolError("bad_request", "send the file as it is, without Content-Encoding")
         if (request.content_length or 0) > self._files.most:
@@ -72,7 +82,7 @@ class FileApi:
             await self._admit(user_id)
             declared = request.headers.get("Content-Type", "")
             name = request.query.get("name", "")
-            file = await self._files.add(session_id, user_id, name, declared, body(request))
+            file = await self._files.add(session_id, user_id, name, declared, checked())
         finally:
             self._under_way[user_id] -= 1
             self._under_way += Counter()  # forgets those who have none
