@@ -46,6 +46,9 @@ REFUSED: dict[int, ErrorCode] = {
 }
 """What aiohttp refuses, by status; with any other one it is a `bad_request`."""
 
+KEPT = {"Allow", "Content-Range"}
+"""Headers that belong to a refusal of aiohttp's."""
+
 Ack = dict[str, Any]
 logger = logging.getLogger(__name__)
 
@@ -92,8 +95,7 @@ def response(error: Exception) -> web.Response:
     if isinstance(error, web.HTTPException):
         code = REFUSED.get(error.status, "bad_request" if error.status < 500 else "internal")
         answer = rendered(ProtocolError(code, error.reason.lower()), error.status)
-        if allowed := error.headers.get("Allow"):
-            answer.headers["Allow"] = allowed
+        answer.headers.update((name, it) for name, it in error.headers.items() if name in KEPT)
         return answer
     refused = as_protocol(error, "request")
     return rendered(refused, STATUS[refused.code])

@@ -67,9 +67,13 @@ async def _all(chunks: AsyncIterable[bytes], file: IO[bytes], path: Path, most: 
             waiting.clear()
     await _on_disk(look.write, file, bytes(waiting))
     if not look.size:
-        raise ProtocolError("bad_request", "the file is empty")
+        raise empty()
     await _on_disk(look.close, file)
     return Intake(path, look.size, look.digest.hexdigest(), look.head, look.is_text)
+
+
+def empty() -> ProtocolError:
+    return ProtocolError("bad_request", "the file is empty")
 
 
 def too_large(most: int) -> ProtocolError:

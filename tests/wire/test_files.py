@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from realtime.auth import links
@@ -304,6 +305,39 @@ async def test_a_file_runs_nothing_in_a_browser(
         assert (part.status, part.body) == (206, data[1:4])
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("bytes=0-1,3-4", "bytes=0-1, -1", "lines=0-1", "bytes=a-b", "bytes=5-2", "bytes=-"),
+        *("", "bytes", "bytes=0-" + "9" * 5000),
+    ],
+)
+async def test_a_range_that_is_not_one_of_bytes_is_ignored(
+    serve: Serve, device: Devices, asked: str
+) -> None:
+    one = await joined(await serve(), device)
+    link = await url_of(one, await uploaded(one, png()))
+    got = await ask("GET", link, Range=asked)
+    assert (got.status, got.body) == (200, png())
+    assert (await ask("HEAD", link, Range="bytes=0-1")).status == 200
+
+
+async def test_a_range_behind_the_end_is_refused_as_json(serve: Serve, device: Devices) -> None:
+    one = await joined(await serve(), device)
+    link, size = await url_of(one, await uploaded(one, png())), len(png())
+    for asked in (f"bytes={size}-", f"bytes={size}-{size + 5}", "bytes=-0"):
+        got = await ask("GET", link, Range=asked)
+        assert (got.status, got.code) == (416, "bad_request"), asked
+        assert got.headers["Content-Range"] == f"bytes */{size}"
+    for asked, part in (
+        ("bytes=-3", png()[-3:]),
+        ("Bytes=0-99999", png()),
+        ("bytes=2-", png()[2:]),
+    ):
+        got = await ask("GET", link, Range=asked)
+        assert (got.status, got.body) == (206, part), asked
+
+
 # ------------------------------------------------------------- what is taken
 
 
@@ -415,6 +449,19 @@ async def test_a_compressed_body_is_refused(serve: Serve, device: Devices) -> No
     assert (got.status, got.code) == (400, "bad_request")
     assert "Content-Encoding" in got.json["error"]["message"]
     assert stored(running) == []
+    got = await upload(one, b"as it is", "a", "text/plain", Content_Encoding="Identity")
+    assert got.status == 201
+
+
+async def test_a_form_is_refused_and_told_how(serve: Serve, device: Devices) -> None:
+    running = await serve()
+    one = await joined(running, device)
+    form = aiohttp.FormData()
+    form.add_field("file", b"hello", filename="a.txt")
+    got = await ask("POST", files_of(one), one.auth["token"], form)
+    assert (got.status, got.code) == (400, "bad_request")
+    assert "as the body" in got.json["error"]["message"]
+    assert stored(running) == []
 
 
 async def raw(device: Device, head: str, sent: bytes) -> tuple[Any, Any]:
@@ -486,6 +533,24 @@ async def test_files_are_counted_by_user_and_day(serve: Serve, device: Devices) 
     assert got[2].code == "rate_limited"
     assert got[2].json["error"]["retry_after_ms"] > 60_000
     assert (await upload(other, png())).status == 201
+
+
+async def test_what_is_refused_by_its_head_counts_for_nothing(
+    serve: Serve, device: Devices
+) -> None:
+    """Else nothing but the day's number holds up what is sent for nothing."""
+    one = await joined(await serve(files_per_day=2, file_mb=1), device)
+    form = {"kind": "multipart/form-data; boundary=x"}
+    for data, given, code in (
+        (b"", {}, "bad_request"),
+        (bytes(MB + 1), {}, "too_large"),
+        (b"x", form, "bad_request"),
+        (b"x", {"Content_Encoding": "gzip"}, "bad_request"),
+    ):
+        assert (await upload(one, data, "a", **{"kind": "", **given})).code == code
+    assert (await upload(one, b"no picture", "a.png")).code == "bad_request"
+    got = [await upload(one, png()) for _ in range(2)]
+    assert [each.status for each in got] == [201, 429]
 
 
 async def test_a_user_has_a_few_uploads_at_once(

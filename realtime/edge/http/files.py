@@ -9,10 +9,12 @@ from contextlib import aclosing
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from ...auth.links import Links, SignedLink
 from ...core.rows import Missing
-from ...files.intake import too_large
+from ...files.intake import empty, too_large
+from ...files.sniff import media_type
 from ...files.store import Files
 from ...limits.buckets import rate_limited
 from ...live.hub import Hub
@@ -25,6 +27,8 @@ from .routing import by
 
 AT_ONCE = 8
 """Uploads of one user at the same time."""
+
+_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII | re.IGNORECASE)
 
 SAFE = {
     "X-Content-Type-Options": "nosniff",
@@ -71,16 +75,13 @@ class FileApi:
             await check()  # the share may have been voided meanwhile
 
         await check()
-        if request.headers.get("Content-Encoding", "identity") != "identity":
-            raise ProtocolError("bad_request", "send the file as it is, without Content-Encoding")
-        if (request.content_length or 0) > self._files.most:
-            raise too_large(self._files.most)
+        declared = request.headers.get("Content-Type", "")
+        check_head(request, media_type(declared), self._files.most)
         if self._under_way[user_id] >= AT_ONCE:
             raise rate_limited(f"{AT_ONCE} of your files are on their way; wait for one", 1)
         self._under_way[user_id] += 1
         try:
             await self._admit(user_id)
-            declared = request.headers.get("Content-Type", "")
             name = request.query.get("name", "")
             file = await self._files.add(session_id, user_id, name, declared, checked())
         finally:
@@ -117,7 +118,8 @@ class FileApi:
             raise ProtocolError("not_found", str(missing)) from None
         headers = {**SAFE, **headers_of(file)}
         if content.path:
-            return web.FileResponse(content.path, headers=headers)
+            kind = web.FileResponse if asks_a_part(request, file.size) else Whole
+            return kind(content.path, headers=headers)
         assert content.pieces
         return await _streamed(request, content.pieces, headers, file.size)
 
@@ -129,6 +131,44 @@ class FileApi:
         if not found:
             raise ProtocolError("not_found", "this session has no such file")
         return found[0]
+
+
+class Whole(web.FileResponse):
+    """All of a file, whatever range is asked for."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        headers = request.headers.copy()
+        headers.popall("Range", None)
+        return await super().prepare(request.clone(headers=headers))
+
+
+def check_head(request: web.Request, declared: str, most: int) -> None:
+    """Refuse what need not come first, so that it does not count. Raises `bad_request`,
+    `too_large`."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise ProtocolError("bad_request", "send the file as it is, without Content-Encoding")
+    if declared == "multipart/form-data":
+        raise ProtocolError(
+            "bad_request", "send the bytes of the file as the body, not a form; ?name= is its name"
+        )
+    if request.content_length == 0:
+        raise empty()
+    if (request.content_length or 0) > most:
+        raise too_large(most)
+
+
+def asks_a_part(request: web.Request, size: int) -> bool:
+    """Whether it is for one range of bytes. Any other is ignored, as RFC 9110 has it. Raises 416
+    for one that begins behind the end."""
+    found = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if request.method != "GET" or not found:
+        return False
+    first, last, tail = found.groups()
+    if first and last and int(last) < int(first):
+        return False
+    if int(first or 0) >= size or (tail and not int(tail)):
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    return True
 
 
 def headers_of(file: File) -> dict[str, str]:
