@@ -28,6 +28,7 @@ from tests.support.serving import Running, Serve
 
 Devices = Callable[..., Device]
 MB = 2**20
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 
 
 @pytest.fixture
@@ -350,6 +351,14 @@ async def test_a_range_behind_the_end_is_refused_as_json(serve: Serve, device: D
         (PDF, "image/png", "bad_request"),
         (png(), "application/pdf", "bad_request"),
         (b"", "image/png", "bad_request"),
+        (bytes(9), "image/png", "bad_request"),
+        (bytes(9), "image/jpg", "bad_request"),
+        (bytes(9), "image/svg+xml", "bad_request"),
+        (b"just words", "image/x-portable-pixmap", "bad_request"),
+        (b"P1 2 2", "image/png", "bad_request"),
+        (b"PK\3\4" + bytes(9), "image/vnd.adobe.photoshop", "bad_request"),
+        (b"\0\0\0\x14ftypisom\0\0\2\0isom", "image/heic", "bad_request"),
+        (b"x" * 2000 + PDF, "application/pdf", "bad_request"),
         (bytes(MB + 1), "application/octet-stream", "too_large"),
     ],
 )
@@ -376,6 +385,29 @@ async def test_what_is_not_what_it_says_is_refused(
         ("Grüße\n".encode("latin-1"), "text/plain", "g.txt", "application/octet-stream"),
         (b"{}", "application/json", "a.json", "application/json"),
         (b"BMW is a name", "", "cars.txt", "text/plain"),
+        (b"0\nis no drawing", "", "a.txt", "text/plain"),
+        (b"words on %PDF-1.4", "text/plain", "a.txt", "text/plain"),
+        (b"<!--" + b"licence " * 999 + b"-->" + SVG, "image/svg+xml", "a.svg", None),
+        (b"<!--" + b"licence " * 999 + b"-->" + SVG, "", "a.svg", "image/svg+xml"),
+        (b"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>", "image/svg+xml", "a.svg", None),
+        (SVG.decode().encode("utf-16"), "image/svg+xml", "a.svg", "application/octet-stream"),
+        (SVG + b"<!-- \xe9 -->", "image/svg+xml", "a.svg", "application/octet-stream"),
+        (b"/* XPM */ static char *x[]={};", "image/x-xpixmap", "a.xpm", None),
+        (b"P1\n2 2\n0 1 1 0\n", "image/x-portable-bitmap", "a.pbm", None),
+        (b"  0\r\nSECTION\r\n", "image/vnd.dxf", "a.dxf", None),
+        (b"\xff\n" + bytes(9), "image/jxl", "a.jxl", None),
+        (b"8BPS\0\1" + bytes(9), "image/vnd.adobe.photoshop", "a.psd", None),
+        (bytes(9), "image/x-tga", "a.tga", None),
+        (b"\0\0\0\x20ftypavis" + bytes(50), "image/avif", "a.avif", None),
+        (b"\0\0\0\x20ftypmsf1" + bytes(50), "image/heic-sequence", "a.heic", "image/heic"),
+        (b"\0\0\0\x18ftypxyz \0\0\0\0xyz mif1", "image/heif", "a.heif", "image/heic"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "", "a", "image/avif"),
+        (b"\0\0\0\x20ftypM4A " + bytes(50), "", "a.m4a", "audio/mp4"),
+        (b"\0\0\0\x20ftypisom" + bytes(50), "audio/mp4", "a.m4a", None),
+        (b"\0\0\0\x14ftypqt  " + bytes(50), "", "a.mov", "video/quicktime"),
+        (b"\x1aE\xdf\xa3" + bytes(50), "audio/webm", "a.weba", None),
+        (b"\n" + PDF, "application/pdf", "a.pdf", None),
+        (b"\xff\xff" + PDF, "", "a.pdf", "application/pdf"),
         (b"PK\3\4....", "application/vnd.oasis.opendocument.text", "a.odt", None),
         (b"PK\3\4....", "text/plain", "a.txt", "application/zip"),
         (b"\1\2\3", "Text/HTML\tx", "a", "application/octet-stream"),
