@@ -216,7 +216,9 @@ async def _running(
         ended: asyncio.Queue[str] = asyncio.Queue()
         answered: asyncio.Queue[str] = asyncio.Queue()
         bucket = supabase.bucket if supabase else None
-        kept = Files(keeper, most=settings.file_bytes, bucket=bucket)
+        buckets = shared.buckets if shared else Buckets
+        uploads = buckets(settings.files_per_day, DAY_S, "files").admit
+        kept = Files(keeper, most=settings.file_bytes, bucket=bucket, count=uploads)
         bounds = Bounds(settings.text_kb * 1024, settings.queued_messages)
         webhook = make_webhook(settings)
         if webhook:
@@ -266,7 +268,6 @@ async def _running(
         shares = Shares(*secrets)
         user_rate = Buckets(USER_SOCKETS * settings.commands_per_minute, MINUTE_S, "commands")
         sockets: Roster = {}
-        buckets = shared.buckets if shared else Buckets
         commands = Commands(
             sockets,
             transport,
@@ -294,7 +295,6 @@ async def _running(
         app[export.EXPORTS] = export.Exports(hub, callers)
         app[api.API] = api.Api(hub, callers, info=info)
         app[sessions.SESSIONS] = sessions.SessionList(hub, callers, shipped=supabase)
-        uploads = buckets(settings.files_per_day, DAY_S, "files").admit
         app[files.FILES] = files.FileApi(hub, callers, kept, Links(*secrets), uploads)
         shipping = (lambda: shipper.state) if shipper else None
         engine = shared.workers if shared else None

@@ -36,7 +36,7 @@ def copied(events: Iterable[Event], part: Part, files: dict[str, str]) -> Iterat
     and a file has the id of its copy: `files`, by the id that it had."""
 
     def mapped(given: tuple[File, ...]) -> tuple[File, ...]:
-        return tuple(replace(one, id=files[one.id]) for one in given if one.id in files)
+        return tuple(replace(one, id=files[one.id]) for one in given)
 
     for event in merge(filter(part.has, events)):
         match event:

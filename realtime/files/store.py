@@ -6,17 +6,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Sequence,
+)
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 
 from ..core.rows import Missing, StorageError
 from ..log.keeper import Keeper
 from ..protocol import File, ProtocolError
-from .intake import received
+from .intake import Intake, received
 from .names import clean_file_name
 from .sniff import sniffed
 
@@ -54,14 +62,20 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
 
 class Files:
     """`most`: bytes of one file; 0: none is kept. With a `bucket`, bytes go there and nothing stays
-    on the disk."""
+    on the disk. `count`: a user has one more file in it by a copy; it may raise `rate_limited`."""
 
     def __init__(
-        self, keeper: Keeper, *, most: int = FILE_BYTES, bucket: Bucket | None = None
+        self,
+        keeper: Keeper,
+        *,
+        most: int = FILE_BYTES,
+        bucket: Bucket | None = None,
+        count: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.most = most
         self._keeper = keeper
         self._bucket = bucket
+        self._count = count
 
     def check_kept(self) -> None:
         """Raises `forbidden` where no file is kept."""
@@ -85,26 +99,33 @@ class Files:
         async with received(chunks, self._keeper.incoming, self.most) as got:
             kind = sniffed(declared, name, got.head, is_text=got.is_text)
             file = File(str(uuid4()), name, kind, got.size)
-            if self._bucket:
-                await self._bucket.put(session_id, file.id, got.path, kind)
-            content = None if self._bucket else got.path
-            now = time.time_ns() // 1_000_000
-            if not await self._keeper.add_file(session_id, user_id, file, got.digest, content, now):
-                await self.forget([session_id])
-                raise ProtocolError("not_found", "the session was deleted meanwhile")
+            await self._keep(session_id, user_id, file, got)
         return file
 
+    async def _keep(self, session_id: str, user_id: str, file: File, got: Intake) -> None:
+        if self._bucket:
+            await self._bucket.put(session_id, file.id, got.path, file.type)
+        content = None if self._bucket else got.path
+        now = time.time_ns() // 1_000_000
+        if not await self._keeper.add_file(session_id, user_id, file, got.digest, content, now):
+            await self.forget([session_id])
+            raise ProtocolError("not_found", "the session was deleted meanwhile")
+
     async def copy(
-        self, session_id: str, new_session_id: str, user_id: str, files: Iterable[File]
+        self, session_id: str, new_session_id: str, user_id: str, files: Sequence[File]
     ) -> dict[str, str]:
-        """Copy files of one session into another: the ids of the copies, by the id before. One
-        whose content is gone is left out. Raises `StorageError`."""
-        copies = {}
+        """Copy files of one session into another: the ids of the copies, by the id before. Nothing
+        is stored under that of a file whose content is gone. Raises `rate_limited`,
+        `StorageError`."""
+        copies = {file.id: str(uuid4()) for file in files}
         for file in files:
             with contextlib.suppress(Missing):
-                data = pieces(await self.read(session_id, file.id))
-                new = await self.add(new_session_id, user_id, file.name, file.type, data)
-                copies[file.id] = new.id
+                data = await self.read(session_id, file.id)
+                if self._bucket and self._count:  # on the disk a content is stored once
+                    await self._count(user_id)
+                async with received(pieces(data), self._keeper.incoming, len(data)) as got:
+                    new = replace(file, id=copies[file.id])
+                    await self._keep(new_session_id, user_id, new, got)
         return copies
 
     async def find(self, session_id: str, file_ids: Sequence[str]) -> list[File]:

@@ -180,3 +180,19 @@ def test_a_bucket_needs_a_project() -> None:
         Settings.load({"SUPABASE_BUCKET": "files"}, None)
     with pytest.raises(ConfigError, match="must be a bucket's name"):
         Settings.load({"SUPABASE_BUCKET": "../files"}, None)
+
+
+async def test_a_copy_of_a_file_in_the_bucket_counts_as_an_upload(
+    serve: Serve, device: Devices, here: Here, storing: SupabaseLite
+) -> None:
+    running = await serve(seeing(), **here("a"), files_per_day=2)
+    one = device(running.url)
+    await one.connect()
+    file = await uploaded(one, png())
+    done = await one.done((await one.send("look", files=[file["id"]]))["run_id"])
+    there = {"message_id": done["message_id"]}
+    copy = await one.call("fork", there)
+    assert kept(storing, copy["session_id"]) == 1
+    refused = await one.call("fork", there)
+    assert refused["error"]["code"] == "rate_limited"
+    assert (await upload(one, png())).status == 429

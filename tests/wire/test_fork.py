@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from realtime.models import AssistantText, TextDelta, UserText
-from tests.support.attach import ask, png, uploaded
+from realtime.runs.chain import Chain, Link
+from tests.support.attach import ask, files_of, png, uploaded
 from tests.support.device import Device
 from tests.support.fold import fold
 from tests.support.scripted import ScriptedModel, asks, says
 from tests.support.serving import Serve
 from tests.wire.people import Devices
+from tests.wire.test_files import stored
 from tests.wire.test_list import listed
 
 TOOLS = "tests.dialects.tools"
@@ -115,6 +117,50 @@ async def test_a_copy_survives_a_restart_with_its_tools_and_files(
     assert [call["status"] for call in calls] == ["completed"]
     assert (await two.call("delete", {"session_id": one.session["session_id"]}))["ok"]
     assert (await ask("GET", url, one.auth["token"])).body == b"some text"
+
+
+async def test_a_copy_keeps_a_file_that_is_gone_in_its_list(serve: Serve, device: Devices) -> None:
+    model = ScriptedModel(says("I see."), says("Nothing now."))
+    running = await serve(Chain([Link(model, "", takes=("image",))]))
+    one = device(running.url)
+    await one.connect()
+    gone, there = await uploaded(one, png(), "a.png"), await uploaded(one, b"words", "b.txt", "")
+    done = await one.done((await one.send("", files=[gone["id"], there["id"]]))["run_id"])
+    url = f"{running.url}/api/sessions/{one.session['session_id']}/files/{gone['id']}"
+    (lost,) = [path for path in stored(running) if path.read_bytes() == png()]
+    lost.unlink()
+    assert (await ask("GET", url, one.auth["token"])).status == 404
+    copy = await forked(one, done["message_id"])
+    files = next(e for e in copy["events"] if e["event"] == "user_message")["files"]
+    assert [(f["name"], f["size"]) for f in files] == [("a.png", len(png())), ("b.txt", 5)]
+    two = device(running.url, token=one.auth["token"], session_id=copy["session_id"])
+    await two.connect()
+    await two.ask("what was it?")
+    asked = model.requests[-1].context[0]
+    assert asked.text == (  # type: ignore[union-attr]
+        "[image: a.png, which is no longer there]\n\n[file: b.txt]\n```txt\nwords\n```"
+    )
+    statuses = [(await ask("GET", f"{files_of(two)}/{f['id']}", one.auth["token"])) for f in files]
+    assert [got.status for got in statuses] == [404, 200]
+
+
+async def test_copies_cost_nothing_on_the_disk_and_are_held_to_no_limit_of_uploads(
+    serve: Serve, device: Devices
+) -> None:
+    running = await serve(files_per_day=1)
+    one = device(running.url)
+    await one.connect()
+    file = await uploaded(one, b"some text " * 9, "a.txt", "text/plain")
+    source = one.session["session_id"]
+    done = await one.done((await one.send("", files=[file["id"]]))["run_id"])
+    await running.stop()
+    running = await serve(files_per_day=1, file_mb=0)
+    two = device(running.url, token=one.auth["token"], session_id=source)
+    await two.connect()
+    for _ in range(3):
+        there = {"session_id": source, "message_id": done["message_id"]}
+        assert (await two.call("fork", there))["ok"]
+    assert len(stored(running)) == 1
 
 
 async def test_a_copy_is_there_as_a_whole_and_told_once(serve: Serve, device: Devices) -> None:
