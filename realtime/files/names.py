@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from ..protocol import shows
+
 MAX_NAME = 120
 """Characters. As UTF-8 it is shorter than what file systems and headers take."""
 
@@ -24,4 +26,4 @@ def clean_file_name(raw: str) -> str:
     if len(name) > MAX_NAME:
         ending = found[0] if (found := _ENDING.search(name)) else ""
         name = name[: MAX_NAME - len(ending)].rstrip(". ") + ending
-    return name or "file"
+    return name if shows(name) else "file"

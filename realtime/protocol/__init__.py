@@ -90,7 +90,7 @@ from .sizes import (
     MAX_SIBLINGS,
     MIN_SIBLINGS,
 )
-from .text import MAX_NAME, MAX_TITLE, clean, clean_name, clean_text, clean_title, utf16_len
+from .text import MAX_NAME, MAX_TITLE, clean, clean_name, clean_text, clean_title, shows, utf16_len
 
 __all__ = [
     "COMMANDS",
@@ -190,6 +190,7 @@ __all__ = [
     "decode_event",
     "entry",
     "kind_of",
+    "shows",
     "to_json",
     "utf16_len",
 ]

@@ -12,6 +12,12 @@ MAX_TITLE = 120
 """Characters of a session's title."""
 
 _UNSEEN = ("Cc", "Cf", "Cs")
+_BLANK = frozenset("\u115f\u1160\u2065\u2800\u3164\uffa0\U0001d159").union(
+    map(chr, range(0xFFF0, 0xFFF9)), map(chr, range(0xE0000, 0xE1000))
+)
+"""Characters that show nothing, though their category does not say so: fillers, blanks, and those
+that Unicode has programs ignore before it assigns them."""
+
 _JOINERS = "\u200c\u200d"  # some scripts need them, and emoji do
 
 
@@ -45,11 +51,29 @@ def clean_title(title: str) -> str | None:
     return _one_line(title, MAX_TITLE)
 
 
+def shows(text: str) -> bool:
+    """Whether there is anything to see in it."""
+    return _first_seen(text) < len(text)
+
+
 def _one_line(text: str, most: int) -> str | None:
-    """Without control characters, and without what changes the direction of text."""
-    spaced = " ".join(text[: 16 * most].split())
-    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _UNSEEN)
-    return " ".join(kept[:most].split()).strip(_JOINERS) or None
+    """From the first character that shows on, without control characters, and without what changes
+    the direction of text."""
+    kept = "".join(
+        c
+        for c in text[_first_seen(text) :][: 16 * most]
+        if c in _JOINERS or c.isspace() or unicodedata.category(c) not in _UNSEEN
+    )
+    return " ".join(kept.split())[:most].rstrip(" " + _JOINERS) or None
+
+
+def _first_seen(text: str) -> int:
+    """Where the first character is that shows by itself: a mark needs one before it."""
+    for at, c in enumerate(text):
+        kind = unicodedata.category(c)
+        if kind not in _UNSEEN and kind[0] not in "MZ" and c not in _BLANK:
+            return at
+    return len(text)
 
 
 def utf16_len(text: str) -> int:

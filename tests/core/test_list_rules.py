@@ -94,8 +94,11 @@ def test_a_model_names_a_session_once_and_a_person_whenever() -> None:
     assert [(event.title, event.usage and event.usage.output_tokens) for event in told] == [
         *((None, 1), ("By a model", 2), (None, 3), ("Mine", None))
     ], "what it cost is told in any case"
-    with pytest.raises(ProtocolError, match="visible"):
-        session.rename("\u202e \n", "u", 4)
+    for nothing in ("\u202e \n", "\u3164", "\u2800", "\ufe0f", "\u0301", "\U000e0100"):
+        with pytest.raises(ProtocolError, match="visible"):
+            session.rename(nothing, "u", 4)
+    session.rename(" " * 1950 + "visible", "u", 5)
+    assert session.row().title == "visible"
     assert session.row().active_at is None, "nothing was said"
 
 

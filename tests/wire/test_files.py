@@ -432,6 +432,7 @@ async def test_the_content_says_what_it_is(
         ("evil\u202egnp.exe", "evilgnp.exe"),
         ('q"uo;te.txt', "q_uo;te.txt"),
         ("\0\1.png", "png"),
+        ("\u3164\u2800\u0301", "file"),
         ("é" * 500 + ".png", "é" * 116 + ".png"),
         ("Kühe 🐄.png", "Kühe 🐄.png"),
     ],

@@ -15,13 +15,28 @@ from hypothesis import strategies as st
 
 from realtime.auth.supabase import name_of
 from realtime.models import Finished, TextDelta, ToolCallReady
-from realtime.protocol import MAX_NAME, clean_name
+from realtime.protocol import MAX_NAME, clean_name, shows
 from realtime.tools import ToolContext, User, tool
 from tests.support.device import Device
 from tests.support.scripted import Script, ScriptedModel, says
 from tests.support.serving import Running, Serve
 
 Devices = Callable[..., Device]
+SHOWS_NOTHING = (
+    *("\u3164", "\u2800", "\ufe0f", "\u0301", "\u115f", "\u1160", "\u034f", "\uffa0", "\u20e3"),
+    *(
+        "\U000e0100",
+        "\U000e0fff",
+        "\u2065",
+        "\u180b",
+        "\u200b",
+        "\u200d",
+        "\xa0",
+        "\u3000",
+        "\u2028",
+    ),
+)
+"""Fillers and blanks, marks without anything below them, spaces, and what is to be ignored."""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +48,14 @@ Devices = Callable[..., Device]
         ("Ada\0\x07\x1b[31m", "Ada[31m"),
         ("\udc80Ada\ud800", "Ada"),
         ("\ufeff\u200b \u00ad\u200d", None),
+        *((c * 3, None) for c in SHOWS_NOTHING),
+        (" ".join(SHOWS_NOTHING) * 99 + "Ada", "Ada"),
+        (" " * 1950 + "Ada", "Ada"),
+        ("e\u0301", "e\u0301"),
+        ("\u0301\u0301e\u0301", "e\u0301"),
+        ("1\ufe0f\u20e3", "1\ufe0f\u20e3"),
+        ("\u2764\ufe0f", "\u2764\ufe0f"),
+        ("\U0001fae8", "\U0001fae8"),  # newer than some Pythons know
         ("", None),
         (None, None),
         (7, None),
@@ -52,6 +75,7 @@ def test_a_cleaned_name_is_clean(text: str) -> None:
     if name is not None:
         assert 0 < len(name) <= MAX_NAME
         assert clean_name(name) == name == name.strip()
+        assert shows(name)
         unseen = {c for c in name if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
         assert unseen <= set("\u200c\u200d")
 
