@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .commands import Command
 from .errors import ProtocolError
 from .events import EVENT_NAMES, EVENTS, Event
 from .text import clean
@@ -15,11 +14,11 @@ _encoder = msgspec.json.Encoder()
 _decoders = {name: msgspec.json.Decoder(kind) for name, kind in EVENTS.items()}
 to_json = _encoder.encode
 
-C = TypeVar("C", bound=Command)
+C = TypeVar("C", bound=msgspec.Struct)
 
 
 def decode(kind: type[C], data: object) -> C:
-    """Validate a command's payload. Raises `ProtocolError("bad_request")`."""
+    """Validate what a client sent, such as a command. Raises `ProtocolError("bad_request")`."""
     try:
         return msgspec.convert(clean(data) if data is not None else {}, kind)
     except RecursionError:

@@ -346,3 +346,39 @@ async def test_it_searches_answers_and_titles_and_forgets_what_is_deleted(
     assert [r["session_id"] for r in await listed(one, q="pelican", archived="true")] == [first]
     await one.call("delete", {"session_id": first})
     assert await listed(one, q="feathers", archived="true") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"title": "\xff"}', "utf-8"),
+        (b'{"title": "a', "not JSON"),
+        (b"", "not JSON"),
+        (b"[" * 200 + b"]" * 200, "nested"),
+        (b'{"title": 7}', "Expected `str"),
+        (b'{"name": "a"}', "unknown field"),
+        (b"[]", "Expected `object`"),
+    ],
+)
+async def test_a_change_that_cannot_be_read_is_told_why(
+    serve: Serve, device: Devices, body: bytes, words: str
+) -> None:
+    one = device((await serve()).url)
+    session_id = (await one.connect())["session_id"]
+    url = f"{one.url}/api/sessions/{session_id}"
+    got = await ask("PATCH", url, one.auth["token"], body)
+    assert (got.status, got.code) == (400, "bad_request")
+    assert words in got.json["error"]["message"]
+
+
+async def test_half_a_character_in_a_title_is_a_replacement_over_http_too(
+    serve: Serve, device: Devices
+) -> None:
+    one = device((await serve()).url)
+    session_id = (await one.connect())["session_id"]
+    url = f"{one.url}/api/sessions/{session_id}"
+    got = await ask("PATCH", url, one.auth["token"], b'{"title": "a \\ud800 b"}')
+    assert (got.status, got.json["session"]["title"]) == (200, "a \ufffd b")
+    assert (await one.call("rename", {"title": "b \ud800 a"}))["ok"]
+    (told,) = (await one.durable("session_updated", 2))[1:]
+    assert told["title"] == "b \ufffd a"

@@ -9,8 +9,9 @@ from ...core.rows import Listing
 from ...live.hub import Hub
 from ...live.listing import as_place, as_text, listed
 from ...log.store import Store
-from ...protocol import ProtocolError, clean_text
+from ...protocol import ProtocolError, clean_text, decode
 from ..access import check_able
+from ..transport.packets import loads
 from .answers import as_json, public
 from .bodies import body
 from .caller import Callers
@@ -85,8 +86,8 @@ async def _body(request: web.Request) -> Change:
         if len(data) > MAX_BODY:
             raise ProtocolError("too_large", f"the body is larger than {MAX_BODY} bytes")
     try:
-        return msgspec.json.decode(data, type=Change)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return decode(Change, loads(data.decode()))
+    except ValueError as error:
         raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
 
 
