@@ -143,7 +143,7 @@ class Whole(web.FileResponse):
 
 
 def check_head(request: web.Request, declared: str, most: int) -> None:
-    """Refuse what need not come first, so that it does not count. Raises `bad_request`,
+    """Refuse what the headers rule out, before it counts. Raises `bad_request`,
     `too_large`."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise ProtocolError("bad_request", "send the file as it is, without Content-Encoding")
