@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -148,7 +148,7 @@ class Hub:
 
     async def fork(self, source: Seat, user_id: str, message_id: str) -> Seat:
         """Copy a conversation, up to a message and its answer, into a new session of this user.
-        Raises `not_found`, `busy`, `StorageError`."""
+        Raises `not_found`, `busy`, `rate_limited`, `StorageError`."""
         part = source.part_up_to(message_id)
         origin = Origin(source.session_id, message_id)
         await self.log.settled()  # a run that has ended may not be stored as such yet
@@ -159,10 +159,15 @@ class Hub:
         copy, ticket = self._new(user_id, source.options, forked_from=origin)
         async with self.hold(copy.session_id):
             await ticket
-            given = files_in(events, part)
-            files = self.host.services.files
-            copies = await files.copy(source.session_id, copy.session_id, user_id, given)
-            await copy.copy(copied(events, part, copies), part.title)
+            try:
+                given = files_in(events, part)
+                files = self.host.services.files
+                copies = await files.copy(source.session_id, copy.session_id, user_id, given)
+                await copy.copy(copied(events, part, copies), part.title)
+            except (ProtocolError, StorageError):
+                with suppress(StorageError):
+                    await self.delete(copy)
+                raise
         return copy
 
     async def delete(self, seat: Seat, sid: str | None = None) -> None:

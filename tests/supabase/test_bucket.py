@@ -195,4 +195,6 @@ async def test_a_copy_of_a_file_in_the_bucket_counts_as_an_upload(
     assert kept(storing, copy["session_id"]) == 1
     refused = await one.call("fork", there)
     assert refused["error"]["code"] == "rate_limited"
+    left = await running.server.hub.log.keeper.list_sessions(one.session["user_id"], 9)
+    assert len(left) == 2, "no part of a copy is left behind"
     assert (await upload(one, png())).status == 429
