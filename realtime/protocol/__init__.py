@@ -6,7 +6,16 @@ for every device alike. PROTOCOL.md says the same in prose, and a test holds
 the two together.
 """
 
-from .codec import as_event, decode, decode_event, entry, to_json
+from .codec import (
+    as_event,
+    decode,
+    decode_event,
+    entry,
+    from_json,
+    is_short,
+    readable,
+    to_json,
+)
 from .commands import (
     COMMANDS,
     Approve,
@@ -81,6 +90,7 @@ from .options import Effort, Options
 from .session import ActiveRun, QueuedRun, SessionPayload, SiblingCount
 from .sizes import (
     MAX_ARGUMENTS,
+    MAX_DEPTH,
     MAX_DONE,
     MAX_DONE_TEXT,
     MAX_EVENT_BYTES,
@@ -99,6 +109,7 @@ __all__ = [
     "EVENT_NAMES",
     "IMAGES",
     "MAX_ARGUMENTS",
+    "MAX_DEPTH",
     "MAX_DONE",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",
@@ -189,7 +200,10 @@ __all__ = [
     "decode",
     "decode_event",
     "entry",
+    "from_json",
+    "is_short",
     "kind_of",
+    "readable",
     "shows",
     "to_json",
     "utf16_len",

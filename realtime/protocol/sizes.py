@@ -9,6 +9,13 @@ MAX_ARGUMENTS = 24 * 1024
 """Of a tool call as JSON, those that a person replaced included: with the longest output still
 below an event's bound."""
 
+MAX_DEPTH = 128
+"""Levels of JSON that a client or a model may nest. `clean` and what is behind it call themselves
+for each of them."""
+
+MAX_DIGITS = 100
+"""Characters of an integer. The Socket.IO client for Python loses an event with a longer one."""
+
 MAX_PAGE_BYTES = 110 * 1024
 """Bound of the events in one `session` payload or `history` ack, which stays below 128 KB, its
 siblings aside."""

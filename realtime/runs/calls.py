@@ -30,6 +30,7 @@ from ..protocol import (
     ToolCall,
     clean,
     clean_text,
+    from_json,
     to_json,
 )
 from ..tools import Full, NewFile, Reporter, ToolContext, ToolError, Tools, error_value
@@ -128,10 +129,10 @@ def _recorded(arguments: str) -> object:
     if len(to_json(text)) > MAX_ARGUMENTS:
         return text[: MAX_ARGUMENTS // 8] + "…"
     try:
-        value = msgspec.json.decode(text if text.strip() else "{}")
-        return {} if value is None else clean(value)
-    except (msgspec.DecodeError, RecursionError):
+        value = from_json(text if text.strip() else "{}")
+    except ValueError:
         return text
+    return {} if value is None else value
 
 
 class Hooks(msgspec.Struct, frozen=True):

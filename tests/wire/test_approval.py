@@ -209,6 +209,7 @@ async def test_whoever_approves_may_change_the_arguments(
         ({"to": "Ann"}, "bad_request", "amount"),
         ({**edited, "more": 1}, "bad_request", "more"),
         ([1], "bad_request", "object"),
+        ({"to": "Ann", "amount": 10**100}, "bad_request", "100 digits"),
         ({"to": "x" * 25_000, "amount": 3}, "too_large", "24576"),
     ):
         refused = await one.call("approve", {**answer, "arguments": arguments})

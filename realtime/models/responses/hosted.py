@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import msgspec
-
+from ...protocol import from_json
 from .. import Citation, Cited, HostedCall, Media, Thought
 
 NAMES = {
@@ -61,8 +60,8 @@ def _arguments(item: dict[str, Any]) -> Any:
         return {name: item[name] for name in names if item.get(name) is not None}
     given = item.get("arguments")
     try:
-        return msgspec.json.decode(given) if isinstance(given, str) and given else given or {}
-    except (msgspec.DecodeError, RecursionError):
+        return from_json(given) if isinstance(given, str) and given else given or {}
+    except ValueError:
         return given
 
 
