@@ -3,6 +3,7 @@
 import { CommandError } from "./errors.js";
 
 const AROUND = 32; // bytes of a frame around its command
+const DEEPEST = 128; // levels of its JSON
 
 export class Limits {
   /** Settles once the server has answered, or has not in time. @type {Promise<void>} */
@@ -40,10 +41,22 @@ export class Limits {
     const frame = bytes(JSON.stringify([name, payload])) + AROUND;
     if (text > text_bytes) return tooLarge(text, text_bytes);
     if (frame > frame_bytes) return tooLarge(frame, frame_bytes);
+    if (!fits([name, payload], DEEPEST)) return tooDeep();
   }
 }
 
 const bytes = (text) => new TextEncoder().encode(text).length;
+
+const fits = (value, levels) =>
+  typeof value !== "object" || !value || (levels > 0 && Object.values(value).every((item) => fits(item, levels - 1)));
+
+const tooDeep = () =>
+  new CommandError({
+    code: "too_large",
+    why: "too_deep",
+    most: DEEPEST,
+    message: `This is nested too deeply to send: at most ${DEEPEST} levels.`,
+  });
 
 const tooLarge = (size, most) =>
   new CommandError({

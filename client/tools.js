@@ -8,6 +8,7 @@ import { inOneTab } from "./once.js";
 import { callOf } from "./reducer.js";
 
 const PASSING = ["offline", "timeout"];
+const UNFIT = ["too_large", "bad_request"]; // of an output
 const MOST = 2000; // characters of an error
 const SKEW_MS = 60_000; // between the server's clock and ours
 
@@ -86,7 +87,7 @@ export class Tools {
         await this.#client.request("tool_result", { session_id, tool_call_id, ...sent });
         return await pause({}); // until the other tabs have heard of it
       } catch (error) {
-        if (error.code === "too_large" && sent === result) sent = { error: failure(error) };
+        if (UNFIT.includes(error.code) && sent === result) sent = { error: failure(error) };
         else if (this.#client.connection === "offline") return void this.#seen.delete(tool_call_id); // closed
         else if (PASSING.includes(error.code) || error.retryable) await Promise.race([live, pause(error)]);
         else return; // another device was first, or nobody waits any more

@@ -14,6 +14,7 @@ import socketio
 from socketio.exceptions import ConnectionError as NoConnection
 from socketio.exceptions import SocketIOError
 
+from ..protocol import MAX_DEPTH
 from .errors import CommandError, NotSent, offline, refused, timed_out, unreachable
 from .message import Json
 
@@ -95,6 +96,10 @@ class ServerLink:
             raise NotSent(
                 "too_large", f"This is too long to send: {size:,} bytes, at most {MAX_FRAME:,}."
             )
+        if not _fits([name, payload], MAX_DEPTH):
+            raise NotSent(
+                "too_large", f"This is nested too deeply to send: at most {MAX_DEPTH} levels."
+            )
         ack: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
 
         def acked(answer: Json) -> None:
@@ -133,6 +138,14 @@ class ServerLink:
         for ack in self._acks:
             if not ack.done():
                 ack.set_exception(offline(broke=True))
+
+
+def _fits(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return True
+    return levels > 0 and all(_fits(item, levels - 1) for item in value)
 
 
 async def why_not(url: str) -> CommandError:

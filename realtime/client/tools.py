@@ -74,7 +74,7 @@ class ClientTools:
                 await self._client.request("tool_result", answer | result)
                 return
             except CommandError as error:
-                if error.code == "too_large" and "output" in result:
+                if error.code in ("too_large", "bad_request") and "output" in result:
                     result = failure(error)
                 elif not error.retryable:
                     return  # another device was first, or nobody waits any more

@@ -57,7 +57,8 @@ async def joined(wire: Wire, **auth: str) -> tuple[aiohttp.ClientWebSocketRespon
         '42["connect",{"aiohttp.request":1},{}]', '42["disconnect"]', '421["disconnect","x"]',
         '451-["send",{"_placeholder":true,"num":0}]', '4511-["send"]', '430["ack"]', "43[]",
         "42{}", "42[]", "4abc", "", "9", "2", "5", "40", '42/chat,["send"]', b"\x00\x01",
-        '42["send",' + "[" * 33 + "]" * 33 + "]", '42["send",{"text":', '42["send"]\x1e42["send"]',
+        '42["send",' + "[" * 128 + "]" * 128 + "]",
+        '42["send",{"text":', '42["send"]\x1e42["send"]',
     ],
 )  # fmt: skip
 async def test_a_forged_or_malformed_packet_ends_the_socket_and_nothing_else(

@@ -150,7 +150,7 @@ async def test_binary_attachments(sockets: Wire, sent: str, answer: str) -> None
     await ws.close()
 
 
-DEEP = '42["message",' + "[" * 32 + "]" * 32 + "]"
+DEEP = '42["message",' + "[" * 128 + "]" * 128 + "]"
 MALFORMED = [
     "4abc", "4", "49", "42", "42{}", "42[]", "42[1]", '42"x"', '42["x"', '42["x"]]',
     "42[NaN]", '42abc["message-with-ack"]', '42-1["message"]', '421.5["message"]',
@@ -202,10 +202,10 @@ async def test_bad_attachments_close(host: Host, frames: list[str | bytes]) -> N
 
 async def test_depth_counts_brackets_outside_of_strings(sockets: Wire) -> None:
     ws = await greeted(sockets)
-    text = "[{" * 40 + '\\"]'
+    text = "[{" * 140 + '\\"]'
     await ws.send_str(f'42["message","{text}"]')
     assert await hear(ws) == f'42["message-back","{text}"]'
-    nested = "[" * 31 + "]" * 31
+    nested = "[" * 127 + "]" * 127
     await ws.send_str(f'42["message",{nested}]')
     assert await hear(ws) == f'42["message-back",{nested}]'
     await ws.close()

@@ -63,6 +63,17 @@ test("any command that is larger than a frame is refused here", async () => {
   assert.deepEqual(server.commands, []);
 });
 
+test("one that is nested more deeply than the server reads is refused here", async () => {
+  const server = new FakeServer();
+  const client = connectTo(server, { info });
+  await client.connect();
+  const nested = (levels) => (levels ? [nested(levels - 1)] : 1);
+  const request = (levels) => client.request("history", { nested: nested(levels) });
+  await assert.rejects(request(127), { code: "too_large", why: "too_deep", message: /at most 128 levels/ });
+  assert.deepEqual(server.commands, []);
+  await request(126);
+});
+
 test("it is said before there is a connection, once the limit is known", async () => {
   const server = new FakeServer();
   server.deaf = true;

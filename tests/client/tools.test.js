@@ -123,6 +123,19 @@ test("an output that no frame takes is an error, and closes nothing", async () =
   assert.equal(server.answers[0].error.code, "too_large");
 });
 
+test("an output that the server does not take is an error", async () => {
+  const server = asking();
+  const { answer } = server;
+  server.answer = (socket, name, payload) =>
+    name === "tool_result" && "output" in payload
+      ? { ok: false, error: { code: "bad_request", message: "not this", retryable: false } }
+      : answer(socket, name, payload);
+  await connectTo(server, { tools: { locate: () => 1 } }).connect();
+  server.ask();
+  await until(() => server.answers.length);
+  assert.deepEqual(server.answers[0].error, { message: "not this", code: "bad_request" });
+});
+
 test("whoever only reads runs nothing", async () => {
   const server = asking();
   server.welcome = { ...server.session({}), access: "read" };

@@ -87,6 +87,15 @@ async def test_a_refused_command_says_why(serve: Serve, connect: Connect) -> Non
     with pytest.raises(NotSent) as too_long:
         await session.send("x" * 70_000)
     assert too_long.value.code == "too_large"
+    nested: Any = 1
+    for _ in range(126):
+        nested = [nested]
+    with pytest.raises(CommandRefused, match="nested") as refused:
+        await session.request("send", {"nested": nested})
+    assert refused.value.code == "bad_request"
+    with pytest.raises(NotSent, match="128 levels") as too_deep:
+        await session.request("send", {"nested": [nested]})
+    assert too_deep.value.code == "too_large"
     assert (await (await session.send("hi")).done()).status == "completed"
 
 
@@ -258,16 +267,25 @@ async def test_tools_that_run_in_the_client(serve: Serve, connect: Connect) -> N
     async def broken() -> None:
         raise ValueError("no camera")
 
-    model = ScriptedModel(asks(("where", '{"accuracy": 5}'), ("look", "{}")), says("Berlin"))
+    def counts() -> int:
+        return 10**100
+
+    calls = ("where", '{"accuracy": 5}'), ("look", "{}"), ("count", "{}")
+    model = ScriptedModel(asks(*calls), says("Berlin"))
     running = await serve(model, client_tools=True)
-    tools = {"where": where, "look": ClientTool("Look.", broken)}
+    tools = {
+        "where": where,
+        "look": ClientTool("Look.", broken),
+        "count": ClientTool("Count.", counts),
+    }
     session = await connect(running.url, tools=tools)
     run = await (await session.send("where am I?")).done()
-    first, second = run.message.calls
+    first, second, third = run.message.calls
     assert (first["status"], first["output"]) == ("completed", {"lat": 52.5, "accuracy": 5})
     assert (second["status"], second["error"]["message"]) == ("failed", "no camera")
+    assert (third["status"], third["error"]["code"]) == ("failed", "bad_request")
     assert [item.name for item in model.requests[1].context if isinstance(item, ToolRequest)] == [
-        *("where", "look")
+        *("where", "look", "count")
     ]
 
 

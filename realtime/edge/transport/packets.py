@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from socketio import packet as sio
 
-MAX_DEPTH = 32
+from ...protocol import MAX_DEPTH
+
 MAX_ATTACHMENTS = 10
 MAX_NAMESPACE = 255
 SEPARATOR = "\x1e"
@@ -46,7 +47,7 @@ def too_large(what: str, limit: int) -> str:
 
 
 def loads(text: str) -> Any:
-    """JSON of a client, at most 32 deep. Raises `Malformed`."""
+    """JSON of a client, at most 128 deep. Raises `Malformed`."""
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise Malformed(f"JSON that is nested more than {MAX_DEPTH} deep")
     try:
