@@ -89,5 +89,5 @@ def error_value(error: ToolError) -> Error:
     """The error as events and models get it, whatever the tool put in."""
     try:
         return Error(clean_text(str(error.code))[:64], clean_text(str(error))[:2000])
-    except Exception as odd:
+    except BaseException as odd:
         return Error("tool_error", f"the tool failed, and its error too: {type(odd).__name__}")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 import pydantic_core
 
-from ..protocol import clean_text, to_json
+from ..protocol import clean_text, is_short, to_json
 from .context import ToolError
 
 MAX_OUTPUT = 64 * 1024
@@ -41,13 +41,16 @@ class Full(msgspec.Struct):
 
 
 def written(result: Any) -> Output:
-    """The result as an output. Raises `ToolError` where it cannot be written as JSON."""
+    """The result as an output. Raises `ToolError` where it cannot be written as JSON, and what a
+    generator raised."""
     encoder = _Encoder()
     whole = True
     try:
         encoder.put(result)
     except _Enough:
         whole = False
+    except _Raised as raised:
+        raise raised.error from raised.error.__cause__
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ToolError(f"the result cannot be written as JSON: {type(error).__name__}") from None
     text = "".join(encoder.pieces)
@@ -75,6 +78,13 @@ class _Enough(Exception):
     """There is more than is kept."""
 
 
+class _Raised(Exception):
+    """A generator raised this `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class _Encoder:
     """JSON in pieces. Raises `_Enough` when the bound is passed; the pieces then end there."""
 
@@ -83,16 +93,20 @@ class _Encoder:
         self._room = MAX_KEPT
 
     def put(self, value: Any) -> None:
-        if value is None or value is True or value is False or type(value) is int:
+        if value is None or value is True or value is False:
             self._add(json.dumps(value))
+        elif type(value) is int:
+            self._add(json.dumps(value if is_short(value) else str(value)))
         elif type(value) is float:
             self._add(json.dumps(value) if math.isfinite(value) else "null")
         elif type(value) is str:
             self._string(value)
         elif isinstance(value, dict):
             self._object(value)
-        elif isinstance(value, (list, tuple, set, frozenset, deque, Iterator)):
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
             self._array(value)
+        elif isinstance(value, Iterator):
+            self._array(_generated(value))
         elif isinstance(value, (bytes, bytearray, memoryview)) and len(value) > MAX_KEPT:
             self._string(bytes(value[: MAX_KEPT + 4]).decode(errors="ignore"))
         elif inspect.iscoroutine(value):
@@ -132,3 +146,11 @@ class _Encoder:
             self._add(":")
             self.put(value)
         self._add("}")
+
+
+def _generated(values: Iterator[Any]) -> Iterator[Any]:
+    """The same, with its own errors told apart from those of writing."""
+    try:
+        yield from values
+    except Exception as error:
+        raise _Raised(error) from None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from ..models import ToolSpec
-from ..protocol import to_json
+from ..protocol import from_json, readable, to_json
 from .checkable import Unfit
 from .context import ToolContext, ToolError
 from .output import Output, written
@@ -72,28 +71,34 @@ class Tool:
         Raises `ToolError("bad_arguments")` that tells the model what to mend.
         """
         try:
-            arguments = json.loads(text or "{}", parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            raise ToolError("the arguments are not a JSON object", "bad_arguments") from None
+            arguments = from_json(text or "{}")
+        except ValueError as error:
+            raise ToolError(
+                f"the arguments are not JSON that can be used: {error}", "bad_arguments"
+            ) from None
         try:
             return self.validate(arguments)
         except ToolError:
             raise
-        except Exception as error:  # a validator of the tool's own
+        except BaseException as error:  # a validator of the tool's own may call sys.exit
             logger.warning("tool %s failed to check its arguments", self.name, exc_info=True)
             raise ToolError(
                 f"the tool could not check them: {type(error).__name__}", "bad_arguments"
             ) from None
 
     def defaults(self, arguments: Any) -> dict[str, Any]:
-        """What the schema says of arguments that were left out; nothing where that is long."""
+        """What the schema says of arguments that were left out; nothing where that is long, or
+        cannot be shown."""
         given = arguments if isinstance(arguments, dict) else {}
         left_out = {
             name: schema["default"]
             for name, schema in self.spec.parameters.get("properties", {}).items()
             if name not in given and isinstance(schema, dict) and "default" in schema
         }
-        return left_out if len(to_json(left_out)) <= MAX_DEFAULTS else {}
+        try:
+            return left_out if len(to_json(readable(left_out))) <= MAX_DEFAULTS else {}
+        except ValueError:
+            return {}
 
     async def needs_approval(self, keywords: dict[str, Any]) -> bool:
         """Whether a person must agree to a call. A rule that fails says that one must."""
@@ -101,8 +106,15 @@ class Tool:
             return self._approval
         try:
             async with asyncio.timeout(self.deadline_s):
-                return bool(await in_thread(partial(self._approval, **keywords)))
-        except (Exception, SystemExit):
+                return await in_thread(partial(self._asks, self._approval, keywords))
+        except (TimeoutError, RuntimeError):  # there may be no thread for it
+            logger.warning("the approval rule of %s was not heard", self.name, exc_info=True)
+            return True
+
+    def _asks(self, rule: Callable[..., bool], keywords: dict[str, Any]) -> bool:
+        try:
+            return bool(rule(**keywords))
+        except BaseException:  # sys.exit, or a cancellation that is nobody else's
             logger.warning("the approval rule of %s failed", self.name, exc_info=True)
             return True
 
@@ -127,10 +139,6 @@ class Tool:
         except BaseException as error:  # SystemExit, too, would go through the loop
             logger.warning("tool %s raised %s", self.name, type(error).__name__, exc_info=True)
             raise ToolError(f"the tool failed: {type(error).__name__}", "internal") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def some(names: list[str]) -> str:

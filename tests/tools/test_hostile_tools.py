@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pytest
@@ -142,6 +142,15 @@ def odd_keys() -> Any:
     return {1: "a", None: "b", (1, 2): "d", b"e": "e"}
 
 
+def breaks_off() -> Iterator[int]:
+    yield 1
+    raise ValueError("a secret of the tool")
+
+
+def counts() -> int:
+    return 10**4000
+
+
 def generates() -> Iterator[int]:
     yield from (1, 2, 3)
 
@@ -184,6 +193,15 @@ def raises_an_odd_error() -> None:
     raise ToolError(Odd(), Odd())  # type: ignore[arg-type]
 
 
+class Exits:
+    def __str__(self) -> str:
+        sys.exit(3)
+
+
+def raises_an_error_that_leaves() -> None:
+    raise ToolError(Exits())  # type: ignore[arg-type]
+
+
 FAILS = {
     blocks: "timeout",
     hangs: "timeout",
@@ -201,8 +219,10 @@ FAILS = {
     deep: "tool_error",
     circular: "tool_error",
     hides_a_coroutine: "tool_error",
+    breaks_off: "internal",
     reports_nonsense: "internal",
     raises_an_odd_error: "tool_error",
+    raises_an_error_that_leaves: "tool_error",
 }
 GIVES: dict[Any, Any] = {
     prints: "printed",
@@ -211,6 +231,7 @@ GIVES: dict[Any, Any] = {
     not_numbers: {"none": None, "far": [None, None], "nan": 1},
     odd_keys: {"1": "a", "None": "b", "1,2": "d", "e": "e"},
     generates: [1, 2, 3],
+    counts: str(10**4000),
     returns_a_coroutine: "awaited",
     mutates: [[], {"added": True}],
     outlives: "gone before it",
@@ -355,3 +376,47 @@ async def test_a_validator_that_breaks_is_an_error_value() -> None:
     with pytest.raises(ToolError) as caught:
         FunctionTool(takes).parse('{"broken": {"x": 1}}')
     assert caught.value.code == "bad_arguments"
+
+
+class Fatal(BaseException):
+    pass
+
+
+RAISES = {
+    "exits": SystemExit("a secret"),
+    "interrupts": KeyboardInterrupt("a secret"),
+    "cancels": asyncio.CancelledError("a secret"),
+    "base": Fatal("a secret"),
+}
+
+
+@pytest.mark.parametrize("error", RAISES.values(), ids=RAISES)
+async def test_a_validator_or_a_rule_that_wants_to_end_the_server_fails_its_call(
+    serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def breaks(a: int) -> Any:
+        raise error
+
+    def checked(a: int) -> int:
+        return a
+
+    def ruled(a: int) -> int:
+        return a
+
+    checked.__annotations__["a"] = Annotated[int, pydantic.AfterValidator(breaks)]
+    module = ModuleType("hostile")
+    module.checked = tool(checked)  # type: ignore[attr-defined]
+    module.ruled = tool(approval=breaks)(ruled)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "hostile", module)
+    model = ScriptedModel(asks(("checked", '{"a": 1}'), ("ruled", '{"a": 1}')), says("noted"))
+    running = await serve(model, tools=("hostile",))
+    one = device(running.url)
+    await one.connect()
+    run_id = (await one.send("go"))["run_id"]
+    (asked,) = await one.durable("tool_call", status="awaiting_approval")
+    decision = {"tool_call_id": asked["tool_call_id"], "decision": "approve"}
+    assert (await one.call("approve", decision))["ok"], "a rule that fails asks a person"
+    assert (await one.done(run_id))["text"] == "noted"
+    (failed,) = one.events("tool_call", status="failed")
+    assert (failed["name"], failed["error"]["code"]) == ("checked", "bad_arguments")
+    assert "secret" not in str(model.requests[1].context)

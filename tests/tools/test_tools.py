@@ -7,6 +7,8 @@ import json
 import math
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -26,6 +28,11 @@ from realtime.tools import (
     load,
     tool,
 )
+
+
+@dataclass
+class Counted:
+    of: int
 
 
 class NoFigures:
@@ -82,6 +89,10 @@ async def test_arguments_are_validated() -> None:
         ('{"city": NaN}', "JSON"),
         ("{", "JSON"),
         ("[" * 100_000, "JSON"),
+        (f'{{"city": {"[" * 128 + "]" * 128}}}', "128 deep"),
+        ('{"city": "Rome", "nights": 1e999}', "not finite"),
+        (f'{{"city": "Rome", "nights": {10**100}}}', "100 digits"),
+        (f'{{"city": "Rome", "nights": {"9" * 5000}}}', "100 digits"),
     ):
         with pytest.raises(ToolError, match=says) as caught:
             found.parse(bad)
@@ -179,6 +190,39 @@ async def test_any_result_becomes_json_within_the_cap() -> None:
         assert output.full.kind == kind
         whole = output.full.data.decode()
         assert (json.loads(whole) if kind == "json" else whole) == huge
+
+
+async def test_an_integer_that_not_every_client_can_read_becomes_text() -> None:
+    most, least = 10**100 - 1, -(10**99) + 1
+
+    def numbers() -> Any:
+        return [most, most + 1, least, least - 1, {"in": (10**4000,)}, Counted(10**100)]
+
+    read = [most, str(most + 1), least, str(least - 1), {"in": [str(10**4000)]}]
+    assert await call(made(numbers), "{}") == [*read, {"of": str(10**100)}]
+
+
+async def test_what_a_generator_raises_is_its_own_and_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def breaks() -> Iterator[int]:
+        yield 1
+        raise ValueError("secret-of-the-tool")
+
+    def tells() -> Iterator[int]:
+        yield 1
+        raise ToolError("no such order", "no_order")
+
+    for function in (breaks, lambda: {"in": [breaks()]}):
+        caplog.clear()
+        with pytest.raises(ToolError) as caught:
+            await call(made(function), "{}")
+        told = (caught.value.code, str(caught.value))
+        assert told == ("internal", "the tool failed: ValueError")
+        assert "secret-of-the-tool" in caplog.text
+    with pytest.raises(ToolError) as caught:
+        await call(made(tells), "{}")
+    assert caught.value.code == "no_order"
 
 
 def test_modules_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
