@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import msgspec
 
-from ..protocol import clean, to_json
+from ..protocol import from_json, to_json
 from .checkable import Json, fault_of, sound
-from .validation import Schema, TooMuch
+from .validation import Schema, Uncheckable
 
 MAX_SCHEMA = 16 * 1024
 MAX_STEPS = 50_000  # keywords that are applied to an answer
@@ -43,18 +42,11 @@ def value_of(text: str, schema: Json) -> Value:
     if fenced := _FENCED.match(text):
         text = fenced[1]
     try:
-        value = clean(json.loads(text, parse_constant=_no_constant))
-        to_json(value)
-    except (ValueError, RecursionError):
-        return Value(problem="it is not JSON")
+        value = from_json(text)
+    except ValueError as error:
+        return Value(problem=f"it is not JSON that can be used: {error}")
     try:
         found = Schema(sound(schema), max_steps=MAX_STEPS).problems(value, "the answer")
-    except TooMuch:
-        return Value(problem="it takes too long to check")
-    except RecursionError:
-        return Value(problem="it is nested too deeply")
+    except Uncheckable as error:
+        return Value(problem=f"it {error}")
     return Value(problem="; ".join(found)) if found else Value(value)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)

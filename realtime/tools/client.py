@@ -10,7 +10,7 @@ from ..protocol import ProtocolError, ToolDeclaration, to_json
 from .checkable import Unfit, checkable
 from .context import ToolContext, ToolError, error_value
 from .tool import MAX_TOOLS, Tool, Toolbox
-from .validation import Schema, TooMuch
+from .validation import Schema, Uncheckable
 
 MAX_DECLARED = 16
 MAX_DECLARED_BYTES = 8 * 1024
@@ -30,8 +30,8 @@ class DeclaredTool(Tool):
             raise ToolError("the arguments are not a JSON object", "bad_arguments")
         try:
             problems = self._schema.problems(arguments)
-        except TooMuch:
-            raise ToolError("the arguments take too long to check", "bad_arguments") from None
+        except Uncheckable as error:
+            raise ToolError(f"arguments: {error}", "bad_arguments") from None
         if problems:
             raise ToolError("; ".join(problems), "bad_arguments")
         return arguments

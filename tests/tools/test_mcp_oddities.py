@@ -104,6 +104,26 @@ serve(call=lambda name, arguments: text(f"{name} {arguments} {len(listings)}"), 
     assert len(lines(caplog, "misspelt")) == 1
 
 
+async def test_arguments_that_cannot_be_checked_here_are_checked_by_the_server(
+    tmp_path: Path, config: MakeConfig
+) -> None:
+    code = """
+again = {"$ref": "#"}
+serve([
+    described("all", {"type": "object", "allOf": [again]}),
+    described("own", {"type": "object", "unevaluatedProperties": False, "allOf": [again]}),
+    described("tree", {"type": "object", "properties": {"in": again}}),
+])
+"""
+    async with running(config(s=entry(tmp_path, code))) as (box, _):
+        for name, arguments in (
+            ("s__all", '{"a": 1}'),
+            ("s__own", '{"a": 1}'),
+            ("s__tree", '{"in":' * 120 + "{}" + "}" * 120),
+        ):
+            assert name[3:] in await call(box, name, arguments)
+
+
 async def test_names_that_providers_refuse_are_mended_and_found(
     serve: Serve, device: Callable[..., Device], tmp_path: Path, config: MakeConfig
 ) -> None:

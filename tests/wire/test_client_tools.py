@@ -203,6 +203,36 @@ async def test_a_person_agrees_first_and_may_change_the_arguments(
     assert msgspec.json.decode(request.arguments) == {"name": "b.txt"}
 
 
+def nested(levels: int, inner: Any = 1) -> Any:
+    for _ in range(levels):
+        inner = {"in": inner}
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("output", "words"), [(10**100, "100 digits"), ({"a": [-(10**99)]}, "100 digits")]
+)
+async def test_an_output_that_not_every_client_can_read_is_refused(
+    serve: Serve, device: MakeDevice, output: Any, words: str
+) -> None:
+    _, _, one, run_id, call = await opened(serve, device)
+    refused = (await one.call("tool_result", result(call, output=output)))["error"]
+    assert refused["code"] == "bad_request"
+    assert words in refused["message"]
+    assert (await one.call("tool_result", result(call)))["ok"]
+    assert (await one.done(run_id))["status"] == "completed"
+
+
+async def test_an_output_may_be_nested_as_deeply_as_a_frame(
+    serve: Serve, device: MakeDevice
+) -> None:
+    _, _, one, run_id, call = await opened(serve, device)
+    deep = nested(126)  # in the payload, which is in the packet
+    assert (await one.call("tool_result", result(call, output=deep)))["ok"]
+    assert (await one.done(run_id))["status"] == "completed"
+    assert one.events("tool_call")[-1]["output"] == deep
+
+
 async def test_it_expires_with_the_deadline_of_the_tool(
     serve: Serve, device: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +361,35 @@ async def test_a_client_declares_a_tool(serve: Serve, device: MakeDevice, how: s
     await other.connect()
     await other.done((await other.send("and you?"))["run_id"])
     assert [spec.name for spec in model.requests[-1].tools] == ["locate", "delete"], "one session's"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ({"allOf": [{"$ref": "#"}]}, '{"a": 1}'),
+        ({"unevaluatedProperties": False, "allOf": [{"$ref": "#"}]}, '{"a": 1}'),
+        ({"properties": {"a": {"$ref": "#"}}}, '{"a":' * 120 + "{}" + "}" * 120),
+        ({"properties": {"a": {"multipleOf": 0.1}}}, f'{{"a": {"9" * 400}}}'),
+        ({"properties": {"a": {"multipleOf": 0.1}}}, '{"a": 1e999}'),
+        ({}, f'{{"a": {10**100}}}'),
+    ],
+)
+async def test_arguments_that_cannot_be_checked_are_refused(
+    serve: Serve,
+    device: MakeDevice,
+    caplog: pytest.LogCaptureFixture,
+    parameters: dict[str, Any],
+    arguments: str,
+) -> None:
+    declared = {**DRAW, "parameters": {"type": "object", **parameters}}
+    model = ScriptedModel(asks(("draw", arguments)), says("I see."))
+    running = await serve(model, client_tools=True)
+    one = device(running.url, tools=[declared])
+    await one.connect()
+    assert (await one.ask("draw"))["status"] == "completed"
+    failed = one.events("tool_call")[-1]
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "bad_arguments")
+    assert not [line for line in caplog.records if line.exc_info]
 
 
 async def test_the_newest_of_a_name_counts_and_the_oldest_give_way(

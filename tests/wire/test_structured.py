@@ -72,6 +72,10 @@ async def test_an_answer_has_its_value(
         ('{"city": "Berlin", "degrees": 7, "more": 1}', "more"),
         ('{"city": "Berlin", "degrees": NaN}', "not JSON"),
         ("[" * 100_000, "not JSON"),
+        ('{"city": "Berlin", "degrees": 1e999}', "not finite"),
+        (f'{{"city": "Berlin", "degrees": {10**100}}}', "100 digits"),
+        (f'{{"city": "Berlin", "degrees": {"9" * 5000}}}', "100 digits"),
+        (f'{{"city": {"[" * 128 + "]" * 128}, "degrees": 7}}', "128 deep"),
     ],
 )
 async def test_one_that_does_not_fit_says_so(
@@ -201,6 +205,7 @@ async def test_a_long_value_leaves_the_text_out_and_never_breaks_the_event(
         ({"$ref": "https://example.com/schema"}, "schema.$ref"),
         ({}, "empty"),
         ({"description": "x" * 17_000}, "16384"),
+        ({"properties": {"a": {"const": 10**100}}}, "100 digits"),
         ([1], "object"),
     ],
 )
@@ -215,6 +220,55 @@ async def test_what_is_no_schema_is_refused(
     assert not one.events("user_message")
 
 
+TREE = {
+    "type": "object",
+    "properties": {"in": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "words"),
+    [
+        ({"type": "object", "allOf": [{"$ref": "#"}]}, "{}", "too deeply"),
+        ({"not": {"$ref": "#"}}, "{}", "too deeply"),
+        ({"oneOf": [{"$ref": "#"}, {"type": "object"}]}, "{}", "too deeply"),
+        ({"if": True, "then": {"$ref": "#"}}, "{}", "too deeply"),
+        ({"unevaluatedProperties": False, "$ref": "#"}, '{"a": 1}', "cannot be checked"),
+        (TREE, '{"in":' * 127 + "{}" + "}" * 127, "too deeply"),
+        ({"multipleOf": 0.1}, "9" * 400, "100 digits"),
+        ({"multipleOf": 0.1}, "1e999", "not finite"),
+    ],
+)
+async def test_a_check_that_cannot_be_carried_out_ends_the_run(
+    serve: Serve, device: MakeDevice, schema: Any, text: str, words: str
+) -> None:
+    _, _, one = await opened(serve, device, says(text), says("Hello."))
+    done = await one.done((await one.send("go", schema=schema))["run_id"])
+    assert (done["status"], done["error"]["code"]) == ("incomplete", "invalid_value")
+    assert words in done["error"]["message"]
+    assert (await one.ask("and now?"))["text"] == "Hello."
+
+
+def test_a_value_of_many_levels_is_checked() -> None:
+    text = '{"in":' * 40 + "{}" + "}" * 40
+    assert value_of(text, TREE).value == json.loads(text)
+    assert "x" in value_of(text.replace("{}", '{"x": 1}'), TREE).problem
+
+
+def test_no_check_writes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """As a panic of a library in Rust does, by pages."""
+    values = ['{"a": 1}', '{"a":' * 120 + "1" + "}" * 120, "[" * 120 + "]" * 120]
+    again: Any = {"$ref": "#"}
+    for way in ({"allOf": [again]}, {"anyOf": [again]}, {"oneOf": [again, again]}, {"not": again}):
+        schemas = [way, {"properties": {"a": way}}, {"items": way}, {"contains": way}]
+        schemas += [{"propertyNames": way, "dependentSchemas": {"a": way}}, {"if": way}]
+        for schema in schemas:
+            for text in values:
+                value_of(text, schema)
+    assert not capfd.readouterr().err
+
+
 def test_no_schema_of_a_stranger_takes_long() -> None:
     doubled = {
         f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}, {"$ref": f"#/$defs/d{n + 1}"}]}
@@ -223,6 +277,12 @@ def test_no_schema_of_a_stranger_takes_long() -> None:
     many = {"$defs": {**doubled, "d60": {"type": "string"}}, "$ref": "#/$defs/d0"}
     assert schema_problem(many) is None
     assert value_of('"a"', many).problem == "it takes too long to check"
+    unseen = {
+        f"d{n}": {"dependentSchemas": {key: {"$ref": f"#/$defs/d{n + 1}"} for key in "ab"}}
+        for n in range(60)
+    }
+    many = {"$defs": {**unseen, "d60": {}}, "unevaluatedProperties": False, "$ref": "#/$defs/d0"}
+    assert value_of('{"a": 1, "b": 2}', many).problem == "it takes too long to check"
     slow = {"type": "string", "pattern": "(a+)+$"}
     assert value_of(json.dumps("a" * 60 + "!"), slow).value == "a" * 60 + "!"
     names = {"patternProperties": {"(a+)+$": {}}, "additionalProperties": False}

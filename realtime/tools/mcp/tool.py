@@ -13,7 +13,7 @@ from ...protocol import MAX_FILES
 from ..checkable import checkable
 from ..context import ToolContext, ToolError
 from ..tool import Tool
-from ..validation import Schema
+from ..validation import Schema, Uncheckable
 from .results import contents, files
 from .wire import asked
 
@@ -47,8 +47,8 @@ class McpTool(Tool):
             raise ToolError("the arguments are not a JSON object", "bad_arguments")
         try:
             problems = self._schema.problems(arguments)
-        except Exception as error:  # the server checks, too
-            logger.debug("the schema of %s cannot be used: %s", self.name, type(error).__name__)
+        except Uncheckable as error:  # the server checks, too
+            logger.debug("what %s is given %s", self.name, error)
             return arguments
         if problems:
             raise ToolError("; ".join(problems), "bad_arguments")
