@@ -339,7 +339,9 @@ class Driver:
             if run.done or self._closed:
                 raise
             logger.exception("the run cancelled itself", extra=self._extra(run))
-        except Exception:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException:  # a panic in Rust is no Exception
             logger.exception("run failed", extra=self._extra(run))
         if self._closed or run.done:
             return

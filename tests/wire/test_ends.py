@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
@@ -11,6 +11,7 @@ from realtime.models import (
     Finished,
     ModelError,
     ModelEvent,
+    Request,
     TextDelta,
     Thought,
     ToolCallReady,
@@ -49,6 +50,27 @@ async def test_an_answer_of_which_nothing_was_shown_is_asked_for_again(
     await one.connect()
     done = await one.done((await one.send("2 + 2?"))["run_id"])
     assert (done["status"], done["text"], len(model.requests)) == ("completed", "Four.", 2)
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+async def test_a_run_ends_whatever_comes_out_of_it(serve: Serve, device: Devices) -> None:
+    class Panics(ScriptedModel):
+        async def stream(self, request: Request) -> AsyncGenerator[list[ModelEvent], None]:
+            if not self.requests:
+                self.requests.append(request)
+                yield [TextDelta("Fo")]
+                raise Panic
+            async for batch in super().stream(request):
+                yield batch
+
+    one = device((await serve(Panics(says("Four.")))).url)
+    await one.connect()
+    done = await one.ask("2 + 2?")
+    assert (done["status"], done["error"]["code"]) == ("failed", "internal")
+    assert (await one.ask("2 + 2?"))["text"] == "Four."
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
