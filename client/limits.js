@@ -53,8 +53,6 @@ const fits = (value, levels) =>
 const tooDeep = () =>
   new CommandError({
     code: "too_large",
-    why: "too_deep",
-    most: DEEPEST,
     message: `This is nested too deeply to send: at most ${DEEPEST} levels.`,
   });
 

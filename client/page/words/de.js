@@ -255,7 +255,6 @@ export default {
   error_blocked: "Der Server antwortet, aber es kam keine Verbindung zustande. Vielleicht blockiert sie etwas dazwischen.",
   error_forbidden_origin: "Der Server weist Seiten von {origin} ab. Sein Betreiber kann sie zulassen: mit ALLOWED_ORIGINS oder dem Host-Header des Proxys.",
   error_too_long: "Das ist zu lang zum Senden: {size} Byte, höchstens {most}.",
-  error_too_deep: "Das ist zu tief verschachtelt zum Senden: höchstens {most} Ebenen.",
   error_broken: { one: "Die Verbindung brach {count} Mal ab, während diese Nachricht gesendet wurde.", other: "Die Verbindung brach {count} Mal ab, während diese Nachricht gesendet wurde." },
   error_sign_in_unreachable: "Die Anmeldung ist nicht erreichbar. Versuchen Sie es gleich noch einmal.",
   error_sign_in_odd: "Die Anmeldung hat unerwartet geantwortet. Versuchen Sie es gleich noch einmal.",

@@ -255,7 +255,6 @@ export default {
   error_blocked: "The server answers, but no live connection could be opened. Something in between may be blocking it.",
   error_forbidden_origin: "The server refuses pages from {origin}. Its operator can let them in: ALLOWED_ORIGINS, or the Host header of the proxy.",
   error_too_long: "This is too long to send: {size} bytes, at most {most}.",
-  error_too_deep: "This is nested too deeply to send: at most {most} levels.",
   error_broken: { one: "The connection broke {count} time while this message was sent.", other: "The connection broke {count} times while this message was sent." },
   error_sign_in_unreachable: "The sign-in service cannot be reached. Try again in a moment.",
   error_sign_in_odd: "The sign-in service sent an unexpected answer. Try again in a moment.",
