@@ -49,9 +49,8 @@ class Cluster(World):
                 stack = self._stacks[port] = AsyncExitStack()
                 folder = self.folder / str(port)
                 folder.mkdir(exist_ok=True)
-                started = server(
-                    folder, *self.command, **{**self.environ, "PORT": str(port), **environ}
-                )
+                given = {**self.environ, "PORT": str(port), **environ}
+                started = server(folder, *self.command, forked=True, **given)
                 self.workers[port] = await stack.enter_async_context(started)
 
     async def kill(self, port: int | None = None) -> None:

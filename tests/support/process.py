@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.forks import Forked, fork
+
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-for-tests-of-32-characters"
 LEAK = re.compile(rf"eyJ[\w-]+\.eyJ[\w-]+|sb_secret_[\w-]{{16,}}|{SECRET}")
@@ -22,7 +24,7 @@ LEAK = re.compile(rf"eyJ[\w-]+\.eyJ[\w-]+|sb_secret_[\w-]{{16,}}|{SECRET}")
 
 
 class Process:
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
+    def __init__(self, child: asyncio.subprocess.Process | Forked) -> None:
         self.child = child
         self.output = ""
         self.url = ""
@@ -66,19 +68,27 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def process(*command: str, cwd: Path, **environ: str) -> AsyncIterator[Process]:
-    """Run `python -m realtime`, or the command given, and end it afterwards."""
+async def process(
+    *command: str, cwd: Path, forked: bool = False, **environ: str
+) -> AsyncIterator[Process]:
+    """Run `python -m realtime`, or the command given, and end it afterwards. `forked`: sooner, and
+    not as a user starts it."""
     without = ("OPENAI_", "SUPABASE_", "PYTHONDONTWRITEBYTECODE")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(without)}
-    child = await asyncio.create_subprocess_exec(
-        *(command or (sys.executable, "-m", "realtime")),
-        cwd=cwd,
-        env={**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
+    environ = {**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ}
+    child: asyncio.subprocess.Process | Forked
+    if forked and not command:
+        child = await fork(cwd, environ)
+    else:
+        child = await asyncio.create_subprocess_exec(
+            *(command or (sys.executable, "-m", "realtime")),
+            cwd=cwd,
+            env=environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
     running = Process(child)
     try:
         yield running
@@ -101,11 +111,13 @@ async def ran(*command: str, cwd: Path, seconds: float = 30, **environ: str) -> 
 
 
 @asynccontextmanager
-async def server(cwd: Path, *command: str, **environ: str) -> AsyncIterator[Process]:
+async def server(
+    cwd: Path, *command: str, forked: bool = False, **environ: str
+) -> AsyncIterator[Process]:
     """A server on a free port, once it listens; its journal is in `cwd`."""
     # what breaks off stays so, unless the test is about that
     quiet = {"CONTINUE_AUTOMATICALLY": "false"}
     environ = {"PORT": "0", "HOST": "127.0.0.1", **quiet, **environ}
-    async with process(*command, cwd=cwd, **environ) as running:
+    async with process(*command, cwd=cwd, forked=forked, **environ) as running:
         running.url = (await running.says(r"Listening\s+(http://\S+)\s"))[1]
         yield running

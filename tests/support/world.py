@@ -62,7 +62,9 @@ class World:
     async def start(self, **environ: str) -> None:
         """Start the server, on its old port and journal from the second time on."""
         environ = {**self.environ, "PORT": str(self.port), **environ}
-        self.process = await self._running.enter_async_context(server(self.folder, **environ))
+        self.process = await self._running.enter_async_context(
+            server(self.folder, forked=True, **environ)
+        )
 
     @property
     def url(self) -> str:
