@@ -22,8 +22,6 @@
  *   `*_from`: how much of the beginning is not known, because it lies on an older page.
  */
 
-import { pick } from "./pick.js";
-
 /** @type {Message} */
 export const emptyMessage = {
   message_id: "", text_from: 0, text: "", reasoning_from: 0, reasoning: "", parts: [], sources: [],
@@ -115,3 +113,7 @@ export function joinedMessages(older, newer) {
   if (newer.sources.length) message = cited(message, newer.sources);
   return named(message, { message_id });
 }
+
+/** The named fields of an event, those that it has. @param {object} event @param {string[]} names */
+export const pick = (event, names) =>
+  Object.fromEntries(names.filter((name) => event[name] !== undefined).map((name) => [name, event[name]]));

@@ -33,8 +33,7 @@
  */
 
 import { arranged, withCount, withSibling } from "./branches.js";
-import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, placed, tookIn } from "./message.js";
-import { pick } from "./pick.js";
+import { cited, completed, cut, emptyMessage, grown, joinedMessages, named, pick, placed, tookIn } from "./message.js";
 
 /** @returns {State} */
 export const initial = () => ({

@@ -16,6 +16,7 @@ const ATTRIBUTES = new Set([
   "form", "height", "largeop", "linethickness", "lspace", "mathcolor", "mathvariant", "maxsize", "minsize",
   "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",
 ]);
+const TOGETHER = 8; // what a browser does for each child of an element, it does at every frame
 const ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 /**
@@ -63,6 +64,20 @@ export function grow(parent, kept, plans) {
     kept[index] = begin(plan);
     if (old) old.node.replaceWith(kept[index].node);
     else parent.append(kept[index].node);
+  });
+}
+
+/**
+ * A few blocks in each element. A group of the same blocks is the same plan.
+ * @param {Plan[]} blocks @param {Plan[]} before  what the last call gave
+ * @returns {Plan[]}
+ */
+export function grouped(blocks, before) {
+  return Array.from({ length: Math.ceil(blocks.length / TOGETHER) }, (_, at) => {
+    const some = blocks.slice(at * TOGETHER, (at + 1) * TOGETHER);
+    const last = before[at]?.children();
+    if (last?.length === some.length && some.every((block, n) => block === last[n])) return before[at];
+    return { tag: "div", attributes: { class: "blocks" }, children: () => some };
   });
 }
 

@@ -11,7 +11,7 @@ let loaded = null;
 /** @returns {Promise<object>} what draws answers */
 export function drawing() {
   modules ??= Promise.all([import("./answer.js"), import("./grow.js")]).then(
-    ([{ Answer, plainText }, { grow }]) => (loaded = { Answer, plainText, grow }),
+    ([answer, grow]) => (loaded = { ...answer, ...grow }),
   );
   return modules;
 }
@@ -23,6 +23,7 @@ export class MarkdownView {
   #final = false;
   #answer;
   #kept = [];
+  #groups = [];
   #rest = 0; // when to draw again, where drawing is slow
   #timer;
 
@@ -44,10 +45,11 @@ export class MarkdownView {
       this.#timer = setTimeout(() => this.#draw(), this.#rest - begun);
       return;
     }
-    const { Answer, grow } = loaded;
+    const { Answer, grow, grouped } = loaded;
     try {
       this.#answer ??= new Answer();
-      grow(this.element, this.#kept, this.#answer.plan(this.#text, this.#final));
+      this.#groups = grouped(this.#answer.plan(this.#text, this.#final), this.#groups);
+      grow(this.element, this.#kept, this.#groups);
     } catch (error) {
       console.error(error);
       this.#plain();
