@@ -45,6 +45,10 @@ export function sessionMenu(client, { container, command, share, save, deleted }
       item(words(archived ? "unarchive" : "archive"), () => command(() => client.archive(!archived, session_id))),
       item(words("delete"), () => remove(session, title), "grave"),
     );
+    menu.onbeforetoggle = ({ newState }) => { // the list may have been drawn anew: it is another button
+      if (newState === "open" || button.isConnected || !menu.matches(":focus-within")) return;
+      container.querySelector(`[data-session-id="${CSS.escape(session_id)}"] button`)?.focus();
+    };
     menu.showPopover({ source: button });
     beside(menu, button);
     menu.firstElementChild.focus();

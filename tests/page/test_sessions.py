@@ -341,3 +341,26 @@ async def test_a_chat_is_called_by_its_first_question_until_it_has_a_title(
     await expect(page.get_by_test_id("queue")).to_contain_text("And then?")
     await expect(page.locator("#title")).to_have_text("Pay them")
     await expect(rows(page)).to_contain_text("Pay them")
+
+
+async def test_the_focus_comes_back_from_the_menu_though_the_list_changed(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    context = await chromium.new_context()
+    page = await one_said(context, running.url, "count to 3")
+    button = rows(page).first.locator(".dots")
+    await button.click()
+    await expect(page.locator("#session-menu")).to_be_visible()
+    session_id = page.url.rpartition("/")[2]
+    other = await context.new_page()
+    await other.goto(running.url)
+    await other.evaluate(
+        "(id) => fetch(`/api/sessions/${id}`, {method: 'PATCH', body: '{\"title\": \"Another\"}', "
+        "headers: {Authorization: `Bearer ${localStorage['realtime.token']}`}})",
+        session_id,
+    )
+    await expect(rows(page).first).to_contain_text("Another")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#session-menu")).to_be_hidden()
+    await expect(button).to_be_focused()
