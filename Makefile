@@ -13,7 +13,7 @@ NPM := npm ci --no-audit --no-fund --loglevel=error
 # Most tests wait more than they compute, so there may be more processes than cores. Each takes one
 # file at a time, whose tests may share a server; tests/conftest.py puts the longest files first.
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
-# Each process of the tests would compile the server again.
+# Else each process that a test starts would compile the server again.
 unexport PYTHONDONTWRITEBYTECODE
 CORE := tests/core tests/config tests/models/test_fitting.py tests/test_architecture.py tests/test_docs.py
 

@@ -16,7 +16,7 @@ const ATTRIBUTES = new Set([
   "form", "height", "largeop", "linethickness", "lspace", "mathcolor", "mathvariant", "maxsize", "minsize",
   "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",
 ]);
-const TOGETHER = 8; // what a browser does for each child of an element, it does at every frame
+const TOGETHER = 8; // a browser visits each child of an element for every frame
 const ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 /**

@@ -17,6 +17,7 @@ from ..protocol import (
 )
 from .fork import Part
 from .run_rules import RunRules
+from .state import RunState
 
 
 class ListRules(RunRules):
@@ -70,14 +71,12 @@ class ListRules(RunRules):
         answered = message_id in self._answers
         path = set(self.branches.path(message_id if answered else self.branches.next(message_id)))
         runs = [run for run in self.started if run.answer.message_id in path]
+        answers: dict[str | None, list[RunState]] = {}  # by question
+        for run in runs:
+            answers.setdefault(self.branches.parents[run.answer.message_id], []).append(run)
         answered_by: dict[str, str] = {}
         for question in (self._questions[one] for one in path if one in self._questions):
-            own = self.runs[question.run_id or ""]
-            found = [
-                run
-                for run in runs
-                if self.branches.parents[run.answer.message_id] == question.message_id
-            ]
+            own, found = self.runs[question.run_id or ""], answers.get(question.message_id)
             if not found:  # it waits, or has ended before it began
                 runs.append(own)
             elif own not in found:

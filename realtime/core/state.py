@@ -223,14 +223,14 @@ class State:
             taker.answer.take_in(run.user)
         if run.refused:
             self._refused.add(event.message_id)
-        if run.started_at is None:
-            run.behind = self.branches.leaf
         if run in self.queue:
             self.queue.remove(run)
-        if run.started_at is None and event.status != "consumed":  # its message was not said
-            self.labels.said(self._last_text(), event.ts)
-        else:
-            self.labels.said(run.answer.text() if event.text is None else event.text, event.ts)
+        text = run.answer.text() if event.text is None else event.text
+        if run.started_at is None:
+            run.behind = self.branches.leaf
+            if event.status != "consumed":  # its message was not said
+                text = self._last_text()
+        self.labels.said(text, event.ts)
         if self.active is run:
             self.active = None
 

@@ -369,8 +369,8 @@ class Hub:
             await self.host.services.files.forget([session_id])
         else:
             await self.log.keeper.void(session_id)
-        if self._archive:  # else it would be held here, and missing
-            self._archive.left(session_id)
+            if self._archive:  # else it would be held here, and missing
+                self._archive.left(session_id)
         if self._others:
             self._others.forget(session_id)
         self._rooms.drop(session_id)

@@ -208,7 +208,7 @@ async def test_no_frame_page_or_answer_holds_it_and_a_restarted_server_has_it(
     told: list[Any] = [first.record]
 
     for _ in range(2):
-        known = {key: first.auth[key] for key in ("token", "session_id")}
+        known = first.place
         fresh, behind = device(running.url, **known), device(running.url, **known)
         assert (await fresh.connect())["mode"] == "snapshot"
         behind.auth |= {"epoch": 1, "after_seq": 0}

@@ -105,7 +105,7 @@ class Talker:
         with contextlib.suppress(socketio.exceptions.ConnectionError, TimeoutError):
             session = await device.connect(wait_timeout=3)
             if "error" not in session:
-                self.auth = {key: device.auth[key] for key in ("token", "session_id")}
+                self.auth = device.place
                 return session
             error = session["error"]
             self.errors[error["code"]] += 1

@@ -100,7 +100,7 @@ async def test_what_was_held_on_trust_and_is_lost_is_read_again(
         gateway.mode = "well"
         await running.server.hub.lost(one.session["session_id"], deleted=False)
         await one.drop()
-        again = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+        again = device(running.url, **one.place)
         assert "error" not in await again.connect()
         assert again.events("user_message")[0]["text"] == "hi"
         await again.drop()
@@ -248,7 +248,7 @@ async def test_provider_state_moves_with_its_session(
     await old.stop()
 
     new = await serve(model, **{**here("new"), "grace_seconds": 60})
-    other = device(new.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    other = device(new.url, **one.place)
     assert (await other.connect())["epoch"] == 2
     found = await new.server.log.keeper.session(session_id)
     assert found

@@ -66,6 +66,11 @@ class Device:
         self.last_seq = max(self.last_seq, seq)
         self.auth["after_seq"] = self.last_seq
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """What a further device of the same user joins the session with."""
+        return {key: self.auth[key] for key in ("token", "session_id")}
+
     async def connect(self, **options: Any) -> dict[str, Any]:
         """Connect, or connect again from the cursor; the `session` event."""
         before = len(self.record)

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.support.forks import Forked, fork
@@ -93,8 +94,9 @@ async def process(
     try:
         yield running
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)  # whatever it started too
+        for kill in (partial(os.killpg, child.pid, signal.SIGKILL), child.kill):
+            with contextlib.suppress(ProcessLookupError):
+                kill()  # whatever it started too; itself, where it leads no group yet
         await running.ended()
     assert not LEAK.search(running.output), "it wrote a secret"
 

@@ -338,7 +338,7 @@ async def test_it_outlives_its_viewers_and_a_reload(
 ) -> None:
     _, _, one, run_id, call = await opened(serve, device, abandon_seconds=0, grace_seconds=0)
     await one.drop()
-    other = device(one.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    other = device(one.url, **one.place)
     payload = await other.connect()
     assert payload["pending_approvals"][0]["tool_call_id"] == call["tool_call_id"]
     answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
@@ -370,7 +370,7 @@ async def test_it_waits_on_over_a_restart(
     await running.stop()
     assert asyncio.get_running_loop().time() - beside < 2, "draining does not wait for a person"
     running = await serve(ScriptedModel(says("paid")), tools=("money",))
-    other = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    other = device(running.url, **one.place)
     payload = await other.connect()
     (pending,) = payload["pending_approvals"]
     assert pending["approval"]["expires_at"] == call["approval"]["expires_at"]
@@ -395,7 +395,7 @@ async def test_the_model_is_asked_the_same_over_a_restart(
             await running.stop()
             model = ScriptedModel(says("paid"))
             running = await serve(model, tools=("money",))
-            one = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+            one = device(running.url, **one.place)
             await one.connect()
         answer = {"tool_call_id": call["tool_call_id"], "decision": "approve"}
         assert (await one.call("approve", answer))["ok"]

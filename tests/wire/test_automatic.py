@@ -274,7 +274,7 @@ async def test_the_wish_of_who_asked_holds_for_it_too(
     running, one, _ = await begin(breaks("word "))
     heir = (await one.done((await one.send("go", on_abandon="cancel"))["run_id"]))["continued_by"]
     await one.drop()
-    late = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    late = device(running.url, **one.place)
     await late.connect()
     assert (await late.done(heir))["status"] == "cancelled"
 

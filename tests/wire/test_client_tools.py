@@ -263,7 +263,7 @@ async def test_stop_and_end_take_the_call_back(
 async def test_waiting_for_a_device_is_nobodys_absence(serve: Serve, device: MakeDevice) -> None:
     _, _, one, run_id, call = await opened(serve, device, abandon_seconds=0, grace_seconds=0)
     await one.drop()
-    other = device(one.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    other = device(one.url, **one.place)
     payload = await other.connect()
     assert payload["pending_client_calls"][0]["tool_call_id"] == call["tool_call_id"]
     assert payload["pending_client_calls"][0]["arguments"] == {"accuracy": 5}
@@ -277,7 +277,7 @@ async def test_it_waits_on_over_a_restart(serve: Serve, device: MakeDevice) -> N
     await running.stop()
     assert asyncio.get_running_loop().time() - begun < 2, "draining does not wait for a device"
     running = await serve(ScriptedModel(says("Berlin")), tools=("places",))
-    other = device(running.url, **{key: one.auth[key] for key in ("token", "session_id")})
+    other = device(running.url, **one.place)
     (pending,) = (await other.connect())["pending_client_calls"]
     assert pending["client"] == call["client"]
     assert (await other.call("tool_result", result(call)))["ok"]

@@ -163,8 +163,7 @@ async def answering(world: Cluster) -> list[Device]:
     await one.connect()
     await one.send("tokens 3000 rate 100 to be deleted")
     await one.wait("token")
-    given = {key: one.auth[key] for key in ("token", "session_id")}
-    other = Device(f"http://127.0.0.1:{world.ports[1]}", **given)
+    other = Device(f"http://127.0.0.1:{world.ports[1]}", **one.place)
     await other.connect()
     assert len(held(world)) == len(held(world, one.session["user_id"])) == 1
     return [one, other]
