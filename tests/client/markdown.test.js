@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Answer, plainText } from "../../client/page/answer.js";
 import { painterOf } from "../../client/page/colours.js";
+import { grouped } from "../../client/page/grow.js";
 import { decided } from "../../client/page/markdown.js";
 
 /** The plans as something like HTML. */
@@ -185,4 +186,14 @@ test("a painter gives back each line, and goes on where the last one ended", asy
   assert.deepEqual(painter.line('b"""').map(({ attributes }) => attributes.class), ["code-string"]);
   assert.deepEqual(painter.line("def f():").slice(0, 1).map(({ attributes }) => attributes.class), ["code-keyword"]);
   assert.equal(await painterOf("no such language"), null);
+});
+
+test("blocks come in groups, and a group in which nothing changed is the same one", () => {
+  const answer = new Answer();
+  const text = Array.from({ length: 20 }, (_, n) => `block ${n}`).join("\n\n");
+  const before = grouped(answer.plan(text, false), []);
+  assert.deepEqual(before.map((group) => group.children().length), [8, 8, 4]);
+  const after = grouped(answer.plan(`${text} and more\n\nblock 20`, false), before);
+  assert.deepEqual(after.map((group, at) => group === before[at]), [true, true, false]);
+  assert.equal(shown(after.flatMap((group) => group.children())), html(`${text} and more\n\nblock 20`, false));
 });

@@ -18,11 +18,11 @@ import pytest
 from realtime.core.rows import Listing, Place, StorageError
 from realtime.core.session import Session
 from realtime.log.encode import encoded, event_values
-from realtime.log.journal import Journal, database, leaving, upkeep
+from realtime.log.journal import Journal, database, leaving, slim, upkeep
 from realtime.log.journal.database import Database
 from realtime.log.journal.keeper import JournalKeeper
 from realtime.log.journal.migrations import MIGRATIONS
-from realtime.protocol import Done, Send, Usage, UserMessage, to_json
+from realtime.protocol import Done, Event, Send, Usage, UserMessage, to_json
 from tests.log.test_once import VERSION_BEFORE, finish, leftovers, write
 from tests.support.talk import asked, ended_runs, head_of, say, talk
 
@@ -247,6 +247,38 @@ def test_no_question_scans_the_log_or_sorts_all_sessions(
 
 
 # ---------------------------------------------------------------------------- deletion
+
+
+def test_the_end_of_an_answer_costs_no_more_in_a_long_session(journal: Journal) -> None:
+    session = Session("s")
+    session.begin("owner", 1)
+    steps = []
+    for number in range(120):
+        run = asked(session, f"question {number}")
+        say(session, "an answer", 3)
+        write(journal, head_of(session), session.take())
+        journal.file()
+        session.finish(run.run_id, "completed", "stop", 4, usage=Usage(1, 1))
+        events = session.take()
+        steps.append(steps_of(journal.path, events[-1]))
+        write(journal, head_of(session), events)
+    assert steps[-1] <= 2 * steps[1]
+
+
+def steps_of(path: str, done: Event) -> int:
+    """Of SQLite, until it is known how an event is stored."""
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+
+    with closing(sqlite3.connect(path)) as writer:
+        writer.set_progress_handler(step, 1)
+        values = slim.of_event(writer, done, 1)
+    assert values
+    assert values[slim.COLUMNS.index("text_from")], "its text is that of its tokens"
+    return count
 
 
 async def test_deletion_goes_in_pieces_between_commits(

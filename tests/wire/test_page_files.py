@@ -122,6 +122,15 @@ def test_a_changed_file_has_another_name(tmp_path: Path) -> None:
     assert assets.find(name) == assets.find("client/b.js"), "the old name has the new content"
 
 
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_a_file_is_compressed_once_for_all_servers(encoding: str) -> None:
+    one, other = (Assets().find("client/app.js") for _ in range(2))
+    assert one
+    assert other
+    assert one[0] is not other[0]
+    assert one[0].encoded(encoding) is other[0].encoded(encoding)
+
+
 @pytest.mark.parametrize(
     "name",
     [
