@@ -76,10 +76,15 @@ async def test_an_engine_that_is_away_is_no_fault_of_the_configuration(tmp_path:
         replica.tell("CONFIG", "SET", "maxclients", 1)
         with redis.Redis(port=replica.port, password="secret") as only:
             only.ping()
-            ended, told = await realtime(cwd=tmp_path, VALKEY_URL=replica.url, AUTH_SECRET=SECRET)
-        assert ended == 1, told
-        # it closes at once, and what it says may be lost with the connection
-        assert "max number of clients" in told or "Connection reset" in told, told
+            for _ in range(
+                5
+            ):  # it closes at once, and what it says may be lost with the connection
+                ended, told = await realtime(
+                    cwd=tmp_path, VALKEY_URL=replica.url, AUTH_SECRET=SECRET
+                )
+                if "Connection reset" not in told:
+                    break
+        assert (ended, "max number of clients" in told) == (1, True), told
 
 
 async def test_files_need_a_bucket(
