@@ -76,9 +76,8 @@ async def test_an_engine_that_is_away_is_no_fault_of_the_configuration(tmp_path:
         replica.tell("CONFIG", "SET", "maxclients", 1)
         with redis.Redis(port=replica.port, password="secret") as only:
             only.ping()
-            for _ in range(
-                5
-            ):  # it closes at once, and what it says may be lost with the connection
+            # it closes at once, and what it says may be lost with the connection
+            for _ in range(5):
                 ended, told = await realtime(
                     cwd=tmp_path, VALKEY_URL=replica.url, AUTH_SECRET=SECRET
                 )
