@@ -2,12 +2,16 @@
 
 import { CodeBlock } from "./code-block.js";
 import { FormulaView } from "./formula-view.js";
+import { grouped } from "./grow.js";
 import { DEPTH, Inline, MARKS, normal, noteLabel, unescaped } from "./inline.js";
 import { Growing, decided } from "./markdown.js";
 import { words } from "./words.js";
 
 const LONG = 3000; // characters of a paragraph's end that are read again and again
 const ROWS = 40; // of a table's
+const TOGETHER = 8; // blocks of a quote
+const PART = 32; // items of a list, and rows
+const OPENS = /[*_~`[\]<$\\&]/; // what begins an element
 const WHOLE = new Set(["Emphasis", "StrongEmphasis", "InlineCode", "Link"]);
 
 /** A Markdown text that grows, and the plan of its elements. */
@@ -18,6 +22,7 @@ export class Answer {
   #inline = new Inline(this.#reading);
   #known = ""; // the definitions, as they were for the last plan
   #plans = new WeakMap(); // of blocks that are behind the end, by their trees
+  #groups = new WeakMap(); // of plans that stand together, by their first ones
   #rows = new Map(); // of a table's row, by what it says: an object that stays with it
   /**
    * The settled beginning of a long block at the end: the parser is not shown `from..to` of the
@@ -28,13 +33,17 @@ export class Answer {
 
   /** @param {string} text @param {boolean} final  nothing follows @returns {import("./grow.js").Plan[]} */
   plan(text, final) {
-    const grows = !final && text.startsWith(this.#text);
-    this.#settled = grows ? (this.#settling ?? this.#settled) : null;
+    const grows = text.startsWith(this.#text);
+    const settled = this.#settling ?? this.#settled;
+    this.#settled = grows && (!final || settled?.closed) ? settled : null;
     this.#settling = null;
-    if (!text.startsWith(this.#text)) this.#plans = new WeakMap();
+    if (!grows) this.#plans = new WeakMap();
     this.#text = text;
+    if (final && !this.#reading.final && (this.#known || text.includes("[^"))) {
+      this.#forget(); // what is not defined by now never is
+      this.#settled = null;
+    }
     this.#reading.source = this.#spliced(final ? text : decided(text));
-    if (final && !this.#reading.final && (this.#known || text.includes("[^"))) this.#forget(); // what is not defined by now never is
     this.#reading.final = final;
     let tree = this.#growing.parse(this.#reading.source);
     if (this.#define(tree) && this.#settled) {
@@ -54,9 +63,11 @@ export class Answer {
   /** The settled plans of a block, if it is the one that has some. */
   #before = (from) => (this.#settled?.from === from ? this.#settled.plans : []);
 
-  #settle(from, to, plans) {
-    const gone = this.#settled?.from === from ? this.#settled.to - from : 0;
-    this.#settling = { from, to: to + gone, plans };
+  /** `closed`: whatever follows, they are what the text says. */
+  #settle(from, to, plans, closed) {
+    const before = this.#settled?.from === from ? this.#settled : { from, to: from, plans: [], closed: true };
+    plans.slice(before.plans.length).forEach(read);
+    this.#settling = { from, to: to + before.to - from, plans, closed: closed && before.closed };
   }
 
   /**
@@ -93,6 +104,7 @@ export class Answer {
     this.#known = "";
     this.#rows.clear();
     this.#plans = new WeakMap();
+    this.#groups = new WeakMap();
   }
 
   #slice = ({ from, to }) => this.#reading.source.slice(from, to);
@@ -100,13 +112,12 @@ export class Answer {
   #blocks(parent, end, depth) {
     const plans = [];
     for (let node = parent.firstChild; node; node = node.nextSibling) {
-      const plan = MARKS.has(node.name) ? null : this.#planned(node, end, depth);
-      if (plan) plans.push(plan);
+      if (!MARKS.has(node.name)) plans.push(...this.#planned(node, end, depth));
     }
     return plans;
   }
 
-  /** An unchanged block has the tree that it had, and then the plan that it had. */
+  /** An unchanged block has the tree that it had, and then the plans that it had. */
   #planned(node, end, depth) {
     const { tree } = node;
     if (!tree || (end >= 0 && node.to >= end)) return this.#block(node, end, depth);
@@ -114,10 +125,20 @@ export class Answer {
     return this.#plans.get(tree);
   }
 
+  /** @returns {import("./grow.js").Plan[]} one, but for a long list */
   #block(node, end, depth) {
+    if (node.name === "BulletList" && depth <= DEPTH) return this.#list(node, end, depth, "ul", () => ({}));
+    if (node.name === "OrderedList" && depth <= DEPTH) {
+      const first = parseInt(this.#slice(node.firstChild.firstChild), 10);
+      return this.#list(node, end, depth, "ol", (at) => ({ start: String(first + at * PART) }));
+    }
+    const plan = this.#single(node, end, depth);
+    return plan ? [plan] : [];
+  }
+
+  #single(node, end, depth) {
     if (depth > DEPTH) return this.#slice(node);
     const leaf = (tag, attributes) => ({ tag, attributes, children: () => this.#inline.plans(node, end, 0) });
-    const box = (tag, attributes) => ({ tag, attributes, children: () => this.#blocks(node, end, depth + 1) });
     const { name } = node;
     const heading = /^(?:ATX|Setext)Heading(\d)$/.exec(name);
     const dir = depth ? {} : { dir: "auto" };
@@ -125,9 +146,7 @@ export class Answer {
     switch (name) {
       case "Paragraph": return { ...leaf("p", dir), children: () => this.#paragraph(node, end, depth) };
       case "Task": return leaf("p", {});
-      case "Blockquote": return box("blockquote", { dir: "auto" });
-      case "BulletList": return box("ul", { dir: "auto", class: this.#spacing(node) });
-      case "OrderedList": return box("ol", { dir: "auto", class: this.#spacing(node), start: this.#start(node) });
+      case "Blockquote": return { tag: "blockquote", attributes: { dir: "auto" }, children: () => this.#quoted(this.#blocks(node, end, depth + 1)) };
       case "ListItem": return this.#item(node, end, depth);
       case "Table": return this.#table(node, end, depth);
       case "HorizontalRule": return { tag: "hr" };
@@ -151,8 +170,32 @@ export class Answer {
     }
     if (cut === from) return [...before, ...this.#inline.plans(node, end, 0)];
     const settled = [...before, ...this.#inline.plans(node, end, 0, from, cut, !before.length, false)];
-    this.#settle(from, cut, settled);
+    this.#settle(from, cut, settled, this.#closed(node, cut));
     return [...settled, ...this.#inline.plans(node, end, 0, cut)];
+  }
+
+  /** Whether nothing before `to` could be the beginning of what ends behind it. */
+  #closed(node, to) {
+    let at = node.from;
+    for (let part = node.firstChild; part && at < to; part = part.nextSibling) {
+      if (OPENS.test(this.#reading.source.slice(at, part.from))) return false;
+      at = part.to;
+    }
+    return true;
+  }
+
+  /** What is quoted, the beginning of a long quote by itself. */
+  #quoted(plans) {
+    const behind = grouped(plans.slice(TOGETHER), TOGETHER, this.#groups, () => ({ tag: "div", attributes: { class: "blocks" } }));
+    return [...plans.slice(0, TOGETHER), ...behind];
+  }
+
+  /** A long list is several, each of which goes on where the one before ends. */
+  #list(node, end, depth, tag, more) {
+    const spacing = this.#spacing(node);
+    return grouped(this.#blocks(node, end, depth + 1), PART, this.#groups, (at, behind) => {
+      return { tag, attributes: { dir: "auto", class: behind ? `${spacing} part` : spacing, ...more(at) } };
+    });
   }
 
   /** A list with a blank line between its items is set wider. */
@@ -163,8 +206,6 @@ export class Answer {
     }
     return "tight";
   }
-
-  #start = (list) => String(parseInt(this.#slice(list.firstChild.firstChild), 10));
 
   #item(node, end, depth) {
     const marker = node.getChild("Task")?.getChild("TaskMarker");
@@ -187,7 +228,7 @@ export class Answer {
     const source = node.getChildren("FormulaText").map(this.#slice).join("\n").trim();
     const formula = { view: FormulaView, source, display: true, open: node.to === end && !node.getChild("FormulaMark") };
     const behind = node.getChild("Paragraph");
-    return behind ? { tag: "div", children: () => [formula, this.#block(behind, end, depth + 1)] } : formula;
+    return behind ? { tag: "div", children: () => [formula, ...this.#block(behind, end, depth + 1)] } : formula;
   }
 
   #table(node, end, depth) {
@@ -207,14 +248,14 @@ export class Answer {
         return missing ? [...plans, { tag, attributes: { colspan: String(missing) } }] : plans; // one for all: there may be thousands
       },
     });
-    const group = (tag, lines) => ({ tag, children: () => lines });
     const body = () => {
       const from = read[0].from;
       const lines = [...this.#before(from), ...read.map((row) => this.#row(row, line(row, "td"), end))];
-      if (read.length > ROWS && !depth && node.to === end) this.#settle(from, read.at(-ROWS / 2).from, lines.slice(0, -ROWS / 2));
-      return [group("tbody", lines)];
+      if (read.length > ROWS && !depth && node.to === end) this.#settle(from, read.at(-ROWS / 2).from, lines.slice(0, -ROWS / 2), true);
+      return grouped(lines, PART, this.#groups, () => ({ tag: "tbody" }));
     };
-    const table = { tag: "table", attributes: { dir: "auto" }, children: () => [group("thead", [line(head, "th")]), ...(read.length ? body() : [])] };
+    const top = () => ({ tag: "thead", children: () => [line(head, "th")] });
+    const table = { tag: "table", attributes: { dir: "auto" }, children: () => [top(), ...(read.length ? body() : [])] };
     return { tag: "div", attributes: { class: "table", tabindex: "0" }, children: () => [table] };
   }
 
@@ -246,6 +287,14 @@ export class Answer {
     const number = { tag: "sup", children: () => [String(this.#reading.notes.get(label) ?? label)] };
     return { tag: "p", attributes: { class: "note", dir: "auto" }, children: () => [number, " ", ...this.#inline.plans(node, end, 0)] };
   }
+}
+
+/** Read what is in a plan now, since its text will not be there any more. */
+function read(plan) {
+  const children = plan.children?.();
+  if (!children) return;
+  children.forEach(read);
+  plan.children = () => children;
 }
 
 const APART = new Set(["p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "tr", "blockquote", "hr"]);

@@ -11,6 +11,7 @@ export class Following {
   #on = true;
   #top = 0; // as it was last
   #seen = 0; // how far the session had come when the reader left the end
+  #news = false; // whether it has come further
 
   /**
    * @param {HTMLElement} scroll
@@ -54,8 +55,16 @@ export class Following {
       for (const one of this.#both) one.scrollTop += moved; // one of them can
     }
     if (this.#on) this.#seen = seq;
+    this.#news = seq > this.#seen;
+    soon(() => this.#placed());
+  }
+
+  /** Drawing, layout and painting are a task each, so that a key does not wait for all of them. */
+  #placed() {
+    this.#scroll.style.overflowAnchor = this.#on ? "none" : ""; // the browser need not look for one
+    if (this.#on && this.#content.firstElementChild) this.#end(); // lays out
     this.#button.hidden = this.#on || this.#below() <= NEAR;
-    this.#button.dataset.news = String(seq > this.#seen);
+    this.#button.dataset.news = String(this.#news);
   }
 
   get #both() {
@@ -89,4 +98,5 @@ export class Following {
   }
 }
 
+const soon = (work) => (globalThis.scheduler?.postTask ? scheduler.postTask(work, { priority: "user-blocking" }) : setTimeout(work));
 const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);

@@ -16,7 +16,6 @@ const ATTRIBUTES = new Set([
   "form", "height", "largeop", "linethickness", "lspace", "mathcolor", "mathvariant", "maxsize", "minsize",
   "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",
 ]);
-const TOGETHER = 8; // a browser visits each child of an element for every frame
 const ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
 /**
@@ -43,7 +42,7 @@ function set(made, attributes) {
 
 /**
  * What an element shall have in it: texts, elements, and views that draw themselves.
- * @typedef {string | {tag: string, attributes?: Record<string, string>, children?: () => Plan[], same?: object}
+ * @typedef {string | {tag: string, attributes?: Record<string, string>, children?: () => Plan[], same?: object, weight?: number}
  *   | {view: new () => {element: Element, update(plan: Plan): void}}} Plan
  *   `same`: two plans with the same one are alike, and nothing of them is looked at
  * @typedef {{plan: Plan, node: Node, view?: object, kept: Kept[]}} Kept
@@ -68,18 +67,33 @@ export function grow(parent, kept, plans) {
 }
 
 /**
- * A few blocks in each element. A group of the same blocks is the same plan.
- * @param {Plan[]} blocks @param {Plan[]} before  what the last call gave
+ * A few plans in each element, as a browser visits every child of an element for each frame. A group of the same
+ * plans is the same one as before.
+ * @param {Plan[]} plans
+ * @param {number} most  that a group weighs before the next one begins: as much as there is in its groups, else 1 a plan
+ * @param {WeakMap<Plan, Plan>} known  the groups by their first plans; it is changed
+ * @param {(at: number, behind: number) => Plan} made  a group without its children; so many are behind it
  * @returns {Plan[]}
  */
-export function grouped(blocks, before) {
-  return Array.from({ length: Math.ceil(blocks.length / TOGETHER) }, (_, at) => {
-    const some = blocks.slice(at * TOGETHER, (at + 1) * TOGETHER);
-    const last = before[at]?.children();
-    if (last?.length === some.length && some.every((block, n) => block === last[n])) return before[at];
-    return { tag: "div", attributes: { class: "blocks" }, children: () => some };
+export function grouped(plans, most, known, made) {
+  const groups = [];
+  for (const plan of plans) {
+    if (!groups.length || groups.at(-1).weight >= most) groups.push({ some: [], weight: 0 });
+    groups.at(-1).some.push(plan);
+    groups.at(-1).weight += plan.weight ?? 1;
+  }
+  return groups.map(({ some, weight }, at) => {
+    const group = { ...made(at, groups.length - 1 - at), weight, children: () => some };
+    if (typeof some[0] === "string") return group;
+    const old = known.get(some[0]);
+    if (old && alike(old.attributes, group.attributes) && same(old.children(), some)) return old;
+    known.set(some[0], group);
+    return group;
   });
 }
+
+const same = (some, others) => some.length === others.length && some.every((one, at) => one === others[at]);
+const alike = (some = {}, others = {}) => Object.entries(others).every(([name, value]) => some[name] === value);
 
 function fits(old, plan) {
   if (typeof plan === "string") return typeof old === "string";

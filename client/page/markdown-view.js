@@ -4,6 +4,8 @@ import { h } from "./element.js";
 
 const SLOW_MS = 25;
 const LONGEST_REST_MS = 400; // what gathers meanwhile is drawn at once
+const TOGETHER = 8; // blocks
+const NEAR = 4; // groups at the end, which the reader may see
 
 let modules; // asked for by the first answer
 let loaded = null;
@@ -23,7 +25,7 @@ export class MarkdownView {
   #final = false;
   #answer;
   #kept = [];
-  #groups = [];
+  #groups = new WeakMap();
   #rest = 0; // when to draw again, where drawing is slow
   #timer;
 
@@ -48,8 +50,8 @@ export class MarkdownView {
     const { Answer, grow, grouped } = loaded;
     try {
       this.#answer ??= new Answer();
-      this.#groups = grouped(this.#answer.plan(this.#text, this.#final), this.#groups);
-      grow(this.element, this.#kept, this.#groups);
+      const blocks = this.#answer.plan(this.#text, this.#final);
+      grow(this.element, this.#kept, grouped(blocks, TOGETHER, this.#groups, group));
     } catch (error) {
       console.error(error);
       this.#plain();
@@ -65,3 +67,5 @@ export class MarkdownView {
     this.element.replaceChildren(h("p", { class: "text" }, this.#text));
   }
 }
+
+const group = (at, behind) => ({ tag: "div", attributes: { class: behind < NEAR ? "blocks" : "blocks past" } });

@@ -142,10 +142,12 @@ test("what is unfinished is shown as if it were closed", () => {
 test("a text that grew is what it would be at once", () => {
   const long = "word **bold** and `code` then more of it ".repeat(300);
   const table = `| a | b |\n|---|---|\n${"| 1 | **x** |\n".repeat(200)}`;
-  for (const text of [SAMPLE.repeat(3), long, `${table}\n\n${long}\n\n[r]: https://e.example\n`]) {
+  const open = `a **b ${"word *em* and more ".repeat(400)} c** d`;
+  for (const text of [SAMPLE.repeat(3), long, open, table, `${table}\n\n${long}\n\n[r]: https://e.example\n`]) {
     const answer = new Answer();
     for (let length = 0; length <= text.length; length += 37) shown(answer.plan(text.slice(0, length), false));
     assert.equal(shown(answer.plan(text, true)), html(text));
+    assert.equal(shown(answer.plan(text, true)), html(text), "again");
   }
 });
 
@@ -188,12 +190,44 @@ test("a painter gives back each line, and goes on where the last one ended", asy
   assert.equal(await painterOf("no such language"), null);
 });
 
-test("blocks come in groups, and a group in which nothing changed is the same one", () => {
+test("plans come in groups, and a group in which nothing changed is the same one", () => {
   const answer = new Answer();
+  const known = new WeakMap();
+  const groups = (text) => grouped(answer.plan(text, false), 8, known, (at, behind) => ({ tag: "div", attributes: { class: behind ? "past" : "" } }));
   const text = Array.from({ length: 20 }, (_, n) => `block ${n}`).join("\n\n");
-  const before = grouped(answer.plan(text, false), []);
+  const before = groups(text);
   assert.deepEqual(before.map((group) => group.children().length), [8, 8, 4]);
-  const after = grouped(answer.plan(`${text} and more\n\nblock 20`, false), before);
+  const after = groups(`${text} and more\n\nblock 20`);
   assert.deepEqual(after.map((group, at) => group === before[at]), [true, true, false]);
   assert.equal(shown(after.flatMap((group) => group.children())), html(`${text} and more\n\nblock 20`, false));
+  const list = groups(`${text} and more\n\nblock 20\n\n${"- item\n".repeat(9)}\nblock 21\n\nblock 22`);
+  assert.deepEqual(list.map((group) => group.children().length), [8, 8, 6, 2], "a list weighs what is in it");
+  assert.ok(list[1] === after[1]);
+});
+
+test("a long list, quote or table stands in parts, and those that are behind the end stay the same", () => {
+  const numbered = (count) => Array.from({ length: count }, (_, n) => `${n + 5}. item ${n}\n`).join("");
+  const answer = new Answer();
+  const before = answer.plan(numbered(70), false);
+  assert.deepEqual(before.map(({ attributes }) => [attributes.start, attributes.class]), [["5", "tight part"], ["37", "tight part"], ["69", "tight"]]);
+  const after = answer.plan(`${numbered(100)}\nAnd then.`, false);
+  assert.deepEqual(after.map(({ tag }) => tag), ["ol", "ol", "ol", "ol", "p"]);
+  assert.ok(after[1] === before[1]);
+  assert.deepEqual(new Answer().plan("- a\n\n- b\n", true).map(({ attributes }) => attributes.class), ["loose"]);
+
+  const quote = new Answer();
+  const parts = (count) => quote.plan("> word\n>\n".repeat(count), false)[0].children();
+  const short = parts(20);
+  assert.deepEqual(short.map(({ tag }) => tag), [..."pppppppp", "div", "div"]);
+  const long = parts(30);
+  assert.deepEqual(long.map(({ tag }) => tag), [..."pppppppp", "div", "div", "div"]);
+  assert.ok(long[8] === short[8]);
+
+  const table = new Answer();
+  const bodies = (count) => table.plan(`| a |\n|---|\n${"| 1 |\n".repeat(count)}`, false)[0].children()[0].children();
+  assert.deepEqual(bodies(30).map(({ tag }) => tag), ["thead", "tbody"]);
+  bodies(90);
+  const [, first] = bodies(91);
+  assert.equal(first.children().length, 32);
+  assert.ok(bodies(120)[1] === first);
 });
