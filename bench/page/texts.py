@@ -1,4 +1,5 @@
-"""Answers of 50 KB, each in one shape: one block that grows, or all kinds of them."""
+"""Answers of 50 KB, each in one shape: one block that grows, or all kinds of them. The columns of
+`table` stay as wide as its first rows, those of `columns` do not."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ CODE = [
     "    return round(net * (1 + rate), 2)\n",
     "\n",
 ]
+CELLS = [f"| {number} | {'word ' * (number * 7 % 23)}| `{10**(number % 9)}` |\n" for number in range(99)]
 MIXED = [
     "## A heading\n\n",
     "Some words with **bold**, `code` and a [link](https://example.com).\n\n",
@@ -44,6 +46,7 @@ TEXTS = {
     "table": _repeated(
         ["| Apple | **red** | `1.20` | sweet |\n"], "| a | b | c | d |\n|---|---|--:|---|\n"
     ),
+    "columns": _repeated(CELLS, "| number | words | power |\n|--:|---|--:|\n"),
     "paragraph": _repeated(WORDS),
     "code": _repeated(CODE, "```python\n"),
     "quotes": _repeated(["> a line of *what they said*\n", "> > and what was `answered`\n", ">\n"]),

@@ -5,12 +5,14 @@ import { FormulaView } from "./formula-view.js";
 import { grouped } from "./grow.js";
 import { DEPTH, Inline, MARKS, normal, noteLabel, unescaped } from "./inline.js";
 import { Growing, decided } from "./markdown.js";
+import { TableView } from "./table-view.js";
 import { words } from "./words.js";
 
 const LONG = 3000; // characters of a paragraph's end that are read again and again
 const ROWS = 40; // of a table's
 const TOGETHER = 8; // blocks of a quote
 const PART = 32; // items of a list, and rows
+const NEAR = 3; // parts of a table at its end, which the reader may see
 const OPENS = /[*_~`[\]<$\\&]/; // what begins an element
 const WHOLE = new Set(["Emphasis", "StrongEmphasis", "InlineCode", "Link"]);
 
@@ -239,24 +241,28 @@ export class Answer {
       const [left, right] = [/^\s*:/.test(cell), /:\s*$/.test(cell)];
       return right ? { align: left ? "center" : "right" } : {};
     });
-    const line = (row, tag) => ({
+    const line = (row, tag, role) => ({
       tag: "tr",
+      attributes: { role: "row" },
       children: () => {
         const cells = this.#cells(row).slice(0, aligned.length);
-        const plans = cells.map((cell, index) => ({ tag, attributes: aligned[index], children: () => (cell ? this.#inline.plans(cell, end, 0) : []) }));
+        const plans = cells.map((cell, index) => ({ tag, attributes: { ...aligned[index], role }, children: () => (cell ? this.#inline.plans(cell, end, 0) : []) }));
         const missing = aligned.length - cells.length;
-        return missing ? [...plans, { tag, attributes: { colspan: String(missing) } }] : plans; // one for all: there may be thousands
+        return missing ? [...plans, { tag, attributes: { colspan: String(missing), role } }] : plans; // one for all: there may be thousands
       },
     });
-    const body = () => {
-      const from = read[0].from;
-      const lines = [...this.#before(from), ...read.map((row) => this.#row(row, line(row, "td"), end))];
-      if (read.length > ROWS && !depth && node.to === end) this.#settle(from, read.at(-ROWS / 2).from, lines.slice(0, -ROWS / 2), true);
-      return grouped(lines, PART, this.#groups, () => ({ tag: "tbody" }));
+    const top = { tag: "thead", attributes: { role: "rowgroup" }, children: () => [line(head, "th", "columnheader")] };
+    const grows = node.to === end;
+    if (!read.length) return { view: TableView, rows: 0, grows, children: () => [top] };
+    const from = read[0].from;
+    const before = this.#before(from);
+    const children = () => {
+      const lines = [...before, ...read.map((row) => this.#row(row, line(row, "td", "cell"), end))];
+      if (read.length > ROWS && !depth && grows) this.#settle(from, read.at(-ROWS / 2).from, lines.slice(0, -ROWS / 2), true);
+      const group = (at, behind) => ({ tag: "tbody", attributes: { class: behind < NEAR ? "" : "past", role: "rowgroup" } });
+      return [top, ...grouped(lines, PART, this.#groups, group)];
     };
-    const top = () => ({ tag: "thead", children: () => [line(head, "th")] });
-    const table = { tag: "table", attributes: { dir: "auto" }, children: () => [top(), ...(read.length ? body() : [])] };
-    return { tag: "div", attributes: { class: "table", tabindex: "0" }, children: () => [table] };
+    return { view: TableView, rows: before.length + read.length, grows, children };
   }
 
   /** A row is read anew with its table, so it is known by what it says. */
@@ -303,7 +309,7 @@ const APART = new Set(["p", "h1", "h2", "h3", "h4", "h5", "h6", "li", "tr", "blo
 export function plainText(text) {
   const words = (plans) => plans.map((plan) => {
     if (typeof plan === "string") return plan;
-    if (plan.view) return plan.text === undefined ? plan.source : `\n${plan.text}\n`;
+    if (plan.view && !plan.children) return plan.text === undefined ? plan.source : `\n${plan.text}\n`;
     if (plan.tag === "br") return "\n";
     const inside = words(plan.children?.() ?? []);
     if (plan.tag === "td" || plan.tag === "th") return `${inside}, `;

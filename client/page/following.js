@@ -1,5 +1,7 @@
 /** The end of the conversation stays in view while it grows, until the reader moves up. */
 
+import { soon } from "./soon.js";
+
 const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 const NEAR = 2; // px: where zoomed, the end is a fraction away
 
@@ -98,5 +100,4 @@ export class Following {
   }
 }
 
-const soon = (work) => (globalThis.scheduler?.postTask ? scheduler.postTask(work, { priority: "user-blocking" }) : setTimeout(work));
 const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);

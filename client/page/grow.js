@@ -11,7 +11,7 @@ const FORMULAS = new Set([
   "mtable", "mtd", "mtext", "mtr", "munder", "munderover", "none",
 ]);
 const ATTRIBUTES = new Set([
-  "align", "checked", "class", "colspan", "dir", "disabled", "href", "rel", "start", "tabindex", "target", "title", "type",
+  "align", "checked", "class", "colspan", "dir", "disabled", "href", "rel", "role", "start", "tabindex", "target", "title", "type",
   "accent", "accentunder", "columnalign", "columnlines", "columnspan", "depth", "display", "displaystyle", "fence",
   "form", "height", "largeop", "linethickness", "lspace", "mathcolor", "mathvariant", "maxsize", "minsize",
   "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",

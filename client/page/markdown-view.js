@@ -1,11 +1,12 @@
 /** What the model wrote, as elements. Nothing here trusts it. */
 
 import { h } from "./element.js";
+import { soon } from "./soon.js";
 
 const SLOW_MS = 25;
 const LONGEST_REST_MS = 400; // what gathers meanwhile is drawn at once
 const TOGETHER = 8; // blocks
-const NEAR = 4; // groups at the end, which the reader may see
+const NEAR = 6; // groups at the end, which the reader may see
 
 let modules; // asked for by the first answer
 let loaded = null;
@@ -44,7 +45,10 @@ export class MarkdownView {
     const begun = performance.now();
     clearTimeout(this.#timer);
     if (begun < this.#rest && !this.#final) {
-      this.#timer = setTimeout(() => this.#draw(), this.#rest - begun);
+      this.#timer = setTimeout(() => {
+        this.#draw();
+        soon(() => this.element.getBoundingClientRect()); // layout is a task of its own
+      }, this.#rest - begun);
       return;
     }
     const { Answer, grow, grouped } = loaded;

@@ -1,0 +1,31 @@
+/** A table, which scrolls sideways by itself. One that gets long keeps the columns that it has by then. */
+
+import { element, grow } from "./grow.js";
+
+const LONG = 32; // rows
+
+export class TableView {
+  #table = element("table", { dir: "auto", role: "table" });
+  #kept = [];
+  #rows = 0;
+  element = element("div", { class: "table", tabindex: "0" });
+
+  constructor() {
+    this.element.append(this.#table);
+  }
+
+  /** @param {{rows: number, grows: boolean, children: () => import("./grow.js").Plan[]}} plan  `grows`: more of it may come */
+  update({ rows, grows, children }) {
+    if (grows && this.#rows >= LONG && !this.element.classList.contains("long")) this.#hold();
+    this.#rows = rows;
+    grow(this.#table, this.#kept, children());
+  }
+
+  /** Each row is then laid out by itself, not all of them for each word that is added. */
+  #hold() {
+    const widths = Array.from(this.#table.rows[0].cells, (cell) => cell.getBoundingClientRect().width);
+    if (!widths.every(Boolean)) return; // it is not shown
+    this.#table.style.setProperty("--columns", widths.map((width) => `${width}px`).join(" "));
+    this.element.classList.add("long");
+  }
+}
