@@ -1,6 +1,6 @@
 /** The end of the conversation stays in view while it grows, until the reader moves up. */
 
-import { soon } from "./soon.js";
+import { soon } from "../deferred.js";
 
 const UP = new Set(["ArrowUp", "PageUp", "Home"]);
 const NEAR = 2; // px: where zoomed, the end is a fraction away

@@ -115,6 +115,61 @@ async def test_a_selection_and_a_sideways_scroll_outlast_the_answer(talk: Talk) 
     assert left == ["A settled paragraph.", True, 100]
 
 
+async def test_what_comes_at_once_is_drawn_in_pieces(talk: Talk) -> None:
+    await talk.says("Hello.\n\n")
+    await talk.is_drawn()
+    await talk.page.evaluate(
+        """() => {
+          const root = document.querySelector(".markdown");
+          let before = root.textContent.length;
+          window.pieces = [];
+          new MutationObserver(() => {
+            pieces.push(root.textContent.length - before);
+            before = root.textContent.length;
+          }).observe(root, { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    await talk.says("- an item of a list\n- **another** one\n" * 300 + "\nThe end.", size=10_000)
+    await talk.ends()
+    await expect(talk.answer).to_contain_text("The end.")
+    assert await talk.answer.locator("li").count() == 600
+    pieces = await talk.page.evaluate("pieces")
+    assert max(pieces) <= 400
+    assert len(pieces) > 20
+
+
+async def test_a_caret_stands_behind_a_paragraph_until_it_ends(talk: Talk) -> None:
+    await talk.says("A first one.\n\nA second one")
+    last = talk.answer.locator("p").last
+    await expect(last).to_have_text("A second one")
+    caret = "(p) => getComputedStyle(p, '::after').content"
+    assert await last.evaluate(caret) != "none"
+    assert await talk.answer.locator("p").first.evaluate(caret) == "none"
+    await talk.ends()
+    assert await last.evaluate(caret) == "none"
+
+
+async def test_a_long_table_keeps_its_columns_and_is_one_table(talk: Talk) -> None:
+    widths = "(table) => [...table.rows[0].cells].map((cell) => cell.getBoundingClientRect().width)"
+    await talk.says("| name | price |\n|---|--:|\n")
+    await talk.says("| an apple | 1.20 |\n" * 50, size=200)
+    table = talk.answer.get_by_role("table")
+    await expect(talk.answer.locator(".table")).to_have_class("table long")
+    held = await table.evaluate(widths)
+    await talk.says(f"| {'a word ' * 30} | {'9' * 30} |\n" * 50)
+    await talk.ends()
+    await expect(talk.answer.get_by_role("row")).to_have_count(101)
+    assert await table.evaluate(widths) == held
+    last = await table.evaluate(widths.replace("rows[0]", "rows[100]"))
+    assert last == held, "what is wide stands in lines"
+    wire = await talk.page.context.new_cdp_session(talk.page)
+    nodes = (await wire.send("Accessibility.getFullAXTree"))["nodes"]
+    roles = [node["role"]["value"] for node in nodes if not node["ignored"]]
+    assert roles.count("columnheader") == 2
+    assert roles.count("table") == 1
+    assert roles.count("row") > 1
+
+
 async def test_no_state_shows_signs_of_markdown(talk: Talk) -> None:
     await talk.says("Hello.\n\n")
     await talk.is_drawn()

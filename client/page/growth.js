@@ -1,0 +1,96 @@
+/** Draws a text that grows, a piece in each task, and leaves the browser time for others. */
+
+import { soon } from "../deferred.js";
+import { Answer } from "./answer.js";
+import { h } from "./element.js";
+import { grow, grouped } from "./grow.js";
+
+const SLOW_MS = 25;
+const LONGEST_REST_MS = 400;
+const PIECE = 400; // characters of what comes live
+const TOGETHER = 8; // blocks
+const NEAR = 6; // groups at the end, which the reader may see
+
+/** Its blocks are drawn once; only what the end of the text changes is drawn again. */
+export class Growth {
+  #element;
+  #text = "";
+  #final = false;
+  #drawn = 0; // characters
+  #answer;
+  #kept = [];
+  #groups = new WeakMap();
+  #count = 0; // of groups
+  #stood = 0; // of those that were there when the reader last saw it
+  #rest = 0; // when to draw again, where drawing is slow
+  #timer;
+
+  /** @param {Element} element  of the class `live`, where the text comes while it is read */
+  constructor(element) {
+    this.#element = element;
+  }
+
+  /** @param {string} text @param {boolean} final  nothing follows */
+  update(text, final) {
+    if (!text.startsWith(this.#text)) this.#drawn = text.length;
+    this.#text = text;
+    this.#final = final;
+    this.#stood = this.#count;
+    this.#draw();
+  }
+
+  get #behind() {
+    return this.#drawn < this.#text.length;
+  }
+
+  #draw() {
+    const begun = performance.now();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (begun < this.#rest && !this.#final) {
+      this.#later(this.#rest - begun);
+      return;
+    }
+    const live = this.#element.classList.contains("live");
+    this.#drawn = live ? Math.min(this.#text.length, this.#drawn + PIECE) : this.#text.length;
+    try {
+      this.#grow(this.#text.slice(0, this.#drawn), this.#final && !this.#behind);
+    } catch (error) {
+      console.error(error);
+      this.#plain();
+    }
+    const took = performance.now() - begun;
+    this.#rest = took > SLOW_MS ? begun + Math.min(4 * took, took + LONGEST_REST_MS) : 0;
+    if (live) soon(() => this.#layOut());
+  }
+
+  #later(ms) {
+    this.#timer ??= setTimeout(() => this.#draw(), ms);
+  }
+
+  /** Layout is a task of its own, and so is what is still to be drawn. */
+  #layOut() {
+    this.#element.getBoundingClientRect();
+    if (this.#behind) this.#later(0);
+  }
+
+  #grow(text, final) {
+    if (!this.#answer) {
+      this.#answer = new Answer();
+      this.#element.replaceChildren();
+    }
+    const old = this.#stood - NEAR;
+    const group = (at) => ({ tag: "div", attributes: { class: at < old ? "blocks past" : "blocks" } });
+    const groups = grouped(this.#answer.plan(text, final), TOGETHER, this.#groups, group);
+    this.#count = groups.length;
+    grow(this.#element, this.#kept, groups);
+  }
+
+  /** The text as it is written: better than nothing. */
+  #plain() {
+    this.#kept = [];
+    this.#answer = undefined;
+    this.#drawn = this.#text.length;
+    this.#element.replaceChildren(h("p", { class: "text" }, this.#text));
+  }
+}
