@@ -203,14 +203,15 @@ async def measured(path: Path, keeper: JournalKeeper) -> Row:
     return row
 
 
-async def committing(keepers: list[JournalKeeper], *, scanned: bool) -> list[float]:
-    """The p99 of commits to each journal (ms): the median over windows that follow one another,
-    every second round backwards. `scanned`: beside a reader of the same journal."""
-    found: list[list[float]] = [[] for _ in keepers]
+async def committing(pairs: list[tuple[JournalKeeper, JournalKeeper | None]]) -> list[float]:
+    """The p99 of commits to the first of each pair beside a reader of the second (ms): the median
+    over windows that follow one another, every second round backwards."""
+    found: list[list[float]] = [[] for _ in pairs]
     for number in range(ROUNDS):
-        for place in list(range(len(keepers)))[:: -1 if number % 2 else 1]:
-            reader = asyncio.create_task(scanning(keepers[place])) if scanned else None
-            window = await commits(keepers[place], lambda done: done >= COMMITS)
+        for place in list(range(len(pairs)))[:: -1 if number % 2 else 1]:
+            written, read = pairs[place]
+            reader = asyncio.create_task(scanning(read)) if read else None
+            window = await commits(written, lambda done: done >= COMMITS)
             found[place].append(p99(window))
             if reader:
                 reader.cancel()
@@ -240,11 +241,13 @@ async def both(path: Path) -> dict[str, list[Row]]:
         collecting = asyncio.create_task(garbage.collect(lambda: True))  # as the server does
         keepers = [JournalKeeper(Journal(str(one))) for one in paths]
         rows = [await measured(*one) for one in zip(paths, keepers, strict=True)]
-        alone = await committing(keepers, scanned=False)
-        scanned = await committing(keepers, scanned=True)
+        fresh, long = keepers
+        alone = await committing([(fresh, None), (long, None)])
+        *scanned, beside = await committing([(fresh, fresh), (long, long), (fresh, long)])
         for place, row in enumerate(rows):
             row["start_s"] = starts[place]
             row["commit_p99_ms"], row["commit_scanned_p99_ms"] = alone[place], scanned[place]
+        rows[0]["commit_beside_p99_ms"], rows[1]["commit_beside_p99_ms"] = beside, scanned[1]
         rows[1] |= await deleted(keepers[1])
         for keeper in keepers:
             await keeper.close()
@@ -271,7 +274,8 @@ SHOWN = {
     "rare_ms": "for two rare words",
     "begun_ms": "for a beginning",
     "commit_p99_ms": "commit p99 ms",
-    "commit_scanned_p99_ms": "while scanned",
+    "commit_scanned_p99_ms": "while it is scanned",
+    "commit_beside_p99_ms": "while the long one is scanned",
     "delete_pause_ms": "longest commit while deleting, ms",
     "delete_s": "deleting s",
 }
