@@ -42,14 +42,12 @@ class Holding(msgspec.Struct):
     def add(self, ones: Sequence[Append], head: Head | None, index: list[object]) -> bytes:
         """What these append, as the bytes of a part; what a flush must know of it goes to the
         index."""
+        if head is None and len(ones) == 1 and len(ones[0].events) == 1:
+            return self._add_one(ones[0], index)
         session_id, first = ones[0].session_id, self.head + 1
         self.epoch = epoch = ones[0].epoch
-        if len(ones) == 1 and len(ones[0].events) == 1:
-            events = list(ones[0].events)
-            rows = [row_of(events[0], epoch, ones[0].payloads[0])]
-        else:
-            events = merge(event for one in ones for event in one.events)
-            rows = [row_of(event, epoch) for event in events]
+        events = merge(event for one in ones for event in one.events)
+        rows = [row_of(event, epoch) for event in events]
         if events:
             self.head = events[-1].seq
             self.since = self.since if self.unjoined else time.monotonic()
@@ -71,6 +69,21 @@ class Holding(msgspec.Struct):
         for event, stored, place in zip(events, rows, places, strict=True):
             flat += (event.seq, place, len(stored))
         index += (session_id, self.fence, first, self.head, len(part), flat, about, used)
+        return part
+
+    def _add_one(self, one: Append, index: list[object]) -> bytes:
+        """As `add`: most of what a session appends is a token, and no head."""
+        (event,) = one.events
+        row = row_of(event, one.epoch, one.payloads[0])
+        part, _, (place,) = part_of(one.session_id, one.epoch, None, (row,))
+        first, last = self.head + 1, event.seq
+        self.epoch, self.head = one.epoch, last
+        if not self.unjoined:
+            self.since = time.monotonic()
+        self.unjoined.append(event)
+        self.rows.append((first_seq(event), last, row))
+        flat = (last, place, len(row))
+        index += (one.session_id, self.fence, first, last, len(part), flat, False, False)
         return part
 
     def _kept(self, events: Sequence[Event], head: Head) -> KeptHead:
