@@ -18,7 +18,7 @@ CODE = [
     "    return round(net * (1 + rate), 2)\n",
     "\n",
 ]
-CELLS = [f"| {number} | {'word ' * (number * 7 % 23)}| `{10**(number % 9)}` |\n" for number in range(99)]
+CELLS = [f"| {n} | {'word ' * (n * 7 % 23)}| `{10 ** (n % 9)}` |\n" for n in range(99)]
 MIXED = [
     "## A heading\n\n",
     "Some words with **bold**, `code` and a [link](https://example.com).\n\n",
