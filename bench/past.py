@@ -204,18 +204,18 @@ async def measured(path: Path, keeper: JournalKeeper) -> Row:
 
 
 async def committing(pairs: list[tuple[JournalKeeper, JournalKeeper | None]]) -> list[float]:
-    """The p99 of commits to the first of each pair beside a reader of the second (ms): the median
-    over windows that follow one another, every second round backwards."""
+    """The p99 of commits to the first of each pair beside a reader of the second (ms), over windows
+    that follow one another, every second round backwards."""
     found: list[list[float]] = [[] for _ in pairs]
     for number in range(ROUNDS):
         for place in list(range(len(pairs)))[:: -1 if number % 2 else 1]:
             written, read = pairs[place]
             reader = asyncio.create_task(scanning(read)) if read else None
             window = await commits(written, lambda done: done >= COMMITS)
-            found[place].append(p99(window))
+            found[place] += window
             if reader:
                 reader.cancel()
-    return [statistics.median(windows) for windows in found]
+    return [p99(waits) for waits in found]
 
 
 async def deleted(keeper: JournalKeeper) -> Row:
