@@ -10,7 +10,7 @@ export class Following {
   #outer;
   #content;
   #button;
-  #on = true;
+  #follows = true;
   #top = 0; // as it was last
   #seen = 0; // how far the session had come when the reader left the end
   #news = false; // whether it has come further
@@ -26,6 +26,7 @@ export class Following {
     this.#outer = outer;
     this.#content = content;
     this.#button = button;
+    this.#on = true;
     for (const one of [scroll, outer]) one.addEventListener("scroll", () => this.#moved());
     scroll.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leave(), { passive: true });
     scroll.addEventListener("keydown", ({ key }) => UP.has(key) && this.#leave());
@@ -35,6 +36,15 @@ export class Following {
       this.resume();
       scroll.focus({ preventScroll: true });
     });
+  }
+
+  get #on() {
+    return this.#follows;
+  }
+
+  set #on(on) {
+    this.#follows = on;
+    this.#scroll.style.overflowAnchor = on ? "none" : ""; // at the end the browser need not look for one
   }
 
   /** Go to the end, and stay there. */
@@ -63,7 +73,6 @@ export class Following {
 
   /** Drawing, layout and painting are a task each, so that a key does not wait for all of them. */
   #placed() {
-    this.#scroll.style.overflowAnchor = this.#on ? "none" : ""; // the browser need not look for one
     if (this.#on && this.#content.firstElementChild) this.#end(); // lays out
     this.#button.hidden = this.#on || this.#below() <= NEAR;
     this.#button.dataset.news = String(this.#news);

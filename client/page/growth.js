@@ -52,7 +52,7 @@ export class Growth {
       return;
     }
     const live = this.#element.classList.contains("live");
-    this.#drawn = live ? Math.min(this.#text.length, this.#drawn + PIECE) : this.#text.length;
+    this.#drawn = live ? cut(this.#text, this.#drawn + PIECE) : this.#text.length;
     try {
       this.#grow(this.#text.slice(0, this.#drawn), this.#final && !this.#behind);
     } catch (error) {
@@ -93,4 +93,10 @@ export class Growth {
     this.#drawn = this.#text.length;
     this.#element.replaceChildren(h("p", { class: "text" }, this.#text));
   }
+}
+
+/** The end of a piece, which is not within a character of two units. */
+function cut(text, end) {
+  const within = /[\udc00-\udfff]/.test(text.charAt(end));
+  return Math.min(text.length, within ? end + 1 : end);
 }

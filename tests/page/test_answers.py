@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from realtime.protocol import utf16_len
 from tests.page.acting import live, opened, start
 from tests.page.stage import OWNER, Stage
 
@@ -43,7 +44,7 @@ class Talk:
     async def says(self, text: str, size: int = 7) -> None:
         for at in range(0, len(text), size):
             delta = text[at : at + size]
-            await self.stage.plays("token", kind="text", offset=len(self.text), delta=delta)
+            await self.stage.plays("token", kind="text", offset=utf16_len(self.text), delta=delta)
             self.text += delta
 
     async def is_drawn(self) -> None:
@@ -123,19 +124,22 @@ async def test_what_comes_at_once_is_drawn_in_pieces(talk: Talk) -> None:
           const root = document.querySelector(".markdown");
           let before = root.textContent.length;
           window.pieces = [];
+          window.torn = 0;
           new MutationObserver(() => {
+            torn += !root.textContent.isWellFormed();
             pieces.push(root.textContent.length - before);
             before = root.textContent.length;
           }).observe(root, { childList: true, subtree: true, characterData: true });
         }"""
     )
-    await talk.says("- an item of a list\n- **another** one\n" * 300 + "\nThe end.", size=10_000)
+    await talk.says("- an item of a list\n- **another** one 😀\n" * 300 + "\nThe end.", size=10_000)
     await talk.ends()
     await expect(talk.answer).to_contain_text("The end.")
     assert await talk.answer.locator("li").count() == 600
     pieces = await talk.page.evaluate("pieces")
     assert max(pieces) <= 400
     assert len(pieces) > 20
+    assert await talk.page.evaluate("torn") == 0, "no half of a character"
 
 
 async def test_a_caret_stands_behind_a_paragraph_until_it_ends(talk: Talk) -> None:

@@ -62,10 +62,12 @@ async def test_a_step_up_ends_following_and_the_button_brings_it_back(
     model.drops.put_nowait("followed")
     await expect(page.get_by_text("followed")).to_be_in_viewport()
 
+    await expect(page.locator("#scroll")).to_have_css("overflow-anchor", "none")
     await page.locator("#scroll").hover()
     await page.mouse.wheel(0, -8)
     await expect(newest).to_be_visible()
     await expect(newest).to_have_attribute("data-news", "false")
+    await expect(page.locator("#scroll")).to_have_css("overflow-anchor", "auto")
     top = await page.locator("#scroll").evaluate("(scroll) => scroll.scrollTop")
     model.drops.put_nowait("\n\n".join(["unseen"] * 20))
     await expect(page.get_by_text("unseen")).to_have_count(20)
