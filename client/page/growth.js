@@ -6,8 +6,9 @@ import { h } from "./element.js";
 import { grow, grouped } from "./grow.js";
 
 const SLOW_MS = 25;
+const TOO_SLOW_MS = 100;
 const LONGEST_REST_MS = 400;
-const PIECE = 400; // characters of what comes live
+const PIECE = 400; // characters of what comes live; twice as many after a piece that was too slow
 const TOGETHER = 8; // blocks
 const NEAR = 6; // groups at the end, which the reader may see
 
@@ -17,6 +18,7 @@ export class Growth {
   #text = "";
   #final = false;
   #drawn = 0; // characters
+  #piece = PIECE;
   #answer;
   #kept = [];
   #groups = new WeakMap();
@@ -52,7 +54,7 @@ export class Growth {
       return;
     }
     const live = this.#element.classList.contains("live");
-    this.#drawn = live ? cut(this.#text, this.#drawn + PIECE) : this.#text.length;
+    this.#drawn = live ? cut(this.#text, this.#drawn + this.#piece) : this.#text.length;
     try {
       this.#grow(this.#text.slice(0, this.#drawn), this.#final && !this.#behind);
     } catch (error) {
@@ -61,16 +63,18 @@ export class Growth {
     }
     const took = performance.now() - begun;
     this.#rest = took > SLOW_MS ? begun + Math.min(4 * took, took + LONGEST_REST_MS) : 0;
-    if (live) soon(() => this.#layOut());
+    if (live) soon(() => this.#layOut(took));
   }
 
   #later(ms) {
     this.#timer ??= setTimeout(() => this.#draw(), ms);
   }
 
-  /** Layout is a task of its own, and so is what is still to be drawn. */
-  #layOut() {
+  /** Layout is a task of its own, and so is what is still to be drawn. `drawing`: how long that took, ms. */
+  #layOut(drawing) {
+    const begun = performance.now();
     this.#element.getBoundingClientRect();
+    this.#piece = Math.max(drawing, performance.now() - begun) > TOO_SLOW_MS ? 2 * this.#piece : PIECE;
     if (this.#behind) this.#later(0);
   }
 
