@@ -42,12 +42,14 @@ class Holding(msgspec.Struct):
     def add(self, ones: Sequence[Append], head: Head | None, index: list[object]) -> bytes:
         """What these append, as the bytes of a part; what a flush must know of it goes to the
         index."""
-        if head is None and len(ones) == 1 and len(ones[0].events) == 1:
+        single = len(ones) == 1 and len(ones[0].events) == 1
+        if single and head is None:
             return self._add_one(ones[0], index)
         session_id, first = ones[0].session_id, self.head + 1
         self.epoch = epoch = ones[0].epoch
         events = merge(event for one in ones for event in one.events)
-        rows = [row_of(event, epoch) for event in events]
+        payload = ones[0].payloads[0] if single else None
+        rows = [row_of(event, epoch, payload) for event in events]
         if events:
             self.head = events[-1].seq
             self.since = self.since if self.unjoined else time.monotonic()
