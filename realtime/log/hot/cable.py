@@ -73,7 +73,7 @@ class Cable(asyncio.Protocol):
 
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._transport is None or self.lost.done():
+        if not unsent or self._transport is None:
             return
         try:
             self._transport.write(b"".join(unsent))
@@ -85,6 +85,7 @@ class Cable(asyncio.Protocol):
         if self.lost.done():
             return
         self.lost.set_result(away)
+        self._send()  # what was asked before is still said
         if self._watch:
             self._watch.cancel()
         for answer, _ in self._waiting:
