@@ -27,49 +27,67 @@ export class Answer {
   #groups = new WeakMap(); // of plans that stand together, by their first ones
   #rows = new Map(); // of a table's row, by what it says: an object that stays with it
   /**
-   * The settled beginning of a long block at the end: the parser is not shown `from..to` of the
-   * text, and the plans of it stand before those of the rest.
+   * The settled beginnings of long blocks: the parser is not shown `from..to` of the text, and the plans of it
+   * stand before those of what it is shown there, which is `at` in the source. Only the last one grows.
    */
-  #settled = null;
-  #settling = null; // what the next plan begins with
+  #settled = [];
+  #settling = null; // what `#settled` becomes with the next text
 
   /** @param {string} text @param {boolean} final  nothing follows @returns {import("./grow.js").Plan[]} */
   plan(text, final) {
     const grows = text.startsWith(this.#text);
     const settled = this.#settling ?? this.#settled;
-    this.#settled = grows && (!final || settled?.closed) ? settled : null;
+    const open = final ? settled.findIndex(({ closed }) => !closed) : -1;
+    this.#settled = grows ? settled.slice(0, open < 0 ? undefined : open) : [];
     this.#settling = null;
     if (!grows) this.#plans = new WeakMap();
     this.#text = text;
     if (final && !this.#reading.final && (this.#known || text.includes("[^"))) {
       this.#forget(); // what is not defined by now never is
-      this.#settled = null;
+      this.#settled = [];
     }
-    this.#reading.source = this.#spliced(final ? text : decided(text));
     this.#reading.final = final;
-    let tree = this.#growing.parse(this.#reading.source);
-    if (this.#define(tree) && this.#settled) {
-      this.#settled = null;
-      this.#reading.source = final ? text : decided(text);
-      tree = this.#growing.parse(this.#reading.source);
+    const known = final ? text : decided(text);
+    let tree = this.#parse(known);
+    const defines = this.#define(tree);
+    if (this.#settled.length && (defines || !this.#stands(tree))) {
+      this.#settled = [];
+      tree = this.#parse(known);
     }
     const end = final ? -1 : this.#reading.source.trimEnd().length;
     return this.#blocks(tree.topNode, end, 0);
   }
 
-  #spliced(text) {
-    const { from, to } = this.#settled ?? { from: 0, to: 0 };
-    return text.slice(0, from) + text.slice(to);
+  #parse(text) {
+    let [source, end] = ["", 0];
+    for (const { from, to } of this.#settled) {
+      source += text.slice(end, from);
+      end = to;
+    }
+    this.#reading.source = source + text.slice(end);
+    return this.#growing.parse(this.#reading.source);
   }
 
-  /** The settled plans of a block, if it is the one that has some. */
-  #before = (from) => (this.#settled?.from === from ? this.#settled.plans : []);
+  /** Whether what is settled still begins a paragraph, or the rows of a table: the next lines may make it something else. */
+  #stands({ topNode }) {
+    const begins = new Set();
+    for (let node = topNode.firstChild; node; node = node.nextSibling) {
+      if (node.name === "Paragraph") begins.add(node.from);
+      if (node.name === "Table") begins.add(node.firstChild.nextSibling?.nextSibling?.from);
+    }
+    return this.#settled.every(({ at }) => begins.has(at));
+  }
 
-  /** `closed`: whatever follows, they are what the text says. */
-  #settle(from, to, plans, closed) {
-    const before = this.#settled?.from === from ? this.#settled : { from, to: from, plans: [], closed: true };
+  /** The settled plans of the block that begins there, if it has some. */
+  #before = (at) => this.#settled.find((one) => one.at === at)?.plans ?? [];
+
+  /** `at..until`: where in the source; `closed`: whatever follows, they are what the text says. */
+  #settle(at, until, plans, closed) {
+    const others = this.#settled.filter((one) => one.at !== at);
+    const from = at + others.reduce((hidden, { from, to }) => hidden + to - from, 0);
+    const before = this.#settled[others.length] ?? { to: from, plans: [], closed: true };
     plans.slice(before.plans.length).forEach(read);
-    this.#settling = { from, to: to + before.to - from, plans, closed: closed && before.closed };
+    this.#settling = [...others, { at, from, to: before.to + until - at, plans, closed: closed && before.closed }];
   }
 
   /**

@@ -205,8 +205,11 @@ export class Growing {
   }
 }
 
-const UNDECIDED = /^(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*(?:[-=*+_]+|\d{1,9}[.)]?|#{1,6}|\[\^?[^\]]*\]?:?|(?:`{3,}|~{3,})[^\n`]*)?[ \t]*$/;
+const UNDECIDED = /^(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*(?:[-=*+_]+|\d{1,9}[.)]?|#{1,6}|\[\^?[^\]]*\]?:?|(?:`{3,}|~{3})[^\n`]*)?$/;
 const HALF_LINK = 2000; // characters, with its address
+const HALF_ADDRESS = /^(?:[^()\s]|\([^()\s]*\))*(?:\([^()\s]*)?(?:\s+(?:"[^"\n]*"?)?)?$/;
+const HALF_MARK = /(?:[*_~`]+|\[\^[^\]\s]*|!?\[|\]|[\\$<&])$/;
+const MARK = 100; // characters: the label of a note is the longest
 const row = (line) => /^[ \t>]*\|/.test(line);
 
 /**
@@ -221,11 +224,10 @@ export function decided(text) {
   let cut = 0;
   if (row(last) ? !row(before) : !last && row(before) && !row(prior)) cut = last.length || before.length + 1;
   else if (row(last) && row(before) && !row(prior) && /^[ \t>|:-]*$/.test(last)) cut = last.length + before.length + 1;
-  else if (UNDECIDED.test(last)) cut = last.length;
-  const kept = text.slice(0, text.length - cut);
-  if (cut) return kept;
-  const tail = kept.slice(-HALF_LINK)
-    .replace(/\]\((?:[^()\s]|\([^()\s]*\)?)*(?:\s+(?:"[^"\n]*"?)?)?$/, "")
-    .replace(/(?:[*_~`]+|\[\^[^\]\s]*|!?\[|\]|[\\$<&])$/, "");
-  return kept.slice(0, -HALF_LINK) + tail;
+  else if (UNDECIDED.test(last.trimEnd())) cut = last.length;
+  if (cut) return text.slice(0, text.length - cut);
+  const tail = text.slice(-HALF_LINK);
+  const link = tail.lastIndexOf("](");
+  const kept = link >= 0 && HALF_ADDRESS.test(tail.slice(link + 2)) ? text.slice(0, link - tail.length) : text;
+  return kept.slice(0, -MARK) + kept.slice(-MARK).replace(HALF_MARK, "");
 }

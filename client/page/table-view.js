@@ -1,4 +1,4 @@
-/** A table, which scrolls sideways by itself. One that gets long keeps the columns that it has by then. */
+/** A table, which scrolls sideways by itself. One that gets long keeps the columns that it has by then, and gives them the width that is free. */
 
 import { element, grow } from "./grow.js";
 
@@ -25,7 +25,8 @@ export class TableView {
   #hold() {
     const widths = Array.from(this.#table.rows[0].cells, (cell) => cell.getBoundingClientRect().width);
     if (!widths.every(Boolean)) return; // it is not shown
-    this.#table.style.setProperty("--columns", widths.map((width) => `${width}px`).join(" "));
+    this.#table.style.setProperty("--columns", widths.map((width) => `minmax(0, ${width}fr)`).join(" "));
+    this.#table.style.setProperty("--width", `${widths.reduce((one, other) => one + other)}px`);
     this.element.classList.add("long");
   }
 }

@@ -152,6 +152,29 @@ test("a text that grew is what it would be at once", () => {
   }
 });
 
+test("long blocks that follow one another are what they would be at once", () => {
+  const paragraph = "word **bold** and `code` then more of it ".repeat(100);
+  const table = (words) => `| a | b |\n|---|---|\n${Array.from({ length: 90 }, (_, n) => `| row ${n} | ${words} |\n`).join("")}`;
+  const [one, other] = [table("**x**"), table("for `y`")];
+  const blocks = [paragraph, one, other, `${paragraph}\n---`, `${paragraph}\n===`, `${paragraph} a | b\n--|--\n1 | 2`, "- item\n".repeat(50)];
+  for (const first of blocks) {
+    for (const second of blocks.slice(0, 4)) {
+      const text = `${first}\n\n${second}\n\nThe _end_.\n\n${one}\n${paragraph}`;
+      const answer = new Answer();
+      for (let length = 150; length < text.length; length += 400) {
+        const now = shown(answer.plan(text.slice(0, length), false));
+        if (length % 7 === 3) assert.equal(now, html(text.slice(0, length), false));
+      }
+      assert.equal(shown(answer.plan(text, true)), html(text));
+    }
+  }
+});
+
+test("half of a link is found without trying everything", () => {
+  for (const text of ["[x](", "f(g(h[i](", "](a(b)", "](( "]) decided(`${text.repeat(600)} and more words`); // and ends
+  for (const [text, shown] of [["see [x](http://a(b)c", "see [x"], ["[x](a \"tit", "[x"], ["[x](a) y", "[x](a) y"], ["f[x](y(z(1", "f[x](y(z(1"]]) assert.equal(decided(text), shown);
+});
+
 test("what is decided is a beginning of the text, and all of it once it has ended", () => {
   const code = "```py\nif x:\n    # why\n    - 1 | [a](b c) ** 2\n    | x |\n    ``\n```\n";
   for (const sample of [SAMPLE, code]) {

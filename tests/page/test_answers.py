@@ -160,6 +160,8 @@ async def test_a_long_table_keeps_its_columns_and_is_one_table(talk: Talk) -> No
     table = talk.answer.get_by_role("table")
     await expect(talk.answer.locator(".table")).to_have_class("table long")
     held = await table.evaluate(widths)
+    room = await table.evaluate("(table) => table.parentElement.clientWidth")
+    assert sum(held) == pytest.approx(room, abs=1), "and the width that is free"
     await talk.says(f"| {'a word ' * 30} | {'9' * 30} |\n" * 50)
     await talk.ends()
     await expect(talk.answer.get_by_role("row")).to_have_count(101)
@@ -172,6 +174,34 @@ async def test_a_long_table_keeps_its_columns_and_is_one_table(talk: Talk) -> No
     assert roles.count("columnheader") == 2
     assert roles.count("table") == 1
     assert roles.count("row") > 1
+
+
+async def test_a_long_word_stays_in_its_cell(talk: Talk) -> None:
+    row = f"| `{'0123456789abcdef' * 4}` | https://e.example/{'a' * 60} | 12 MB |\n"
+    await talk.says(f"| hash | from | size |\n|---|---|---|\n{row}")
+    await talk.ends()
+    over = await talk.answer.locator("td").evaluate_all(
+        """(cells) => cells.map((cell) => {
+          const words = document.createRange();
+          words.selectNodeContents(cell);
+          return words.getBoundingClientRect().right - cell.getBoundingClientRect().right;
+        })"""
+    )
+    assert len(over) == 3
+    assert max(over) <= 0
+
+
+async def test_two_long_tables_and_a_heading_are_drawn_whole(talk: Talk) -> None:
+    rows = [f"| row {number} | **for** `it` |\n" for number in range(90)]
+    table = f"| a | b |\n|---|---|\n{''.join(rows)}\n"
+    title = "A **long** heading of `words` " * 250
+    await talk.says(f"{table}{table}{title}\n---\nThe end.", size=3000)
+    await talk.ends()
+    await expect(talk.answer).to_contain_text("The end.")
+    await expect(talk.answer.locator("tbody tr")).to_have_count(180)
+    assert len(await talk.answer.locator("h2").inner_text()) == len(
+        title.replace("*", "").replace("`", "").strip()
+    )
 
 
 async def test_no_state_shows_signs_of_markdown(talk: Talk) -> None:
