@@ -333,5 +333,6 @@ export function plainText(text) {
     if (plan.tag === "td" || plan.tag === "th") return `${inside}, `;
     return APART.has(plan.tag) ? `\n${inside}\n` : inside;
   }).join("");
-  return words(new Answer().plan(text, true)).replace(/, *\n/g, "\n").replace(/\s*\n\s*/g, "\n").trim();
+  const said = words(new Answer().plan(text, true)).replace(/[^\S\n]+/g, " "); // many blanks would be tried one by one
+  return said.replace(/, ?\n/g, "\n").replace(/\s*\n\s*/g, "\n").trim();
 }
