@@ -25,7 +25,8 @@ export class TableView {
   #hold() {
     const widths = Array.from(this.#table.rows[0].cells, (cell) => cell.getBoundingClientRect().width);
     if (!widths.every(Boolean)) return; // it is not shown
-    this.#table.style.setProperty("--columns", widths.map((width) => `minmax(0, ${width}fr)`).join(" "));
+    const least = `min(8rem, ${100 / widths.length}%)`; // a narrow one may get words
+    this.#table.style.setProperty("--columns", widths.map((width) => `minmax(${least}, ${width}fr)`).join(" "));
     this.#table.style.setProperty("--width", `${widths.reduce((one, other) => one + other)}px`);
     this.element.classList.add("long");
   }
