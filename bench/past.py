@@ -95,6 +95,8 @@ def build(path: Path, sessions: int, gigabytes: float) -> None:
         if number % 1000 == 0:
             journal.checkpoint()
             print(f"\r{number} of {sessions} sessions", end="", file=sys.stderr, flush=True)
+    while journal.merge(1.0):  # as a server has done by then
+        pass
     journal.checkpoint()
     journal.close()
     print(file=sys.stderr)

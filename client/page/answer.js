@@ -47,17 +47,18 @@ export class Answer {
       this.#settled = [];
     }
     this.#reading.final = final;
-    const known = final ? text : decided(text);
-    let tree = this.#parse(known);
+    const shown = final ? text : decided(text);
+    let tree = this.#parse(shown);
     const defines = this.#define(tree);
     if (this.#settled.length && (defines || !this.#stands(tree))) {
       this.#settled = [];
-      tree = this.#parse(known);
+      tree = this.#parse(shown);
     }
     const end = final ? -1 : this.#reading.source.trimEnd().length;
     return this.#blocks(tree.topNode, end, 0);
   }
 
+  /** Without what is settled. */
   #parse(text) {
     let [source, end] = ["", 0];
     for (const { from, to } of this.#settled) {
