@@ -211,7 +211,8 @@ async def test_a_deploy_loses_nothing_and_waits_for_no_lease(tmp_path: Path) -> 
         await asyncio.sleep(1)
         over.set()
         await talking
-        assert {answer["status"] for answer in answers} == {"completed"}
+        assert answers
+        assert [answer for answer in answers if answer["status"] != "completed"] == []
         (await world.verdict()).hold()
         assert all(page["recovered"] for page in first.pages[1:])
 

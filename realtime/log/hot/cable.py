@@ -48,7 +48,6 @@ class Cable(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
-        self._unsent: list[bytes] = []
         self.lost: asyncio.Future[Away] = self._loop.create_future()
 
     def ask(self, *args: bytes | str | int) -> asyncio.Future[Any]:
@@ -64,19 +63,10 @@ class Cable(asyncio.Protocol):
         return answer
 
     def write(self, *args: bytes | str | int) -> None:
-        """Write a command that has no answer, such as SUBSCRIBE. Those of one turn of the loop go
-        out together: uvloop makes a system call of each write."""
+        """Write a command that has no answer, such as SUBSCRIBE."""
         assert self._transport is not None, "it is not connected"
-        if not self._unsent:
-            self._loop.call_soon(self._send)
-        self._unsent.append(hiredis.pack_command(args))  # type: ignore[arg-type]
-
-    def _send(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        if not unsent or self._transport is None:
-            return
         try:
-            self._transport.write(b"".join(unsent))
+            self._transport.write(hiredis.pack_command(args))  # type: ignore[arg-type]
         except RuntimeError as error:  # uvloop's, of a transport that is closed
             self.lose(Away(f"the engine at {self._label}: {error}"))
 
@@ -85,7 +75,6 @@ class Cable(asyncio.Protocol):
         if self.lost.done():
             return
         self.lost.set_result(away)
-        self._send()  # what was asked before is still said
         if self._watch:
             self._watch.cancel()
         for answer, _ in self._waiting:

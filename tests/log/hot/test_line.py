@@ -61,17 +61,6 @@ async def test_answers_come_in_the_order_of_the_calls(engine: Engine) -> None:
         assert echoed == [b"%d" % n for n in range(1000)]
 
 
-async def test_the_calls_of_one_turn_go_out_together(engine: Engine) -> None:
-    async def reads() -> int:
-        stats = (await one.call("INFO", "stats")).decode()
-        return int(stats.partition("total_reads_processed:")[2].split()[0])
-
-    async with line(engine.address) as one:
-        before = await reads()
-        await asyncio.gather(*(one.call("ECHO", f"{n}") for n in range(200)))
-        assert await reads() - before <= 4
-
-
 async def test_bytes_stay_bytes_however_many(engine: Engine) -> None:
     large = os.urandom(4 << 20)
     odd = b"\x00\r\n$-1\r\n\xff"
