@@ -18,7 +18,6 @@ from ..core.user import User
 from ..live.errors import storage_unavailable
 from ..live.hub import Hub, Rooms
 from ..live.tail import Tail
-from ..live.view import View
 from ..log.encode import encoded
 from ..log.hot.keeper import HotLog
 from ..log.hot.line import Line
@@ -369,12 +368,11 @@ class Workers:
 
     async def _count_devices(self, turn: int) -> None:
         """Compare who watches with what the engine knows, of some sessions in each turn."""
-        actors = {actor.session_id: actor for actor in self._hub.actors()}
-        seats: dict[str, View] = {**actors, **self._mirrors}
-        some = {one: seat for one, seat in seats.items() if hash(one) % TURNS == turn}
-        found = await self._keeper.devices([*some])
-        for session_id, seat in some.items():
-            there = {w: _users(users) for w, users in found[session_id].items()}
+        seats = [*self._mirrors.values(), *self._hub.actors()]
+        some = [seat for seat in seats if hash(seat.session_id) % TURNS == turn]
+        found = await self._keeper.devices([seat.session_id for seat in some])
+        for seat in some:
+            there = {w: _users(users) for w, users in found[seat.session_id].items()}
             there = {w: users for w, users in there.items() if users and w != self.name}
             for worker in {*there, *seat.presence.elsewhere}:
                 if (users := there.get(worker, [])) != seat.presence.elsewhere.get(worker, []):

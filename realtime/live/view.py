@@ -25,6 +25,7 @@ class View(ABC):
 
     def __init__(self, session: Session, host: Host, tail: Tail, presence: Presence) -> None:
         self.session = session
+        self.session_id = session.session_id
         self.presence = presence
         self.pins = 0  # callers that hold it in memory just now
         self._host = host
@@ -34,10 +35,6 @@ class View(ABC):
     def committed(self) -> int:
         """The last event that any device may see."""
         return self._tail.committed
-
-    @property
-    def session_id(self) -> str:
-        return self.session.session_id
 
     @property
     def owner(self) -> str:

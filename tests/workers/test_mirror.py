@@ -74,6 +74,19 @@ async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
     assert answer.length["text"] > 9 * UNREAD, "folded without a look"
 
 
+async def test_asking_for_its_id_is_no_look_at_the_session() -> None:
+    written = Session("s")
+    written.begin("owner", 1)
+    run = asked(written, "How much?")
+    shown = mirror("s")
+    shown.take(told("s", written.take()))
+    answer = shown.session.runs[run.run_id].answer
+    say(written, "x", 0)
+    shown.take(told("s", written.take()))
+    assert shown.session_id == "s"
+    assert answer.length["text"] == 0
+
+
 async def test_a_gap_changes_nothing() -> None:
     written = talk(3)
     events = written.take()
