@@ -128,8 +128,10 @@ async def test_a_conversation_about_what_a_firewall_does_not_like(
 ) -> None:
     """Its question, its answer and its summary are refused; everything else of it arrives, and
     of the conversations beside it."""
-    gateway.firewall = lambda body: FIREWALLS["a page with 403"]() if b"3100" in body else None
-    model = ScriptedModel(says("Open ", "port 3100."), says("On port 3100."), says("Well."))
+    gateway.firewall = lambda body: (
+        FIREWALLS["a page with 403"]() if TABOO.encode() in body else None
+    )
+    model = ScriptedModel(says("Open ", f"{TABOO}."), says(f"On {TABOO}."), says("Well."))
     running = await serve(model, **through(gateway, project))
     one, other = device(running.url), device(running.url)
     await one.connect()
