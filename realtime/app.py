@@ -46,7 +46,6 @@ from .core.usage import Price
 from .edge.commands import Commands
 from .edge.connections import Connections, Roster
 from .edge.door import Door
-from .edge.errors import RETRY_MS
 from .edge.http import api, export, files, health, metrics, sessions, static
 from .edge.http.brand import Brand
 from .edge.http.caller import Callers
@@ -60,6 +59,7 @@ from .limits.buckets import DAY_S, MINUTE_S, Buckets
 from .limits.budget import Amount, Budget, payers
 from .limits.memory import Memory
 from .live.count import RunCount
+from .live.errors import RETRY_MS
 from .live.hub import Hub
 from .live.people import People
 from .live.services import Services

@@ -404,6 +404,8 @@ class Workers:
     async def _carry_out(self, call: Call) -> dict[str, Any]:
         if call.caller.user:
             await self._introduce(call.caller.user)
+        if self._hub.draining and self._hub.actor(call.session_id) is None:
+            raise Moved
         try:
             async with self._hub.hold(call.session_id) as actor:
                 if actor is None or call.name not in ARGUMENTS:
@@ -411,6 +413,10 @@ class Workers:
                 carried_out = do(actor, call.name, arguments(call), call.caller)
         except ProtocolError as error:
             if error.code == "busy" and self._hub.actor(call.session_id) is None:
+                raise Moved from None
+            if error.code == "draining":
+                with contextlib.suppress(StorageError):  # else it stays until this worker ends
+                    await self._hub.hand_over(call.session_id)
                 raise Moved from None
             raise
         ack: dict[str, Any] = await carried_out

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from ..auth.shares import Grant
-from ..live.errors import storage_unavailable
+from ..live.errors import draining, storage_unavailable
 from ..live.hub import Hub
 from ..live.seat import Seat
 from ..protocol import ProtocolError
-from .errors import draining
 
 Need = Literal["read", "full", "owner"]
 

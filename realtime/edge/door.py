@@ -10,8 +10,8 @@ from aiohttp import web
 
 from ..limits.buckets import Buckets, rate_limited
 from ..limits.memory import Memory
-from ..live.errors import storage_unavailable
-from .errors import draining, overloaded
+from ..live.errors import draining, storage_unavailable
+from .errors import overloaded
 from .notices import Notices
 
 logger = logging.getLogger(__name__)

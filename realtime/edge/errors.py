@@ -11,11 +11,8 @@ from aiohttp import web
 
 from ..auth import AuthError
 from ..core.rows import StorageError
-from ..live.errors import refused
+from ..live.errors import RETRY_MS, refused
 from ..protocol import ErrorCode, ProtocolError, to_json
-
-RETRY_MS = 3000
-"""When to come back to a server that is restarting or full."""
 
 STATUS: dict[ErrorCode, int] = {
     "bad_request": 400,
@@ -51,15 +48,6 @@ KEPT = {"Allow", "Content-Range"}
 
 Ack = dict[str, Any]
 logger = logging.getLogger(__name__)
-
-
-def draining() -> ProtocolError:
-    return ProtocolError(
-        "draining",
-        "the server is restarting; try again shortly",
-        retryable=True,
-        retry_after_ms=RETRY_MS,
-    )
 
 
 def overloaded() -> ProtocolError:

@@ -33,6 +33,7 @@ from ..protocol import (
 from .ack import Ack, acked, steered, stopped
 from .attached import attached
 from .client_result import answer_of
+from .errors import draining
 from .options import one_more
 from .resident import Resident
 from .schema import check_schema
@@ -115,7 +116,10 @@ class Actor(Resident):
     def _ask(
         self, rule: Callable[[int], tuple[str, RunState]], traceparent: str | None = None
     ) -> Ack:
-        """Have a run begin, or wait, by a rule that says which of the two."""
+        """Have a run begin, or wait, by a rule that says which of the two. Raises `draining` where
+        it would begin in a process that ends."""
+        if self.driver.draining and not self.session.active:
+            raise draining()
         (status, run), ticket = self._ledger.change(rule)
         self.driver.follows(run, traceparent)
         if status == "started":

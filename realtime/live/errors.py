@@ -1,9 +1,21 @@
-"""Why a session cannot be reached."""
+"""Why a session cannot be reached, or begins nothing."""
 
 from __future__ import annotations
 
 from ..core.rows import Deleted, StorageError
 from ..protocol import ProtocolError
+
+RETRY_MS = 3000
+"""When to come back to a server that is restarting or full."""
+
+
+def draining() -> ProtocolError:
+    return ProtocolError(
+        "draining",
+        "the server is restarting; try again shortly",
+        retryable=True,
+        retry_after_ms=RETRY_MS,
+    )
 
 
 def not_yours() -> ProtocolError:

@@ -418,6 +418,25 @@ class Hub:
         except StorageError as error:
             logger.warning("not let go of: %s", error, extra={"session_id": session_id})
 
+    async def hand_over(self, session_id: str) -> None:
+        """Leave a session to the other workers before this one ends, unless something runs in it.
+        Its devices come back, to one of them. Raises `StorageError`."""
+        while task := self._loading.get(session_id):
+            await asyncio.wait([task])
+        await asyncio.shield(self._let_in(session_id, self._handed_over(session_id)))
+
+    async def _handed_over(self, session_id: str) -> bool:
+        while (actor := self._actors.get(session_id)) and actor.committed < actor.session.head:
+            await self.log.settled()
+        if actor and not actor.session.active:
+            del self._actors[session_id]
+            actor.close()
+            await self._release(session_id)
+            if self._archive:
+                self._archive.left(session_id)
+            self._rooms.drop(session_id)
+        return True
+
     async def take_up(self, session_id: str) -> None:
         """Write a session from now on that another worker left, if nobody else does."""
         if session_id not in self._actors and not self.draining:

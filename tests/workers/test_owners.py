@@ -217,6 +217,29 @@ async def test_a_deploy_loses_nothing_and_waits_for_no_lease(tmp_path: Path) -> 
         assert all(page["recovered"] for page in first.pages[1:])
 
 
+async def test_what_is_asked_of_a_worker_that_ends_begins_on_another(tmp_path: Path) -> None:
+    async with cluster(tmp_path, DRAIN_SECONDS="15") as world:
+        busy = await world.device("raw", straight=True)
+        quiet = await elsewhere(world, busy)
+        while at(quiet) != at(busy):
+            quiet = await world.device("raw", straight=True)
+        other = await elsewhere(world, quiet)
+        ending = world.workers[at(busy)]
+        first = await busy.say("tokens 10 gate first at 5")
+        await busy.reaches(first["seq"] + 1)
+        ending.child.terminate()
+        busy.url = quiet.url = other.url
+        await quiet.until(lambda: [p for name, p in quiet.notices if name == "server"] or None)
+        second = await other.say("tokens 10 gate second at 5")
+        await other.reaches(second["seq"] + 1)
+        world.upstream.gate("first").set()
+        assert (await busy.done(first["run_id"]))["status"] == "completed"
+        await ending.ended()
+        world.upstream.gate("second").set()
+        assert (await other.done(second["run_id"]))["status"] == "completed"
+        assert (await quiet.done(second["run_id"]))["status"] == "completed"
+
+
 async def test_each_end_is_summed_up_once(tmp_path: Path) -> None:
     async with cluster(tmp_path, seed=4, GRACE_SECONDS="1") as world:
         owners = [await world.device("raw") for _ in range(6)]
