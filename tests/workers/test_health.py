@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from realtime.log.hot import keeper
 from realtime.models import TextDelta
 from tests.support.device import Device
 from tests.support.engine import Engine
@@ -68,6 +69,36 @@ async def test_an_engine_that_is_away_degrades_a_worker(
     assert (await watching.done(ack["run_id"]))["status"] == "completed"
     assert (await ready(one.url, "ok"))["status"] == "ok"
     assert (await counted(one.url))["engine_away_seconds_total"] > 0
+
+
+async def test_a_worker_takes_part_again_after_an_answer_was_given_up(
+    engine: Engine, serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "PATIENCE_S", 3.0)
+    go_on = asyncio.Event()
+    model = ScriptedModel([[TextDelta("one ")], go_on, *says("two")], says("again"))
+    running = await serve(model, valkey_url=engine.url)
+    one = device(running.url)
+    await one.connect()
+    ack = await one.send("first")
+    await one.durable("token", run_id=ack["run_id"])
+    engine.freeze()
+    try:
+        go_on.set()
+        async with asyncio.timeout(15):
+            while not running.server.log.count.failures:
+                await asyncio.sleep(0.1)
+        assert (await ready(running.url, "away"))["status"] == "degraded"
+    finally:
+        engine.thaw()
+    assert (await ready(running.url, "ok"))["status"] == "ok"
+    async with asyncio.timeout(15):
+        while not running.server.log.takes:
+            await asyncio.sleep(0.1)
+    await one.drop()
+    await one.connect()
+    await one.done(ack["run_id"])
+    assert (await one.ask("second"))["text"] == "again"
 
 
 async def test_nothing_new_is_taken_by_an_engine_that_is_nearly_full(

@@ -168,24 +168,24 @@ class HotLog:
         """The answer to a flush, which is sent until there is one: what is there already changes
         nothing. Raises `Away` once nobody should wait any more."""
         begun = time.monotonic()
-        while True:
-            try:
-                answer: list[Any] = await self._run(
-                    _flush, self._line.run_id, LEASE_MS, index, parts, *self._noted()
-                )
-            except Away as error:
-                waited = time.monotonic() - begun
-                if waited > PATIENCE_S:
-                    raise
-                if waited > NOTICED_S:
-                    self.pulse.unanswered = error
-                    self.pulse.tell()
-                await asyncio.sleep(AGAIN_S)
-            else:
-                if self.pulse.unanswered:
-                    self.pulse.unanswered = None
-                    self.pulse.tell()
-                return answer
+        try:
+            while True:
+                try:
+                    return await self._run(
+                        _flush, self._line.run_id, LEASE_MS, index, parts, *self._noted()
+                    )
+                except Away as error:
+                    waited = time.monotonic() - begun
+                    if waited > PATIENCE_S:
+                        raise
+                    if waited > NOTICED_S:
+                        self.pulse.unanswered = error
+                        self.pulse.tell()
+                    await asyncio.sleep(AGAIN_S)
+        finally:
+            if self.pulse.unanswered:
+                self.pulse.unanswered = None
+                self.pulse.tell()
 
     def tend(self, events: int, ended: Sequence[Span]) -> None:
         self._chores.ended += ended

@@ -105,7 +105,7 @@ class Pulse:
     def report(self) -> dict[str, Any]:
         """`status` is `ok`, `away` or `full`."""
         report: dict[str, Any] = {
-            "status": "away" if self.away_s else "full" if self.full else "ok",
+            "status": "away" if self.away_s or self.away else "full" if self.full else "ok",
             "away_s": round(self.away_s, 1),
             "rtt_ms": round(self.rtt_ms, 1),
             "memory": {"used": self.used, "max": self.most},
