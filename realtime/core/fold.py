@@ -9,6 +9,7 @@ who start from nothing. Both may be applied to their own results.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 import msgspec
 
@@ -16,6 +17,8 @@ from ..protocol import MAX_PAGE_BYTES, Event, Token, ToolCall, to_json, utf16_le
 
 MAX_DELTA_BYTES = 64 * 1024
 """A merged delta stays below this as JSON, so that its event stays below 96 KB."""
+
+_seq = attrgetter("seq")
 
 
 def merge(events: Iterable[Event]) -> list[Event]:
@@ -115,24 +118,18 @@ def first_seq(event: Event) -> int:
 
 
 def newest(events: list[Event], *, limit: int, max_bytes: int) -> tuple[list[Event], int | None]:
-    """The end of folded `events` that fits, and `next_before_seq` where something is left.
+    """The end of folded `events` that fits, at least one, and `next_before_seq` where something is
+    left.
 
-    A tool call whose last state lies behind the cut stays, since a page further back
-    would show it unfinished.
+    A tool call counts where its last state lies: a page further back shows it as it was then.
     """
     size = 0
-    start = len(events)
-    while start > 0 and len(events) - start < limit:
-        size += len(to_json(events[start - 1])) + 32
-        if size > max_bytes and start < len(events):
-            break
-        start -= 1
-    if start == 0:
-        oldest = first_seq(events[0]) if events else 1
-        return events, oldest if oldest > 1 else None
-    cut = first_seq(events[start])
-    straddling = [event for event in events[:start] if event.seq >= cut]
-    return straddling + events[start:], cut
+    for count, event in enumerate(sorted(events, key=_seq, reverse=True)):
+        size += len(to_json(event)) + 32
+        if count and (count == limit or size > max_bytes):
+            cut = event.seq + 1
+            return [event for event in events if event.seq >= cut], cut
+    return events, None
 
 
 def fitting(events: list[Event]) -> list[Event]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..core.fold import first_seq, fitting, fold, merge, newest
+from ..core.fold import first_seq, fitting, fold, merge
 from ..core.rows import StorageError
 from ..core.shown import Shown
 from ..log.log import Log, Ticket, settle
-from ..protocol import MAX_PAGE_BYTES, Event, SiblingCount
+from ..protocol import Event, SiblingCount
 
 FRESH_EVENTS = 16  # as they came; then tokens are joined: many small objects fall out of caches
 TAIL_EVENTS = 64  # 20 seconds of a fast answer; a longer gap is read from the journal
@@ -106,13 +106,5 @@ class Tail:
         """The newest `limit` folded events before `before_seq`; `seq` is the last that was read,
         shown or not. Raises `StorageError`."""
         before = WHOLE if before_seq is None else before_seq
-        events, older = await self._log.keeper.page(self._session_id, before, limit)
-        seq = max((event.seq for event in events), default=0)
-        if shown is None:
-            return Page(events, seq, older)
-        kept = list(filter(shown, events))
-        while older is not None and len(kept) < limit:
-            events, older = await self._log.keeper.page(self._session_id, older, limit)
-            kept = fold([*filter(shown, events), *kept])
-        kept, cut = newest(kept, limit=limit, max_bytes=MAX_PAGE_BYTES)
-        return Page(kept, seq, older if cut is None else cut)
+        found = await self._log.keeper.page(self._session_id, before, limit, shown)
+        return Page(found.events, found.last, found.next_before)

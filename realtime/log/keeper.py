@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.rows import Batch, EventRow, Head, Refused, SessionRow, StorageError
+from ..core.shown import Shown
 from ..protocol import Event, File
 from .encode import Append
+from .pages import Found
 from .store import Store
 
 Span = tuple[str, int]
@@ -106,9 +108,10 @@ class Keeper(Store, Protocol):
         ...
 
     async def page(
-        self, session_id: str, before_seq: int, limit: int = 200
-    ) -> tuple[list[Event], int | None]:
-        """The newest folded events before `before_seq`, and where the next page ends."""
+        self, session_id: str, before_seq: int, limit: int = 200, shown: Shown | None = None
+    ) -> Found:
+        """The newest folded events before `before_seq`, of those that are `shown`, which any thread
+        may ask."""
         ...
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:

@@ -7,9 +7,10 @@ read them in a way of its own.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ..core.fold import first_seq, fitting, fold, merge, newest
+from ..core.shown import Shown
 from ..protocol import MAX_PAGE_BYTES, Event
 
 CHUNK = 2000  # rows read at a time
@@ -30,17 +31,27 @@ def replay(after_seq: int) -> Making[list[Event]]:
             return page
 
 
-def page(before_seq: int, limit: int) -> Making[tuple[list[Event], int | None]]:
-    """The newest folded events before `before_seq`, and where the next page ends. It wants rows
-    that begin before, the newest of them."""
+class Found(NamedTuple):
+    """Folded `events`, the oldest first; where the next page ends, if there is one; the `seq` of
+    the last event that was read, shown or not."""
+
+    events: list[Event]
+    next_before: int | None
+    last: int
+
+
+def page(before_seq: int, limit: int, shown: Shown | None) -> Making[Found]:
+    """The newest events before `before_seq`, of those that are `shown`. It wants rows that begin
+    before, the newest of them."""
     events: list[Event] = []
-    before = before_seq
+    before, last = before_seq, 0
     while True:
         rows = yield before
-        events = fold([*rows, *events])
+        last = last or max((row.seq for row in rows), default=0)
+        events = fold([*filter(shown, rows), *events])
         found, next_before = newest(events, limit=limit, max_bytes=MAX_PAGE_BYTES)
-        if not rows or len(found) < len(events):
-            return found, next_before
+        if not rows or next_before is not None:
+            return Found(found, next_before, last)
         before = first_seq(rows[0])
 
 

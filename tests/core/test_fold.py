@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from realtime.core import fold as server_fold
 from realtime.core.rows import Head
 from realtime.core.session import Session
+from realtime.core.shown import on_branch
 from realtime.core.user import User
+from realtime.log import pages
 from realtime.log.encode import encoded
 from realtime.log.journal import Journal
 from realtime.protocol import (
@@ -133,7 +135,8 @@ class History:
 
     def _call(self, run_id: str, message_id: str) -> None:
         run = self.session.runs[run_id]
-        call = next(iter(run.answer.open_calls()), None)
+        calls = [*run.answer.open_calls()]
+        call = self.random.choice(calls) if calls and self.random.random() < 0.7 else None
         if call is None:
             call_id, status = f"call{len(self.events)}", "streaming"
         else:
@@ -178,13 +181,45 @@ def test_a_replay_from_any_cursor_is_the_live_stream(history: History, data: st.
 def test_a_snapshot_and_its_pages_are_the_live_stream(
     history: History, max_bytes: int, limit: int
 ) -> None:
-    pages: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     before: int | None = len(history.events) + 1
     while before:
         folded = server_fold.fold([e for e in history.events if e.seq < before])
-        page, before = server_fold.newest(folded, limit=limit, max_bytes=max_bytes)
-        pages = [entry(event) for event in page] + pages
-    assert fold(pages) == fold(history.entries())
+        page, following = server_fold.newest(folded, limit=limit, max_bytes=max_bytes)
+        assert len(page) <= limit
+        assert len(page) == 1 or sum(len(to_json(event)) for event in page) <= max_bytes
+        assert following is None or following < before
+        found = [entry(event) for event in page] + found
+        before = following
+    assert fold(found) == fold(history.entries())
+
+
+@given(histories, st.data(), st.integers(1, 20), st.integers(5, 50))
+def test_the_pages_of_a_branch_are_all_of_it_and_each_row_is_read_once_a_page(
+    history: History, data: st.DataObject, limit: int, chunk: int
+) -> None:
+    branches = history.session.branches
+    leaf = data.draw(st.sampled_from([None, *branches.parents]))
+    shown = on_branch(history.session, branches.end_of(leaf) if leaf else branches.leaf)
+    rows = server_fold.merge(history.events)
+    reads = 0
+
+    def read(before: int) -> list[Event]:
+        nonlocal reads
+        reads += 1
+        return [row for row in rows if server_fold.first_seq(row) < before][-chunk:]
+
+    found: list[dict[str, Any]] = []
+    before: int | None = len(history.events) + 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "CHUNK", chunk)
+        while before:
+            reads = 0
+            page, before, _ = pages.made(pages.page(before, limit, shown), read)
+            assert reads <= len(rows) / chunk + 2
+            assert len(page) <= limit
+            found = [entry(event) for event in page] + found
+    assert fold(found) == fold(entry(event) for event in filter(shown, history.events))
 
 
 @given(histories, st.data())

@@ -50,7 +50,7 @@ async def test_a_fold_between_two_reads_leaves_no_hole(tmp_path: Path) -> None:
 
     journal.events.before = read_and_then_fold  # type: ignore[method-assign]
     try:
-        page, next_before = await log.keeper.page("s", 2**62, 200)
+        page, next_before, _ = await log.keeper.page("s", 2**62, 200)
         assert next_before is None
         assert reads > 1
         assert fold(map(entry, page)) == fold(map(entry, events))

@@ -94,7 +94,7 @@ async def test_what_is_read_is_what_was_committed(keeper: Keeper, seed: int) -> 
         assert lines(got) == lines(events)
     got, before = [], 2**60
     while before is not None:
-        page, before = await keeper.page(session.session_id, before, 5)
+        page, before, _ = await keeper.page(session.session_id, before, 5)
         got = fold([*page, *got])
     assert [to_json(event) for event in got] == [to_json(event) for event in fold(events)]
 

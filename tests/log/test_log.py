@@ -193,7 +193,7 @@ async def test_pages_are_bounded_and_lead_to_the_beginning(opened: Opened) -> No
     await opened.append(events)
     before, seen = None, []
     while True:
-        page, next_before = await opened.keeper.page("big", before or 2**60, 200)
+        page, next_before, _ = await opened.keeper.page("big", before or 2**60, 200)
         assert len(to_json(page)) <= MAX_PAGE_BYTES
         assert all(len(to_json(event)) <= MAX_EVENT_BYTES for event in page)
         seen = page + seen
@@ -267,7 +267,7 @@ async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
         for n in range(1, 301)
     ]  # fmt: skip
     await opened.append(tokens)
-    page, before = await opened.keeper.page("s", 2**60, 200)
+    page, before, _ = await opened.keeper.page("s", 2**60, 200)
     assert before
     opened.journal.events.fold_from("s", 1)
     text = bytearray(300_000)
@@ -277,7 +277,7 @@ async def test_history_reaches_back_over_a_row_that_was_folded_meanwhile(
             text[event.offset : event.offset + len(event.delta)] = event.delta.encode()
         if before is None:
             break
-        page, before = await opened.keeper.page("s", before, 200)
+        page, before, _ = await opened.keeper.page("s", before, 200)
     assert text.decode() == "".join(f"{n:04}" * 250 for n in range(1, 301))
 
 

@@ -52,7 +52,7 @@ def check(journal: Journal, session_id: str, events: list[Event]) -> None:
         assert lines(got) == whole
     before, back = 2**60, []
     while before:
-        page, following = journal.page(session_id, before, 3)
+        page, following, _ = journal.page(session_id, before, 3)
         back, before = [*page, *back], following or 0
     assert lines(fold(back)) == lines(fold(events))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -50,10 +51,15 @@ def prose() -> str:
     return "ä" * 100_000
 
 
+@tool
+def much() -> str:
+    return "x" * 60_000
+
+
 @pytest.fixture(autouse=True)
 def tools(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("long_tools")
-    for function in (by_and_by, in_a_thread, lines, prose):
+    for function in (by_and_by, in_a_thread, lines, prose, much):
         setattr(module, function.__name__, function)
     monkeypatch.setitem(sys.modules, "long_tools", module)
 
@@ -169,3 +175,30 @@ async def test_a_session_keeps_its_newest_outputs(
     assert kept == [False, True, True]
     await log.keeper.add_output("a session that was deleted", "lost", "text", b"x")
     assert await log.keeper.output("a session that was deleted", "lost") is None
+
+
+async def test_many_large_outputs_of_one_step_come_in_pages_that_a_device_can_take(
+    serve: Serve, device: MakeDevice
+) -> None:
+    model = ScriptedModel(asks(*[("much", "{}")] * 16), says("done"))
+    running = await serve(model, tools=("long_tools",))
+    one = device(running.url)
+    session = await one.connect()
+    await one.send("go")
+    await one.drop()
+    async with asyncio.timeout(10):
+        while len(model.requests) < 2:
+            await asyncio.sleep(0.01)
+    late = device(running.url, token=one.auth["token"], session_id=session["session_id"])
+    page = await late.connect()
+    calls: dict[str, dict[str, Any]] = {}
+    while True:
+        assert len(json.dumps(page["events"])) < 128 * 1024
+        for event in page["events"]:
+            if event["event"] == "tool_call":
+                calls.setdefault(event["tool_call_id"], event)
+        if not (before := page.get("next_before_seq")):
+            break
+        page = await late.call("history", {"before_seq": before})
+    assert [call["status"] for call in calls.values()] == ["completed"] * 16
+    assert {call["output"] for call in calls.values()} == {"x" * 60_000}

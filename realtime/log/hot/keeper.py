@@ -26,9 +26,11 @@ from ...core.rows import (
     SessionRow,
     StorageError,
 )
+from ...core.shown import Shown
 from ...protocol import Event, File
 from ..encode import Append
 from ..keeper import Span
+from ..pages import Found
 from . import beside
 from .chores import Chores
 from .followers import HotFollowers
@@ -342,9 +344,9 @@ class HotLog:
         return await self._reading.replay(session_id, after_seq)
 
     async def page(
-        self, session_id: str, before_seq: int, limit: int = 200
-    ) -> tuple[list[Event], int | None]:
-        return await self._reading.page(session_id, before_seq, limit)
+        self, session_id: str, before_seq: int, limit: int = 200, shown: Shown | None = None
+    ) -> Found:
+        return await self._reading.page(session_id, before_seq, limit, shown)
 
     async def row(self, session_id: str) -> SessionRow | None:
         head = await self._reading.head(session_id)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ...core.fold import first_seq
 from ...core.rows import Head, Listing, Place, SessionRow
+from ...core.shown import Shown
 from ...protocol import Event
 from .. import pages
 from ..said import standing
@@ -209,9 +210,10 @@ class Reading:
         return await pages.awaited(pages.replay(after_seq), behind)
 
     async def page(
-        self, session_id: str, before_seq: int, limit: int
-    ) -> tuple[list[Event], int | None]:
-        return await pages.awaited(pages.page(before_seq, limit), partial(self._before, session_id))
+        self, session_id: str, before_seq: int, limit: int, shown: Shown | None
+    ) -> pages.Found:
+        making = pages.page(before_seq, limit, shown)
+        return await pages.awaited(making, partial(self._before, session_id))
 
     # ---------------------------------------------------------------- figures
 

@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.provider_state import keep_provider_state
 from ...core.rows import EventRow, Head, StorageError
+from ...core.shown import Shown
 from ...protocol import Done, Event, Run, ToolCall
 from .. import pages
 from ..encode import Append
@@ -287,11 +288,13 @@ class Journal:
             lambda after: self.events.after(session_id, after, pages.CHUNK),
         )
 
-    def page(self, session_id: str, before_seq: int, limit: int) -> tuple[list[Event], int | None]:
-        """The newest folded events before `before_seq`, and where the next page ends."""
+    def page(
+        self, session_id: str, before_seq: int, limit: int, shown: Shown | None = None
+    ) -> pages.Found:
+        """The newest folded events before `before_seq`, of those that are `shown`."""
         with self.events.reading():
             return pages.made(
-                pages.page(before_seq, limit),
+                pages.page(before_seq, limit, shown),
                 lambda before: self.events.before(session_id, before, pages.CHUNK),
             )
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from ...core.rows import Batch, Deleted, EventRow, Head, Listing, Refused, SessionRow, StorageError
+from ...core.shown import Shown
 from ...protocol import Event, File
 from ..encode import Append
 from ..keeper import Span
+from ..pages import Found
 from . import Journal
 from .upkeep import PIECE_S, Upkeep
 
@@ -135,9 +137,9 @@ class JournalKeeper:
         return await self._read(self.journal.replay, session_id, after_seq)
 
     async def page(
-        self, session_id: str, before_seq: int, limit: int = 200
-    ) -> tuple[list[Event], int | None]:
-        return await self._read(self.journal.page, session_id, before_seq, limit)
+        self, session_id: str, before_seq: int, limit: int = 200, shown: Shown | None = None
+    ) -> Found:
+        return await self._read(self.journal.page, session_id, before_seq, limit, shown)
 
     async def output(self, session_id: str, output_ref: str) -> tuple[str, bytes] | None:
         return await self._read(self.journal.outputs.find, session_id, output_ref)
