@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.rows import StorageError
 from ..log.hot.line import Line
-from ..protocol import ProtocolError
+from ..protocol import ProtocolError, to_json
 from . import calls
 from .calls import Answered, Call, Caller
 
@@ -131,4 +131,4 @@ class Bus:
 
     def _reply(self, worker: str, answer: Answered) -> None:
         """Where this is not heard the asker asks again."""
-        self._spawn(self.tell(worker, b"A" + calls.encode(answer)))
+        self._spawn(self.tell(worker, b"A" + to_json(answer)))

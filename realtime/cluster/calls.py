@@ -20,6 +20,7 @@ from ..protocol import (
     Send,
     Stop,
     ToolDeclaration,
+    to_json,
 )
 
 ARGUMENTS: dict[str, Any] = {
@@ -74,9 +75,8 @@ class Answered(msgspec.Struct, array_like=True):
     moved: bool = False
 
 
-encode = msgspec.msgpack.Encoder().encode
-decode_call = msgspec.msgpack.Decoder(Call).decode
-decode_answer = msgspec.msgpack.Decoder(Answered).decode
+decode_call = msgspec.json.Decoder(Call).decode  # MessagePack has no integers beyond 64 bits
+decode_answer = msgspec.json.Decoder(Answered).decode
 
 
 def call_of(
@@ -87,11 +87,11 @@ def call_of(
     given: tuple[Any, ...],
     caller: Caller,
 ) -> bytes:
-    return encode(Call(call_id, worker, session_id, name, msgspec.Raw(encode(given)), caller))
+    return to_json(Call(call_id, worker, session_id, name, msgspec.Raw(to_json(given)), caller))
 
 
 def arguments(asked: Call) -> tuple[Any, ...]:
-    given: tuple[Any, ...] = msgspec.msgpack.decode(asked.arguments, type=ARGUMENTS[asked.name])
+    given: tuple[Any, ...] = msgspec.json.decode(asked.arguments, type=ARGUMENTS[asked.name])
     return given
 
 

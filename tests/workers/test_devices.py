@@ -50,6 +50,27 @@ async def test_the_next_owner_knows_the_tools_of_devices_that_stay(tmp_path: Pat
         (await world.verdict()).hold()
 
 
+async def test_integers_of_any_length_reach_the_owner(tmp_path: Path) -> None:
+    async with cluster(tmp_path, CLIENT_TOOLS="true") as world:
+        owner = await world.device("raw", straight=True)
+        other = await elsewhere(world, owner)
+        long = {"type": "integer", "minimum": -(10**98), "maximum": 10**99}
+        schema = {"type": "object", "properties": {"n": long}}
+        tools = [{"name": "long", "description": "Takes a number.", "parameters": schema}]
+        cursor = {"epoch": other.epoch, "after_seq": other.last_seq}
+        assert (await other.call("join", **cursor, tools=tools))["ok"]
+        await models_know(world, other, "long")
+        ack = await other.say('tool long {"n": 1}')
+        (call,) = await other.until(
+            lambda: other.events("tool_call", status="awaiting_client") or None
+        )
+        given = {"tool_call_id": call["tool_call_id"], "output": [10**99, -(2**64)]}
+        assert (await other.call("tool_result", **given))["ok"]
+        await other.done(ack["run_id"])
+        assert other.events("tool_call")[-1]["output"] == given["output"]
+        (await world.verdict()).hold()
+
+
 async def test_a_guest_is_called_anew_on_every_worker(tmp_path: Path) -> None:
     async with cluster(tmp_path) as world:
         owner = await world.device("raw", straight=True)
