@@ -91,6 +91,7 @@ from .session import ActiveRun, QueuedRun, SessionPayload, SiblingCount
 from .sizes import (
     MAX_ARGUMENTS,
     MAX_DEPTH,
+    MAX_DIGITS,
     MAX_DONE,
     MAX_DONE_TEXT,
     MAX_EVENT_BYTES,
@@ -110,6 +111,7 @@ __all__ = [
     "IMAGES",
     "MAX_ARGUMENTS",
     "MAX_DEPTH",
+    "MAX_DIGITS",
     "MAX_DONE",
     "MAX_DONE_TEXT",
     "MAX_EVENT_BYTES",

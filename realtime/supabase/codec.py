@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import msgspec
 
 from ..core.rows import EventRow, Head, SessionRow, builtins
-from ..protocol import clean_text
+from ..protocol import MAX_DIGITS, clean_text, to_json
 
+_MANY_DIGITS = re.compile(rf"\d{{{MAX_DIGITS}}}")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -50,11 +52,23 @@ def decode_head(data: dict[str, Any]) -> Head:
 def decode_event(data: dict[str, Any]) -> EventRow:
     state = data.get("provider_state")
     known = data | {
-        "payload": data["payload"].encode(),
+        "payload": _numbers(data["payload"]),
         "content": data["content"] or "",
         "provider_state": None if state is None else state.encode(),
     }
     return msgspec.convert(known, EventRow)
+
+
+def _numbers(payload: str) -> bytes:
+    """A payload with its numbers as they were: Postgres writes out all digits of 1e150, and no
+    integer of ours has so many."""
+    if not _MANY_DIGITS.search(payload):
+        return payload.encode()
+    return to_json(json.loads(payload, parse_int=_number))
+
+
+def _number(text: str) -> int | float:
+    return int(text) if len(text) <= MAX_DIGITS else float(text)
 
 
 def decode_session(data: dict[str, Any]) -> SessionRow:

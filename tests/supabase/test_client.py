@@ -67,6 +67,18 @@ async def test_round_trip_row_for_row(supabase: Supabase) -> None:
     assert [plain(row) for row in fetched[1]] == [plain(row) for row in rows]
 
 
+async def test_numbers_come_back_as_they_were(supabase: Supabase) -> None:
+    numbers = [1e100, -1e150, 1.5e308, 1e-300, 0.1, 10**99, -(10**98), 2**64, 7]
+    row = session()
+    payload = msgspec.json.encode({"text": "9" * 200, "output": numbers})
+    await ship(supabase, batch(row, event(row, 1, payload=payload)))
+    found = await supabase.fetch(row.session_id)
+    assert found
+    back = json.loads(found[1][0].payload)
+    assert back["text"] == "9" * 200
+    assert list(map(repr, back["output"])) == list(map(repr, numbers))
+
+
 async def test_a_session_without_events_or_end(supabase: Supabase) -> None:
     head = session()
     await ship(supabase, batch(head))
