@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from ..protocol import clean, to_json
+from ..protocol import clean, is_short, to_json
 
 Json = dict[str, Any]
 
@@ -170,8 +170,9 @@ def _is_pattern(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    fine = isinstance(value, int | float) and not isinstance(value, bool)
-    return fine and math.isfinite(value) and abs(value) <= 2**53
+    if isinstance(value, int):
+        return not isinstance(value, bool) and is_short(value)
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_count(value: Any) -> bool:

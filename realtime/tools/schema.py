@@ -59,6 +59,11 @@ def fit(spec: ToolSpec) -> tuple[ToolSpec, tuple[str, ...]]:
     return ToolSpec(name, _short(description), parameters), tuple(sorted(changes))
 
 
+def _is_huge(value: Any) -> bool:
+    """Whether it is a number beyond what every provider reads."""
+    return isinstance(value, int | float) and abs(value) > 2**53
+
+
 def _short(text: str) -> str:
     return text if len(text) <= MAX_DESCRIPTION else text[: MAX_DESCRIPTION - 1].rstrip() + "…"
 
@@ -168,7 +173,7 @@ class _Offer:
         if not isinstance(schema, dict):
             return {}
         schema, seen = self._joined(schema, seen)
-        found = {key: value for key, value in schema.items() if key in OFFERED}
+        found = {key: it for key, it in schema.items() if key in OFFERED and not _is_huge(it)}
         found |= {key: _short(found[key]) for key in ("title", "description") if key in found}
         if "default" in found and len(to_json(found["default"])) > MAX_DESCRIPTION:
             del found["default"]

@@ -220,6 +220,14 @@ async def test_what_is_no_schema_is_refused(
     assert not one.events("user_message")
 
 
+@pytest.mark.parametrize("bound", [2**63 - 1, 2**64 - 1, 10**99, 1e300])
+async def test_a_bound_may_be_any_number(serve: Serve, device: MakeDevice, bound: float) -> None:
+    _, _, one = await opened(serve, device, says("7"))
+    schema = {"type": "integer", "minimum": -bound / 10, "maximum": bound, "maxLength": bound}
+    done = await one.done((await one.send("how many?", schema=schema))["run_id"])
+    assert done["value"] == 7
+
+
 TREE = {
     "type": "object",
     "properties": {"in": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
