@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from weakref import WeakValueDictionary
 
 from ..core.rows import StorageError
 from ..core.transcript import markdown
@@ -38,6 +39,7 @@ class Titler:
         self._asker = asker
         self._answered = answered
         self._tasks: list[asyncio.Task[None]] = []
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def start(self) -> None:
         self._tasks = [
@@ -53,8 +55,9 @@ class Titler:
         while True:
             session_id = await self._answered.get()
             about = {"session_id": session_id}
-            try:
-                async with self._hub.hold(session_id) as actor:
+            turn = self._turns.setdefault(session_id, asyncio.Lock())
+            try:  # the next answer may end before this one has named the session
+                async with turn, self._hub.hold(session_id) as actor:
                     if actor and wanted(actor):
                         await self._entitle(actor)
             except (ProtocolError, StorageError) as error:

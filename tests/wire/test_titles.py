@@ -68,6 +68,22 @@ async def test_a_persons_title_stays(serve: Serve, device: Devices) -> None:
     assert [row["title"] for row in await listed(one)] == ["Mine"]
 
 
+async def test_answers_that_end_before_the_title_is_there_ask_for_no_other(
+    serve: Serve, device: Devices
+) -> None:
+    gate = asyncio.Event()
+    model = Naming([gate, *says("Three questions")])
+    running = await serve(model, titles=True)
+    one = device(running.url)
+    await one.connect()
+    for question in "123":
+        await one.ask(question)
+    gate.set()
+    assert await titled(one) == ["Three questions"]
+    await one.ask("4")
+    assert len(model.asked) == 1
+
+
 async def test_what_fails_is_tried_with_the_next_answers_and_no_more(
     serve: Serve, device: Devices
 ) -> None:
