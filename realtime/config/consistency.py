@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .models import ModelEntry, default_api, is_path
@@ -58,6 +59,12 @@ def problems(settings: Settings) -> Iterator[str]:
         yield (
             f"VALKEY_URL is missing: WORKERS={settings.workers} share their conversations in a "
             "Valkey or Redis; set its URL, or unset WORKERS"
+        )
+    if settings.workers > 1 and "polling" in settings.transports:
+        yield (
+            f"TRANSPORTS names polling, which cannot work with WORKERS={settings.workers}: each "
+            "request of a client may reach another process; unset it, and have clients use "
+            'transports: ["websocket"]'
         )
     if settings.engine_url and not settings.auth_secret:
         yield (
@@ -196,6 +203,11 @@ def notes(settings: Settings) -> Iterator[str]:
         yield from _idle({"VALKEY_TLS"}, "redis://", "; rediss:// is TLS")
     if not settings.webhook_url:
         yield from _idle(given & {"WEBHOOK_SECRET", "WEBHOOK_EVENTS"}, "no WEBHOOK_URL", "")
+    if settings.engine_url and Path(settings.database_path).is_file():
+        yield (
+            f"the journal at {settings.database_path} is not read: with VALKEY_URL conversations "
+            "are in the engine"
+        )
     if settings.engine_url and not settings.supabase_url:
         yield (
             "conversations live in the engine alone, and what it loses is gone: see that it stores "

@@ -51,7 +51,8 @@ class Recovery:
                 if actor:
                     act(actor)
         except ProtocolError as error:
-            logger.warning("not recovered yet: %s", error, extra={"session_id": session_id})
+            level = logging.DEBUG if error.code == "busy" else logging.WARNING
+            logger.log(level, "not recovered yet: %s", error, extra={"session_id": session_id})
         except Exception:
             logger.exception("session cannot be recovered", extra={"session_id": session_id})
 

@@ -239,7 +239,7 @@ class Log:
     def _break(self, batch: _Pending, error: Exception) -> None:
         """Take nothing more until something can be written again."""
         self.count.failures += 1
-        logger.error("commit failed; refusing new events until the journal is writable: %s", error)
+        logger.error("commit failed; refusing new events until one succeeds: %s", error)
         self.broken = error if isinstance(error, StorageError) else StorageError(str(error))
         self._fail(batch, self.broken)
         self._prober = asyncio.create_task(self._probe(), name="log probe")
@@ -259,7 +259,7 @@ class Log:
             except StorageError:
                 continue
             self.broken = None
-            logger.warning("the journal is writable again")
+            logger.warning("commits succeed again")
             await self._subscriber.repaired()
 
     async def close(self) -> None:

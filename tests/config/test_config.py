@@ -471,6 +471,21 @@ def test_polling_is_off_where_servers_share_an_engine_unless_somebody_asks_for_i
     assert chosen.transports == ("websocket", "polling")
 
 
+def test_polling_over_several_processes_of_one_machine_is_refused() -> None:
+    given = {"REDIS_URL": "redis://h", "AUTH_SECRET": "x" * 32, "WORKERS": "2"}
+    assert load(**given).transports == ("websocket",)
+    with pytest.raises(ConfigError, match="polling, which cannot work with WORKERS=2"):
+        load(**given, TRANSPORTS="websocket,polling")
+
+
+def test_a_journal_that_an_engine_takes_the_place_of_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    given = {"REDIS_URL": "redis://h", "AUTH_SECRET": "x" * 32, "DATABASE_PATH": str(path)}
+    assert not any("is not read" in note for note in load(**given).notes())
+    path.touch()
+    assert any(f"the journal at {path} is not read" in note for note in load(**given).notes())
+
+
 def test_what_an_engine_alone_keeps_is_told() -> None:
     given = {"REDIS_URL": "redis://h", "AUTH_SECRET": "x" * 32}
     alone = "conversations live in the engine alone"

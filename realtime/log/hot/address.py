@@ -42,6 +42,11 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("the engine's URL must begin with redis:// or rediss://")
         if not parts.hostname or port == 0:
             raise ValueError("the engine's URL names no host or port: write redis://HOST:PORT")
+        if parts.query or parts.fragment:
+            raise ValueError(
+                "the engine's URL has something behind a ? or a #, which would be ignored: a "
+                "database is /DB, and VALKEY_TLS says how certificates are checked"
+            )
         db = parts.path.strip("/")
         if db and not (db.isascii() and db.isdecimal()):
             raise ValueError("the engine's URL must end with its port or /DB, a number such as /0")

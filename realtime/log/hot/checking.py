@@ -27,6 +27,8 @@ REMEDIES = {
     "CERTIFICATE_VERIFY_FAILED": "VALKEY_TLS=insecure accepts a self-signed certificate",
     "DB index": "end the URL with a database that the engine has, such as /0",
     "LOADING": "it reads its data after a start: try again soon",
+    "READONLY": "it is a replica, which takes no writes: use the primary's URL",
+    "CLUSTERDOWN": "it is a node of a cluster that is not whole: mend that, or use an engine alone",
 }
 OTHERWISE = "see that the URL is right, and that the engine runs and lets this machine in"
 
@@ -49,13 +51,9 @@ async def examine(address: Address, prefix: str) -> Findings:
     try:
         async with Line(address, "check") as line:
             try:
-                info = await _info(line)
+                found = judge(await _info(line))
             except EngineError as error:
-                info = {}
-                told = f"it does not tell its version and its settings ({error}): allow INFO"
-                found = Findings("an engine", wrong=[told])
-            else:
-                found = judge(info)
+                found = Findings("an engine", wrong=[_untold(error)])
             if problem := await _trial(address, line, prefix):
                 found.wrong.append(problem)
             if (seconds := await _round_trip(line)) > SLOW_S:
@@ -65,9 +63,13 @@ async def examine(address: Address, prefix: str) -> Findings:
                 )
             return found
     except Away as away:
-        remedies = (remedy for sign, remedy in REMEDIES.items() if sign in str(away))
-        tls = ", and that it speaks TLS on this port" * address.tls
-        raise Away(f"{away}: {next(remedies, OTHERWISE + tls)}") from away
+        speaks = "TLS" if address.tls else "no TLS (which is rediss://)"
+        otherwise = f"{OTHERWISE}, and that it speaks {speaks} on this port"
+        raise Away(f"{away}: {_remedy(away, otherwise)}") from away
+
+
+def _remedy(error: Exception, otherwise: str) -> str:
+    return next((remedy for sign, remedy in REMEDIES.items() if sign in str(error)), otherwise)
 
 
 def judge(info: Info) -> Findings:
@@ -105,8 +107,12 @@ async def troubles(line: Line) -> list[str]:
     """What has to change first, as far as INFO tells; a sentence each. Raises `Away`."""
     try:
         return judge(await _info(line)).wrong
-    except EngineError:
-        return []  # a host that does not let us look
+    except EngineError as error:
+        return [_untold(error)]
+
+
+def _untold(error: EngineError) -> str:
+    return f"it does not tell its version and its settings ({error}): allow INFO"
 
 
 async def _info(line: Line) -> dict[str, str]:
@@ -138,10 +144,11 @@ async def _trial(address: Address, line: Line, prefix: str) -> str:
     except TimeoutError:
         return "nothing published to a channel arrives: allow SUBSCRIBE and PUBLISH"
     except EngineError as error:
-        return (
-            f"{error}: it must allow EVALSHA, EVAL, TIME, SET, GET, DEL, PUBLISH and all keys "
-            f"and channels that begin with {prefix}"
+        needs = (
+            "it must allow EVALSHA, EVAL, TIME, SET, GET, DEL, PUBLISH and all keys and channels "
+            f"that begin with {prefix}"
         )
+        return f"{error}: {_remedy(error, needs)}"
     except Away as away:
         if "NOPERM" in str(away) or "HELLO" in str(away):
             return f"{away}: it must allow HELLO 3, SUBSCRIBE and channels that begin with {prefix}"

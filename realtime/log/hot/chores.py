@@ -150,7 +150,9 @@ class Chores:
         self._held.pop(session_id, None)
         if why == b"deleted":
             return Deleted()
-        self._count.fenced += 1
+        if held:  # else that was found before
+            self._count.fenced += 1
+            logger.info("another worker writes it now", extra={"session_id": session_id})
         return StorageError("another worker writes it now")
 
     async def _look(self) -> None:

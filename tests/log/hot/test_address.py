@@ -30,6 +30,8 @@ def test_neither_label_nor_repr_has_the_password() -> None:
         ("redis://:hid/den@host", "percent-encode"),
         ("redis://host:hidden", "percent-encode"),
         ("redis://host/hidden", "/DB"),
+        ("redis://host?hidden=3", "a database is /DB"),
+        ("redis://host/1#hidden", "a database is /DB"),
     ],
 )
 def test_a_wrong_url_is_told_without_repeating_it(url: str, why: str) -> None:

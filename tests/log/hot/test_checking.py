@@ -65,6 +65,12 @@ async def test_what_it_must_allow_is_told(
     assert [problem for problem in found.wrong if why in problem], found.wrong
 
 
+async def test_a_replica_is_told(engine: Engine) -> None:
+    engine.tell("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(Away, match="use the primary's URL"):
+        await examine(engine.address, PREFIX)
+
+
 async def test_one_user_with_its_own_keys_and_channels_is_enough(engine: Engine) -> None:
     engine.tell("ACL", "SETUSER", "rt", "on", ">secret", "~{rt1}:*", "&{rt1}:*", "+@all")
     found = await examine(Address.parse(f"redis://rt:secret@127.0.0.1:{engine.port}"), PREFIX)
@@ -109,6 +115,8 @@ async def test_tls_that_does_not_fit_is_told_with_the_remedy(tmp_path: Path) -> 
         assert not (await examine(engine.address, PREFIX)).wrong
         with pytest.raises(Away, match="VALKEY_TLS=insecure"):
             await examine(Address.parse(engine.url), PREFIX)
+        with pytest.raises(Away, match="that it speaks no TLS"):
+            await examine(Address.parse(engine.url.replace("rediss", "redis")), PREFIX)
     with Engine(tmp_path / "plain") as engine, pytest.raises(Away, match="that it speaks TLS"):
         await examine(Address.parse(engine.url.replace("redis", "rediss")), PREFIX)
 
