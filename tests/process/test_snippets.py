@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import ROOT, free_port, process, ran, realtime, server
+from tests.support.proxy import proxy
 
 README = (ROOT / "README.md").read_text("utf-8")
 CLIENTS = (ROOT / "docs/python-client.md").read_text("utf-8")
@@ -41,7 +42,7 @@ of_a_few_lines = pytest.mark.parametrize(
 async def test_a_client_of_a_few_lines(tmp_path: Path, language: str, page: str) -> None:
     code = snippet(language, "fetch internal user analytics", page)
     lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 15
+    assert len(lines) <= 17
     async with server(tmp_path) as running:
         code = code.replace("http://localhost:8000", running.url)
         status, shown = await ran(*command(language, code), cwd=ROOT)
@@ -70,6 +71,26 @@ async def test_it_survives_a_server_that_is_killed_in_mid_answer(
     assert status == "interrupted"
     shown = [int(number) for number in re.findall(r"\d+", text)]
     assert shown == list(range(1, len(shown) + 1))
+
+
+@of_a_few_lines
+async def test_it_survives_connections_that_are_cut(
+    tmp_path: Path, language: str, page: str
+) -> None:
+    """What is missed comes in joined pieces, which may begin with what was shown."""
+    code = snippet(language, "fetch internal user analytics", page)
+    code = code.replace("fetch internal user analytics", "count to 150")
+    async with server(tmp_path) as running, proxy(int(running.url.rpartition(":")[2])) as between:
+        code = code.replace("http://localhost:8000", between.url)
+        async with process(*command(language, code), cwd=ROOT) as client:
+            for number in range(20, 110, 30):
+                await client.says(rf"\b{number} ")
+                for link in [*between.links]:
+                    link.reset()
+            assert await client.ended() == 0
+    text, _, status = client.output.rstrip().rpartition("\n")
+    assert status == "completed"
+    assert [int(number) for number in re.findall(r"\d+", text)] == list(range(1, 151))
 
 
 def test_an_old_pip_knows_the_extra_too() -> None:
