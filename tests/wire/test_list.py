@@ -323,6 +323,19 @@ async def test_words_are_found_in_any_script(serve: Serve, device: Devices, scri
         assert await listed(two, q=words) == [], words
 
 
+async def test_a_search_that_is_too_long_finds_by_its_whole_words(
+    serve: Serve, device: Devices
+) -> None:
+    running = await serve(ScriptedModel(says("An ", "unrelated ", "reply")))
+    one, _ = await two_devices(running, device)
+    text = "hello " * 33 + "is it me"
+    assert text[198:200] == "is"
+    (session_id,) = await said(one, text)
+    for words in (text, "hello " * 33 + "heavens", "hello" + " " * 200 + "none"):
+        assert [row["session_id"] for row in await listed(one, q=words)] == [session_id], words
+    assert await listed(one, q="x" * 300) == []
+
+
 async def test_it_searches_answers_and_titles_and_forgets_what_is_deleted(
     serve: Serve, device: Devices
 ) -> None:

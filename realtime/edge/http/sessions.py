@@ -49,7 +49,7 @@ class SessionList:
             limit=_limit(given.get("limit")),
             before=as_place(before) if before else None,
             archived=archived == "true",
-            wanted=clean_text(given.get("q", "")[:MAX_WANTED]).strip(),
+            wanted=_wanted(given.get("q", "")),
         )
         rows, behind = await listed(self._hub.log.keeper, self._shipped, wanted)
         page = {"sessions": [public(row) for row in rows]}
@@ -89,6 +89,14 @@ async def _body(request: web.Request) -> Change:
         return decode(Change, loads(data.decode()))
     except ValueError as error:
         raise ProtocolError("bad_request", f"{error}. See PROTOCOL.md.") from None
+
+
+def _wanted(text: str) -> str:
+    """As much of a search as is read, without a word that is cut off."""
+    read, behind = text[:MAX_WANTED], text[MAX_WANTED : MAX_WANTED + 1]
+    if behind.strip():
+        read = read.rpartition(" ")[0] or read
+    return clean_text(read).strip()
 
 
 def _limit(given: str | None) -> int:
