@@ -58,6 +58,7 @@ class Recorder:
         self._make_wire = wire
         self._wire: Wire | None = None
         self._held: list[Entry] = []
+        self._older: int | None = None  # before this, what a snapshot left out
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._jobs: set[asyncio.Task[Any]] = set()
@@ -149,8 +150,7 @@ class Recorder:
                 break
             cursor = {"session_id": page["session_id"], "epoch": self.epoch}
             page = await self.ask("join", {**cursor, "after_seq": self.last_seq})
-        if page.get("next_before_seq") and page["mode"] == "snapshot":
-            await self._page_back(page["session_id"], page["next_before_seq"])
+        await self._page_back(page["session_id"])
         if wire is self._wire:
             self.live = True
             held, self._held = self._held, []
@@ -170,6 +170,7 @@ class Recorder:
         if page["mode"] == "snapshot":
             self.entries = list(page["events"])
             self.epoch, self.last_seq = page["epoch"], page["seq"]
+            self._older = page.get("next_before_seq")
             return
         if page["epoch"] != self.epoch:
             self.faults.append(f"{self.name}: {page['mode']} of epoch {page['epoch']}")
@@ -184,13 +185,16 @@ class Recorder:
             self.faults.append(f"{self.name}: page up to {page['seq']} ends at {self.last_seq}")
             self.last_seq = page["seq"]
 
-    async def _page_back(self, session_id: str, before: int | None) -> None:
-        while before:
+    async def _page_back(self, session_id: str) -> None:
+        """Read what a snapshot left out, also where the connection was lost meanwhile."""
+        while before := self._older:
             ask = {"session_id": session_id, "before_seq": before, "limit": 200}
             page = await self.ask("history", ask)
+            if self._older != before:  # another connection was quicker
+                return
             self.seen += page["events"]
             self.entries = [*page["events"], *self.entries]
-            before = page["next_before_seq"]
+            self._older = page["next_before_seq"]
 
     def _do(self, work: Any) -> None:
         async def quietly() -> None:
