@@ -39,8 +39,8 @@ export class SharePanel {
       parts.attempt(this.#share());
     };
     panel.append(
-      h("form", { onsubmit }, h("span", { class: "hint" }, words("whoever_has_it")), this.#access, this.#make, close),
-      this.#links, h("p", { class: "actions" }, h("span", { class: "hint" }, words("unshare_said")), this.#revoke));
+      h("form", { class: "actions", onsubmit }, h("span", { class: "hint" }, words("whoever_has_it")), this.#access, this.#make),
+      close, this.#links, h("p", { class: "actions" }, h("span", { class: "hint" }, words("unshare_said")), this.#revoke));
     panel.addEventListener("keydown", ({ key }) => key === "Escape" && this.#close());
     client.subscribe(() => this.#session !== client.state.session_id && this.#show(null));
   }
@@ -81,7 +81,7 @@ export class SharePanel {
     this.#links.replaceChildren(...this.#made.map(({ access, link }) => {
       const label = words("link_to", { access: words(`access_${access}`) });
       const field = h("input", { value: link, readOnly: true, "data-testid": "share-link", "aria-label": label, onfocus: () => field.select() });
-      return h("li", {}, h("span", { class: "hint" }, label), field, copyButton(() => link));
+      return h("li", { class: "actions" }, h("span", { class: "hint" }, label), field, copyButton(() => link));
     }));
   }
 

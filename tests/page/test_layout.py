@@ -1,0 +1,120 @@
+"""Where things stand: nothing is cut off, nothing covers a control, and what belongs together stays
+together, in windows of any size."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, ViewportSize, expect
+
+from tests.page.acting import live, press, start
+from tests.page.stage import OWNER, SESSION, Stage
+from tests.page.test_states import row
+
+PHONE = ViewportSize(width=390, height=844)
+DESK = ViewportSize(width=1280, height=800)
+
+BOX = """(one) => {
+  const { x, y, width, height } = one.getBoundingClientRect();
+  return [x, y, width, height];
+}"""
+MET = """(one) => {
+  const { left, right, top, bottom } = one.getBoundingClientRect();
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  return [[x, top + 2], [x, bottom - 2], [left + 2, y], [right - 2, y]]
+    .every(([x, y]) => one.contains(document.elementFromPoint(x, y)));
+}"""
+CUT = """(one) => {
+  const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(one);
+  if (outlineStyle === "none") return "no ring";
+  const by = parseFloat(outlineOffset) + parseFloat(outlineWidth) - 0.5;
+  const ring = one.getBoundingClientRect();
+  for (let box = one.parentElement; box; box = box.parentElement) {
+    if (getComputedStyle(box).overflowX === "visible") continue;
+    const { left, top, bottom } = box.getBoundingClientRect();
+    const right = left + box.clientLeft + box.clientWidth;
+    const beside = ring.left - by < left || ring.right + by > right;
+    const over = ring.top - by < top || ring.bottom + by > bottom;
+    if (beside || over) return `cut by ${box.id || box.className}`;
+  }
+  return "";
+}"""
+
+
+class Box:
+    def __init__(self, x: float, y: float, width: float, height: float) -> None:
+        self.left, self.top, self.right, self.bottom = x, y, x + width, y + height
+        self.width, self.height = width, height
+        self.middle = x + width / 2
+
+    def meets(self, other: Box) -> bool:
+        beside = self.right <= other.left or other.right <= self.left
+        return not beside and self.top < other.bottom and other.top < self.bottom
+
+
+async def box(one: Locator) -> Box:
+    return Box(*await one.evaluate(BOX))
+
+
+async def met(one: Locator) -> bool:
+    """Whether a click at any of its edges is a click on it."""
+    found: bool = await one.evaluate(MET)
+    return found
+
+
+async def stood(chromium: Browser, url: str, size: ViewportSize, **how: Any) -> Page:
+    """A page of this size, whose session is live."""
+    how = {"viewport": size, "reduced_motion": "reduce", **how}
+    page = await (await chromium.new_context(**how)).new_page()
+    await page.goto(url)
+    if size["width"] < 768:
+        await page.locator("#open-sidebar").click()
+    await start(page)
+    await live(page)
+    return page
+
+
+async def handheld(chromium: Browser, url: str) -> Page:
+    return await stood(chromium, url, PHONE, has_touch=True, is_mobile=True)
+
+
+async def queued(stage: Stage, *texts: str) -> None:
+    for number, text in enumerate(texts, 2):
+        ids = {"run_id": f"w{number}", "user_id": OWNER}
+        question = {"message_id": f"wq{number}", "client_msg_id": f"wc{number}"}
+        await stage.plays("user_message", **ids, **question, text=text)
+        await stage.plays("run", **ids, message_id=f"wa{number}", status="queued", model="large")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "links"), [(1280, 800, 6), (320, 568, 1), (320, 200, 0), (427, 267, 2)]
+)
+async def test_the_share_panel_is_one_column(
+    stage: Stage, chromium: Browser, width: int, height: int, links: int
+) -> None:
+    page = await stood(chromium, stage.url, ViewportSize(width=width, height=height))
+    panel = page.locator("#share-panel")
+    await page.get_by_test_id("copy-link").click()
+    for number in range(links):
+        stage.answers["share"] = {"ok": True, "share": f"token-{number}"}
+        await page.get_by_test_id("make-link").click()
+        await expect(page.get_by_test_id("share-link")).to_have_count(number + 1)
+    await expect(panel).to_be_visible()
+    assert await panel.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    await panel.evaluate("(one) => (one.scrollTop = 0)")
+    whole = await box(panel)
+    close = await box(panel.get_by_role("button", name="Close"))
+    assert whole.right - close.right < 40
+    assert close.top - whole.top < 20
+    rows = [await box(one) for one in await panel.locator("form, li, p").all()]
+    assert len(rows) == links + 2
+    for above, below in pairwise(rows):
+        assert above.bottom <= below.top
+        assert abs(above.left - below.left) < 1
+    controls = await panel.locator("button, select, input").all()
+    assert len(controls) == 4 + 2 * links
+    for control in controls:
+        await control.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
+        assert await met(control)
