@@ -118,3 +118,19 @@ async def test_the_share_panel_is_one_column(
     for control in controls:
         await control.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
         assert await met(control)
+
+
+async def test_a_menu_is_no_higher_than_its_window(stage: Stage, chromium: Browser) -> None:
+    stage.rows = [row(SESSION, "Naples", 0)]
+    page = await stood(chromium, stage.url, ViewportSize(width=320, height=200))
+    await page.locator("#open-sidebar").click()
+    await page.locator(".session .dots").focus()
+    await page.keyboard.press("Enter")
+    menu = page.locator("#session-menu")
+    await expect(menu).to_be_visible()
+    whole = await box(menu)
+    assert whole.top >= 0
+    assert whole.bottom <= 200
+    for item in await menu.get_by_role("button").all():
+        await item.focus()
+        assert await met(item)
