@@ -27,5 +27,6 @@ export function editForm(text, save, close, label = words("send")) {
     h("button", { type: "submit" }, label),
     h("button", { type: "button", class: "quiet", onclick: close }, words("cancel")));
   form.addEventListener("submit", (event) => (event.preventDefault(), submit()));
+  form.addEventListener("focusin", () => form.scrollIntoView({ block: "nearest" }), { once: true }); // with its buttons
   return form;
 }

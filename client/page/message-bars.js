@@ -57,7 +57,8 @@ export class AnswerBar {
   #facts = h("dl");
   #more = h("div", { class: "facts", hidden: true }, this.#facts);
   #dots = iconButton("more", words("details"), () => this.#open(this.#more.hidden));
-  element = h("div", { class: "message-bar", role: "group", "aria-label": words("answer") }, this.#copy, this.#dots, this.#more);
+  element = h("div", { class: "message-bar", role: "group", "aria-label": words("answer") },
+    h("span", { class: "buttons" }, this.#copy, this.#dots), this.#more);
 
   /** @param {import("./transcript.js").Actions} [actions] */
   constructor(actions) {
@@ -80,7 +81,7 @@ export class AnswerBar {
     };
     this.#rates = [rate("up", words("good_answer")), rate("down", words("bad_answer"))];
     for (const button of [this.#again, ...this.#rates]) button.classList.add("writes");
-    this.#copy.before(this.#ways.element);
+    this.element.prepend(this.#ways.element);
     const fork = iconButton("fork", words("fork"), () => actions.fork(this.#run.message.message_id));
     this.#copy.after(this.#again, ...this.#rates, fork);
   }

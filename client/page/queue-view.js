@@ -45,7 +45,7 @@ class Chip {
 
   constructor(actions) {
     const button = (drawing, label, act) => iconButton(drawing, label, () => act(this.#run.run_id));
-    this.#buttons = h("span", { class: "chip-buttons" },
+    this.#buttons = h("span", { class: "buttons" },
       iconButton("edit", words("edit"), () => this.#edit(actions)),
       button("top", words("send_now"), actions.now),
       button("cross", words("drop"), actions.drop));

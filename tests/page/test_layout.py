@@ -134,3 +134,36 @@ async def test_a_menu_is_no_higher_than_its_window(stage: Stage, chromium: Brows
     for item in await menu.get_by_role("button").all():
         await item.focus()
         assert await met(item)
+
+
+@pytest.mark.parametrize("text", ["And the third?", "And\nthe\nthird\nof\nthem\nand\nits\nend?"])
+async def test_what_is_edited_in_the_queue_is_seen_whole(
+    stage: Stage, chromium: Browser, text: str
+) -> None:
+    page = await stood(chromium, stage.url, DESK)
+    await queued(stage, "And the first?", "And the second?", text)
+    queue = page.get_by_test_id("queue")
+    await expect(queue.locator("li")).to_have_count(3)
+    await queue.get_by_role("button", name="Edit").last.click()
+    for part in ("textbox", "button"):
+        for one in await queue.locator("form").get_by_role(part).all():  # type: ignore[arg-type]
+            assert await met(one)
+
+
+async def test_the_bar_of_an_answer_leaves_no_button_alone(stage: Stage, chromium: Browser) -> None:
+    page = await handheld(chromium, stage.url)
+    for answer in ("a", "b"):
+        if answer == "b":
+            await stage.plays(
+                "run", run_id="rb", message_id="b", status="started", model="large", parent="q"
+            )
+        ids = {"run_id": "r" if answer == "a" else "rb", "message_id": answer}
+        await stage.plays("done", **ids, status="completed", model="large", text="Paid.")
+    bar = page.get_by_role("group", name="Answer").last
+    await expect(bar.get_by_text("2 / 2")).to_be_visible()
+    rows: dict[float, int] = {}
+    for button in await bar.get_by_role("button").all():
+        top = (await box(button)).top
+        rows[top] = rows.get(top, 0) + 1
+    assert sum(rows.values()) == 8
+    assert min(rows.values()) > 1, rows
