@@ -150,6 +150,44 @@ async def test_what_is_edited_in_the_queue_is_seen_whole(
             assert await met(one)
 
 
+@pytest.mark.parametrize("colours", ["none", "active"])
+async def test_the_conversation_shows_that_it_has_the_focus(
+    stage: Stage, chromium: Browser, colours: Any
+) -> None:
+    page = await stood(chromium, stage.url, DESK, forced_colors=colours)
+    await page.locator("#more").focus()
+    scroll = page.locator("#scroll")
+    await page.keyboard.press("F6")
+    await expect(scroll).to_be_focused()
+    assert await scroll.evaluate(CUT) == ""
+    shown = "(one) => getComputedStyle(one).outlineStyle"
+    assert await scroll.evaluate(shown) == "solid"
+    await page.get_by_test_id("message-box").click()
+    await scroll.click(position={"x": 5, "y": 300})
+    await expect(scroll).to_be_focused()
+    assert await scroll.evaluate(shown) == "none"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_no_ring_at_the_side_is_cut(stage: Stage, chromium: Browser, width: int) -> None:
+    stage.rows = [row(SESSION, "Naples", 0), row("2" * 8, "Figures", 1)]
+    size = ViewportSize(width=width, height=800)
+    page = await stood(chromium, stage.url, size, forced_colors="active")
+    if width < 768:
+        await page.locator("#open-sidebar").click()
+    current = page.locator('.session:has([aria-current="page"])')
+    await expect(current).to_be_visible()
+    assert await current.evaluate(CUT) == ""
+    await page.locator("#search").focus()
+    for _ in range(6):
+        assert await page.evaluate(f"({CUT})(document.activeElement)") == ""
+        await page.keyboard.press("Tab")
+    await queued(stage, "And the first?", "And the second?")
+    if width >= 768:
+        await press(page, "Drop")
+        assert await page.evaluate(f"({CUT})(document.activeElement)") == ""
+
+
 async def test_the_bar_of_an_answer_leaves_no_button_alone(stage: Stage, chromium: Browser) -> None:
     page = await handheld(chromium, stage.url)
     for answer in ("a", "b"):
