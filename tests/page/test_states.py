@@ -269,15 +269,22 @@ async def test_a_finger_meets_every_button(stage: Stage, chromium: Browser) -> N
     page = await (await reader(chromium, "phone", "light")).new_page()
     await page.goto(stage.url)
     await start_small(page)
-    await stage.plays("token", kind="text", offset=0, delta="Paid.")
-    done = {"status": "completed", "model": "large", "text": "Paid.", "text_len": 5}
-    await stage.plays("done", **done)
-    await expect(page.get_by_role("group", name="Answer")).to_be_visible()
     small = """() => [...document.querySelectorAll("main button, main select")]
       .filter((one) => one.checkVisibility())
       .map((one) => [one.textContent || one.title || one.id, one.getBoundingClientRect()])
       .filter(([, { height, width }]) => height < 43.5 || width < 43.5)
       .map(([name, { height, width }]) => `${name} ${width}x${height}`)"""
+    text = "Paid.\n\n```py\nx\n```"
+    call = {"tool_call_id": "t", "name": "pay", "arguments": {"to": "Ann"}}
+    approval = {"expires_at": int(time.time() * 1000) + 600_000, "editable": True}
+    await stage.plays("tool_call", **call, status="awaiting_approval", approval=approval)
+    await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    assert await page.evaluate(small) == []
+    await stage.plays("tool_call", **call, status="completed", output="paid")
+    await stage.plays("done", status="completed", model="large", text=text, text_len=len(text))
+    await expect(page.get_by_role("group", name="Answer")).to_be_visible()
+    await expect(page.get_by_role("button", name="Wrap")).to_be_visible()
+    await page.locator(".tool-card summary").first.click()
     assert await page.evaluate(small) == []
 
 
