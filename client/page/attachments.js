@@ -107,7 +107,8 @@ export class Attachments {
     const entry = { abort: new AbortController() };
     const onclick = () => this.#drop(entry);
     entry.bar = h("progress", { max: 1, value: 0, "aria-label": words("upload_of", { name }) });
-    entry.element = h("li", { data: { state: "uploading" } }, h("span", { class: "file-name" }, name), ` ${bytes(size)} `, entry.bar,
+    entry.element = h("li", { class: "file", data: { state: "uploading" } },
+      h("span", { class: "file-name", dir: "auto", title: name }, h("span", {}, name.slice(0, -8)), name.slice(-8)), ` ${bytes(size)} `, entry.bar,
       h("button", { type: "button", class: "quiet", "aria-label": words("remove_file", { name }), onclick }, words("remove")));
     this.#entries.push(entry);
     this.#list.append(entry.element);

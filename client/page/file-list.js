@@ -28,8 +28,8 @@ export class FileList {
   }
 
   #item(file) {
+    if (!this.#url) return h("span", { class: "file file-name" }, file.name);
     const name = h("span", { class: "file-name" }, file.name);
-    if (!this.#url) return name;
     const label = h("span", {}, name, ` ${bytes(file.size)}`);
     const button = h("button", { type: "button", class: "file", onclick: () => this.#save(file) }, label);
     button.setAttribute("aria-label", words("save_file", { name: file.name }));

@@ -12,13 +12,14 @@ from types import ModuleType
 
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, FilePayload, Page, expect
+from playwright.async_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from realtime.edge.http import files as routes
 from realtime.models import HostedCall, Media
 from realtime.runs.chain import Chain, Link
 from realtime.tools import ToolContext, tool
-from tests.page.acting import shared
+from tests.page.acting import answered, shared
+from tests.page.test_layout import box, met
 from tests.support.attach import png
 from tests.support.engine import Engine
 from tests.support.scripted import ScriptedModel, asks, says
@@ -242,6 +243,85 @@ async def test_a_refusal_is_told(serve: Serve, page: Page) -> None:
     await expect(pending.locator(".file-name")).to_have_count(10)
     await pending.get_by_role("button", name="Edit").click()  # they come back
     await expect(page.locator("#attached li")).to_have_count(10)
+
+
+async def test_a_message_that_is_refused_shows_each_of_its_files_by_itself(
+    serve: Serve, page: Page
+) -> None:
+    await begin(page, (await serve()).url)  # whose model takes text alone
+    names = ("pic.png", "note.png", "a.png", "scan.png")
+    await page.get_by_test_id("files").set_input_files([{**PICTURE, "name": one} for one in names])
+    await expect(page.locator("#attached li[data-state=ready]")).to_have_count(4)
+    await page.get_by_test_id("send").click()
+    pending = page.locator(".message.pending[data-status=failed]")
+    await expect(pending.locator(".file-name")).to_have_text(list(names))
+    for one in await pending.locator(".file-name").all():
+        await expect(one).to_have_css("border-top-style", "solid")
+    rows = [(await box(one)).top for one in await pending.get_by_role("button").all()]
+    assert len(rows) > 1
+    assert len(set(rows)) == 1
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+async def test_a_picture_fills_its_card(serve: Serve, page: Page, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto((await serve(sighted())).url)
+    await expect(page.get_by_test_id("attach")).to_be_enabled()
+    wide: FilePayload = {**PICTURE, "name": f"the{' long' * 20} name.png", "buffer": png(1200, 700)}
+    await page.get_by_test_id("files").set_input_files([wide])
+    await expect(page.locator("#attached li[data-state=ready]")).to_have_count(1)
+    await page.get_by_test_id("send").click()
+    card = page.locator("#transcript .message.user .file")
+    await expect(card.locator("img")).to_be_visible()
+    await answered(page, "A plan.")
+
+    async def filled() -> None:
+        shown, drawn = await box(card), await box(card.locator("img"))
+        assert 200 < drawn.width <= 288
+        assert abs(drawn.width / drawn.height - 1200 / 700) < 0.05
+        assert shown.width - drawn.width < 20
+
+    await filled()
+    await page.locator(".message.user").hover()
+    await page.get_by_role("button", name="Edit").click()
+    await expect(page.locator(".message.editing")).to_be_visible()
+    await filled()
+
+
+async def test_many_files_leave_the_conversation_its_room(serve: Serve, chromium: Browser) -> None:
+    size: ViewportSize = {"width": 390, "height": 844}
+    context = await chromium.new_context(viewport=size, has_touch=True, is_mobile=True)
+    page = await context.new_page()
+    await page.goto((await serve(sighted())).url)
+    await expect(page.get_by_test_id("attach")).to_be_enabled()
+    names = [f"{number} {'quarterly figures of all branches ' * 3}.png" for number in range(10)]
+    given: list[FilePayload] = [{**PICTURE, "name": name} for name in names]
+    await page.get_by_test_id("files").set_input_files(given)
+    chips = page.locator("#attached li[data-state=ready]")
+    await expect(chips).to_have_count(10)
+    await expect(chips.locator("img")).to_have_count(10)
+    assert (await box(page.locator("#composer"))).height < 844 / 2
+    room = await box(page.locator("#attached"))
+    for chip in await chips.all():
+        one = await box(chip)
+        assert one.height < 60
+        for part in (chip, chip.get_by_role("button")):
+            assert await part.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+        assert room.left <= one.left
+        assert one.right <= room.right
+    named = chips.last.locator(".file-name")
+    await expect(named).to_have_text(names[-1])
+    await expect(named).to_have_attribute("title", names[-1])
+    end = """(name) => {
+      const end = document.createRange();
+      end.setStart(name.lastChild, name.lastChild.length - 4);
+      end.setEnd(name.lastChild, name.lastChild.length);
+      return end.getBoundingClientRect().right - name.getBoundingClientRect().right;
+    }"""
+    assert await named.evaluate(end) <= 0.5  # ".png" is seen
+    remove = chips.last.get_by_role("button")
+    await remove.scroll_into_view_if_needed()
+    assert await met(remove)
 
 
 async def test_what_a_tool_made_is_shown_and_a_script_is_not_run(
