@@ -5,6 +5,9 @@ import { element } from "./grow.js";
 const LONGEST = 4000; // characters
 
 let library; // asked for by the first formula
+const widths = new ResizeObserver((seen) => { // by which a sheet of paper has to make it smaller
+  for (const { target, contentRect } of seen) target.parentElement?.style.setProperty("--wide", contentRect.width);
+});
 
 export class FormulaView {
   element = element("span", { class: "formula" });
@@ -29,6 +32,7 @@ export class FormulaView {
     try {
       temml.render(source, made, { displayMode: display, throwOnError: true, strict: false, maxSize: [10, 10], maxExpand: 200 });
       this.element.replaceChildren(...listed(made.childNodes));
+      if (display) widths.observe(this.element.firstElementChild);
     } catch {
       // it stays as it is written
     }

@@ -188,6 +188,28 @@ async def test_no_ring_at_the_side_is_cut(stage: Stage, chromium: Browser, width
         assert await page.evaluate(f"({CUT})(document.activeElement)") == ""
 
 
+FORMULA = "$$\n" + " + ".join(f"\\frac{{a_{{{n}}}}}{{b_{{{n}}}}}" for n in range(60)) + "\n$$"
+
+
+async def test_a_long_formula_is_printed_whole(stage: Stage, chromium: Browser) -> None:
+    page = await stood(chromium, stage.url, DESK)
+    text = f"{FORMULA}\n\n$$\nx = y\n$$"
+    await stage.plays("done", status="completed", model="large", text=text)
+    formulas = page.locator(".formula math")
+    await expect(formulas).to_have_count(2)
+    before = await box(formulas.last)
+    await page.wait_for_function("document.querySelector('.formula').scrollWidth > 1000")
+    await page.set_viewport_size({"width": 718, "height": 1000})  # A4, within its margins
+    await page.emulate_media(media="print")
+    for formula in await page.locator(".formula").all():
+        assert await formula.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    cells = await page.locator(".formula mfrac").all()
+    assert len(cells) == 60
+    assert (await box(cells[-1])).right <= 718
+    assert (await box(cells[0])).left >= 0
+    assert abs((await box(formulas.last)).height - before.height) < 2
+
+
 async def test_the_bar_of_an_answer_leaves_no_button_alone(stage: Stage, chromium: Browser) -> None:
     page = await handheld(chromium, stage.url)
     for answer in ("a", "b"):
