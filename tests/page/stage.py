@@ -45,7 +45,7 @@ class Stage:
 
     async def plays(self, event: str, **fields: Any) -> None:
         payload = {"session_id": SESSION, "run_id": "r", "message_id": "a", "ts": 1, **fields}
-        if event in ("progress", "server"):
+        if event in ("presence", "progress", "server"):
             await self._sio.emit(event, payload)
             return
         payload["seq"] = len(self.log) + 1

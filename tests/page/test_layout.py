@@ -210,6 +210,53 @@ async def test_a_long_formula_is_printed_whole(stage: Stage, chromium: Browser) 
     assert abs((await box(formulas.last)).height - before.height) < 2
 
 
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_suggestions_stand_below_the_box(
+    stage: Stage, chromium: Browser, size: ViewportSize
+) -> None:
+    long = "Explain what this bill says, line by line, and what of it I may well have paid before"
+    stage.info["suggestions"] = [
+        "Plan a journey",
+        "Explain a bill",
+        f"{long}, in plain words",
+        long,
+    ]
+    page = await chromium.new_page(viewport=size)
+    await page.goto(stage.url)
+    buttons = page.locator("#suggestions button")
+    await expect(buttons).to_have_count(4)
+    typed = await box(page.get_by_test_id("message-box"))
+    heading = await box(page.locator("#welcome h2"))
+    assert abs(typed.middle - heading.middle) < 1
+    rows: dict[float, list[Box]] = {}
+    for button in await buttons.all():
+        one = await box(button)
+        assert typed.left <= one.left
+        assert one.right <= typed.right
+        rows.setdefault(one.top, []).append(one)
+    for row_ in rows.values():
+        assert abs((row_[0].left + row_[-1].right) / 2 - typed.middle) < 1
+
+
+@pytest.mark.parametrize("width", [320, 390, 1000])
+async def test_who_is_here_leaves_the_title_its_room(
+    stage: Stage, chromium: Browser, width: int
+) -> None:
+    title = "To Naples by train, and back by ship over the whole of the sea"
+    stage.rows = [row(SESSION, title, 0)]
+    size = ViewportSize(width=width, height=800)
+    page = await stood(chromium, stage.url, size)
+    names = ["Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Emmy Noether", "Mary Somerville"]
+    people = [{"user_id": OWNER}, *({"user_id": name, "name": name} for name in names)]
+    await stage.plays("presence", devices=6, people=people)
+    await expect(page.locator("#title")).to_have_text(title)
+    await expect(page.get_by_test_id("people")).to_be_visible()
+    named, here = await box(page.locator("#title")), await box(page.get_by_test_id("people"))
+    assert named.width >= here.width
+    assert here.width > 40
+    assert await met(page.locator("#more"))
+
+
 async def test_the_bar_of_an_answer_leaves_no_button_alone(stage: Stage, chromium: Browser) -> None:
     page = await handheld(chromium, stage.url)
     for answer in ("a", "b"):
