@@ -19,13 +19,12 @@ export function frame(whole, logo = h("slot", { name: "logo" })) {
     side(logo),
     h("div", { id: "shade", class: "shade" }),
     h(whole ? "main" : "div", { id: "main", part: "main" },
-      ...header(), conversation(),
-      h("div", { class: "newest-slot" },
+      ...header(), h("div", { class: "slot" }, h("p", { id: "toast", class: "toast", part: "toast", role: "alert", hidden })), conversation(),
+      h("div", { class: "slot" },
         button("newest", "↓ ", { class: "newest", hidden }, h("span", {}, words("new")), h("span", { class: "hidden" }, words("to_end")))),
       composer(),
       h("ul", { id: "suggestions", class: "suggestions", part: "suggestions", "data-testid": "suggestions", "aria-label": words("suggestions"), hidden })),
     h("p", { id: "announcer", class: "hidden", role: "status", "aria-live": "polite" }),
-    h("p", { id: "toast", class: "toast", part: "toast", role: "alert", hidden }),
   ];
 }
 

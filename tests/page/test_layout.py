@@ -274,3 +274,34 @@ async def test_the_bar_of_an_answer_leaves_no_button_alone(stage: Stage, chromiu
         rows[top] = rows.get(top, 0) + 1
     assert sum(rows.values()) == 8
     assert min(rows.values()) > 1, rows
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_a_toast_is_in_nobodys_way(
+    stage: Stage, chromium: Browser, size: ViewportSize
+) -> None:
+    page = await stood(chromium, stage.url, size)
+    call = {"tool_call_id": "t", "name": "pay", "arguments": {"to": "Ann"}}
+    await stage.plays("tool_call", **call, status="awaiting_approval", approval={"editable": True})
+    error = {
+        "code": "invalid",
+        "message": "Nobody may pay her as long as that.",
+        "retryable": False,
+    }
+    deny = page.get_by_role("button", name="Deny", exact=True)
+    toast = page.locator("#toast")
+    for written in ("", "\n" * 7):
+        await page.get_by_test_id("message-box").fill(written)
+        stage.answers["approve"] = {"ok": False, "error": error}
+        await deny.click()
+        await expect(toast).to_be_visible()
+        said = await box(toast)
+        for control in await page.locator("#main :is(button, textarea, select)").all():
+            if await control.is_visible():
+                assert not said.meets(await box(control)), await control.text_content()
+                assert await met(control)
+        column = await box(page.locator("#scroll"))
+        assert abs(said.middle - column.middle) < 10
+        assert column.left <= said.left
+        assert said.right <= column.right
+        assert not await met(toast)  # a click goes through
