@@ -145,7 +145,7 @@ export class Acts {
   async approve(tool_call_id, decision, reason, edited) {
     const { client } = this.#page;
     try {
-      await client.approve(tool_call_id, decision, reason, edited && asObject(edited));
+      await client.approve(tool_call_id, decision, reason, edited);
     } catch (error) {
       if (error.code !== "already_resolved") throw error;
       const by = byWords(error.decided_by, client.state.user_id, client.user_id);
@@ -166,14 +166,6 @@ export class Acts {
   async export({ session_id }, title) {
     const name = title.replace(/[\p{C}<>:"/\\|?*]+/gu, " ").trim().slice(0, 80);
     download(await this.#page.api.markdown(session_id), `${name || words("export_file")}.md`);
-  }
-}
-
-function asObject(json) {
-  try {
-    return JSON.parse(json);
-  } catch {
-    throw new Error(words("not_json"));
   }
 }
 

@@ -1,9 +1,11 @@
 /** What a person is asked before a tool call is made, and how long there is for it. */
 
-import { h } from "./element.js";
+import { h, text } from "./element.js";
 import { lasting } from "./format.js";
 import { ValueView } from "./value-view.js";
 import { phrase, words } from "./words.js";
+
+const MOST = 16; // rows of the box
 
 export class ApprovalCard {
   #call;
@@ -12,8 +14,11 @@ export class ApprovalCard {
   #arguments = new ValueView(words("arguments"));
   #left = h("span", { class: "hint" });
   #ticking;
-  #edited = h("textarea", { hidden: true, rows: 5, "aria-label": words("arguments_json") });
-  #edit = h("button", { type: "button", class: "quiet", onclick: () => this.#change() }, words("edit"));
+  #wrong = h("p", { role: "alert", hidden: true });
+  #edited = h("textarea", {
+    hidden: true, "aria-label": words("arguments_json"), oninput: () => this.#written(),
+  });
+  #edit = h("button", { type: "button", class: "quiet", "aria-expanded": "false", onclick: () => this.#change(this.#edited.hidden) }, words("edit"));
   #reason = h("input", { maxLength: 500, placeholder: words("why_not"), "aria-label": words("reason") });
   #denial = h("form", { class: "actions", hidden: true }, this.#reason,
     h("button", { type: "submit" }, words("deny")),
@@ -24,11 +29,13 @@ export class ApprovalCard {
     h("button", { type: "button", onclick: () => this.#decide("deny") }, words("deny")),
     this.#why, this.#edit, this.#left);
   element = h("div", { class: "approval", part: "approval", role: "group", "aria-label": words("approval"), hidden: true },
-    this.#sentence, this.#arguments.element, this.#edited, this.#answers, this.#denial);
+    this.#sentence, this.#arguments.element, this.#edited, this.#wrong, this.#answers, this.#denial);
 
   /** @param {import("./transcript.js").Actions} actions */
   constructor(actions) {
     this.#decide = (...decision) => actions.approve(this.#call.tool_call_id, ...decision);
+    this.#edited.addEventListener("keydown", ({ key }) => key === "Escape" && this.#change(false));
+    this.#denial.addEventListener("keydown", ({ key }) => key === "Escape" && this.#explain(false));
     this.#denial.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#decide("deny", this.#reason.value.trim() || undefined);
@@ -46,8 +53,7 @@ export class ApprovalCard {
     this.#call = call;
     this.#sentence.replaceChildren(...phrase(by ? "allow_asked" : "allow", { call: h("strong", {}, does), by }));
     const { approval } = call;
-    const whole = approval?.defaults ? { ...call.arguments, ...approval.defaults } : call.arguments;
-    this.#arguments.update(whole, Object.keys(approval?.defaults ?? {}));
+    this.#arguments.update(whole(call), Object.keys(approval?.defaults ?? {}));
     this.#edit.hidden = !call.approval?.editable;
     this.#ticking ??= setInterval(() => (this.element.isConnected ? this.#tick() : this.#stop()), 1000);
     this.#tick();
@@ -66,14 +72,37 @@ export class ApprovalCard {
   }
 
   #approve() {
-    this.#decide("approve", undefined, this.#edited.hidden ? undefined : this.#edited.value);
+    if (this.#edited.hidden) return this.#decide("approve");
+    try {
+      const edited = JSON.parse(this.#edited.value);
+      this.#decide("approve", undefined, same(edited, whole(this.#call)) ? undefined : edited);
+    } catch {
+      this.#tell(words("not_json"));
+      this.#edited.focus();
+    }
   }
 
-  #change() {
-    this.#edited.hidden = false;
-    const { arguments: given, approval } = this.#call;
-    this.#edited.value = JSON.stringify({ ...given, ...approval?.defaults }, null, 2);
-    this.#edited.focus();
+  #change(open) {
+    this.#edited.hidden = !open;
+    this.#edit.setAttribute("aria-expanded", String(open));
+    this.#edited.value = open ? JSON.stringify(whole(this.#call), null, 2) : "";
+    this.#edited.rows = 3;
+    this.#written();
+    (open ? this.#edited : this.#edit).focus();
+    this.#edited.scrollTop = 0; // its end has the caret
+  }
+
+  /** As high as its text; what was wrong with it is no more. */
+  #written() {
+    const box = this.#edited;
+    while (box.scrollHeight > box.clientHeight && box.rows < MOST) box.rows += 1;
+    this.#tell("");
+  }
+
+  #tell(wrong) {
+    text(this.#wrong, wrong);
+    this.#edited.setAttribute("aria-invalid", String(Boolean(wrong)));
+    this.#edited.setAttribute("aria-description", wrong);
   }
 
   #explain(open) {
@@ -81,4 +110,15 @@ export class ApprovalCard {
     this.#answers.hidden = open;
     (open ? this.#reason : this.#why).focus();
   }
+}
+
+/** All that a call is made with. */
+const whole = ({ arguments: given, approval }) => (approval?.defaults ? { ...given, ...approval.defaults } : given);
+
+/** Whether two values are one as JSON. */
+function same(one, other) {
+  if (typeof one !== "object" || typeof other !== "object" || !one || !other) return one === other;
+  const keys = Object.keys(one);
+  return Array.isArray(one) === Array.isArray(other) && keys.length === Object.keys(other).length &&
+    keys.every((key) => Object.hasOwn(other, key) && same(one[key], other[key]));
 }

@@ -4,7 +4,7 @@ import { h } from "./element.js";
 import { words } from "./words.js";
 
 /** Where Escape closes something within the page. */
-const OPEN = "dialog, .edit-form, .comment, .message-bar:has(.facts:not([hidden])), #share-panel, .chat[data-drawer] aside";
+const OPEN = "dialog, .edit-form, .approval :is(textarea, form), .comment, .message-bar:has(.facts:not([hidden])), #share-panel, .chat[data-drawer] aside";
 const inside = (target) => target.closest?.(OPEN) ?? document.querySelector(":popover-open");
 
 /** Questions are no secret, and FRAME_ANCESTORS says who is around. */

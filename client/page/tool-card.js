@@ -1,6 +1,5 @@
 /** One tool call as a line that opens, with its files, its progress and what a person is asked about it. */
 
-import { ApprovalCard } from "./approval-card.js";
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
@@ -17,7 +16,9 @@ export class ToolCard {
   #began; // ms, where the beginning was seen
   #took;
   #files;
-  #approval;
+  #asked; // [call, what it does, by whom], while a person is asked
+  #approval; // comes with the first question
+  #actions;
   #mark = h("span", { class: "tool-mark" });
   #words = h("span", { class: "tool-words", dir: "auto" });
   #status = h("span", { class: "tool-status" });
@@ -38,10 +39,8 @@ export class ToolCard {
   constructor(actions, url) {
     this.#files = new FileList(url);
     this.#progress.before(this.#files.element);
-    if (!actions) return;
-    this.#approval = new ApprovalCard(actions);
-    this.element.append(this.#approval.element);
-    this.#whole.onclick = () => actions.save(this.#call);
+    this.#actions = actions;
+    this.#whole.onclick = () => actions.save(this.#call); // hidden without any
   }
 
   /**
@@ -79,9 +78,17 @@ export class ToolCard {
   }
 
   #ask(asks, by) {
-    const question = this.#approval?.element;
-    if (!asks && question?.matches(":focus-within")) this.element.focus(); // not lost
-    this.#approval?.update(asks ? this.#call : null, inWords(this.#call.name), by);
+    this.#asked = asks ? [this.#call, inWords(this.#call.name), by] : [null];
+    if (!asks && this.#approval?.element.matches(":focus-within")) this.element.focus(); // not lost
+    if (this.#approval) this.#approval.update(...this.#asked);
+    else if (asks) this.#prepare();
+  }
+
+  async #prepare() {
+    const { ApprovalCard } = await import("./approval-card.js");
+    this.#approval ??= new ApprovalCard(this.#actions);
+    if (!this.#approval.element.parentNode) this.element.append(this.#approval.element);
+    this.#approval.update(...this.#asked);
   }
 }
 

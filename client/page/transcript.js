@@ -14,8 +14,8 @@ import { RunView } from "./run-view.js";
  * @property {(message_id: string) => void} select
  * @property {(message_id: string, value: "up" | "down" | null, comment?: string) => void} rate
  * @property {(message_id: string) => void} fork  go on from here in a new session
- * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: string) => void} approve
- *   `edited`: other arguments, as JSON
+ * @property {(tool_call_id: string, decision: "approve" | "deny", reason?: string, edited?: object) => void} approve
+ *   `edited`: other arguments
  * @property {(call: import("../reducer.js").ToolCall) => void} save  its whole output
  * @property {(client_msg_id: string) => void} retry
  * @property {(client_msg_id: string) => void} drop

@@ -45,6 +45,7 @@ async (payloads) => {
     }
     const call = { tool_call_id: "t", name: payload, arguments: payload, output_ref: payload };
     take("tool_call", { ...call, status: "awaiting_approval", approval: { expires_at: Date.now() + 9e9, editable: true } });
+    while (!root.querySelector(".approval")) await frame(); // its module comes with the first question
     more.progress.set("t", { tool_call_id: "t", fraction: 0.5, message: payload });
     take("tool_call", { ...call, status: "running" });
     const decided = { expires_at: 1, decision: payload, decided_by: payload, reason: payload };

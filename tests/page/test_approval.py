@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.page.acting import say, shared, started
+from tests.page.acting import opened, say, shared, started
+from tests.page.stage import Stage
 from tests.support.process import ROOT, free_port, server
 
 TOOLS = '''
@@ -115,3 +117,86 @@ async def only_shown(page: Page) -> None:
     card = page.locator(".tool-card")
     await expect(card).to_contain_text("asked for by the owner")
     await expect(card.get_by_role("button", name="Approve")).to_be_hidden()
+
+
+LINES = [f"line {number}" for number in range(40)]
+CARET = "box => [box.selectionStart === box.value.length, box.scrollTop]"
+WHOLE = "box => box.clientHeight >= box.scrollHeight"
+
+
+async def edited(page: Page, stage: Stage, **arguments: Any) -> tuple[Locator, Locator]:
+    """The card of a call that may be changed, and the box for that, which is open."""
+    approval = {"expires_at": time.time() * 1000 + 600_000, "editable": True}
+    approval["defaults"] = {"currency": "EUR"}
+    call = {"tool_call_id": "t", "name": "pay", "arguments": arguments, "approval": approval}
+    await stage.plays("tool_call", **call, status="awaiting_approval")
+    card = page.locator(".tool-card")
+    await card.get_by_role("button", name="Edit").click()
+    box = card.get_by_label("Arguments as JSON")
+    await expect(box).to_be_focused()
+    return card, box
+
+
+async def test_an_edit_is_left_again_and_one_that_changes_nothing_is_none(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await opened(chromium, stage.url)
+    card, box = await edited(page, stage, to="Ann", amounts=[5, {"tip": 1}])
+    edit = card.get_by_role("button", name="Edit")
+    assert await box.evaluate(CARET) == [True, 0]
+    assert await box.evaluate(WHOLE)
+    await page.keyboard.press("Escape")
+    await expect(box).to_be_hidden()
+    await expect(edit).to_be_focused()
+    await edit.click()
+    await expect(edit).to_have_attribute("aria-expanded", "true")
+    await page.keyboard.type(" too")
+    assert (await box.input_value()).endswith("} too")
+    await edit.click()
+    await expect(box).to_be_hidden()
+    await expect(edit).to_be_focused()
+    approve = card.get_by_role("button", name="Approve")
+    await approve.click()
+    assert "arguments" not in await stage.was_asked("approve")
+    await edit.click()
+    await box.fill('{"currency":"EUR", "amounts":[5.0,{"tip":1}], "to":"Ann"}')
+    await approve.click()
+    assert "arguments" not in await stage.was_asked("approve")
+    changed = {"to": "Ann", "amounts": {"0": 5, "1": {"tip": 1}}, "currency": "EUR"}
+    await box.fill(json.dumps(changed))
+    await approve.click()
+    assert (await stage.was_asked("approve"))["arguments"] == changed
+    await card.get_by_role("button", name="Deny with a reason").click()
+    await page.keyboard.press("Escape")
+    await expect(card.get_by_role("button", name="Deny with a reason")).to_be_focused()
+
+
+async def test_a_long_edit_opens_at_its_top(stage: Stage, chromium: Browser) -> None:
+    page = await opened(chromium, stage.url)
+    card, box = await edited(page, stage, lines=LINES)
+    assert await box.evaluate(CARET) == [True, 0]
+    assert not await box.evaluate(WHOLE)
+    assert (await box.evaluate("box => box.clientHeight")) < 400
+
+
+async def test_what_is_wrong_with_an_edit_stands_with_it_and_goes_with_it(
+    stage: Stage, chromium: Browser
+) -> None:
+    page = await opened(chromium, stage.url)
+    card, box = await edited(page, stage, to="Ann")
+    wrong = page.get_by_text("The arguments are not JSON.")
+    for right in ('{"to": "Bob"}', None):
+        await box.fill('{"to": Bob}')
+        await card.get_by_role("button", name="Approve").click()
+        await expect(wrong).to_be_visible()
+        await expect(box).to_have_attribute("aria-invalid", "true")
+        await expect(box).to_be_focused()
+        if right:
+            await box.fill(right)
+            await expect(wrong).to_be_hidden()
+            await expect(box).to_have_attribute("aria-invalid", "false")
+    assert not [name for name, _ in stage.asked if name == "approve"]
+    await card.get_by_role("button", name="Deny", exact=True).click()
+    assert (await stage.was_asked("approve"))["decision"] == "deny"
+    await stage.plays("tool_call", tool_call_id="t", name="pay", status="denied")
+    await expect(wrong).to_be_hidden()
