@@ -7,10 +7,10 @@
  *
  * @typedef {{client_msg_id: string, session_id: string | null, begins?: {id: string, options?: object},
  *   text: string, options: object,
- *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, breaks?: number, heard?: object,
+ *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, before?: number, breaks?: number, heard?: object,
  *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
  *   `begins`: the session that has not begun yet, in place of `session_id`; with neither it never
- *   began; `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
+ *   began; `before`: the `seq` of the first message that was said later; `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
  *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 
@@ -96,7 +96,7 @@ export class Outbox {
     if (!entry) return;
     const homeless = !entry.session_id && !entry.begins;
     if (entry.status === "failed") {
-      this.#set(entry, { status: "waiting", error: undefined, breaks: 0, ...(homeless && { session_id, begins }) });
+      this.#set(entry, { status: "waiting", error: undefined, breaks: 0, before: undefined, ...(homeless && { session_id, begins }) });
     }
     this.#wake(entry);
     this.flush();
@@ -210,6 +210,9 @@ export class Outbox {
   }
 
   #acked(entry, ack) {
+    const at = this.entries.findIndex(({ client_msg_id }) => client_msg_id === entry.client_msg_id);
+    const earlier = (one, index) => index < at && !one.begins && [null, entry.session_id].includes(one.session_id);
+    this.entries = this.entries.map((one, index) => (earlier(one, index) ? { ...one, before: one.before ?? ack.seq } : one));
     this.#set(entry, { status: "acked", seq: ack.seq, error: undefined });
     this.#settle(entry, "resolve", ack);
   }

@@ -74,13 +74,13 @@ export class Transcript {
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
     const drawn = state.runs.filter((run) => run.begun && !withdrawn(run));
     const last = drawn.at(-1);
-    const elements = [
-      ...sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
-        (view, run) => view.update(run, run === last, progress, people), this.#forget),
-      ...sync(this.#pending, pending.filter((entry) => !said.has(entry.client_msg_id)),
-        (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
-        (view, entry) => view.update(entry)),
-    ];
-    arrange(this.#root, elements);
+    const runs = sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
+      (view, run) => view.update(run, run === last, progress, people), this.#forget);
+    const unsaid = pending.filter((entry) => !said.has(entry.client_msg_id));
+    const bubbles = sync(this.#pending, unsaid, (entry) => entry.client_msg_id, () => new PendingView(this.#actions),
+      (view, entry) => view.update(entry));
+    const place = ({ before = Infinity }) => drawn.findLastIndex(({ began }) => began < before) + 0.5; // behind that one
+    const placed = [...runs.entries(), ...bubbles.map((bubble, index) => [place(unsaid[index]), bubble])];
+    arrange(this.#root, placed.sort(([one], [other]) => one - other).map(([, element]) => element));
   }
 }

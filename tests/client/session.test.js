@@ -219,6 +219,24 @@ test("a refusal for good fails the message, and it can be tried again or dropped
   assert.deepEqual(texts(client), ["b"]);
 });
 
+test("a refused message knows what was said later, until it is tried again", async () => {
+  const server = new FakeServer();
+  const tab = new Store();
+  const client = connectTo(server, { tab });
+  await client.connect();
+  server.refuse = (name, { text }) => name === "send" && text === "no" && { code: "bad_request", message: "no", retryable: false };
+  await client.send("a");
+  await assert.rejects(client.send("no"));
+  assert.equal(client.pending[0].before, undefined);
+  const { seq } = await client.send("b");
+  await client.send("c");
+  assert.equal(client.pending[0].before, seq);
+  assert.equal(JSON.parse(tab.getItem("realtime.outbox"))[0].before, seq);
+  client.retry(client.pending[0].client_msg_id);
+  await until(client, (now) => now.pending[0]?.status === "failed");
+  assert.equal(client.pending[0].before, undefined);
+});
+
 test("a passing refusal is waited out", async () => {
   const server = new FakeServer();
   const client = connectTo(server);

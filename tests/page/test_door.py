@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,9 +89,14 @@ async def test_what_is_too_long_is_not_sent_and_can_be_edited(
     await answered(page, "1 2 3 4 5")
     refused = page.locator(".message.pending")
     await expect(refused).to_contain_text("too long to send")
+    await below(page, "count to 5")
     await page.reload()
     await live(page)
     await expect(refused).to_contain_text("too long to send")
+    await below(page, "count to 5")
+    await say(page, "count to 6")
+    await answered(page, "1 2 3 4 5 6")
+    await below(page, "count to 5", "count to 6")
     assert len(sockets) == 2
 
     await refused.get_by_role("button", name="Edit").click()
@@ -100,6 +106,15 @@ async def test_what_is_too_long_is_not_sent_and_can_be_edited(
     await refused.get_by_role("button", name="Discard").click()
     await expect(refused).to_have_count(0)
     assert len(sockets) == 2
+
+
+async def below(page: Page, *said: str) -> None:
+    """What was said after the refused message stands below it, and the last of it is in view."""
+    texts = page.locator(".message.user .text")
+    await expect(texts).to_have_count(1 + len(said))
+    await expect(page.locator(".message.user").first).to_have_class(re.compile("pending"))
+    assert (await texts.all_text_contents())[1:] == list(said)
+    await expect(texts.last).to_be_in_viewport()
 
 
 async def test_it_is_known_to_be_too_long_before_there_is_a_connection(
