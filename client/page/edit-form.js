@@ -12,6 +12,7 @@ import { words } from "./words.js";
  */
 export function editForm(text, save, close, label = words("send")) {
   const box = h("textarea", { defaultValue: text, value: text, dir: "auto", rows: Math.min(8, text.split("\n").length + 1), "aria-label": words("edit_message") });
+  box.setSelectionRange(text.length, text.length);
   const submit = () => {
     if (!box.value.trim()) return;
     save(box.value);

@@ -9,6 +9,8 @@ from tests.page.stage import OWNER, Stage
 from tests.support.scripted import ScriptedModel, says
 from tests.support.serving import Serve
 
+AT_END = "box => box.value && box.selectionStart === box.value.length"
+
 
 async def shows(page: Page, *texts: str) -> None:
     messages = page.locator(".message.user .text, .message.assistant .parts")
@@ -33,6 +35,7 @@ async def test_versions_of_a_question_and_of_an_answer(serve: Serve, chromium: B
     await one.get_by_role("button", name="Edit").first.click()
     editor = one.get_by_label("Edit the message")
     await expect(editor).to_be_focused()
+    assert await editor.evaluate(AT_END)
     await editor.press("Escape")
     await expect(editor).to_be_hidden()
     await expect(one.get_by_role("button", name="Edit").first).to_be_focused()
@@ -77,6 +80,7 @@ async def test_what_is_being_written_is_not_lost_with_its_message(
     await asked(stage, 2, "And then?")
     await stage.plays("run", run_id="r2", message_id="a2", status="queued", model="large")
     await page.get_by_test_id("queue").get_by_role("button", name="Edit").click()
+    assert await editor.evaluate(AT_END)
     await expect(page.get_by_test_id("queue").get_by_role("button", name="Save")).to_be_visible()
     await editor.fill("And when?")
     await stage.plays("done", status="completed", model="large", text="Done.")
