@@ -98,8 +98,8 @@ export function chat(root, container, place) {
     return page.info;
   }
 
-  const suggestion = (text) =>
-    h("li", {}, h("button", { type: "button", dir: "auto", onclick: () => composer.edit(text) }, text));
+  const suggestion = (text, index, all) =>
+    h("li", {}, h("button", { type: "button", dir: "auto", onclick: () => composer.suggest(text, all) }, text));
 
   async function signedIn(project) {
     const [{ SignIn }, { askForPassword, askToSignIn }] = await Promise.all([import("../sign-in.js"), import("./sign-in-form.js")]);

@@ -90,6 +90,14 @@ export class Composer {
     this.focus();
   }
 
+  /** A suggestion takes the place of another one. @param {string} text @param {string[]} all */
+  suggest(text, all) {
+    const { value } = this.#box;
+    const there = all.find((one) => `${value}\n`.startsWith(`${one}\n`)) ?? "";
+    this.#box.value = value.slice(there && there.length + 1);
+    this.edit(text);
+  }
+
   #send() {
     if (!this.ready || !this.#parts.send(this.#box.value)) return;
     this.#box.value = "";

@@ -184,6 +184,21 @@ async def test_suggestions_begin_a_session(serve: Serve, chromium: Browser) -> N
     await expect(page.get_by_test_id("suggestions")).to_be_hidden()
 
 
+async def test_a_suggestion_takes_the_place_of_another_one_and_of_no_draft(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve(page_suggestions=("Tell me a joke", "Tell me"))
+    page = await chromium.new_page()
+    await page.goto(running.url)
+    box = page.get_by_test_id("message-box")
+    for draft in ("", "my draft\nof two lines"):
+        await box.fill(draft)
+        for text in ("Tell me a joke", "Tell me a joke", "Tell me", "Tell me a joke"):
+            chip = page.get_by_test_id("suggestions").get_by_role("button", name=text, exact=True)
+            await chip.click()
+            await expect(box).to_have_value(f"{text}\n{draft}" if draft else text)
+
+
 async def test_on_a_phone_the_list_is_a_drawer(serve: Serve, chromium: Browser) -> None:
     running = await serve()
     context = await chromium.new_context(viewport={"width": 390, "height": 844})
