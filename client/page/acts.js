@@ -20,6 +20,7 @@ export class Acts {
 
   /** Say what went wrong, where it does. */
   async attempt(promise) {
+    this.toast(""); // what was said of the act before
     try {
       return await promise;
     } catch (error) {
@@ -110,6 +111,7 @@ export class Acts {
   /** @returns {boolean} whether the client has taken the message */
   send(message) {
     const { client, attachments, following } = this.#page;
+    this.toast("");
     this.begin();
     try {
       client.send(message, { files: attachments.files });
