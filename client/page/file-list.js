@@ -32,7 +32,7 @@ export class FileList {
     const name = h("span", { class: "file-name" }, file.name);
     const label = h("span", {}, name, ` ${bytes(file.size)}`);
     const button = h("button", { type: "button", class: "file", onclick: () => this.#save(file) }, label);
-    button.setAttribute("aria-label", words("save_file", { name: file.name }));
+    button.setAttribute("aria-label", words("save_file", { name: label.textContent }));
     if (PICTURES.includes(file.type)) this.#picture(file, button);
     return button;
   }

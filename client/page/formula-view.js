@@ -5,9 +5,16 @@ import { element } from "./grow.js";
 const LONGEST = 4000; // characters
 
 let library; // asked for by the first formula
-const widths = new ResizeObserver((seen) => { // by which a sheet of paper has to make it smaller
-  for (const { target, contentRect } of seen) target.parentElement?.style.setProperty("--wide", contentRect.width);
-});
+let sized; // watches those in lines of their own
+
+/** What is wider than its column scrolls, by the keyboard too; a sheet of paper has to make it smaller. */
+function fit(entries) {
+  for (const { target } of entries) {
+    target.style.setProperty("--wide", target.firstElementChild.getBoundingClientRect().width);
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+}
 
 export class FormulaView {
   element = element("span", { class: "formula" });
@@ -21,7 +28,7 @@ export class FormulaView {
     this.element.className = display ? "formula display" : "formula";
     const code = element("code");
     code.textContent = source.trim();
-    this.element.replaceChildren(code);
+    this.#show(display, code);
     if (open || source.length > LONGEST) return;
     library ??= import("temml");
     library.then(({ default: temml }) => this.#drawn === key && this.#draw(temml, source, display), () => {});
@@ -31,11 +38,15 @@ export class FormulaView {
     const made = document.createElement("span");
     try {
       temml.render(source, made, { displayMode: display, throwOnError: true, strict: false, maxSize: [10, 10], maxExpand: 200 });
-      this.element.replaceChildren(...listed(made.childNodes));
-      if (display) widths.observe(this.element.firstElementChild);
+      this.#show(display, ...listed(made.childNodes));
     } catch {
       // it stays as it is written
     }
+  }
+
+  #show(display, ...nodes) {
+    this.element.replaceChildren(...nodes);
+    if (display) (sized ??= new ResizeObserver(fit)).observe(this.element); // anew: what is in it may be wider than before
   }
 }
 

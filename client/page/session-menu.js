@@ -7,7 +7,7 @@ import { words } from "./words.js";
 /**
  * @param {import("../session.js").SessionClient} client
  * @param {object} parts
- * @param {HTMLElement} parts.container  which the menu and its questions are put into
+ * @param {HTMLElement} parts.container  which the questions are put into, and which has the list
  * @param {(work: () => Promise<any>) => Promise<any>} parts.command  with a connection; says what goes wrong
  * @param {(session_id: string) => void} parts.share
  * @param {(session: object, title: string) => Promise<void>} parts.save  the conversation, as a file
@@ -16,7 +16,8 @@ import { words } from "./words.js";
  */
 export function sessionMenu(client, { container, command, share, save, deleted }) {
   const menu = h("div", { class: "menu", id: "session-menu", popover: "auto", role: "group" });
-  container.append(menu);
+  menu.addEventListener("keydown", (event) => event.key === "Escape" && event.stopPropagation()); // the drawer stays
+  container.querySelector("aside").append(menu);
 
   async function rename({ session_id }, title) {
     const value = await ask(container, words("rename_title"), { value: title, yes: words("rename") });

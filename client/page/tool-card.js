@@ -29,7 +29,7 @@ export class ToolCard {
   #bar = h("progress", { max: 1, "aria-label": words("progress") });
   #doing = h("span");
   #progress = h("p", { class: "tool-progress", hidden: true }, this.#bar, this.#doing);
-  element = h("section", { class: "tool-card", part: "tool", "aria-label": words("tool_call"), tabIndex: -1 },
+  element = h("section", { class: "tool-card", part: "tool", role: "group", tabIndex: -1 },
     h("details", {},
       h("summary", {}, this.#mark, this.#words, this.#status),
       h("div", { class: "inside" }, this.#name, this.#arguments.element, this.#result.element, this.#whole)),
@@ -54,6 +54,7 @@ export class ToolCard {
     this.#call = call;
     const { name, status, error, approval } = call;
     Object.assign(this.element.dataset, { status, toolCallId: call.tool_call_id });
+    this.element.setAttribute("aria-label", words("tool_call", { call: inWords(name) }));
     this.#words.textContent = inWords(name);
     this.#name.textContent = name;
     this.#status.textContent = stateLine(call, by, mine) + (this.#took ?? "");

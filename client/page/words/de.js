@@ -195,7 +195,7 @@ export default {
   other_form: "Die Antwort hat eine andere Form als verlangt: {why}",
 
   // tools
-  tool_call: "Werkzeugaufruf",
+  tool_call: "Werkzeugaufruf: {call}",
   tool_streaming: "wird geschrieben",
   tool_ready: "bereit",
   tool_awaiting_approval: "wartet auf Freigabe",

@@ -195,7 +195,7 @@ export default {
   other_form: "The answer has another form than was asked for: {why}",
 
   // tools
-  tool_call: "Tool call",
+  tool_call: "Tool call: {call}",
   tool_streaming: "being written",
   tool_ready: "ready",
   tool_awaiting_approval: "waits for approval",
