@@ -80,9 +80,14 @@ export class Acts {
 
   /** Whether what is said now begins a session: before any connection, and where the address leads nowhere. */
   get beginning() {
-    const { connection, error, state } = this.#page.client;
-    const nowhere = connection === "error" && !state.session_id && ["not_found", "forbidden"].includes(error?.code);
-    return connection === "offline" || nowhere;
+    const { connection, state } = this.#page.client;
+    return connection === "offline" || (this.gone && !state.session_id);
+  }
+
+  /** Whether there is no such session, or none for the reader. */
+  get gone() {
+    const { connection, error } = this.#page.client;
+    return connection === "error" && ["not_found", "forbidden"].includes(error?.code);
   }
 
   /** Have a session for what is said or uploaded now. */

@@ -236,7 +236,7 @@ export function chat(root, container, place) {
     place.again(true);
   });
   addEventListener("storage", () => page.user && !page.user.user && place.again(), { signal }); // signed out in another tab
-  $("start-session").addEventListener("click", () => acts.open(null));
+  for (const id of ["start-session", "start-another"]) $(id).addEventListener("click", () => acts.open(null));
   $("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address stays the session's
     composer.focus();

@@ -29,7 +29,9 @@ export function draw(page) {
   $("connection-state").dataset.state = known;
   text($("trouble"), lost ? trouble(client.error, Boolean(page.user)) : "");
   const { silence, lasting: stored } = page;
-  text($("banner"), banner(client, { fresh, silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
+  text($("notice"), banner(client, { fresh, silence, lasting: stored(), signedIn: Boolean(page.user), model: info.model?.name }));
+  $("banner").hidden = $("notice").hidden;
+  text($("start-another"), acts.gone && !fresh ? words("start_another") : "");
   const choice = fresh && $("models").length > 1;
   $("models").hidden = !choice;
   text($("model"), choice ? "" : modelLine(client.model, info.model));
@@ -72,12 +74,12 @@ function drawComposer({ $, client, info, attachments, composer, acts, place }) {
   const { state, connection } = client;
   if (!acts.moving && !acts.beginning) composer.adopt(place.address.named());
   $("message-box").disabled = connection === "error" && !acts.beginning;
-  $("stop").hidden = !activeRun(state);
+  $("stop").hidden = connection === "error" || !activeRun(state);
   $("stop").disabled = !usable(client);
   attachments.follow(acts.beginning ? null : client.place.session_id);
   $("attach").hidden = info.limits?.file_bytes === 0;
   $("attach").disabled = !usable(client) && !acts.beginning;
-  $("send").disabled = !composer.ready;
+  $("send").disabled = !composer.ready || $("message-box").disabled;
 }
 
 function drawConversation({ $, client, following, conversation }) {

@@ -67,7 +67,8 @@ function header() {
     h("p", { id: "name-row", class: "share", hidden },
       h("label", { htmlFor: "name", class: "hint" }, words("your_name")),
       h("input", { id: "name", "data-testid": "name", maxLength: 64 })),
-    h("p", { id: "banner", class: "banner", part: "banner", role: "status", hidden }),
+    h("p", { id: "banner", class: "banner", part: "banner", role: "status", hidden },
+      h("span", { id: "notice" }), " ", button("start-another", "", { hidden })),
   ];
 }
 

@@ -8,7 +8,7 @@ import { ValueView } from "./value-view.js";
 import { wordFor, words } from "./words.js";
 
 const DRAWN = { completed: "check", awaiting_approval: "question", failed: "cross", denied: "cross", expired: "cross", cancelled: "cross" };
-const UNDER_WAY = ["streaming", "ready", "awaiting_client", "running"];
+export const UNDER_WAY = ["streaming", "ready", "awaiting_client", "running"];
 const NOT_MADE = ["denied", "expired"]; // the line says it all
 
 export class ToolCard {

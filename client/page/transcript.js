@@ -5,6 +5,7 @@ import { arrange, sync } from "./keyed.js";
 import { PendingView } from "./pending-view.js";
 import { byWords, headcount, shown } from "./people.js";
 import { RunView } from "./run-view.js";
+import { UNDER_WAY } from "./tool-card.js";
 
 /**
  * @typedef {object} Actions  what the reader may do; left out in a read-only transcript
@@ -52,11 +53,12 @@ export class Transcript {
   /**
    * @param {import("../reducer.js").State} state
    * @param {{pending?: import("../outbox.js").Outgoing[], progress?: Map<string, object>,
-   *   user_id?: string, people?: import("../here.js").Person[]}} [more]  `user_id`: of the reader;
-   *   by default the owner reads. `people`: who is here
+   *   user_id?: string, people?: import("../here.js").Person[], connection?: string}} [more]  `user_id`: of the
+   *   reader; by default the owner reads. `people`: who is here; `connection`: "error" where nothing comes any more
    */
-  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [] } = {}) {
-    const quiet = !activeRun(state) && !queued(state).length;
+  update(state, { pending = [], progress = new Map(), user_id: reader = state.user_id, people: here = [], connection } = {}) {
+    const over = connection === "error";
+    const quiet = !over && !activeRun(state) && !queued(state).length;
     const { siblings, sibling_counts, feedback } = state;
     const branches = { siblings, sibling_counts, feedback, quiet, reader };
     if (Object.keys(branches).some((key) => branches[key] !== this.#branches[key])) {
@@ -72,7 +74,7 @@ export class Transcript {
       decides: ({ asked_by }) => [state.user_id, asked_by].includes(reader),
     };
     const said = new Set(state.runs.map((run) => run.user?.client_msg_id));
-    const drawn = state.runs.filter((run) => run.begun && !withdrawn(run));
+    const drawn = state.runs.filter((run) => run.begun && !withdrawn(run)).map((run) => (over && !run.done ? halted(run) : run));
     const last = drawn.at(-1);
     const runs = sync(this.#runs, drawn, (run) => run.run_ids[0], () => new RunView(this.#actions, this.#url),
       (view, run) => view.update(run, run === last, progress, people), this.#forget);
@@ -84,3 +86,12 @@ export class Transcript {
     arrange(this.#root, placed.sort(([one], [other]) => one - other).map(([, element]) => element));
   }
 }
+
+/** What nothing is added to any more, and nobody is asked in. */
+const halted = ({ message, ...run }) => ({
+  ...run,
+  done: { status: "completed" },
+  message: { ...message, parts: message.parts.map(({ call, ...part }) => (call ? { ...part, call: { ...call, status: stopped(call) } } : part)) },
+});
+
+const stopped = ({ status }) => (UNDER_WAY.includes(status) || status === "awaiting_approval" ? "cancelled" : status);

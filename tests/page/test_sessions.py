@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -11,10 +12,20 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from realtime.app import create_app
 from realtime.config import Settings
+from realtime.models import TextDelta
 from realtime.models.demo import DemoModel
-from tests.page.acting import answered, live, say, shared
+from realtime.tools import tool
+from tests.page.acting import answered, live, say, says, shared
 from tests.page.stage import OWNER, SESSION, Stage
+from tests.support.scripted import ScriptedModel, asks
 from tests.support.serving import Serve
+
+
+@tool(approval=True)
+def pay() -> str:
+    """Pay somebody."""
+    return "paid"
+
 
 OF_A_SESSION = re.compile(r"/c/[0-9a-f-]{36}$")
 
@@ -304,12 +315,45 @@ async def test_a_chat_that_is_deleted_elsewhere_leaves_the_list_and_no_text_is_l
     await act(other, rows(other).first, "Delete")
     await other.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(rows(page)).to_have_count(0)
-    await page.get_by_test_id("start-session").click()
+    await says(page, "not here any more")
+    await expect(box).to_be_disabled()
+    await expect(page.get_by_test_id("send")).to_be_disabled()
+    await page.locator("#banner").get_by_role("button", name="Start a new one").click()
+    await expect(page.locator("#banner")).not_to_contain_text("not here any more")
+    await expect(box).to_be_focused()
     await expect(box).to_have_value("half a thought")
     await box.press("Enter")
     await expect(page.locator(".message.user")).to_have_text("half a thought")
     await page.reload()
     await expect(box).to_have_value("")
+
+
+@pytest.mark.parametrize("way", ["streams", "asks"])
+async def test_nothing_goes_on_in_a_chat_that_is_deleted_elsewhere(
+    aiohttp_server: Any, settings: Settings, chromium: Browser, way: str
+) -> None:
+    begun = [TextDelta("Once upon a time")]
+    script = [begun, asyncio.Event()] if way == "streams" else [begun + asks(("pay", "{}"))[0]]
+    app = create_app(settings, model=ScriptedModel(script), tools=[pay])
+    url = str((await aiohttp_server(app)).make_url("/"))
+    context = await chromium.new_context()
+    page = await context.new_page()
+    await page.goto(url)
+    await say(page, "Tell me a story")
+    answer = page.locator(".message.assistant")
+    await expect(answer).to_have_attribute("aria-busy", "true")
+    await expect(answer).to_contain_text("Once upon a time")
+    stop, approve = page.get_by_test_id("stop"), page.get_by_role("button", name="Approve")
+    await expect(stop if way == "streams" else approve).to_be_visible()
+    other = await context.new_page()
+    await other.goto(url)
+    await act(other, rows(other).first, "Delete")
+    await other.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await says(page, "not here any more")
+    await expect(answer).to_contain_text("Once upon a time")
+    await expect(answer).to_have_attribute("aria-busy", "false")
+    await expect(stop).to_be_hidden()
+    await expect(approve).to_be_hidden()
 
 
 async def test_back_goes_where_the_address_says(serve: Serve, chromium: Browser) -> None:

@@ -48,7 +48,8 @@ async def test_a_link_to_read_one_to_take_part_and_both_void(
         state = page.get_by_test_id("connection-state")
         await expect(state).to_have_attribute("data-state", "error")
         await expect(page.locator("#banner")).to_contain_text("not here any more")
-        await expect(page.get_by_test_id("start-session")).to_be_visible()
+        await page.locator("#banner").get_by_role("button", name="Start a new one").click()
+        await expect(page.get_by_test_id("message-box")).to_be_visible()
     await expect(owner.get_by_test_id("connection-state")).to_have_text("Live")
 
 
