@@ -11,12 +11,14 @@
     en: {
       chat: "Chat",
       close: "Close",
+      wait: "One moment…",
       refused: "The chat of {server} cannot be shown. Either the server cannot be reached now, or its operator has to list this site: FRAME_ANCESTORS={site}",
       blocked: "The Content-Security-Policy of this site does not let the chat in. It lacks: frame-src {server}",
     },
     de: {
       chat: "Chat",
       close: "Schließen",
+      wait: "Einen Moment…",
       refused: "Der Chat von {server} kann nicht gezeigt werden. Entweder ist der Server gerade nicht erreichbar, oder sein Betreiber muss diese Website nennen: FRAME_ANCESTORS={site}",
       blocked: "Die Content-Security-Policy dieser Website lässt den Chat nicht herein. Es fehlt: frame-src {server}",
     },
@@ -31,6 +33,7 @@
     section { position: fixed; inset: auto 1rem 4.75rem auto; width: min(26rem, 100vw - 2rem); height: min(42rem, 100dvh - 6.5rem); overflow: hidden; border: 1px solid light-dark(#dcd9d0, #34383e); border-radius: 12px; background: light-dark(#f6f5f1, #16181b); box-shadow: 0 8px 32px rgb(0 0 0 / 0.25); }
     :host([data-side="left"]) section { inset: auto auto 4.75rem 1rem; }
     iframe { display: block; width: 100%; height: 100%; border: 0; }
+    section:not([data-ready]) iframe { opacity: 0; }
     p { margin: 0; padding: 1.5rem; overflow-wrap: anywhere; color: light-dark(#22252a, #e6e4df); }
     @media (max-width: 30rem), (max-height: 30rem) {
       section[data-ready] { inset: 0 !important; width: 100vw; height: 100dvh; border: 0; border-radius: 0; }
@@ -58,6 +61,7 @@
   const button = make("button", { type: "button", part: "button", textContent: label, ariaExpanded: "false" });
   const panel = make("section", { part: "panel", role: "dialog", ariaLabel: label, hidden: true });
   const said = make("p", { role: "alert", hidden: true });
+  const wait = make("p", { role: "status", textContent: words.wait }); // until the page is there; a browser shows a sign of its own where it may not be
   let frame = null;
 
   function show(open) {
@@ -73,6 +77,7 @@
   function begin() {
     frame?.remove();
     said.hidden = true;
+    wait.hidden = false;
     const made = (frame = make("iframe", { title: label, allow: "clipboard-write" }));
     const silent = () => made === frame && said.hidden && !("ready" in panel.dataset);
     frame.addEventListener("load", () => setTimeout(() => silent() && refuse("refused"), WAIT_MS), { once: true });
@@ -84,7 +89,7 @@
   function refuse(why) {
     said.textContent = words[why].replace("{server}", server.origin).replace("{site}", location.origin);
     said.hidden = false;
-    frame.hidden = true;
+    frame.hidden = wait.hidden = true;
     if (!panel.hidden) button.focus(); // out of the frame
     console.error(said.textContent);
   }
@@ -95,7 +100,7 @@
     if (data?.realtime === "close") show(false);
     if (data?.realtime === "ready") {
       panel.dataset.ready = "";
-      said.hidden = true;
+      said.hidden = wait.hidden = true;
       frame.hidden = false;
     }
     if (data?.realtime !== "token") return;
@@ -112,7 +117,7 @@
   document.addEventListener("securitypolicyviolation", ({ blockedURI, effectiveDirective }) => {
     if (frame && effectiveDirective === "frame-src" && blockedURI.startsWith(server.origin)) refuse("blocked");
   });
-  panel.append(said);
+  panel.append(said, wait);
   root.append(button, panel);
   const put = () => document.body.append(host);
   if (document.body) put();

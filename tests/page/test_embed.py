@@ -73,6 +73,8 @@ async def test_a_button_opens_the_page_and_escape_closes_it(site: Site, chromium
     await page.keyboard.press("Enter")
     chat = framed(page)
     await expect(chat.get_by_test_id("message-box")).to_be_focused()
+    await expect(page.locator("realtime-embed iframe")).to_have_css("opacity", "1")
+    await expect(page.get_by_text("One moment…")).to_be_hidden()
     await page.keyboard.type("count to 4")
     await page.keyboard.press("Enter")
     await expect(chat.locator(".message.assistant")).to_contain_text("1 2 3 4")
@@ -157,7 +159,11 @@ async def test_a_site_that_may_not_show_it_is_told_why(site: Site, chromium: Bro
     await page.goto(home)
     await page.get_by_role("button", name="Chat").click()
     alert = page.locator("realtime-embed [role=alert]")
+    wait, frame = page.get_by_text("One moment…"), page.locator("realtime-embed iframe")
+    await expect(wait).to_be_visible()
+    await expect(frame).to_have_css("opacity", "0")  # the browser's own sign that it may not
     await expect(alert).to_contain_text(f"FRAME_ANCESTORS={home.rstrip('/')}")
+    await expect(wait).to_be_hidden()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Chat")).to_be_focused()
 
