@@ -71,7 +71,7 @@ const FORBIDDEN = 4; // as Engine.IO numbers its refusals
 const ask = (url, ms, how) => fetch(url, { ...how, signal: AbortSignal.timeout(ms) }).catch(() => null);
 
 const problem = (code, message, details) => Object.assign(new Error(message), { code, ...details });
-const offline = () => globalThis.navigator?.onLine === false;
+export const offline = () => globalThis.navigator?.onLine === false;
 const unreachable = () =>
   offline() ? problem("offline", "This device is offline.", { why: "device_offline" }) : problem("unreachable", "The server cannot be reached.");
 const unusual = (status) =>

@@ -20,7 +20,7 @@ import { Here } from "./here.js";
 import { Identity } from "./identity.js";
 import { Limits } from "./limits.js";
 import { Outbox } from "./outbox.js";
-import { places, serverInfo } from "./reach.js";
+import { offline, places, serverInfo } from "./reach.js";
 import { initial, prepend } from "./reducer.js";
 import { kept } from "./storage.js";
 import { Tools } from "./tools.js";
@@ -29,6 +29,7 @@ import { beginning, Where } from "./where.js";
 export { CommandError };
 
 const PROBE_MS = 3000;
+const PROBE_OFFLINE_MS = 1000; // where the browser says so, which a server on this device does not mind
 const SHOWN_MS = 500; // how long the session that one leaves is still shown
 const LIMITS_MS = 3000; // how long a message waits for the limits
 
@@ -333,7 +334,7 @@ export class SessionClient extends Commands {
 
   /** Is the connection only half open? A question whose answer does not come closes it. */
   #probe() {
-    if (!this.#log.behind) this.#log.sync(PROBE_MS);
+    if (!this.#log.behind) this.#log.sync(offline() ? PROBE_OFFLINE_MS : PROBE_MS);
   }
 
   // ---------------------------------------------------------------- events

@@ -384,6 +384,24 @@ test("a half-open connection is noticed when the page wakes up", async (context)
   }
 });
 
+test("where the browser says that it is offline, a silent connection is given up sooner", async (context) => {
+  const window = new EventTarget();
+  const { server } = started();
+  const client = connectTo(server, { window });
+  await client.connect();
+  const browser = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: { onLine: false }, configurable: true });
+  context.after(() => (browser ? Object.defineProperty(globalThis, "navigator", browser) : delete globalThis.navigator));
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  server.deaf = true;
+  window.dispatchEvent(new Event("offline"));
+  context.mock.timers.tick(1000);
+  context.mock.timers.reset();
+  await until(client, (now) => now.connection === "connecting");
+  server.deaf = false;
+  await until(client, live);
+});
+
 test("without an answer to the handshake it dials again", async () => {
   const server = new FakeServer();
   server.deaf = true;
