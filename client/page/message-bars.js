@@ -5,7 +5,7 @@ import { BranchBar } from "./branch-bar.js";
 import { h } from "./element.js";
 import { clock, dollars, lasting } from "./format.js";
 import { copyButton, iconButton } from "./icon-button.js";
-import { words } from "./words.js";
+import { wordFor, words } from "./words.js";
 
 /** @typedef {import("./transcript.js").Branches} Branches */
 
@@ -148,7 +148,7 @@ function facts({ run_id, model, done: { ts, duration_ms, finish_reason, usage = 
     [words("fact_model"), model],
     [words("fact_tokens"), tokens],
     [words("fact_cost"), cost !== undefined && dollars(cost)],
-    [words("fact_ended"), finish_reason],
+    [words("fact_ended"), finish_reason && wordFor(`ended_${finish_reason}`, finish_reason)],
     [words("fact_run"), run_id],
   ];
 }

@@ -33,7 +33,11 @@ def attached(
             kinds = ", ".join(
                 [*(_WORDS[kind] for kind in _WORDS if kind in takes), "text in UTF-8"]
             )
+            why = "_".join(["reads", *([kind for kind in _WORDS if kind in takes] or ["text"])])
             raise ProtocolError(
-                "bad_request", f"the model cannot read {file.name} ({file.type}); it takes: {kinds}"
+                "bad_request",
+                f"the model cannot read {file.name} ({file.type}); it takes: {kinds}",
+                why=why,
+                file=file.name,
             )
     return tuple(files)

@@ -239,7 +239,7 @@ async def test_a_refusal_is_told(serve: Serve, page: Page) -> None:
     await expect(page.locator("#attached li[data-state=ready]")).to_have_count(10)
     await page.get_by_test_id("send").click()
     pending = page.locator(".message.pending")
-    await expect(pending).to_contain_text("it takes: text in UTF-8")
+    await expect(pending).to_contain_text("The model cannot read plan.png. It takes text only.")
     await expect(pending.locator(".file-name")).to_have_count(10)
     await pending.get_by_role("button", name="Edit").click()  # they come back
     await expect(page.locator("#attached li")).to_have_count(10)
@@ -322,6 +322,19 @@ async def test_many_files_leave_the_conversation_its_room(serve: Serve, chromium
     remove = chips.last.get_by_role("button")
     await remove.scroll_into_view_if_needed()
     assert await met(remove)
+
+
+async def test_a_german_reader_is_told_in_german_what_the_model_cannot_read(
+    serve: Serve, chromium: Browser
+) -> None:
+    running = await serve()
+    page = await (await chromium.new_context(locale="de-DE")).new_page()
+    await page.goto(running.url)
+    await page.get_by_test_id("files").set_input_files([PICTURE])
+    await expect(page.locator("#attached li[data-state=ready]")).to_have_count(1)
+    await page.get_by_test_id("send").click()
+    why = "Das Modell kann plan.png nicht lesen. Es nimmt nur Text."
+    await expect(page.locator(".message.pending .hint")).to_have_text(why)
 
 
 async def test_what_a_tool_made_is_shown_and_a_script_is_not_run(

@@ -28,6 +28,7 @@ async def test_a_german_reader_is_spoken_to_in_german(serve: Serve, chromium: Br
     shown = await bar.locator("dl").inner_text()
     assert (await page.evaluate(facts))[:3] in shown
     assert "1 gelesen, 1 geschrieben" in shown
+    assert "vollständig" in shown
     await page.locator("#past-sessions .dots").click()
     await page.locator("#session-menu").get_by_role("button", name="Löschen").click()
     await expect(page.get_by_role("dialog", name="Diesen Chat löschen?")).to_be_visible()

@@ -180,6 +180,12 @@ export default {
   fact_cost: "Kosten",
   fact_ended: "Ende",
   fact_run: "Lauf",
+  ended_stop: "vollständig",
+  ended_length: "zu lang für das Modell",
+  ended_content_filter: "durch den Filter des Anbieters",
+  ended_limit: "an einer Grenze",
+  ended_cancelled: "gestoppt",
+  ended_error: "fehlgeschlagen",
   tokens: "{input} gelesen{cached}, {output} geschrieben{thinking}",
   tokens_about: "etwa {input} gelesen{cached}, {output} geschrieben{thinking}",
   tokens_cached: " ({number} aus dem Zwischenspeicher)",
@@ -248,6 +254,10 @@ export default {
 
   // errors by their code; empty: the server's own words say more
   error_offline: "Im Moment besteht keine Verbindung.",
+  error_reads_text: "Das Modell kann {file} nicht lesen. Es nimmt nur Text.",
+  error_reads_image: "Das Modell kann {file} nicht lesen. Es nimmt Text und Bilder (PNG, JPEG, GIF, WebP).",
+  error_reads_pdf: "Das Modell kann {file} nicht lesen. Es nimmt Text und PDF.",
+  error_reads_image_pdf: "Das Modell kann {file} nicht lesen. Es nimmt Text, PDF und Bilder (PNG, JPEG, GIF, WebP).",
   error_device_offline: "Dieses Gerät ist offline.",
   error_timeout: "Der Server hat nicht rechtzeitig geantwortet.",
   error_unreachable: "Der Server ist nicht erreichbar.",

@@ -180,6 +180,12 @@ export default {
   fact_cost: "Cost",
   fact_ended: "Ended",
   fact_run: "Run",
+  ended_stop: "complete",
+  ended_length: "too long for the model",
+  ended_content_filter: "by the provider's filter",
+  ended_limit: "at a limit",
+  ended_cancelled: "stopped",
+  ended_error: "failed",
   tokens: "{input} read{cached}, {output} written{thinking}",
   tokens_about: "about {input} read{cached}, {output} written{thinking}",
   tokens_cached: " ({number} from the cache)",
@@ -248,6 +254,10 @@ export default {
 
   // errors by their code; empty: the server's own words say more
   error_offline: "There is no connection at the moment.",
+  error_reads_text: "The model cannot read {file}. It takes text only.",
+  error_reads_image: "The model cannot read {file}. It takes text and images (PNG, JPEG, GIF, WebP).",
+  error_reads_pdf: "The model cannot read {file}. It takes text and PDF.",
+  error_reads_image_pdf: "The model cannot read {file}. It takes text, PDF and images (PNG, JPEG, GIF, WebP).",
   error_device_offline: "This device is offline.",
   error_timeout: "The server did not answer in time.",
   error_unreachable: "The server cannot be reached.",
