@@ -188,7 +188,7 @@ async def test_what_is_said_of_an_act_goes_with_the_next_one(
 
 async def test_a_long_edit_opens_at_its_top(stage: Stage, chromium: Browser) -> None:
     page = await opened(chromium, stage.url)
-    card, box = await edited(page, stage, lines=LINES)
+    _, box = await edited(page, stage, lines=LINES)
     assert await box.evaluate(CARET) == [True, 0]
     assert not await box.evaluate(WHOLE)
     assert (await box.evaluate("box => box.clientHeight")) < 400

@@ -98,7 +98,12 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
     await live(page)
     await expect(page.locator("#past-sessions .session")).to_have_count(len(ROWS))
     await stage.plays("session_started", user_id=OWNER, start_time=1)
-    question = {"message_id": "q", "client_msg_id": "c", "text": "How do I get to Naples?", "files": [FILE]}
+    question = {
+        "message_id": "q",
+        "client_msg_id": "c",
+        "text": "How do I get to Naples?",
+        "files": [FILE],
+    }
     await stage.plays("user_message", **question, user_id=OWNER, ts=int(time.time() * 1000))
     await stage.plays("run", status="started", model="large")
     await stage.plays("token", kind="reasoning", offset=0, delta="They want to go to **Naples**.")
