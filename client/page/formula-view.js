@@ -5,16 +5,17 @@ import { element } from "./grow.js";
 const LONGEST = 4000; // characters
 
 let library; // asked for by the first formula
-let sized; // watches those in lines of their own
 
-/** What is wider than its column scrolls, by the keyboard too; a sheet of paper has to make it smaller. */
-function fit(entries) {
-  for (const { target } of entries) {
-    target.style.setProperty("--wide", target.firstElementChild.getBoundingClientRect().width);
+/** Of formulas in lines of their own. What is wider than its column scrolls, by the keyboard too. */
+const columns = new ResizeObserver((seen) => {
+  for (const { target } of seen) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
     else target.removeAttribute("tabindex");
   }
-}
+});
+const widths = new ResizeObserver((seen) => { // by which a sheet of paper has to make it smaller
+  for (const { target, contentRect } of seen) target.parentElement?.style.setProperty("--wide", contentRect.width);
+});
 
 export class FormulaView {
   element = element("span", { class: "formula" });
@@ -46,7 +47,9 @@ export class FormulaView {
 
   #show(display, ...nodes) {
     this.element.replaceChildren(...nodes);
-    if (display) (sized ??= new ResizeObserver(fit)).observe(this.element); // anew: what is in it may be wider than before
+    if (!display) return;
+    columns.observe(this.element); // anew: what is in it may be wider than before
+    widths.observe(nodes[0]);
   }
 }
 
