@@ -17,7 +17,7 @@ export class ToolCard {
   #took;
   #files;
   #asked; // [call, what it does, by whom], while a person is asked
-  #approval; // comes with the first question
+  #approval; // comes with the first call
   #actions;
   #mark = h("span", { class: "tool-mark" });
   #words = h("span", { class: "tool-words", dir: "auto" });
@@ -82,7 +82,7 @@ export class ToolCard {
     this.#asked = asks ? [this.#call, inWords(this.#call.name), by] : [null];
     if (!asks && this.#approval?.element.matches(":focus-within")) this.element.focus(); // not lost
     if (this.#approval) this.#approval.update(...this.#asked);
-    else if (asks) this.#prepare();
+    else if (asks || UNDER_WAY.includes(status)) this.#prepare(); // by the time that it asks
   }
 
   async #prepare() {
