@@ -5,17 +5,20 @@ import { element } from "./grow.js";
 const LONGEST = 4000; // characters
 
 let library; // asked for by the first formula
+let columns, widths; // watch those in lines of their own
 
-/** Of formulas in lines of their own. What is wider than its column scrolls, by the keyboard too. */
-const columns = new ResizeObserver((seen) => {
+/** What is wider than its column scrolls, by the keyboard too. */
+function scroll(seen) {
   for (const { target } of seen) {
     if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
     else target.removeAttribute("tabindex");
   }
-});
-const widths = new ResizeObserver((seen) => { // by which a sheet of paper has to make it smaller
+}
+
+/** Note by how much a sheet of paper has to make it smaller. */
+function measure(seen) {
   for (const { target, contentRect } of seen) target.parentElement?.style.setProperty("--wide", contentRect.width);
-});
+}
 
 export class FormulaView {
   element = element("span", { class: "formula" });
@@ -48,6 +51,8 @@ export class FormulaView {
   #show(display, ...nodes) {
     this.element.replaceChildren(...nodes);
     if (!display) return;
+    columns ??= new ResizeObserver(scroll);
+    widths ??= new ResizeObserver(measure);
     columns.observe(this.element); // anew: what is in it may be wider than before
     widths.observe(nodes[0]);
   }

@@ -82,7 +82,7 @@ export class ToolCard {
     this.#asked = asks ? [this.#call, inWords(this.#call.name), by] : [null];
     if (!asks && this.#approval?.element.matches(":focus-within")) this.element.focus(); // not lost
     if (this.#approval) this.#approval.update(...this.#asked);
-    else if (asks || UNDER_WAY.includes(status)) this.#prepare(); // by the time that it asks
+    else if (asks || UNDER_WAY.includes(this.#call.status)) this.#prepare(); // by the time that it asks
   }
 
   async #prepare() {
