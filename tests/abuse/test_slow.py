@@ -110,6 +110,9 @@ async def test_a_dropped_viewer_resumes_exactly(serve: Serve, device: Devices) -
     socket_.drop("slow reader")
     await until(lambda: not one.client.connected)
     assert transport.closed == {"slow reader": 1}
+    actor = running.server.hub.actor(session["session_id"])
+    assert actor
+    await until(lambda: actor.committed > one.last_seq)
     again = await one.connect()
     assert (again["mode"], again["session_id"]) == ("replay", session["session_id"])
     done = await one.done(ack["run_id"])

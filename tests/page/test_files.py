@@ -147,6 +147,7 @@ async def test_a_file_over_the_page_has_somewhere_to_go(serve: Serve, page: Page
       body.dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
     }"""
     body = page.locator("body")
+    await expect(page.get_by_test_id("attach")).to_be_enabled()
     await body.evaluate(over, "dragover")
     await expect(body).to_have_attribute("data-dragging", "")
     await body.evaluate(over, "dragleave")
