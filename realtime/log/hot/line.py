@@ -141,15 +141,16 @@ class Line:
         return cable
 
     async def _greet(self, cable: Cable) -> None:
-        """Sign in. PING is refused while the engine loads its data."""
-        asked = []
+        """Sign in. What an engine says that turns us away is lost if we write once more, so the first
+        command goes alone. PING is refused while the engine loads its data."""
         at = self._address
         if at.password or at.user:
-            asked.append(cable.ask("AUTH", *([at.user] if at.user else []), at.password))
-        if at.db:
-            asked.append(cable.ask("SELECT", at.db))
-        named = cable.ask("CLIENT", "SETNAME", self._name)
+            await cable.ask("AUTH", *([at.user] if at.user else []), at.password)
+        else:
+            await cable.ask("PING")
+        asked = [cable.ask("SELECT", at.db)] if at.db else []
         asked.append(cable.ask("PING"))
+        named = cable.ask("CLIENT", "SETNAME", self._name)
         info = cable.ask("INFO", "server")
         answers = await asyncio.gather(*asked, named, info, return_exceptions=True)
         for answer in answers[: len(asked)]:
