@@ -10,7 +10,8 @@
  *   status: "waiting" | "sending" | "acked" | "failed", seq?: number, before?: number, breaks?: number, heard?: object,
  *   error?: {code: string, message: string}, retry_at?: number}} Outgoing
  *   `begins`: the session that has not begun yet, in place of `session_id`; with neither it never
- *   began; `before`: the `seq` of the first message that was said later; `retry_at`: when one that was refused for now is posted again, ms since the Unix epoch;
+ *   began; `before`: the `seq` of the first message that was said later; `retry_at`: when one that
+ *   was refused for now is posted again, ms since the Unix epoch;
  *   `breaks`: how often the connection broke while it was posted; `heard`: what the log says of it
  */
 

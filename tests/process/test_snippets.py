@@ -31,6 +31,13 @@ def command(language: str, code: str) -> list[str]:
     return [node, "--input-type=module", "-e", code]
 
 
+def counting(most: int, language: str, page: str, url: str) -> list[str]:
+    """The client of a few lines that asks this server to count."""
+    code = snippet(language, "fetch internal user analytics", page)
+    code = code.replace("fetch internal user analytics", f"count to {most}")
+    return command(language, code.replace("http://localhost:8000", url))
+
+
 of_a_few_lines = pytest.mark.parametrize(
     ("language", "page"),
     [("python", README), ("js", README), ("python", CLIENTS)],
@@ -42,7 +49,7 @@ of_a_few_lines = pytest.mark.parametrize(
 async def test_a_client_of_a_few_lines(tmp_path: Path, language: str, page: str) -> None:
     code = snippet(language, "fetch internal user analytics", page)
     lines = [line for line in code.splitlines() if line.strip()]
-    assert len(lines) <= 17
+    assert len(lines) <= 15
     async with server(tmp_path) as running:
         code = code.replace("http://localhost:8000", running.url)
         status, shown = await ran(*command(language, code), cwd=ROOT)
@@ -56,12 +63,10 @@ async def test_it_survives_a_server_that_is_killed_in_mid_answer(
     tmp_path: Path, language: str, page: str
 ) -> None:
     """It resumes its session, shows what it missed once, and ends."""
-    code = snippet(language, "fetch internal user analytics", page)
-    code = code.replace("fetch internal user analytics", "count to 2000")
     port = str(free_port())
     async with server(tmp_path, PORT=port) as running:
-        code = code.replace("http://localhost:8000", running.url)
-        async with process(*command(language, code), cwd=ROOT) as client:
+        asks = counting(2000, language, page, running.url)
+        async with process(*asks, cwd=ROOT) as client:
             await client.says("1 2 3 4")
             running.child.kill()
             await running.ended()
@@ -78,11 +83,9 @@ async def test_it_survives_connections_that_are_cut(
     tmp_path: Path, language: str, page: str
 ) -> None:
     """What is missed comes in joined pieces, which may begin with what was shown."""
-    code = snippet(language, "fetch internal user analytics", page)
-    code = code.replace("fetch internal user analytics", "count to 150")
     async with server(tmp_path) as running, proxy(int(running.url.rpartition(":")[2])) as between:
-        code = code.replace("http://localhost:8000", between.url)
-        async with process(*command(language, code), cwd=ROOT) as client:
+        asks = counting(150, language, page, between.url)
+        async with process(*asks, cwd=ROOT) as client:
             for number in range(20, 110, 30):
                 await client.says(rf"\b{number} ")
                 for link in [*between.links]:
