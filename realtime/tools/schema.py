@@ -173,7 +173,8 @@ class _Offer:
         if not isinstance(schema, dict):
             return {}
         schema, seen = self._joined(schema, seen)
-        found = {key: it for key, it in schema.items() if key in OFFERED and not _is_huge(it)}
+        found = {key: value for key, value in schema.items() if key in OFFERED}
+        found = {key: it for key, it in found.items() if key == "default" or not _is_huge(it)}
         found |= {key: _short(found[key]) for key in ("title", "description") if key in found}
         if "default" in found and len(to_json(found["default"])) > MAX_DESCRIPTION:
             del found["default"]

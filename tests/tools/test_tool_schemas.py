@@ -227,10 +227,10 @@ def test_what_cannot_be_mended_is_refused_with_a_reason(schema: Json, reason: st
 
 
 def test_bounds_that_not_every_provider_reads_are_checked_here_alone() -> None:
-    wide = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+    wide = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1, "default": 2**60}
     schema = {"type": "object", "properties": {"n": wide}}
     assert checkable(schema)["properties"]["n"] == wide
-    assert offered(schema)["properties"]["n"] == {"type": "integer", "minimum": 1}
+    assert offered(schema)["properties"]["n"] == {"type": "integer", "minimum": 1, "default": 2**60}
 
 
 def test_a_check_is_never_narrower_than_the_schema() -> None:
