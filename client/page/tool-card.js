@@ -82,13 +82,12 @@ export class ToolCard {
     this.#asked = asks ? [this.#call, inWords(this.#call.name), by] : [null];
     if (!asks && this.#approval?.element.matches(":focus-within")) this.element.focus(); // not lost
     if (this.#approval) this.#approval.update(...this.#asked);
-    else if (asks || UNDER_WAY.includes(this.#call.status)) this.#prepare(); // by the time that it asks
+    else if (this.#actions && (asks || UNDER_WAY.includes(this.#call.status))) this.#prepare(); // by the time that it asks
   }
 
   async #prepare() {
     const { ApprovalCard } = await import("./approval-card.js");
-    this.#approval ??= new ApprovalCard(this.#actions);
-    if (!this.#approval.element.parentNode) this.element.append(this.#approval.element);
+    if (!this.#approval) this.element.append((this.#approval = new ApprovalCard(this.#actions)).element);
     this.#approval.update(...this.#asked);
   }
 }
