@@ -356,9 +356,13 @@ class Hub:
 
         Its devices come back and take what counts. Raises `StorageError`.
         """
+        await self._alone_with(session_id, self._void(session_id, deleted))
+
+    async def _alone_with(self, session_id: str, work: Coroutine[Any, Any, bool]) -> None:
+        """Do it to a session that nobody opens meanwhile, even where the caller is cancelled."""
         while task := self._loading.get(session_id):
             await asyncio.wait([task])
-        await asyncio.shield(self._let_in(session_id, self._void(session_id, deleted)))
+        await asyncio.shield(self._let_in(session_id, work))
 
     async def _void(self, session_id: str, deleted: bool) -> bool:
         if actor := self._actors.pop(session_id, None):
@@ -421,9 +425,7 @@ class Hub:
     async def hand_over(self, session_id: str) -> None:
         """Leave a session to the other workers before this one ends, unless something runs in it.
         Its devices come back, to one of them. Raises `StorageError`."""
-        while task := self._loading.get(session_id):
-            await asyncio.wait([task])
-        await asyncio.shield(self._let_in(session_id, self._handed_over(session_id)))
+        await self._alone_with(session_id, self._handed_over(session_id))
 
     async def _handed_over(self, session_id: str) -> bool:
         while (actor := self._actors.get(session_id)) and actor.committed < actor.session.head:
