@@ -124,8 +124,11 @@ CARET = "box => [box.selectionStart === box.value.length, box.scrollTop]"
 WHOLE = "box => box.clientHeight >= box.scrollHeight"
 
 
-async def edited(page: Page, stage: Stage, **arguments: Any) -> tuple[Locator, Locator]:
-    """The card of a call that may be changed, and the box for that, which is open."""
+async def edited(
+    chromium: Browser, stage: Stage, **arguments: Any
+) -> tuple[Page, Locator, Locator]:
+    """A page, the card of a call there that may be changed, and the box for that, which is open."""
+    page = await opened(chromium, stage.url)
     approval = {"expires_at": time.time() * 1000 + 600_000, "editable": True}
     approval["defaults"] = {"currency": "EUR"}
     call = {"tool_call_id": "t", "name": "pay", "arguments": arguments, "approval": approval}
@@ -134,14 +137,13 @@ async def edited(page: Page, stage: Stage, **arguments: Any) -> tuple[Locator, L
     await card.get_by_role("button", name="Edit").click()
     box = card.get_by_label("Arguments as JSON")
     await expect(box).to_be_focused()
-    return card, box
+    return page, card, box
 
 
 async def test_an_edit_is_left_again_and_one_that_changes_nothing_is_none(
     stage: Stage, chromium: Browser
 ) -> None:
-    page = await opened(chromium, stage.url)
-    card, box = await edited(page, stage, to="Ann", amounts=[5, {"tip": 1}])
+    page, card, box = await edited(chromium, stage, to="Ann", amounts=[5, {"tip": 1}])
     edit = card.get_by_role("button", name="Edit")
     assert await box.evaluate(CARET) == [True, 0]
     assert await box.evaluate(WHOLE)
@@ -174,8 +176,7 @@ async def test_an_edit_is_left_again_and_one_that_changes_nothing_is_none(
 async def test_what_is_said_of_an_act_goes_with_the_next_one(
     stage: Stage, chromium: Browser
 ) -> None:
-    page = await opened(chromium, stage.url)
-    card, _ = await edited(page, stage, to="Ann")
+    page, card, _ = await edited(chromium, stage, to="Ann")
     toast = page.locator("#toast")
     error = {"code": "bad_request", "message": "Nobody is paid today.", "retryable": False}
     stage.answers["approve"] = {"ok": False, "error": error}
@@ -186,8 +187,7 @@ async def test_what_is_said_of_an_act_goes_with_the_next_one(
 
 
 async def test_a_long_edit_opens_at_its_top(stage: Stage, chromium: Browser) -> None:
-    page = await opened(chromium, stage.url)
-    _, box = await edited(page, stage, lines=LINES)
+    _, _, box = await edited(chromium, stage, lines=LINES)
     assert await box.evaluate(CARET) == [True, 0]
     assert not await box.evaluate(WHOLE)
     assert (await box.evaluate("box => box.clientHeight")) < 400
@@ -196,8 +196,7 @@ async def test_a_long_edit_opens_at_its_top(stage: Stage, chromium: Browser) -> 
 async def test_what_is_wrong_with_an_edit_stands_with_it_and_goes_with_it(
     stage: Stage, chromium: Browser
 ) -> None:
-    page = await opened(chromium, stage.url)
-    card, box = await edited(page, stage, to="Ann")
+    page, card, box = await edited(chromium, stage, to="Ann")
     wrong = page.get_by_text("The arguments are not JSON.")
     for right in ('{"to": "Bob"}', None):
         await box.fill('{"to": Bob}')

@@ -15,7 +15,7 @@ from tests.support.device import Device
 from tests.support.engine import Engine
 from tests.support.fetch import fetch
 from tests.support.scripted import ScriptedModel, says
-from tests.support.serving import Serve
+from tests.support.serving import Running, Serve
 
 Devices = Callable[..., Device]
 
@@ -71,17 +71,25 @@ async def test_an_engine_that_is_away_degrades_a_worker(
     assert (await counted(one.url))["engine_away_seconds_total"] > 0
 
 
-async def test_a_worker_takes_part_again_after_an_answer_was_given_up(
-    engine: Engine, serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keeper, "PATIENCE_S", 3.0)
+async def in_mid_answer(
+    engine: Engine, serve: Serve, device: Devices
+) -> tuple[Running, Device, str, asyncio.Event]:
+    """A worker, and a device whose run waits behind its first word for the event."""
     go_on = asyncio.Event()
     model = ScriptedModel([[TextDelta("one ")], go_on, *says("two")], says("again"))
     running = await serve(model, valkey_url=engine.url)
     one = device(running.url)
     await one.connect()
-    ack = await one.send("first")
-    await one.durable("token", run_id=ack["run_id"])
+    run_id = (await one.send("first"))["run_id"]
+    await one.durable("token", run_id=run_id)
+    return running, one, run_id, go_on
+
+
+async def test_a_worker_takes_part_again_after_an_answer_was_given_up(
+    engine: Engine, serve: Serve, device: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "PATIENCE_S", 3.0)
+    running, one, run_id, go_on = await in_mid_answer(engine, serve, device)
     engine.freeze()
     try:
         go_on.set()
@@ -97,20 +105,14 @@ async def test_a_worker_takes_part_again_after_an_answer_was_given_up(
             await asyncio.sleep(0.1)
     await one.drop()
     await one.connect()
-    await one.done(ack["run_id"])
+    await one.done(run_id)
     assert (await one.ask("second"))["text"] == "again"
 
 
 async def test_nothing_new_is_taken_by_an_engine_that_is_nearly_full(
     engine: Engine, serve: Serve, device: Devices
 ) -> None:
-    go_on = asyncio.Event()
-    model = ScriptedModel([[TextDelta("one ")], go_on, *says("two")], says("again"))
-    running = await serve(model, valkey_url=engine.url)
-    one = device(running.url)
-    await one.connect()
-    ack = await one.send("first")
-    await one.durable("token", run_id=ack["run_id"])
+    running, one, run_id, go_on = await in_mid_answer(engine, serve, device)
     engine.tell("SET", "others", b"x" * 50_000_000)
     engine.tell("CONFIG", "SET", "maxmemory", 60_000_000)
     report = await ready(running.url, "full")
@@ -120,7 +122,7 @@ async def test_nothing_new_is_taken_by_an_engine_that_is_nearly_full(
         assert refused["error"]["code"] == "storage_unavailable"
         assert "nearly full" in refused["error"]["message"]
     go_on.set()
-    assert (await one.done(ack["run_id"]))["text"] == "one two", "what runs goes on"
+    assert (await one.done(run_id))["text"] == "one two", "what runs goes on"
     engine.tell("CONFIG", "SET", "maxmemory", 0)
     await ready(running.url, "ok")
     assert (await one.ask("third"))["text"] == "again"

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from realtime.cluster.mirror import UNREAD, Gap, Mirror
+from realtime.core.answer import Answer
 from realtime.core.rows import StorageError
 from realtime.core.session import Session
 from realtime.core.user import User
@@ -60,13 +61,18 @@ async def test_it_is_what_was_told_whenever_one_looks(seed: int) -> None:
     assert state(shown.session) == state(written)
 
 
-async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
+def answering() -> tuple[Session, Mirror, Answer]:
+    """A session in which an answer has begun, its mirror, and the answer there."""
     written = Session("s")
     written.begin("owner", 1)
     run = asked(written, "How much?")
     shown = mirror("s")
     shown.take(told("s", written.take()))
-    answer = shown.session.runs[run.run_id].answer
+    return written, shown, shown.session.runs[run.run_id].answer
+
+
+async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
+    written, shown, answer = answering()
     for number in range(10 * UNREAD):
         say(written, "x", number)
         shown.take(told("s", written.take()))
@@ -75,12 +81,7 @@ async def test_what_is_shown_and_not_looked_at_is_bounded() -> None:
 
 
 async def test_asking_for_its_id_is_no_look_at_the_session() -> None:
-    written = Session("s")
-    written.begin("owner", 1)
-    run = asked(written, "How much?")
-    shown = mirror("s")
-    shown.take(told("s", written.take()))
-    answer = shown.session.runs[run.run_id].answer
+    written, shown, answer = answering()
     say(written, "x", 0)
     shown.take(told("s", written.take()))
     assert shown.session_id == "s"
