@@ -159,6 +159,7 @@ async def states(page: Page, stage: Stage, phone: bool) -> AsyncIterator[str]:
     await page.get_by_role("button", name="Details").nth(1).click()
     yield "opened"
     await page.get_by_role("button", name="Edit").first.click()
+    await expect(page.get_by_label("Edit the message")).to_be_focused()
     yield "editing"
     await page.get_by_role("button", name="Cancel").last.click()
     stage.answers["share"] = {"ok": True, "share": "token"}

@@ -141,8 +141,8 @@ class Line:
         return cable
 
     async def _greet(self, cable: Cable) -> None:
-        """Sign in. What an engine says that turns us away is lost if we write once more, so the first
-        command goes alone. PING is refused while the engine loads its data."""
+        """Sign in. An engine that turns us away says why, which is lost if we write once more, so
+        the first command goes alone. PING is refused while the engine loads its data."""
         at = self._address
         if at.password or at.user:
             await cable.ask("AUTH", *([at.user] if at.user else []), at.password)
