@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -18,6 +18,10 @@ NOT_HERE = frozenset(("READONLY", "MASTERDOWN"))
 
 CROWDED = "ERR max number of clients reached"
 """So does this one."""
+
+
+Command = tuple[bytes | str | int, ...]
+_packed: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class Away(StorageError):
@@ -52,21 +56,25 @@ class Cable(asyncio.Protocol):
 
     def ask(self, *args: bytes | str | int) -> asyncio.Future[Any]:
         """Write one command; the answer follows. Raises `Away` once the cable is lost."""
+        return self.ask_all((args,))[0]
+
+    def ask_all(self, commands: Sequence[Command]) -> list[asyncio.Future[Any]]:
+        """As `ask`, for several commands at once."""
         if self.lost.done():
             raise Away(*self.lost.result().args)
-        answer = self._loop.create_future()
+        answers = [self._loop.create_future() for _ in commands]
         now = self._loop.time()
-        self._waiting.append((answer, now))
+        self._waiting += [(answer, now) for answer in answers]
         if not self._watch:
             self._watch = self._loop.call_at(now + ANSWER_S, self._late)
-        self.write(*args)
-        return answer
+        self.write(*commands)
+        return answers
 
-    def write(self, *args: bytes | str | int) -> None:
-        """Write a command that has no answer, such as SUBSCRIBE."""
+    def write(self, *commands: Command) -> None:
+        """Write commands, some of which may have no answer, such as SUBSCRIBE."""
         assert self._transport is not None, "it is not connected"
         try:
-            self._transport.write(hiredis.pack_command(args))  # type: ignore[arg-type]
+            self._transport.write(b"".join(map(_packed, commands)))
         except RuntimeError as error:  # uvloop's, of a transport that is closed
             self.lose(Away(f"the engine at {self._label}: {error}"))
 

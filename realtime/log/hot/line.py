@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, Self, TypeVar
 
 from ...core.rows import StorageError
 from .address import Address
-from .cable import Away, Cable, EngineError
+from .cable import Away, Cable, Command, EngineError
 
 __all__ = ["Away", "Ear", "EngineError", "Line", "until_answered"]
 
@@ -75,6 +75,12 @@ class Line:
         if self._cable is None:
             raise Away(*self._away.args)
         return await self._cable.ask(*args)
+
+    async def call_all(self, commands: Iterable[Command]) -> list[Any]:
+        """As `call`, for several commands that go out together: the answers in their order."""
+        if self._cable is None:
+            raise Away(*self._away.args)
+        return await asyncio.gather(*self._cable.ask_all([*commands]))
 
     async def time_ms(self) -> int:
         """The engine's clock. Raises what `call` raises."""
@@ -201,7 +207,7 @@ class Ear(Line):
         await super()._greet(cable)
         await cable.ask("HELLO", 3)  # so that one connection may subscribe and publish
         self._subscribed = asyncio.get_running_loop().create_future()
-        cable.write("SUBSCRIBE", *self._channels)
+        cable.write(("SUBSCRIBE", *self._channels))
         await asyncio.wait((self._subscribed, cable.lost), return_when=asyncio.FIRST_COMPLETED)
         if cable.lost.done():
             raise cable.lost.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from ...core.rows import Batch, EventRow, Head, Refused
@@ -77,12 +76,11 @@ class Outgoing:
         for key in self._waiting:
             ids += [one.decode() for one in await self._line.call("SRANDMEMBER", key, COUNTED)]
         found = await self._reading.fields(ids, "archived", "filed", "owner", "head")
-        counts = [
-            self._reading.count(session_id, int(archived), int(last if owner == b"" else filed))
+        return await self._reading.count(
+            (session_id, int(archived), int(last if owner == b"" else filed))
             for session_id, (archived, filed, owner, last) in found.items()
             if archived and filed and last
-        ]
-        return sum(await asyncio.gather(*counts))
+        )
 
     async def shipped(self, batch: Batch) -> None:
         """Note how far these sessions are shipped."""

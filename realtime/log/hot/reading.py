@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -73,14 +72,14 @@ class Reading:
         ids = list(session_ids)
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
-            asked = (self._line.call("HMGET", self.key("s", one), *names) for one in some)
-            found |= zip(some, await asyncio.gather(*asked), strict=True)
+            asked = (("HMGET", self.key("s", one), *names) for one in some)
+            found |= zip(some, await self._line.call_all(asked), strict=True)
         return found
 
     async def devices(self, session_ids: Sequence[str]) -> dict[str, dict[str, bytes]]:
         """Who watches these sessions, by worker, as they say it themselves."""
-        asked = (self._line.call("HGETALL", self.key("d", one)) for one in session_ids)
-        found = await asyncio.gather(*asked)
+        asked = (("HGETALL", self.key("d", one)) for one in session_ids)
+        found = await self._line.call_all(asked)
         return {
             session_id: {
                 name.decode(): users for name, users in zip(flat[::2], flat[1::2], strict=True)
@@ -183,19 +182,19 @@ class Reading:
         )
         return [decode_row(row) for row in found]
 
-    async def count(self, session_id: str, after: int, last: int) -> int:
-        """How many rows end behind `after`, and not behind `last`."""
-        found: int = await self._line.call("ZCOUNT", self.key("l", session_id), f"({after}", last)
-        return found
+    async def count(self, spans: Iterable[tuple[str, int, int]]) -> int:
+        """How many rows end behind a `seq`, and not behind another: of each session both."""
+        asked = (("ZCOUNT", self.key("l", one), f"({after}", last) for one, after, last in spans)
+        return sum(await self._line.call_all(asked))
 
     async def _before(self, session_id: str, seq: int) -> list[Event]:
         """The newest rows that begin before `seq`; the last may end behind it."""
         key = self.key("l", session_id)
-        older, behind = await asyncio.gather(
-            self._line.call(
-                *("ZRANGE", key, f"({seq}", "-inf", "BYSCORE", "REV", "LIMIT", 0, pages.CHUNK)
-            ),
-            self._line.call("ZRANGE", key, seq, "+inf", "BYSCORE", "LIMIT", 0, 1),
+        older, behind = await self._line.call_all(
+            (
+                ("ZRANGE", key, f"({seq}", "-inf", "BYSCORE", "REV", "LIMIT", 0, pages.CHUNK),
+                ("ZRANGE", key, seq, "+inf", "BYSCORE", "LIMIT", 0, 1),
+            )
         )
         events = [decode_row(row).event() for row in older[::-1]]
         last = events[-1].seq if events else 0

@@ -61,6 +61,21 @@ async def test_answers_come_in_the_order_of_the_calls(engine: Engine) -> None:
         assert echoed == [b"%d" % n for n in range(1000)]
 
 
+async def test_several_commands_are_answered_in_their_order(engine: Engine) -> None:
+    async with line(engine.address) as one:
+        many = one.call_all(("INCR", "n") for _ in range(1000))
+        counted = await asyncio.gather(one.call("INCR", "n"), many, one.call("INCR", "n"))
+        assert counted == [1, list(range(2, 1002)), 1002]
+        assert await one.call_all([]) == []
+
+
+async def test_one_of_several_that_fails_does_not_shift_the_answers(engine: Engine) -> None:
+    async with line(engine.address) as one:
+        with pytest.raises(EngineError):
+            await one.call_all((("SET", "text", "a"), ("INCR", "text"), ("ECHO", "b")))
+        assert await one.call("ECHO", "mine") == b"mine"
+
+
 async def test_bytes_stay_bytes_however_many(engine: Engine) -> None:
     large = os.urandom(4 << 20)
     odd = b"\x00\r\n$-1\r\n\xff"
