@@ -1,8 +1,9 @@
 /** A block of code: its language, its lines in colour, and buttons to copy and to wrap it. */
 
-import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { grow } from "./grow.js";
+import { copied } from "./icon-button.js";
+import { lazily } from "./lazily.js";
 import { words } from "./words.js";
 
 const CHUNK = 40; // lines that the browser lays out together
@@ -46,8 +47,9 @@ export class CodeBlock {
   async #speak(language) {
     this.#wanted = language;
     this.#name.textContent = language;
-    colouring ??= import("./colours.js");
-    const painter = await colouring.then(({ painterOf }) => painterOf(language)).catch(() => null);
+    colouring ??= lazily(() => import("./colours.js"));
+    const { painterOf } = await colouring;
+    const painter = await painterOf(language).catch(() => null);
     if (!painter || this.#wanted !== language) return;
     this.#painter = painter();
     this.#painted = 0;

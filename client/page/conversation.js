@@ -3,6 +3,7 @@
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
 import { unsaved } from "./element.js";
+import { lazily } from "./lazily.js";
 import { Transcript } from "./transcript.js";
 
 export class Conversation {
@@ -12,6 +13,8 @@ export class Conversation {
   #waiting;
   #transcript;
   #queue = null; // comes with the first message that waits
+  #queueing;
+  #editing; // the form for it
   #announcer;
   #session; // that is drawn
 
@@ -56,14 +59,15 @@ export class Conversation {
     const { state } = this.#client;
     const waiting = queued(state);
     if (this.#queue) this.#queue.update(waiting);
-    else if (waiting.length) this.#queueUp();
+    else if (waiting.length) this.#queueing ??= this.#queueUp();
     this.#announcer.update(state);
     this.#session = state.session_id;
+    if (state.session_id) this.#editing ??= lazily(() => import("./edit-form.js")); // also while the server is away
   }
 
   async #queueUp() {
-    const { QueueView } = await import("./queue-view.js");
-    this.#queue ??= new QueueView(this.#list, this.#waiting, this.#rescue);
+    const { QueueView } = await lazily(() => import("./queue-view.js"));
+    this.#queue = new QueueView(this.#list, this.#waiting, this.#rescue);
     this.#queue.update(queued(this.#client.state));
   }
 }

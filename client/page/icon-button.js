@@ -1,6 +1,5 @@
-/** Buttons that are a drawing with a name. */
+/** Buttons that are a drawing with a name, and what that of copying does. */
 
-import { copied } from "./copied.js";
 import { h } from "./element.js";
 import { icon } from "./icon.js";
 import { words } from "./words.js";
@@ -29,4 +28,22 @@ export function copyButton(text) {
     button.setAttribute("aria-label", label);
   };
   return button;
+}
+
+/** Copy a text, also on a page over plain http, where there is no clipboard. @param {string} text @returns {Promise<boolean>} whether it is copied */
+export async function copied(text) {
+  const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+  return done || byHand(text);
+}
+
+function byHand(text) {
+  let { activeElement } = document;
+  while (activeElement?.shadowRoot?.activeElement) ({ activeElement } = activeElement.shadowRoot);
+  const box = h("textarea", { value: text, class: "hidden", "aria-hidden": "true" });
+  document.body.append(box);
+  box.select();
+  const done = document.execCommand("copy");
+  box.remove();
+  activeElement?.focus();
+  return done;
 }

@@ -1,9 +1,9 @@
 /** The messages that wait for the answer under way, above the box: edited, sent at once, or dropped. */
 
-import { editForm } from "./edit-form.js";
 import { h } from "./element.js";
 import { iconButton } from "./icon-button.js";
 import { arrange, sync } from "./keyed.js";
+import { lazily } from "./lazily.js";
 import { words } from "./words.js";
 
 export class QueueView {
@@ -59,7 +59,9 @@ class Chip {
     if (this.#text.textContent !== words) this.#text.textContent = words;
   }
 
-  #edit(actions) {
+  async #edit(actions) {
+    const { editForm } = await lazily(() => import("./edit-form.js"));
+    if (this.#text.hidden) return;
     const form = editForm(this.#run.user?.text ?? "", (text) => actions.edit(this.#run.run_id, text), () => {
       form.remove();
       this.#text.hidden = this.#buttons.hidden = false;

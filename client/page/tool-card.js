@@ -4,6 +4,7 @@ import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { icon } from "./icon.js";
+import { lazily } from "./lazily.js";
 import { ValueView } from "./value-view.js";
 import { wordFor, words } from "./words.js";
 
@@ -18,6 +19,7 @@ export class ToolCard {
   #files;
   #asked; // [call, what it does, by whom], while a person is asked
   #approval; // comes with the first call
+  #preparing;
   #actions;
   #mark = h("span", { class: "tool-mark" });
   #words = h("span", { class: "tool-words", dir: "auto" });
@@ -82,12 +84,13 @@ export class ToolCard {
     this.#asked = asks ? [this.#call, inWords(this.#call.name), by] : [null];
     if (!asks && this.#approval?.element.matches(":focus-within")) this.element.focus(); // not lost
     if (this.#approval) this.#approval.update(...this.#asked);
-    else if (this.#actions && (asks || UNDER_WAY.includes(this.#call.status))) this.#prepare(); // by the time that it asks
+    else if (this.#actions && (asks || UNDER_WAY.includes(this.#call.status))) this.#preparing ??= this.#prepare(); // by the time that it asks
   }
 
   async #prepare() {
-    const { ApprovalCard } = await import("./approval-card.js");
-    if (!this.#approval) this.element.append((this.#approval = new ApprovalCard(this.#actions)).element);
+    const { ApprovalCard } = await lazily(() => import("./approval-card.js"));
+    this.#approval = new ApprovalCard(this.#actions);
+    this.element.append(this.#approval.element);
     this.#approval.update(...this.#asked);
   }
 }
