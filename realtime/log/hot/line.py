@@ -147,22 +147,17 @@ class Line:
         return cable
 
     async def _greet(self, cable: Cable) -> None:
-        """Sign in. An engine that turns us away says why, which is lost if we write once more, so
+        """Sign in. An engine that turns us away says why, which is lost if we write once more:
         the first command goes alone. PING is refused while the engine loads its data."""
         at = self._address
         if at.password or at.user:
             await cable.ask("AUTH", *([at.user] if at.user else []), at.password)
-        else:
-            await cable.ask("PING")
-        asked = [cable.ask("SELECT", at.db)] if at.db else []
-        asked.append(cable.ask("PING"))
-        named = cable.ask("CLIENT", "SETNAME", self._name)
-        info = cable.ask("INFO", "server")
-        answers = await asyncio.gather(*asked, named, info, return_exceptions=True)
-        for answer in answers[: len(asked)]:
-            if isinstance(answer, BaseException):
-                raise answer
-        told = answers[-1] if isinstance(answers[-1], bytes) else b""
+        await cable.ask("PING")
+        if at.db:
+            await cable.ask("SELECT", at.db)
+        asked = cable.ask_all((("CLIENT", "SETNAME", self._name), ("INFO", "server")))
+        _, info = await asyncio.gather(*asked, return_exceptions=True)  # not everybody may
+        told = info if isinstance(info, bytes) else b""
         self.run_id = told.partition(b"run_id:")[2].partition(b"\r\n")[0].decode()
 
     def _pushed(self, item: list[Any]) -> None:
