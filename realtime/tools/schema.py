@@ -173,8 +173,11 @@ class _Offer:
         if not isinstance(schema, dict):
             return {}
         schema, seen = self._joined(schema, seen)
-        found = {key: value for key, value in schema.items() if key in OFFERED}
-        found = {key: it for key, it in found.items() if key == "default" or not _is_huge(it)}
+        found = {
+            key: value
+            for key, value in schema.items()
+            if key in OFFERED and (key == "default" or not _is_huge(value))
+        }
         found |= {key: _short(found[key]) for key in ("title", "description") if key in found}
         if "default" in found and len(to_json(found["default"])) > MAX_DESCRIPTION:
             del found["default"]
