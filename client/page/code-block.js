@@ -3,7 +3,7 @@
 import { h } from "./element.js";
 import { grow } from "./grow.js";
 import { copied } from "./icon-button.js";
-import { lazily } from "./lazily.js";
+import { untilLoaded } from "./until-loaded.js";
 import { words } from "./words.js";
 
 const CHUNK = 40; // lines that the browser lays out together
@@ -47,7 +47,7 @@ export class CodeBlock {
   async #speak(language) {
     this.#wanted = language;
     this.#name.textContent = language;
-    colouring ??= lazily(() => import("./colours.js"));
+    colouring ??= untilLoaded(() => import("./colours.js"));
     const { painterOf } = await colouring;
     const painter = await painterOf(language).catch(() => null);
     if (!painter || this.#wanted !== language) return;

@@ -3,8 +3,8 @@
 import { queued } from "../reducer.js";
 import { Announcer } from "./announcer.js";
 import { unsaved } from "./element.js";
-import { lazily } from "./lazily.js";
 import { Transcript } from "./transcript.js";
+import { untilLoaded } from "./until-loaded.js";
 
 export class Conversation {
   #client;
@@ -13,8 +13,8 @@ export class Conversation {
   #waiting;
   #transcript;
   #queue = null; // comes with the first message that waits
-  #queueing;
-  #editing; // the form for it
+  #queueing; // while its module is loaded
+  #editor; // the module; it comes before the server may be away
   #announcer;
   #session; // that is drawn
 
@@ -62,11 +62,11 @@ export class Conversation {
     else if (waiting.length) this.#queueing ??= this.#queueUp();
     this.#announcer.update(state);
     this.#session = state.session_id;
-    if (state.session_id) this.#editing ??= lazily(() => import("./edit-form.js")); // also while the server is away
+    if (state.session_id) this.#editor ??= untilLoaded(() => import("./edit-form.js"));
   }
 
   async #queueUp() {
-    const { QueueView } = await lazily(() => import("./queue-view.js"));
+    const { QueueView } = await untilLoaded(() => import("./queue-view.js"));
     this.#queue = new QueueView(this.#list, this.#waiting, this.#rescue);
     this.#queue.update(queued(this.#client.state));
   }

@@ -1,4 +1,4 @@
-/** Buttons that are a drawing with a name, and what that of copying does. */
+/** Buttons that are a drawing with a name, and what copying does. */
 
 import { h } from "./element.js";
 import { icon } from "./icon.js";

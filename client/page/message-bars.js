@@ -5,7 +5,7 @@ import { BranchBar } from "./branch-bar.js";
 import { h } from "./element.js";
 import { clock, dollars, lasting } from "./format.js";
 import { copyButton, iconButton } from "./icon-button.js";
-import { lazily } from "./lazily.js";
+import { untilLoaded } from "./until-loaded.js";
 import { wordFor, words } from "./words.js";
 
 /** @typedef {import("./transcript.js").Branches} Branches */
@@ -108,7 +108,7 @@ export class AnswerBar {
   /** Ask what was wrong, or no longer. */
   async #ask(bad, actions) {
     if (!this.#comment && !bad) return;
-    const { CommentForm } = await lazily(() => import("./comment-form.js"));
+    const { CommentForm } = await untilLoaded(() => import("./comment-form.js"));
     const say = (text) => actions.rate(this.#run.message.message_id, "down", text);
     this.#comment ??= new CommentForm(say, () => this.#rates[1].focus());
     this.#more.before(this.#comment.element);

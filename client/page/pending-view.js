@@ -3,7 +3,7 @@
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { clock } from "./format.js";
-import { lazily } from "./lazily.js";
+import { untilLoaded } from "./until-loaded.js";
 import { problem, words } from "./words.js";
 
 export class PendingView {
@@ -41,7 +41,7 @@ export class PendingView {
 
   /** What takes the place of a question is written anew in its own. */
   async #reword(actions) {
-    const { editForm } = await lazily(() => import("./edit-form.js"));
+    const { editForm } = await untilLoaded(() => import("./edit-form.js"));
     if (!this.#text.isConnected) return;
     const { client_msg_id, text, options: { replaces, files } } = this.#entry;
     const save = (better) => {

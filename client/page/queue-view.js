@@ -3,7 +3,7 @@
 import { h } from "./element.js";
 import { iconButton } from "./icon-button.js";
 import { arrange, sync } from "./keyed.js";
-import { lazily } from "./lazily.js";
+import { untilLoaded } from "./until-loaded.js";
 import { words } from "./words.js";
 
 export class QueueView {
@@ -60,7 +60,7 @@ class Chip {
   }
 
   async #edit(actions) {
-    const { editForm } = await lazily(() => import("./edit-form.js"));
+    const { editForm } = await untilLoaded(() => import("./edit-form.js"));
     if (this.#text.hidden) return;
     const form = editForm(this.#run.user?.text ?? "", (text) => actions.edit(this.#run.run_id, text), () => {
       form.remove();

@@ -3,13 +3,13 @@
 import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
-import { lazily } from "./lazily.js";
 import { MarkdownView } from "./markdown-view.js";
 import { AnswerBar, QuestionBar } from "./message-bars.js";
 import { NoticeView } from "./notice-view.js";
 import { ReasoningView } from "./reasoning-view.js";
 import { SaidView } from "./said-view.js";
 import { ToolCard } from "./tool-card.js";
+import { untilLoaded } from "./until-loaded.js";
 import { words } from "./words.js";
 
 export class RunView {
@@ -112,7 +112,7 @@ export class RunView {
   }
 
   async #edit() {
-    const { editForm } = await lazily(() => import("./edit-form.js"));
+    const { editForm } = await untilLoaded(() => import("./edit-form.js"));
     if (this.#user.classList.contains("editing")) return;
     const { message_id, text, files } = this.#run.user;
     const form = editForm(text, (better) => this.#actions.replace(message_id, better, files), () => {

@@ -4,7 +4,7 @@ import { h } from "./element.js";
 import { FileList } from "./file-list.js";
 import { lasting } from "./format.js";
 import { icon } from "./icon.js";
-import { lazily } from "./lazily.js";
+import { untilLoaded } from "./until-loaded.js";
 import { ValueView } from "./value-view.js";
 import { wordFor, words } from "./words.js";
 
@@ -88,7 +88,7 @@ export class ToolCard {
   }
 
   async #prepare() {
-    const { ApprovalCard } = await lazily(() => import("./approval-card.js"));
+    const { ApprovalCard } = await untilLoaded(() => import("./approval-card.js"));
     this.#approval = new ApprovalCard(this.#actions);
     this.element.append(this.#approval.element);
     this.#approval.update(...this.#asked);

@@ -8,7 +8,7 @@ const PAUSE_MS = 1000;
  * @param {() => Promise<Module>} get  an `import()` of its name, which bundlers read
  * @returns {Promise<Module>}
  */
-export async function lazily(get) {
+export async function untilLoaded(get) {
   for (;;) {
     try {
       return await get();
