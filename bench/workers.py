@@ -381,7 +381,7 @@ def arguments() -> argparse.Namespace:
     if unknown := set(given.only) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     if "watching" in given.only and given.seconds > SHOWN_S:
-        parser.error(f"--only watching takes windows of at most {SHOWN_S:g} s")
+        parser.error(f"a window of `watching` takes at most {SHOWN_S:g} s")
     if given.quick:
         given.seconds, given.repeat = min(given.seconds, 4.0), 1
     return given
